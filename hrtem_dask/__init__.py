@@ -1,0 +1,1 @@
+"""Batch analytics of HRTEM micrographs, distributed by Dask."""

@@ -1,0 +1,183 @@
+"""Which array library and which device: the only module that names CuPy and cuCIM.
+
+Image functions ask for their library once, at the top, by the array they were given; so the same function
+runs on NumPy and on CuPy arrays, and nobody else needs to know.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "array_namespace",
+    "fft",
+    "gpu_available",
+    "is_out_of_memory",
+    "ndimage",
+    "resolve_device",
+    "skimage",
+    "to_device",
+    "to_numpy",
+]
+
+
+def _is_cupy(array: object) -> bool:
+    # by name, so that asking never imports CuPy on a machine without a GPU
+    return type(array).__module__.split(".")[0] == "cupy"
+
+
+def array_namespace(array: object) -> Any:
+    """Return the array library that `array` belongs to.
+
+    Parameters
+    ----------
+    array : numpy.ndarray or cupy.ndarray
+        Any array.
+
+    Returns
+    -------
+    module
+        `numpy` or `cupy`.
+    """
+    return importlib.import_module("cupy") if _is_cupy(array) else np
+
+
+def ndimage(array: object) -> ModuleType:
+    """Return `scipy.ndimage`, or its CuPy twin for a CuPy array.
+
+    Parameters
+    ----------
+    array : numpy.ndarray or cupy.ndarray
+        Any array.
+
+    Returns
+    -------
+    module
+        `scipy.ndimage` or `cupyx.scipy.ndimage`.
+    """
+    return importlib.import_module("cupyx.scipy.ndimage" if _is_cupy(array) else "scipy.ndimage")
+
+
+def fft(array: object) -> ModuleType:
+    """Return `scipy.fft`, or its CuPy twin for a CuPy array.
+
+    Parameters
+    ----------
+    array : numpy.ndarray or cupy.ndarray
+        Any array.
+
+    Returns
+    -------
+    module
+        `scipy.fft` or `cupyx.scipy.fft`.
+    """
+    return importlib.import_module("cupyx.scipy.fft" if _is_cupy(array) else "scipy.fft")
+
+
+def skimage(array: object, submodule: str) -> ModuleType:
+    """Return a submodule of scikit-image, or of cuCIM's copy for a CuPy array.
+
+    Parameters
+    ----------
+    array : numpy.ndarray or cupy.ndarray
+        Any array.
+    submodule : str
+        For instance ``"filters"``.
+
+    Returns
+    -------
+    module
+        ``skimage.<submodule>`` or ``cucim.skimage.<submodule>``.
+    """
+    return importlib.import_module(f"{'cucim.' if _is_cupy(array) else ''}skimage.{submodule}")
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """Bring an array to the host.
+
+    Parameters
+    ----------
+    array : numpy.ndarray or cupy.ndarray
+        Any array.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same values; the same object where it is a NumPy array already.
+    """
+    return np.asarray(array.get() if _is_cupy(array) else array)
+
+
+@functools.cache
+def gpu_available() -> bool:
+    """Say whether CuPy is installed and finds a CUDA device.
+
+    Returns
+    -------
+    bool
+        True where arrays can be put on a GPU.
+    """
+    try:
+        return bool(importlib.import_module("cupy").cuda.is_available())
+    except Exception:  # noqa: BLE001 - a broken driver raises errors of many kinds, and all mean "no GPU"
+        return False
+
+
+def to_device(array: np.ndarray, device: str) -> Any:
+    """Put a NumPy array on a device.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        Any array.
+    device : {"cpu", "cuda"}
+        Where to.
+
+    Returns
+    -------
+    numpy.ndarray or cupy.ndarray
+        The array there; for ``"cpu"`` the same object.
+    """
+    return importlib.import_module("cupy").asarray(array) if device == "cuda" else array
+
+
+def resolve_device(device: str) -> str:
+    """Turn the user's wish into a device that is there.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}
+        ``"auto"`` takes the GPU where there is one.
+
+    Returns
+    -------
+    {"cpu", "cuda"}
+        The device.
+    """
+    if device == "auto":
+        return "cuda" if gpu_available() else "cpu"
+    return device
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory, of host or device, ran out.
+
+    Parameters
+    ----------
+    error : BaseException
+        Any error. PyTorch, CuPy, RMM and Python each raise their own kind (pytorch#133280).
+
+    Returns
+    -------
+    bool
+        True for all of those kinds.
+    """
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or (
+        isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+    )

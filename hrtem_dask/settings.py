@@ -1,0 +1,284 @@
+"""Settings: one frozen dataclass per stage, read from and written to TOML.
+
+Every length and frequency carries its unit in its name. What decides the result is hashed
+(`Settings.science_hash`); what only decides how fast it comes (device, engine, tiles) is kept apart in
+`ExecutionSettings` and is not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import tomli_w
+
+from hrtem_dask.errors import SettingsError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadingSettings:
+    """How pixel sizes are found and judged."""
+
+    pixel_size_nm: float | None = None
+    """Overrides the pixel size of every file (nm); None trusts the files."""
+    pixels: bool = False
+    """Analyse micrographs without a pixel size in pixels, the ``*_nm`` columns left null."""
+    plausible_pixel_size_nm: tuple[float, float] = (0.001, 10.0)
+    """A pixel size outside this range (nm) is flagged as implausible and the micrograph set aside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilteringSettings:
+    """What is done to the whole image before segmentation."""
+
+    spike_threshold_sd: float = 5.0
+    """A pixel further than this many standard deviations from its 3×3 median is an X-ray spike; 0 turns it off."""
+    flat_field: str | None = None
+    """Path of a gain reference image that each micrograph is divided by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationSettings:
+    """How particles are told from the support."""
+
+    method: Literal["otsu", "fourier", "unet"] = "fourier"
+    """Otsu's threshold, Fourier filtering by an annulus, or a U-Net."""
+    model: str | None = None
+    """Path of the U-Net's weights: ``.safetensors``, or the paper's Keras ``.h5``."""
+    threshold: float = 0.5
+    """A pixel whose particle probability is at least this is particle (U-Net)."""
+    model_pixel_size_nm: float | None = None
+    """Pixel size (nm) that the U-Net sees; None takes the model's own, and where it states none the micrograph's."""
+    particles_are: Literal["dark", "bright"] = "dark"
+    """Side of Otsu's threshold that is particle: dark in bright-field TEM, bright in HAADF-STEM."""
+    otsu_sigma_nm: float = 0.0
+    """Gaussian smoothing before Otsu's threshold (nm)."""
+    annulus_per_nm: tuple[float, float] = (2.4, 6.0)
+    """Spatial frequencies of the lattice that the Fourier filter keeps (1/nm); 2.4–6.0 is 0.42–0.17 nm."""
+    fourier_sigma_nm: float = 0.8
+    """Gaussian smoothing (nm) of the squared Fourier-filtered image before Otsu's threshold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticleSettings:
+    """How a mask becomes regions and particles."""
+
+    opening_radius_px: int = 2
+    """Radius (px) of the disk of the morphological opening that removes specks; 0 turns it off."""
+    closing_radius_px: int = 2
+    """Radius (px) of the disk of the morphological closing that fills pits; 0 turns it off."""
+    fill_holes: bool = True
+    """Fill holes that are enclosed by a particle."""
+    bridge_gap_nm: float = 0.4
+    """Pieces nearer than this (nm) are one region; not used for micrographs without a pixel size."""
+    min_area_px: int = 100
+    """Smaller pieces are kept in the table, not counted: descriptors are meaningless below about 100 px."""
+    min_area_nm2: float = 0.5
+    """Smaller pieces are kept in the table, not counted."""
+    max_region_area_nm2: float | None = None
+    """A region larger than this is an agglomeration even where it could not be split; None sets no limit."""
+    split_touching: bool = True
+    """Split touching particles by watershed of the distance transform."""
+    split_min_confidence: float = 0.2
+    """A split is made where its neck is this much narrower than the narrower particle: 1 − neck / diameter, 0–1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FourierSettings:
+    """What is measured on each particle's power spectrum."""
+
+    spacing_range_nm: tuple[float, float] = (0.1, 0.42)
+    """Lattice spacings looked for (nm)."""
+    min_peak_snr: float = 8.0
+    """A reflection's power over the median power of its ring."""
+    material: str | None = None
+    """Known material, for instance ``"Au"``: its spacings cross-check the pixel size."""
+    calibration_tolerance: float = 0.02
+    """Relative deviation of the measured from the known spacing that is flagged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualitySettings:
+    """Which doubtful micrographs are flagged, and which of them are set aside."""
+
+    max_anisotropy: float = 0.5
+    """Anisotropy of the power spectrum (0 isotropic, 1 one direction only) above which drift is flagged."""
+    min_sharpness: float = 0.02
+    """Share of the power above white noise at high frequency below which blur is flagged."""
+    max_saturated_fraction: float = 0.01
+    """Share of pixels at the end of the range above which saturation is flagged."""
+    max_gradient: float = 0.5
+    """Intensity change across the field over its mean above which a gradient is flagged."""
+    set_aside: tuple[str, ...] = ()
+    """Flags that set a micrograph aside: any of blur, drift, empty_field, saturation, gradient, duplicate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionSettings:
+    """What decides how fast results come and what else is written, not what they are."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where images are processed."""
+    engine: Literal["auto", "openvino", "torch"] = "auto"
+    """What runs the U-Net on a CPU."""
+    tile_px: int = 2048
+    """Tile of the U-Net for images larger than `whole_px` on a side."""
+    whole_px: int = 4096
+    """Images up to this side go through the U-Net whole."""
+    overlays: Literal["sample", "all", "none"] = "sample"
+    """For which micrographs an overlay picture is written."""
+    group_megapixels: float = 2.0
+    """Small micrographs are grouped into tasks of about this size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of a run."""
+
+    loading: LoadingSettings = field(default_factory=LoadingSettings)
+    filtering: FilteringSettings = field(default_factory=FilteringSettings)
+    segmentation: SegmentationSettings = field(default_factory=SegmentationSettings)
+    particles: ParticleSettings = field(default_factory=ParticleSettings)
+    fourier: FourierSettings = field(default_factory=FourierSettings)
+    quality: QualitySettings = field(default_factory=QualitySettings)
+    execution: ExecutionSettings = field(default_factory=ExecutionSettings)
+
+    def science_hash(self) -> str:
+        """Return a hash of every setting that decides the result.
+
+        Returns
+        -------
+        str
+            16 hexadecimal digits. A model is named here by path; its content hash stands beside it in the
+            ledger.
+        """
+        science = {name: value for name, value in dataclasses.asdict(self).items() if name != "execution"}
+        science["segmentation"].pop("model")
+        return hashlib.blake2b(json.dumps(science, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+    def to_toml(self) -> str:
+        """Write the settings as TOML, one table per stage.
+
+        Returns
+        -------
+        str
+            TOML text. TOML has no null: settings that are None are left out, which reads back as None.
+        """
+        tables = dataclasses.asdict(self)
+        return tomli_w.dumps(
+            {name: {k: v for k, v in table.items() if v is not None} for name, table in tables.items()}
+        )
+
+    @classmethod
+    def from_toml(cls, text: str) -> Self:
+        """Read settings from TOML.
+
+        Parameters
+        ----------
+        text : str
+            TOML with a table per stage; what it does not name keeps its default.
+
+        Returns
+        -------
+        Settings
+            The settings.
+
+        Raises
+        ------
+        SettingsError
+            If a stage or a setting is unknown, or a value has the wrong type.
+        """
+        try:
+            tables = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"the settings are no valid TOML: {error}") from error
+        return cls().updated(tables)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read settings from a TOML file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+
+        Returns
+        -------
+        Settings
+            The settings.
+
+        Raises
+        ------
+        SettingsError
+            As `from_toml`, with the file named.
+        """
+        try:
+            return cls.from_toml(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(f"cannot read the settings file {str(path)!r}: {error.strerror}") from error
+        except SettingsError as error:
+            raise SettingsError(f"{path}: {error}") from error
+
+    def updated(self, tables: dict[str, dict[str, Any]]) -> Self:
+        """Return a copy with some settings changed.
+
+        Parameters
+        ----------
+        tables : dict
+            Stage name → setting name → value.
+
+        Returns
+        -------
+        Settings
+            The copy.
+
+        Raises
+        ------
+        SettingsError
+            If a stage or a setting is unknown, or a value has the wrong type.
+        """
+        stages = {f.name for f in dataclasses.fields(self)}
+        changed: dict[str, Any] = {}
+        for stage, values in tables.items():
+            if stage not in stages:
+                raise SettingsError(f"unknown settings table [{stage}]: known are {', '.join(sorted(stages))}")
+            current = getattr(self, stage)
+            kinds = typing.get_type_hints(type(current))
+            unknown = sorted(set(values) - set(kinds))
+            if unknown:
+                raise SettingsError(f"unknown setting {stage}.{unknown[0]}: known are {', '.join(sorted(kinds))}")
+            checked = {k: _checked(v, kinds[k], f"{stage}.{k}") for k, v in values.items()}
+            changed[stage] = dataclasses.replace(current, **checked)
+        return dataclasses.replace(self, **changed)
+
+
+def _checked(value: Any, kind: Any, name: str) -> Any:
+    """Return `value` as `kind`, or say what was expected."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        kind = next(a for a in arguments if a is not type(None))
+        return _checked(value, kind, name)
+    if origin is Literal:
+        if value in arguments:
+            return value
+        raise SettingsError(f"{name} must be one of {', '.join(map(str, arguments))}, got {value!r}")
+    if origin is tuple and isinstance(value, list | tuple):
+        if arguments[-1] is Ellipsis:
+            return tuple(_checked(v, arguments[0], name) for v in value)
+        if len(value) == len(arguments):
+            return tuple(_checked(v, a, name) for v, a in zip(value, arguments, strict=True))
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    raise SettingsError(f"{name} must be {getattr(kind, '__name__', kind)}, got {value!r}")

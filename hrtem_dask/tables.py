@@ -1,0 +1,364 @@
+"""Every table's schema: column, dtype, unit, meaning and formula, in one place.
+
+Descriptor names are ambiguous in this field (four different "circularities" are in use), so each column says its
+formula. Lengths named ``*_px`` count pixels as if they were square; ``*_nm`` use the true pixel height and width,
+and are null where the pixel size is not known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+
+__all__ = [
+    "EXECUTION",
+    "MICROGRAPHS",
+    "PARTICLES",
+    "REGIONS",
+    "SCHEMAS",
+    "SCHEMA_VERSION",
+    "Column",
+    "Schema",
+    "arrow_schema",
+    "conform",
+    "empty",
+]
+
+SCHEMA_VERSION = "1"
+"""Written into every Parquet file; a new number whenever a column changes its meaning."""
+
+Kind = Literal["str", "int", "float", "bool"]
+
+_DTYPES: dict[Kind, Any] = {
+    "str": pd.StringDtype("pyarrow"),
+    "int": pd.Int64Dtype(),
+    "float": pd.Float64Dtype(),
+    "bool": pd.BooleanDtype(),
+}
+_ARROW: dict[Kind, pa.DataType] = {
+    "str": pa.string(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    name: str
+    """Its name; a column with a unit ends in it."""
+    kind: Kind
+    """Type of its values; every column may hold nulls."""
+    meaning: str
+    """What it says, for a microscopist."""
+    unit: str = ""
+    """Unit, empty for none."""
+    formula: str = ""
+    """How it is computed, with its source."""
+
+
+Schema = tuple[Column, ...]
+
+
+def _length(name: str, meaning: str, formula: str = "") -> Schema:
+    """Return the pair of columns of one length, in px and in nm."""
+    return (
+        Column(f"{name}_px", "float", meaning, "px", formula),
+        Column(f"{name}_nm", "float", meaning, "nm", formula),
+    )
+
+
+_BBOX: Schema = (
+    Column("bbox_y0_px", "int", "first row of the bounding box", "px"),
+    Column("bbox_x0_px", "int", "first column of the bounding box", "px"),
+    Column("bbox_y1_px", "int", "row after the last one of the bounding box", "px"),
+    Column("bbox_x1_px", "int", "column after the last one of the bounding box", "px"),
+)
+_AREA: Schema = (
+    Column("area_px", "int", "number of pixels", "px"),
+    Column("area_nm2", "float", "projected area", "nm²", "area_px × pixel height × pixel width"),
+)
+_ID = Column("micrograph_id", "str", "name of the micrograph: file stem and a hash of (relative path, signal, frame)")
+_SAMPLE = Column("sample", "str", "parent folder, or as the metadata file says")
+
+MICROGRAPHS: Schema = (
+    _ID,
+    _SAMPLE,
+    Column("source", "str", "file, with '::member' for a file in an archive"),
+    Column("signal", "int", "number of the signal in its file"),
+    Column("frame", "int", "number of the 2-D image in a stack"),
+    Column("title", "str", "the file's own name for the signal"),
+    Column("status", "str", "done, empty (no particle), set_aside or failed"),
+    Column("reason", "str", "why it was set aside or failed, in words"),
+    Column("height_px", "int", "image height", "px"),
+    Column("width_px", "int", "image width", "px"),
+    Column("dtype", "str", "data type in the file"),
+    Column("pixel_size_y_nm", "float", "pixel height", "nm"),
+    Column("pixel_size_x_nm", "float", "pixel width", "nm"),
+    Column("pixel_size_source", "str", "where the pixel size comes from: 'file: …', 'user', 'metadata' or 'none'"),
+    Column(
+        "calibration_flags",
+        "str",
+        "doubts about the pixel size, comma-separated: missing, non_square, implausible, off_lattice",
+    ),
+    Column(
+        "lattice_scale_ratio",
+        "float",
+        "measured over known lattice spacing of the stated material; 1 where the pixel size is right",
+    ),
+    Column("voltage_kv", "float", "acceleration voltage", "kV"),
+    Column("magnification", "float", "magnification as the file states it"),
+    Column("instrument", "str", "microscope as the file names it"),
+    Column("acquired_at", "str", "time of acquisition, ISO 8601, as the file states it"),
+    Column("n_regions", "int", "connected pieces of the mask, gaps bridged"),
+    Column("n_particles", "int", "particles, counted or not"),
+    Column("n_counted", "int", "particles that enter statistics"),
+    Column("coverage", "float", "share of the image that is particle", "", "particle pixels / all pixels"),
+    Column(
+        "seam_score",
+        "float",
+        "largest logit difference between overlapping tiles; 0 where seams are exact, null for whole images",
+    ),
+    Column(
+        "quality_flags",
+        "str",
+        "doubts about the image, comma-separated: blur, drift, empty_field, saturation, gradient, duplicate",
+    ),
+    Column("sharpness", "float", "share of the spectrum's power above white noise at high frequency"),
+    Column("anisotropy", "float", "anisotropy of the power spectrum, 0 to 1"),
+    Column("saturated_fraction", "float", "share of pixels at the end of the range"),
+    Column("gradient", "float", "intensity change of the fitted plane across the field over the mean"),
+    Column("n_nonfinite", "int", "NaN and infinite pixels, replaced before analysis"),
+    Column("duplicate_of", "str", "micrograph_id of an earlier micrograph with the same pixels"),
+    Column("image_hash", "str", "hash of the pixels"),
+    Column("source_hash", "str", "hash of the file"),
+    Column("settings_hash", "str", "hash of every setting that decides the result"),
+    Column("model_hash", "str", "hash of the model's file"),
+    Column("code_version", "str", "version of hrtem_dask"),
+)
+
+REGION_CLASSES = ("agglomeration", "no_particle", "no_stacking_fault", "misoriented", "stacking_fault")
+
+REGIONS: Schema = (
+    _ID,
+    _SAMPLE,
+    Column("region_id", "int", "number of the region in its micrograph, from 1"),
+    *_BBOX,
+    *_AREA,
+    Column("n_particles", "int", "particles in the region"),
+    Column("touches_edge", "bool", "whether the region reaches the border of the image"),
+    Column("region_class", "str", "one of the paper's five classes, or unsure"),
+    *(Column(f"probability_{name}", "float", f"probability of the class {name}") for name in REGION_CLASSES),
+)
+
+PARTICLES: Schema = (
+    _ID,
+    _SAMPLE,
+    Column("particle_id", "int", "number of the particle in its micrograph: its value in labels"),
+    Column("region_id", "int", "region it belongs to"),
+    *_length("centroid_y", "row of the centroid"),
+    *_length("centroid_x", "column of the centroid"),
+    *_BBOX,
+    Column("touches_edge", "bool", "whether the particle reaches the border of the image"),
+    Column("counted", "bool", "whether it enters statistics"),
+    Column("exclusion_reason", "str", "why not: edge, too_small, agglomerate; null where counted"),
+    Column(
+        "split_confidence",
+        "float",
+        "how narrow the neck was along which it was split off, 0 to 1; null where not split",
+        "",
+        "1 − neck length / equivalent diameter of the smaller part",
+    ),
+    *_AREA,
+    *_length("equivalent_diameter", "diameter of the circle of equal area (ECD)", "√(4A/π), ISO 9276-6"),
+    *_length(
+        "feret_max",
+        "largest caliper distance",
+        "rotating calipers on the convex hull of pixel corners, ISO 13322-1",
+    ),
+    *_length(
+        "feret_min",
+        "smallest caliper distance",
+        "rotating calipers on the convex hull of pixel corners, ISO 13322-1",
+    ),
+    *_length(
+        "perimeter",
+        "length of the outline",
+        "Crofton's formula in four directions (scikit-image perimeter_crofton), holes included",
+    ),
+    *_length(
+        "convex_perimeter",
+        "length of the convex hull's outline",
+        "polygon of the convex hull of pixel corners",
+    ),
+    Column(
+        "aspect_ratio",
+        "float",
+        "elongation, at least 1",
+        "",
+        "feret_max / feret_min (ISO 9276-6 states the inverse)",
+    ),
+    Column(
+        "circularity",
+        "float",
+        "1 for a disk, less for ragged or long ones",
+        "",
+        "4πA/P² (ImageJ's; ISO 9276-6 takes its square root)",
+    ),
+    Column("roundness", "float", "1 for a disk, less for long ones", "", "4A/(π feret_max²)"),
+    Column("compactness", "float", "1 for a disk", "", "√(4A/π)/feret_max, ISO 9276-6"),
+    Column(
+        "solidity",
+        "float",
+        "share of the convex hull that is filled",
+        "",
+        "A / area of the convex hull of pixel corners, ISO 9276-6",
+    ),
+    Column("convexity", "float", "smoothness of the outline", "", "convex perimeter / perimeter, ISO 9276-6"),
+    Column("eccentricity", "float", "of the ellipse with the same second moments", "", "√(1 − minor²/major²)"),
+    Column("extent", "float", "share of the bounding box that is filled", "", "A / area of the bounding box"),
+    Column(
+        "orientation_deg",
+        "float",
+        "direction of the longest axis, counter-clockwise from +x as seen on the screen, −90 to 90",
+        "°",
+    ),
+    Column("mean_intensity", "float", "mean of the raw image"),
+    Column(
+        "contrast",
+        "float",
+        "contrast to the surroundings",
+        "",
+        "(mean inside − mean of the ring around) / standard deviation of that ring",
+    ),
+    Column("mean_probability", "float", "mean particle probability"),
+    Column(
+        "groschner2021_fft_mean",
+        "float",
+        "mean of the ring-integrated power spectrum",
+        "",
+        "Groschner 2021, as its code",
+    ),
+    Column(
+        "groschner2021_fft_std",
+        "float",
+        "standard deviation of the ring-integrated power spectrum",
+        "",
+        "Groschner 2021, as its code",
+    ),
+    Column(
+        "groschner2021_fft_center_of_mass",
+        "float",
+        "centre of mass of the ring-integrated power spectrum",
+        "",
+        "Groschner 2021, as its code",
+    ),
+    Column("groschner2021_image_mean", "float", "mean of the crop", "", "Groschner 2021, as its code"),
+    Column(
+        "groschner2021_image_std",
+        "float",
+        "standard deviation of the crop",
+        "",
+        "Groschner 2021, as its code",
+    ),
+    Column("n_reflections", "int", "lattice reflections found above the noise (Friedel pairs counted once)"),
+    Column("peak_snr", "float", "power of the strongest reflection over the median power of its ring"),
+    Column("spacing_1_nm", "float", "lattice spacing of the strongest reflection", "nm"),
+    Column("spacing_2_nm", "float", "lattice spacing of the strongest reflection not parallel to the first", "nm"),
+    Column("angle_12_deg", "float", "angle between the two, 0 to 90", "°"),
+    Column(
+        "lattice_orientation_deg",
+        "float",
+        "direction of the strongest reflection's wave vector, counter-clockwise from +x as seen on the screen, 0 to 180",
+        "°",
+    ),
+    Column("fault_state", "str", "fault, no_fault or unknown"),
+)
+
+EXECUTION: Schema = (
+    _ID,
+    Column("attempts", "int", "times the task ran"),
+    Column("seconds_read", "float", "time to read", "s"),
+    Column("seconds_filter", "float", "time to filter", "s"),
+    Column("seconds_segment", "float", "time to segment", "s"),
+    Column("seconds_particles", "float", "time to label, split and measure", "s"),
+    Column("seconds_fourier", "float", "time for power spectra", "s"),
+    Column("seconds_write", "float", "time to write labels and overlay", "s"),
+    Column("worker", "str", "worker that ran it"),
+    Column("device", "str", "cpu or cuda"),
+    Column("engine", "str", "what ran the network"),
+    Column("peak_memory_mib", "float", "largest memory of the worker so far", "MiB"),
+    Column("out_of_memory_steps", "str", "steps taken when memory ran out, in order"),
+    Column("finished_at", "str", "time, ISO 8601, UTC"),
+)
+
+SCHEMAS: dict[str, Schema] = {
+    "micrographs": MICROGRAPHS,
+    "regions": REGIONS,
+    "particles": PARTICLES,
+    "execution": EXECUTION,
+}
+
+
+def empty(schema: Schema) -> pd.DataFrame:
+    """Return a table with every column, the right dtypes, and no row.
+
+    Parameters
+    ----------
+    schema : tuple of Column
+        For instance `PARTICLES`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The empty table; also the `meta` of every lazy table.
+    """
+    return pd.DataFrame({c.name: pd.Series(dtype=_DTYPES[c.kind]) for c in schema})
+
+
+def conform(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Give a table the columns, order and dtypes of its schema.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Any columns; those that the schema names and the table lacks become null.
+    schema : tuple of Column
+        For instance `PARTICLES`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A new table; columns beyond the schema (covariates) stay, after the schema's.
+    """
+    columns: dict[str, Any] = {}
+    for c in schema:
+        missing = pd.Series(pd.NA, index=table.index, dtype=_DTYPES[c.kind])
+        columns[c.name] = table[c.name].astype(_DTYPES[c.kind]) if c.name in table else missing
+    extra: dict[str, Any] = {str(name): table[name] for name in table if name not in columns}
+    return pd.DataFrame({**columns, **extra}, index=table.index)
+
+
+def arrow_schema(schema: Schema) -> pa.Schema:
+    """Return the Parquet schema, with meaning, unit and formula as column metadata.
+
+    Parameters
+    ----------
+    schema : tuple of Column
+        For instance `PARTICLES`.
+
+    Returns
+    -------
+    pyarrow.Schema
+        Every file of a table is written with it, so that an empty part has the same types as a full one.
+    """
+    fields = []
+    for c in schema:
+        metadata = {"meaning": c.meaning, "unit": c.unit, "formula": c.formula}
+        fields.append(pa.field(c.name, _ARROW[c.kind], metadata={k: v for k, v in metadata.items() if v}))
+    return pa.schema(fields, metadata={"hrtem_dask_schema_version": SCHEMA_VERSION})
