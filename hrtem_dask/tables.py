@@ -274,7 +274,7 @@ PARTICLES: Schema = (
     Column(
         "lattice_orientation_deg",
         "float",
-        "direction of the strongest reflection's wave vector, counter-clockwise from +x as seen on the screen, 0 to 180",
+        "direction of the strongest reflection's wave vector, counter-clockwise from +x on the screen, 0 to 180",
         "°",
     ),
     Column("fault_state", "str", "fault, no_fault or unknown"),
