@@ -30,3 +30,9 @@ def xp_array() -> Callable[[Any], np.ndarray]:
         return copy
 
     return make
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The same random numbers in every run."""
+    return np.random.default_rng(20211)

@@ -1,0 +1,73 @@
+"""Tables as Parquet, always with the explicit schema of `tables`, so that an empty part reads like a full one."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hrtem_dask import tables
+from hrtem_dask.storage.location import Location
+
+__all__ = ["read_table", "write_table"]
+
+
+def write_table(place: Location, name: str, table: pd.DataFrame, schema: tables.Schema) -> None:
+    """Write a table whole, atomically.
+
+    Parameters
+    ----------
+    place : Location
+        The results folder.
+    name : str
+        File inside it, for instance ``particles.parquet``.
+    table : pandas.DataFrame
+        Columns of the schema; columns beyond it (covariates) are kept, typed by their values.
+    schema : tuple of tables.Column
+        For instance `tables.PARTICLES`. Meaning, unit and formula go into each column's metadata.
+    """
+    table = tables.conform(table, schema)
+    fields = tables.arrow_schema(schema)
+    for extra in table.columns[len(schema) :]:
+        fields = fields.append(pa.Schema.from_pandas(table[[extra]], preserve_index=False).field(0))
+    arrow = pa.Table.from_pandas(table, schema=fields, preserve_index=False)
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **tables.arrow_schema(schema).metadata})
+    sink = pa.BufferOutputStream()
+    pq.write_table(arrow, sink, compression="zstd")
+    place.write_bytes(name, sink.getvalue().to_pybytes())
+
+
+def read_table(place: Location, name: str, schema: tables.Schema) -> pd.DataFrame:
+    """Read a table.
+
+    Parameters
+    ----------
+    place : Location
+        The results folder.
+    name : str
+        File inside it.
+    schema : tuple of tables.Column
+        The schema it was written with.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the schema's dtypes, whatever the file's writer.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    """
+    arrow = pq.read_table(pa.BufferReader(place.read_bytes(name)))
+    return tables.conform(arrow.to_pandas(types_mapper=_nullable), schema)
+
+
+def _nullable(kind: pa.DataType) -> object | None:
+    """Return the pandas dtype that keeps nulls of an Arrow type apart from NaN."""
+    return {
+        pa.string(): pd.StringDtype("pyarrow"),
+        pa.int64(): pd.Int64Dtype(),
+        pa.float64(): pd.Float64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+    }.get(kind)

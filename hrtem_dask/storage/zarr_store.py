@@ -1,0 +1,203 @@
+"""Zarr stores: ingested micrographs, and the labels of a run. One group per micrograph.
+
+A group is an OME-NGFF image (or label image), so other tools read it; its array is named ``intensity`` or
+``labels`` and carries its dimension names and its coordinates, so xarray opens it lazily with nm on its axes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+import zarr.storage
+from zarr.codecs import BloscCodec
+
+from hrtem_dask.micrograph import PixelSize, make_micrograph
+from hrtem_dask.storage import ngff
+from hrtem_dask.storage.location import Location
+
+__all__ = ["create_store", "open_store", "read_labels", "read_micrograph", "write_labels", "write_micrograph"]
+
+MICROGRAPH_CHUNK_PX = 4096
+LABEL_CHUNK_PX = 2048
+
+
+def _store(place: Location) -> Any:
+    """Return Zarr's own store for a folder."""
+    return zarr.storage.LocalStore(place.url) if place.is_local else zarr.storage.FsspecStore.from_url(place.url)
+
+
+def create_store(place: Location) -> None:
+    """Make the root group where it is not there yet.
+
+    Parameters
+    ----------
+    place : Location
+        The store.
+    """
+    zarr.open_group(_store(place), mode="a", zarr_format=3)
+
+
+def open_store(place: Location) -> zarr.Group:
+    """Open a store for reading.
+
+    Parameters
+    ----------
+    place : Location
+        The store.
+
+    Returns
+    -------
+    zarr.Group
+        Its groups are named by `micrograph_id`.
+    """
+    return zarr.open_group(_store(place), mode="r")
+
+
+def write_micrograph(
+    place: Location,
+    micrograph_id: str,
+    image: np.ndarray,
+    *,
+    pixel_size_nm: PixelSize | None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one micrograph into an ingest store.
+
+    Parameters
+    ----------
+    place : Location
+        The store, made by `create_store`.
+    micrograph_id : str
+        Name of its group; a group of that name is replaced.
+    image : numpy.ndarray
+        Shape (y, x). One chunk, or chunks of 4096² where it is larger.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+    metadata : mapping, optional
+        What JSON can hold; kept under ``attrs["hrtem_dask"]``.
+    """
+    group = _new_group(place, micrograph_id, ngff.image_attributes(micrograph_id, "intensity", pixel_size_nm))
+    group.attrs["hrtem_dask"] = dict(metadata or {})
+    chunks = tuple(min(n, MICROGRAPH_CHUNK_PX) for n in image.shape)
+    array = group.create_array(
+        "intensity",
+        shape=image.shape,
+        dtype=image.dtype,
+        chunks=chunks,
+        compressors=[BloscCodec(cname="lz4", shuffle="bitshuffle", typesize=image.dtype.itemsize)],
+        dimension_names=("y", "x"),
+    )
+    array[:] = image
+    _write_coordinates(group, image.shape, pixel_size_nm)
+
+
+def read_micrograph(place: Location, micrograph_id: str) -> xr.DataArray:
+    """Read one micrograph of an ingest store.
+
+    Parameters
+    ----------
+    place : Location
+        The store.
+    micrograph_id : str
+        Name of its group.
+
+    Returns
+    -------
+    xarray.DataArray
+        (y, x), as `make_micrograph` builds it.
+
+    Raises
+    ------
+    KeyError
+        If there is no such micrograph.
+    """
+    group: Any = open_store(place)[micrograph_id]
+    known = dict(group.attrs["hrtem_dask"])
+    size = _pixel_size(group)
+    source = str(known.pop("pixel_size_source", "file: OME-NGFF"))
+    return make_micrograph(group["intensity"][:], pixel_size_nm=size, pixel_size_source=source, metadata=known)
+
+
+def write_labels(place: Location, micrograph_id: str, labels: np.ndarray, *, pixel_size_nm: PixelSize | None) -> None:
+    """Write the particle labels of one micrograph.
+
+    Parameters
+    ----------
+    place : Location
+        The ``labels.zarr`` of a run, made by `create_store`.
+    micrograph_id : str
+        Name of its group; a group of that name is replaced.
+    labels : numpy.ndarray of int
+        Shape (y, x), 0 = background. Chunks of at most 2048² in a single shard: one file per micrograph.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+    """
+    group = _new_group(place, micrograph_id, ngff.label_attributes(micrograph_id, "labels", pixel_size_nm))
+    chunks = tuple(min(n, LABEL_CHUNK_PX) for n in labels.shape)
+    shards = tuple(c * math.ceil(n / c) for n, c in zip(labels.shape, chunks, strict=True))
+    array = group.create_array(
+        "labels",
+        shape=labels.shape,
+        dtype=np.int32,
+        chunks=chunks,
+        shards=shards,
+        compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=4)],
+        dimension_names=("y", "x"),
+    )
+    array[:] = labels
+    _write_coordinates(group, labels.shape, pixel_size_nm)
+
+
+def read_labels(place: Location, micrograph_id: str, box: tuple[slice, slice] | None = None) -> np.ndarray:
+    """Read the particle labels of one micrograph, or of a part of it.
+
+    Parameters
+    ----------
+    place : Location
+        The ``labels.zarr`` of a run.
+    micrograph_id : str
+        Name of its group.
+    box : tuple of slice, optional
+        Rows and columns; only the chunks that it touches are read.
+
+    Returns
+    -------
+    numpy.ndarray of int32
+        Shape (y, x).
+
+    Raises
+    ------
+    KeyError
+        If there is no such micrograph.
+    """
+    group: Any = open_store(place)[micrograph_id]
+    return np.asarray(group["labels"][box or (slice(None), slice(None))])
+
+
+def _new_group(place: Location, name: str, attributes: Mapping[str, Any]) -> Any:
+    """Make an empty group in place of whatever had its name."""
+    return zarr.create_group(_store(place), path=name, overwrite=True, zarr_format=3, attributes=dict(attributes))
+
+
+def _write_coordinates(group: Any, shape: tuple[int, ...], pixel_size_nm: PixelSize | None) -> None:
+    """Write pixel centres along each axis, so that xarray shows nm."""
+    units = "px" if pixel_size_nm is None else "nm"
+    for axis, n, step in zip(("y", "x"), shape, pixel_size_nm or (1.0, 1.0), strict=True):
+        values = np.arange(n) * step
+        coordinate = group.create_array(axis, shape=(n,), dtype="float64", chunks=(n,), dimension_names=(axis,))
+        coordinate[:] = values
+        coordinate.attrs["units"] = units
+
+
+def _pixel_size(group: Any) -> PixelSize | None:
+    """Return the pixel size that a group's OME-NGFF attributes state."""
+    scales = group.attrs["ome"]["multiscales"][0]
+    if "unit" not in scales["axes"][0]:
+        return None
+    y, x = scales["datasets"][0]["coordinateTransformations"][0]["scale"]
+    return float(y), float(x)
