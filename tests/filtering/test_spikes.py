@@ -1,0 +1,91 @@
+"""Spikes go, everything else stays, and OpenCV's median is SciPy's."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from hrtem_dask.filtering import median_3x3, replace_spikes
+
+Copy = Callable[[object], np.ndarray]
+
+
+@pytest.mark.parametrize(
+    "dtype", ["?", "u1", "i1", "<u2", ">u2", "<i4", ">i4", "<i8", "f2", "<f4", ">f4", "<f8", ">f8"]
+)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (6, 1), (2, 2), (33, 40)])
+def test_median_equals_scipy(dtype: str, shape: tuple[int, int], xp_array: Copy) -> None:
+    image = xp_array(np.random.default_rng(0).uniform(0, 2 if dtype == "?" else 120, shape).astype(dtype))
+    median = median_3x3(image)
+    expected = ndimage.median_filter(image.astype(np.float32), size=3, mode="reflect")
+    assert median.dtype == np.float32
+    assert median.dtype.isnative
+    assert median.flags.c_contiguous
+    np.testing.assert_array_equal(median, expected)
+
+
+def test_median_of_a_view() -> None:
+    image = np.random.default_rng(1).integers(0, 60000, (50, 60)).astype(np.uint16)
+    view = image[::-2, 3::3]
+    np.testing.assert_array_equal(median_3x3(view), ndimage.median_filter(view, size=3))
+
+
+@given(seed=st.integers(0, 2**31), n_spikes=st.integers(0, 12), height=st.floats(40, 500))
+@settings(max_examples=25, deadline=None)
+def test_planted_spikes_go_and_the_rest_stays(seed: int, n_spikes: int, height: float) -> None:
+    rng = np.random.default_rng(seed)
+    clean = rng.normal(100, 1, (64, 64)).astype(np.float32)
+    spiked = clean.copy()
+    places = rng.permutation(16 * 16)[:n_spikes]  # at least four pixels apart
+    rows, columns = 4 * (places // 16) + 1, 4 * (places % 16) + 1
+    spiked[rows, columns] += height
+    result = replace_spikes(spiked)
+    planted = np.zeros(clean.shape, bool)
+    planted[rows, columns] = True
+    assert np.abs(result[planted] - 100).max(initial=0) < 5
+    # at 5 standard deviations of pure noise practically nothing else is touched, and it is bit-identical
+    assert (result[~planted] != clean[~planted]).sum() <= 2
+
+
+def test_definition_against_scipy(xp_array: Copy) -> None:
+    image = np.random.default_rng(3).poisson(200, (80, 90)).astype(np.uint16)
+    image[10, 10], image[40, 50] = 5000, 0
+    values = image.astype(np.float64)
+    median = ndimage.median_filter(values, size=3)
+    difference = values - median
+    expected = np.where(np.abs(difference) > 5 * difference.std(), median, values)
+    assert (expected != values).sum() >= 1
+    np.testing.assert_array_equal(replace_spikes(xp_array(image), threshold_sd=5), expected)
+
+
+def test_spikes_are_found_beside_strong_contrast() -> None:
+    # particles of strong contrast make the image's own deviation large; the spike is still far from its neighbours
+    image = np.random.default_rng(0).normal(1000, 10, (128, 128))
+    image[20:110, 20:110] -= 600
+    image[64, 64] += 400
+    assert replace_spikes(image)[64, 64] < 500
+
+
+def test_off_and_constant(xp_array: Copy) -> None:
+    image = np.random.default_rng(0).normal(size=(9, 9)).astype(np.float32)
+    image[4, 4] = 1e4
+    np.testing.assert_array_equal(replace_spikes(xp_array(image), threshold_sd=0), image)
+    np.testing.assert_array_equal(replace_spikes(np.full((5, 5), 7, np.int32)), np.full((5, 5), 7))
+
+
+def test_negative_threshold_is_refused() -> None:
+    with pytest.raises(ValueError, match="got -1"):
+        replace_spikes(np.zeros((3, 3)), threshold_sd=-1)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_gpu_equals_cpu(dtype: str) -> None:
+    cupy = pytest.importorskip("cupy")
+    image = np.random.default_rng(0).integers(0, 200, (65, 70)).astype(dtype)
+    image[9, 9] = 255
+    np.testing.assert_array_equal(median_3x3(cupy.asarray(image)).get(), median_3x3(image))
+    np.testing.assert_array_equal(replace_spikes(cupy.asarray(image)).get(), replace_spikes(image))
