@@ -1,0 +1,44 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from hrtem_dask import tables
+from hrtem_dask.population import summarize
+
+
+def particles(sizes: list[float | None], *, counted: bool = True, sample: str = "Au") -> pd.DataFrame:
+    reason = None if counted else "edge"
+    rows = [
+        {"sample": sample, "counted": counted, "exclusion_reason": reason, "equivalent_diameter_nm": s} for s in sizes
+    ]
+    return tables.conform(pd.DataFrame(rows), tables.PARTICLES)
+
+
+def test_only_counted_particles_enter() -> None:
+    table = pd.concat([particles([4.0, 6.0, 8.0]), particles([100.0], counted=False)], ignore_index=True)
+    summary = summarize(table)["Au"]
+    assert summary["n_particles"] == 4
+    assert summary["excluded"] == {"edge": 1}
+    assert summary["equivalent_diameter_nm"]["mean"] == pytest.approx(6.0)
+    assert summary["equivalent_diameter_nm"]["sd"] == pytest.approx(2.0)
+
+
+def test_samples_stay_apart() -> None:
+    table = pd.concat([particles([4.0]), particles([9.0], sample="CdSe")], ignore_index=True)
+    medians = {k: v["equivalent_diameter_nm"]["median"] for k, v in summarize(table).items()}
+    assert medians == {"Au": 4.0, "CdSe": 9.0}
+
+
+def test_pixels_are_never_summed_up_as_nm() -> None:
+    assert "equivalent_diameter_nm" not in summarize(particles([None, None]))["Au"]
+
+
+def test_no_particles_no_samples() -> None:
+    assert summarize(tables.empty(tables.PARTICLES)) == {}
+
+
+def test_quantiles_are_those_of_the_sizes(rng: np.random.Generator) -> None:
+    sizes = rng.lognormal(2, 0.3, 501)
+    summary = summarize(particles(list(sizes)))["Au"]["equivalent_diameter_nm"]
+    assert summary["d10"] == pytest.approx(np.sort(sizes)[50])
+    assert summary["d90"] == pytest.approx(np.sort(sizes)[450])
