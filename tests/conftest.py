@@ -5,8 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+
+# a first call imports or plans something: how long an example takes says nothing here
+hypothesis.settings.register_profile("hrtem_dask", deadline=None, max_examples=50)
+hypothesis.settings.load_profile("hrtem_dask")
 
 REPOSITORY = Path(__file__).parents[1]
 

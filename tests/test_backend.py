@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+import scipy.fft
+import scipy.ndimage
+import skimage.filters
+
+from hrtem_dask import backend
+
+
+def test_numpy_arrays_stay_on_the_host() -> None:
+    array = np.ones(3)
+    assert backend.array_namespace(array) is np
+    assert backend.ndimage(array) is scipy.ndimage
+    assert backend.fft(array) is scipy.fft
+    assert backend.skimage(array, "filters") is skimage.filters
+    assert backend.to_numpy(array) is array
+    assert backend.to_device(array, "cpu") is array
+
+
+def test_the_device_is_one_that_is_there() -> None:
+    assert backend.resolve_device("auto") == ("cuda" if backend.gpu_available() else "cpu")
+    assert backend.resolve_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (type("OutOfMemoryError", (RuntimeError,), {})("x"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), True),
+        (RuntimeError("shapes differ"), False),
+        (ValueError("out of memory is not what this says"), False),
+    ],
+)
+def test_out_of_memory_is_known_in_all_its_forms(error: Exception, expected: bool) -> None:
+    assert backend.is_out_of_memory(error) is expected
+
+
+@pytest.mark.gpu
+def test_arrays_go_to_the_gpu_and_back(rng: np.random.Generator) -> None:
+    array = rng.random((5, 7))
+    there = backend.to_device(array, "cuda")
+    assert backend.array_namespace(there).__name__ == "cupy"
+    np.testing.assert_array_equal(backend.to_numpy(there), array)

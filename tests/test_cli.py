@@ -1,0 +1,89 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from click.testing import CliRunner
+
+from hrtem_dask.cli import main
+
+
+@pytest.fixture
+def micrograph(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "a.tif"
+    path.parent.mkdir()
+    image = np.full((100, 100), 1000, np.uint16)
+    image[30:70, 30:70] = 100
+    tifffile.imwrite(path, image, imagej=True, resolution=(20, 20), metadata={"unit": "nm"})
+    return path
+
+
+def call(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    return result.exit_code, result.output
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys; sys.argv = ['hrtem-dask', 'run', '--help']\n"
+        "from hrtem_dask.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'dask', 'numpy', 'pandas', 'xarray', 'openvino'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_run_ends_in_a_table(micrograph: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, output = call("run", micrograph.parent, "-o", out, "--method", "otsu", "--scheduler", "threads", "-q")
+    assert code == 0, output
+    assert "1 done" in output
+    assert len(pd.read_parquet(out / "particles.parquet")) == 1
+
+
+def test_run_says_when_nothing_could_be_analysed(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "broken.dm3").write_bytes(b"\x00\x00")
+    code, output = call("run", tmp_path / "in", "-o", tmp_path / "out", "--scheduler", "threads", "-q")
+    assert code == 1
+    assert "nothing could be analysed" in output
+    assert pd.read_parquet(tmp_path / "out" / "micrographs.parquet")["status"].tolist() == ["failed"]
+
+
+def test_inspect_names_what_is_wrong(micrograph: Path, tmp_path: Path) -> None:
+    tifffile.imwrite(micrograph.parent / "b.tif", np.ones((10, 10), np.uint16))
+    table = tmp_path / "table.csv"
+    code, output = call("inspect", micrograph.parent, "--csv", table)
+    assert code == 0, output
+    rows = pd.read_csv(table)
+    assert rows["status"].tolist() == ["ok", "set_aside"]
+    assert rows["pixel_size_y_nm"].iloc[0] == pytest.approx(0.05)
+    code, output = call("inspect", micrograph.parent / "b.tif")
+    assert code == 1
+    assert "pixel size" in " ".join(output.split())
+
+
+def test_ingest_then_run_gives_what_the_files_give(micrograph: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store.zarr"
+    code, output = call("ingest", micrograph.parent, "-o", store, "--scheduler", "threads")
+    assert code == 0, output
+    for source, out in ((micrograph.parent, "files"), (store, "zarr")):
+        code, output = call("run", source, "-o", tmp_path / out, "--method", "otsu", "--scheduler", "threads", "-q")
+        assert code == 0, output
+    files, stored = (pd.read_parquet(tmp_path / out / "particles.parquet") for out in ("files", "zarr"))
+    names = [c for c in files if c not in {"micrograph_id", "sample"}]
+    pd.testing.assert_frame_equal(files[names], stored[names])
+
+
+def test_mistakes_are_one_line(micrograph: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[particles]\nmin_area = 3\n")
+    code, output = call("run", micrograph, "-o", tmp_path / "out", "--settings", bad)
+    assert code == 1
+    assert "unknown setting particles.min_area" in output
+    assert "Traceback" not in output

@@ -1,0 +1,50 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hrtem_dask.errors import SettingsError
+from hrtem_dask.settings import Settings
+
+
+def test_settings_survive_toml() -> None:
+    changed = Settings().updated({"loading": {"pixel_size_nm": 0.02}, "quality": {"set_aside": ["blur", "drift"]}})
+    assert Settings.from_toml(changed.to_toml()) == changed
+
+
+@given(st.floats(0.001, 10), st.integers(0, 50), st.booleans())
+def test_any_value_survives_toml(size: float, radius: int, split: bool) -> None:
+    changed = Settings().updated(
+        {"loading": {"pixel_size_nm": size}, "particles": {"opening_radius_px": radius, "split_touching": split}}
+    )
+    assert Settings.from_toml(changed.to_toml()) == changed
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[segmenting]\nx = 1", "unknown settings table"),
+        ("[particles]\nmin_area = 3", "unknown setting particles.min_area"),
+        ('[segmentation]\nmethod = "watershed"', "must be one of otsu, fourier, unet"),
+        ("[particles]\nmin_area_px = 2.5", "particles.min_area_px must be int"),
+        ("[particles]\nmin_area_px = true", "particles.min_area_px must be int"),
+        ('[loading]\npixel_size_nm = "0.02 nm"', "loading.pixel_size_nm must be float"),
+        ("[segmentation]\nannulus_per_nm = [1, 2, 3]", "annulus_per_nm must be"),
+        ("[particles", "no valid TOML"),
+    ],
+)
+def test_mistakes_are_named(text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Settings.from_toml(text)
+
+
+def test_the_hash_sees_science_and_not_speed() -> None:
+    plain = Settings()
+    assert plain.updated({"execution": {"tile_px": 512}}).science_hash() == plain.science_hash()
+    assert plain.updated({"particles": {"min_area_px": 99}}).science_hash() != plain.science_hash()
+
+
+def test_the_pipelines_are_valid(pytestconfig: pytest.Config) -> None:
+    recipes = sorted((pytestconfig.rootpath / "pipelines").glob("*.toml"))
+    assert recipes
+    for recipe in recipes:
+        assert Settings.from_file(recipe) != Settings()
