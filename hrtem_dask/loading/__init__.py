@@ -1,0 +1,53 @@
+"""Files to micrographs: find them, say what is in them, read one image with its pixel size in nm."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hrtem_dask.loading.access import local_copy, source_hash, source_stat
+    from hrtem_dask.loading.calibration import calibration_flags, length_in_nm
+    from hrtem_dask.loading.discover import find_sources
+    from hrtem_dask.loading.metadata import SampleMetadata, read_metadata
+    from hrtem_dask.loading.records import MicrographRecord, micrograph_id, set_aside_uncalibrated, to_row
+    from hrtem_dask.loading.signals import list_micrographs, read_image, read_micrograph, read_single_image
+    from hrtem_dask.loading.source import Source
+
+__all__ = [
+    "MicrographRecord",
+    "SampleMetadata",
+    "Source",
+    "calibration_flags",
+    "find_sources",
+    "length_in_nm",
+    "list_micrographs",
+    "local_copy",
+    "micrograph_id",
+    "read_image",
+    "read_metadata",
+    "read_micrograph",
+    "read_single_image",
+    "set_aside_uncalibrated",
+    "source_hash",
+    "source_stat",
+    "to_row",
+]
+
+_HOME = {
+    "access": ("local_copy", "source_hash", "source_stat"),
+    "calibration": ("calibration_flags", "length_in_nm"),
+    "discover": ("find_sources",),
+    "metadata": ("SampleMetadata", "read_metadata"),
+    "records": ("MicrographRecord", "micrograph_id", "set_aside_uncalibrated", "to_row"),
+    "signals": ("list_micrographs", "read_image", "read_micrograph", "read_single_image"),
+    "source": ("Source",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # PEP 562: the command line asks for `--help` without paying for pandas and xarray
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(importlib.import_module(f"hrtem_dask.loading.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,245 @@
+"""Find the files: folders, globs, lists, URLs, archives; nothing but hidden files is left out silently."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from hrtem_dask.errors import NothingToAnalyseError
+from hrtem_dask.loading.archives import archive_kind, member_names
+from hrtem_dask.loading.source import Source
+
+__all__ = ["find_sources"]
+
+_DOCUMENTS = {".txt", ".md", ".rst", ".xml", ".html", ".htm", ".pdf", ".doc", ".docx", ".ppt", ".pptx", ".odt", ".log"}
+_TABLES = {".csv", ".tsv", ".json", ".jsonl", ".xls", ".xlsx", ".parquet", ".db", ".sqlite", ".npz", ".pkl", ".pickle"}
+_PROGRAMS = {
+    ".py",
+    ".ipynb",
+    ".m",
+    ".s",
+    ".ijm",
+    ".toml",
+    ".yaml",
+    ".yml",
+    ".ini",
+    ".cfg",
+    ".exe",
+    ".dll",
+    ".lnk",
+    ".url",
+}
+_OTHER = {".mp4", ".avi", ".mov", ".svg", ".eps", ".rar", ".7z", ".bz2", ".xz"}
+NO_MICROGRAPH = _DOCUMENTS | _TABLES | _PROGRAMS | _OTHER
+_ZARR_FILES = {"zarr.json", ".zgroup", ".zarray", ".zattrs"}
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One file or Zarr folder, before archives are opened."""
+
+    url: str
+    is_folder: bool = False
+    problem: str = ""
+
+
+def find_sources(
+    inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, root: str | os.PathLike[str] | None = None
+) -> list[Source]:
+    """Find everything that could hold micrographs.
+
+    Parameters
+    ----------
+    inputs : str, path-like, or iterable of them
+        Files, folders (searched to any depth), globs, fsspec URLs. Archives are opened one level.
+    root : str or path-like, optional
+        Folder that ids are relative to. By default the folder given, the part of a glob before its first
+        wildcard, or for several inputs the folder that holds them all.
+
+    Returns
+    -------
+    list of Source
+        Sorted by relative path, each file once. Files that are no micrographs are there too, with the reason.
+
+    Raises
+    ------
+    NothingToAnalyseError
+        If an input does not exist, a glob matches nothing, or there is no file at all.
+    """
+    given = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    found: dict[str, _Found] = {}
+    roots = []
+    for one in given:
+        base, files = _expand(_as_url(one))
+        roots.append(base)
+        found |= {f.url: f for f in files}
+    if not found:
+        raise NothingToAnalyseError(f"no files in {', '.join(str(g) for g in given) or 'an empty list of inputs'}")
+    base = _as_url(root) if root is not None else _common_folder(roots)
+    unpaired = [source for file in found.values() for source in _sources_of(file, base)]
+    return sorted(_paired(unpaired), key=lambda s: s.relative)
+
+
+def _as_url(path: str | os.PathLike[str]) -> str:
+    """Return an absolute local path with forward slashes, or a URL as it is."""
+    text = os.fspath(path)
+    if text.startswith(("file://", "local://")):
+        text = fsspec.core.url_to_fs(text)[1]
+    if "://" not in text:
+        return Path(text).expanduser().absolute().as_posix()
+    fs, path = fsspec.core.url_to_fs(text.rstrip("/"))
+    return str(fs.unstrip_protocol(path))  # memory://a and memory:///a are the same
+
+
+def _expand(url: str) -> tuple[str, list[_Found]]:
+    """Return the root of one input and what it holds."""
+    fs, path = fsspec.core.url_to_fs(url)
+    if fs.isdir(path):
+        files = list(_walk(fs, path, set()))
+        return (_url(fs, posixpath.dirname(path.rstrip("/"))) if files and files[0].url == url else url), files
+    if fs.exists(path):
+        return posixpath.dirname(url), [_Found(url)]
+    # a file may be called a[1].tif: only what is not there as it stands is a pattern
+    wildcard = re.search(r"[*?\[]", path)
+    matches = sorted(fs.glob(path)) if wildcard else []
+    if not matches:
+        what = "no file matches" if wildcard else "no such file or folder:"
+        raise NothingToAnalyseError(f"{what} {url}")
+    fixed = path[: wildcard.start()] if wildcard else path
+    files = []
+    for match in matches:
+        files += list(_walk(fs, match, set())) if fs.isdir(match) else [_Found(_url(fs, match))]
+    return _url(fs, posixpath.dirname(fixed)), files
+
+
+def _url(fs: Any, path: str) -> str:
+    """Return the path as a URL that names its file system, or plain where it is local."""
+    return path if "file" in _protocols(fs) else str(fs.unstrip_protocol(path))
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    """Return the names of a file system."""
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def _walk(fs: Any, folder: str, seen: set[str]) -> Iterator[_Found]:
+    """Yield the files below a folder, Zarr stores as one; hidden files are left out."""
+    real = os.path.realpath(folder) if "file" in _protocols(fs) else folder
+    if real in seen:  # a link that leads back up
+        return
+    seen.add(real)
+    try:
+        entries = sorted(fs.ls(folder, detail=True), key=lambda e: str(e["name"]))
+    except OSError as error:
+        yield _Found(_url(fs, folder), problem=f"the folder cannot be listed: {error.strerror or error}")
+        return
+    names = {posixpath.basename(str(e["name"]).rstrip("/")): e for e in entries}
+    if folder.lower().endswith((".zarr", ".zspy")) or _ZARR_FILES & set(names):
+        yield _Found(_url(fs, folder), is_folder=True)
+        return
+    for name, entry in names.items():
+        path = str(entry["name"]).rstrip("/")
+        if name.startswith(".") or path == folder.rstrip("/"):
+            continue
+        # a link to a folder is neither file nor directory by its entry
+        if entry["type"] == "directory" or (entry["type"] != "file" and fs.isdir(path)):
+            yield from _walk(fs, path, seen)
+        else:
+            yield _Found(_url(fs, path))
+
+
+def _common_folder(roots: list[str]) -> str:
+    """Return the folder that holds all inputs; empty where they lie on different file systems."""
+    if len(set(roots)) == 1:
+        return roots[0]
+    try:
+        return posixpath.commonpath(roots) if not any("://" in r for r in roots) else ""
+    except ValueError:
+        return ""
+
+
+def _relative(url: str, base: str) -> str:
+    """Return the path below the root; what does not lie below it keeps its whole path without the protocol."""
+    if base and (url == base or url.startswith(base.rstrip("/") + "/")):
+        return url[len(base.rstrip("/")) + 1 :] or posixpath.basename(url)
+    return url.split("://")[-1].lstrip("/")
+
+
+def _sources_of(file: _Found, base: str) -> Iterator[Source]:
+    """Yield the source, or one per member where it is an archive."""
+    relative = _relative(file.url, base)
+    whole = Source(url=file.url, relative=relative, is_folder=file.is_folder)
+    if file.problem:
+        yield replace(whole, status="failed", reason=file.problem)
+        return
+    if file.is_folder or archive_kind(file.url) is None:
+        yield _judged(whole)
+        return
+    try:
+        members = member_names(file.url)
+    except Exception as error:  # noqa: BLE001 - a damaged archive raises errors of many kinds, and all mean the same
+        yield replace(whole, status="failed", reason=f"the archive cannot be opened: {type(error).__name__}: {error}")
+        return
+    if _ZARR_FILES & {posixpath.basename(m) for m in members} or not members:
+        what = "a Zarr store in an archive: unpack it" if members else "the archive is empty"
+        yield replace(whole, status="set_aside", reason=what)
+        return
+    for member in members:
+        yield _judged(replace(whole, member=member, relative=f"{relative}::{member}"))
+
+
+def _judged(source: Source) -> Source:
+    """Refuse what by its name is no micrograph."""
+    if source.member and archive_kind(source.name):
+        return replace(source, status="set_aside", reason="an archive within an archive: only one level is opened")
+    if source.suffix in NO_MICROGRAPH:
+        return replace(source, status="set_aside", reason=f"not a micrograph format: {source.suffix}")
+    return source
+
+
+def _paired(sources: list[Source]) -> Iterator[Source]:
+    """Make an ``.emi`` and its ``.ser``, and the parts of a ``.tvips``, one source."""
+    leaders = {s.path: s for s in sources if s.suffix == ".emi" or s.name.lower().endswith("_000.tvips")}
+    siblings = _Siblings(sources)
+    taken: set[str] = set()
+    for path, source in leaders.items():
+        stem = source.name[: -len(".emi")] if source.suffix == ".emi" else source.name[: -len("_000.tvips")]
+        pattern = re.compile(
+            re.escape(stem) + (r"_(\d+)\.ser" if source.suffix == ".emi" else r"_(\d{3})\.tvips"), re.I
+        )
+        parts = [(m, p) for p in siblings.of(source) if (m := pattern.fullmatch(posixpath.basename(p)))]
+        paths = [p for _, p in sorted(parts, key=lambda mp: int(mp[0][1])) if p not in (source.url, source.member)]
+        leaders[path] = replace(source, companions=tuple(paths))
+        taken |= {f"{source.url}::{p}" if source.member else p for p in paths}
+    for source in sources:
+        if source.path not in taken:
+            yield leaders.get(source.path, source)
+
+
+class _Siblings:
+    """The files in a source's folder, listed once per folder."""
+
+    def __init__(self, sources: list[Source]) -> None:
+        self._members: dict[str, list[str]] = {}
+        self._folders: dict[str, list[str]] = {}
+        for source in sources:
+            if source.member:
+                self._members.setdefault(source.url, []).append(source.member)
+
+    def of(self, source: Source) -> list[str]:
+        """Return URLs, or members of the same archive."""
+        if source.member:
+            folder = posixpath.dirname(source.member)
+            return [m for m in self._members[source.url] if posixpath.dirname(m) == folder]
+        folder = posixpath.dirname(source.url)
+        if folder not in self._folders:
+            fs, path = fsspec.core.url_to_fs(folder)
+            self._folders[folder] = [_url(fs, str(name)) for name in fs.ls(path, detail=False)]
+        return self._folders[folder]

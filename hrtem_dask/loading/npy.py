@@ -1,0 +1,81 @@
+"""NumPy's own ``.npy`` files: a 2-D image or a stack, without calibration; never unpickled."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from hrtem_dask.loading.records import Signal
+
+__all__ = ["describe_array", "list_signals", "read_frame"]
+
+
+def describe_array(shape: tuple[int, ...], dtype: np.dtype) -> Signal:
+    """Describe an array that has no metadata.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (y, x) or (frame, y, x).
+    dtype : numpy.dtype
+        Its data type.
+
+    Returns
+    -------
+    Signal
+        Refused, with the reason, where it is neither.
+    """
+    refused = ""
+    if dtype.kind == "c":
+        refused = "complex values: a Fourier transform or a wave, no micrograph"
+    elif dtype.kind not in "uifb":
+        refused = f"no numbers: data type {dtype}"
+    elif len(shape) < 2:
+        refused = f"{len(shape)}-D: a profile or a spectrum, no image"
+    elif len(shape) > 3:
+        refused = f"{len(shape)}-D data of shape {shape}: a data cube, no stack of images"
+    elif 0 in shape:
+        refused = f"no pixels: shape {shape}"
+    if refused:
+        return Signal(dtype=str(dtype), status="set_aside", note=refused)
+    return Signal(dtype=str(dtype), height_px=shape[-2], width_px=shape[-1], n_frames=math.prod(shape[:-2]))
+
+
+def list_signals(path: Path) -> list[Signal]:
+    """Say what an array file holds.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    list of Signal
+        One.
+    """
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return [describe_array(array.shape, array.dtype)]
+
+
+def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG001 - the file holds one signal
+    """Read one image.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    signal : int
+        Zero.
+    frame : int
+        Number of the image.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (y, x).
+    """
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.array(array if array.ndim == 2 else array[frame])

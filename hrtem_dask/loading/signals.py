@@ -1,0 +1,258 @@
+"""From a source to its micrographs: list them cheaply, read one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hrtem_dask.errors import (
+    CalibrationError,
+    HrtemDaskError,
+    RefusedSignalError,
+    UnreadableMicrographError,
+)
+from hrtem_dask.loading.access import local_copy
+from hrtem_dask.loading.calibration import calibration_flags
+from hrtem_dask.loading.discover import find_sources
+from hrtem_dask.loading.formats import Reader, identify
+from hrtem_dask.loading.records import MicrographRecord, Signal, micrograph_id, with_pixel_size
+from hrtem_dask.loading.source import Source
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from hrtem_dask.loading.metadata import SampleMetadata
+
+__all__ = ["list_micrographs", "read_image", "read_micrograph", "read_single_image"]
+
+PLAUSIBLE_NM = (0.001, 10.0)
+_ATTRIBUTES = ("title", "voltage_kv", "magnification", "instrument", "acquired_at", "sample")
+
+
+def list_micrographs(
+    source: Source,
+    *,
+    pixel_size_nm: float | None = None,
+    plausible_pixel_size_nm: tuple[float, float] = PLAUSIBLE_NM,
+    metadata: SampleMetadata | None = None,
+) -> list[MicrographRecord]:
+    """Say what a source holds, without reading pixels where the format allows it.
+
+    Parameters
+    ----------
+    source : Source
+        From `find_sources`.
+    pixel_size_nm : float, optional
+        Overrides what the file says (nm); a ``pixel_size_nm`` of the metadata file overrides this.
+    plausible_pixel_size_nm : tuple of float
+        Range (nm) outside which a pixel size is flagged.
+    metadata : SampleMetadata, optional
+        Samples, covariates and pixel sizes by file.
+
+    Returns
+    -------
+    list of MicrographRecord
+        One per 2-D image, and one per signal, or file, that is none or cannot be read, with the reason; never
+        empty. A file's content never raises.
+
+    Raises
+    ------
+    CalibrationError
+        If `pixel_size_nm` is not positive and finite.
+    """
+    if pixel_size_nm is not None and not (np.isfinite(pixel_size_nm) and pixel_size_nm > 0):
+        raise CalibrationError(f"a pixel size must be positive and finite, got {pixel_size_nm} nm")
+    row = {} if metadata is None else metadata.row(source)
+    sample = str(row.pop("sample", None) or source.folder_name)
+    own_size = row.pop("pixel_size_nm", None)
+    records = []
+    for number, signal in enumerate(_signals(source)):
+        for frame in range(signal.n_frames):
+            record = _record(source, number, frame, signal, plausible_pixel_size_nm)
+            record = dataclasses.replace(record, sample=sample, covariates=tuple(row.items()))
+            if record.status == "ok" and own_size is not None:
+                record = with_pixel_size(record, own_size, "metadata", plausible_nm=plausible_pixel_size_nm)
+            elif record.status == "ok" and pixel_size_nm is not None:
+                record = with_pixel_size(record, pixel_size_nm, "user", plausible_nm=plausible_pixel_size_nm)
+            records.append(record)
+    return records
+
+
+def _signals(source: Source) -> list[Signal]:
+    """List the signals of a source; every error becomes a signal that says so."""
+    if source.status != "ok":
+        return [Signal(status=source.status, note=source.reason)]
+    try:
+        with _reader(source) as reader:
+            signals = reader.list_signals()
+    except RefusedSignalError as error:
+        return [Signal(status="set_aside", note=str(error))]
+    except Exception as error:  # noqa: BLE001 - readers raise whatever damaged bytes lead them to
+        return [Signal(status="failed", note=f"{source.name}: {_in_words(error)}")]
+    if not signals:
+        return [Signal(status="set_aside", note="no signal in the file")]
+    notes = reader.note
+    return [dataclasses.replace(s, note="; ".join(filter(None, [s.note, notes]))) for s in signals]
+
+
+@contextmanager
+def _reader(source: Source, local_path: Path | None = None) -> Iterator[Reader]:
+    """Bring a source to where it can be read, and give its reader."""
+    if source.is_folder:
+        from hrtem_dask.loading import ome_zarr
+
+        if source.suffix == ".zspy":
+            raise RefusedSignalError("a HyperSpy .zspy store: save it as .hspy, .tif or OME-Zarr")
+        url = source.url
+        yield Reader(lambda: ome_zarr.list_signals(url), lambda s, f: ome_zarr.read_frame(url, s, f))
+    elif local_path is not None:
+        yield identify(local_path)
+    else:
+        with local_copy(source) as path:
+            yield identify(path)
+
+
+def _in_words(error: Exception) -> str:
+    """Say what went wrong with a file."""
+    if isinstance(error, HrtemDaskError):
+        return str(error)
+    if isinstance(error, PermissionError):
+        return "permission denied: it may not be read by this user"
+    if isinstance(error, FileNotFoundError):
+        return "it is not there (any more)"
+    return f"damaged, cut off, or not what its name says ({type(error).__name__}: {error})"
+
+
+def _record(
+    source: Source, number: int, frame: int, signal: Signal, plausible_nm: tuple[float, float]
+) -> MicrographRecord:
+    """Make the record of one frame of one signal."""
+    size = signal.calibration.pixel_size_nm
+    is_image = signal.status == "ok"
+    return MicrographRecord(
+        micrograph_id=micrograph_id(source, number, frame),
+        source=source,
+        signal=number,
+        frame=frame,
+        title=signal.title,
+        height_px=signal.height_px,
+        width_px=signal.width_px,
+        dtype=signal.dtype,
+        pixel_size_nm=size,
+        pixel_size_source=signal.calibration.source,
+        calibration_flags=calibration_flags(size, plausible_nm=plausible_nm) if is_image else (),
+        voltage_kv=signal.voltage_kv,
+        magnification=signal.magnification,
+        instrument=signal.instrument,
+        acquired_at=signal.acquired_at,
+        status=signal.status,
+        reason=signal.note,
+    )
+
+
+def read_image(record: MicrographRecord, *, local_path: Path | None = None) -> np.ndarray:
+    """Read the pixels of one micrograph.
+
+    Parameters
+    ----------
+    record : MicrographRecord
+        From `list_micrographs`, with status ``ok`` (or set aside for its pixel size only).
+    local_path : pathlib.Path, optional
+        Where `local_copy` has put the source, to read many frames of an archived or remote file by one copy.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (y, x), the file's dtype in native byte order, values as they are (NaN and infinities too). No other
+        frame of a stack is read, and no file stays open.
+
+    Raises
+    ------
+    RefusedSignalError
+        If the record is no image.
+    UnreadableMicrographError
+        If it cannot be read, or is not what the listing found.
+    MemoryError
+        If memory runs out, as it is, so that the caller can make room.
+    """
+    name = f"{record.source.path} (signal {record.signal}, frame {record.frame})"
+    if record.height_px is None or record.status == "failed":
+        kind = UnreadableMicrographError if record.status == "failed" else RefusedSignalError
+        raise kind(f"{name}: {record.reason}")
+    try:
+        with _reader(record.source, local_path) as reader:
+            image = reader.read_frame(record.signal, record.frame)
+    except MemoryError:
+        raise
+    except RefusedSignalError as error:
+        raise RefusedSignalError(f"{name}: {error}") from error
+    except Exception as error:
+        raise UnreadableMicrographError(f"{name}: {_in_words(error)}") from error
+    if image.shape != (record.height_px, record.width_px):
+        raise UnreadableMicrographError(
+            f"{name}: its shape is {image.shape}, listed as {(record.height_px, record.width_px)}: it has changed since"
+        )
+    return image
+
+
+def read_micrograph(record: MicrographRecord) -> xr.DataArray:
+    """Read one micrograph with its coordinates in nm.
+
+    Parameters
+    ----------
+    record : MicrographRecord
+        As for `read_image`.
+
+    Returns
+    -------
+    xarray.DataArray
+        (y, x), from `make_micrograph`; what is known of it as attributes.
+
+    Raises
+    ------
+    RefusedSignalError, UnreadableMicrographError
+        As `read_image`.
+    """
+    from hrtem_dask.micrograph import make_micrograph
+
+    metadata: dict[str, Any] = {"micrograph_id": record.micrograph_id, "source": record.source.path}
+    metadata |= {name: value for name in _ATTRIBUTES if (value := getattr(record, name)) not in (None, "")}
+    return make_micrograph(
+        read_image(record),
+        pixel_size_nm=record.pixel_size_nm,
+        pixel_size_source=record.pixel_size_source,
+        metadata=metadata,
+    )
+
+
+def read_single_image(path: str) -> np.ndarray:
+    """Read a file that holds exactly one image, for instance a gain reference.
+
+    Parameters
+    ----------
+    path : str
+        Path or URL.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (y, x).
+
+    Raises
+    ------
+    NothingToAnalyseError
+        If there is no such file.
+    UnreadableMicrographError
+        If it holds no image, or several.
+    """
+    records = [r for source in find_sources(path) for r in list_micrographs(source)]
+    images = [r for r in records if r.status == "ok"]
+    if len(images) != 1:
+        reasons = "; ".join(r.reason for r in records if r.status != "ok")
+        raise UnreadableMicrographError(f"{path} must hold one image, it holds {len(images)}. {reasons}".rstrip())
+    return read_image(images[0])
