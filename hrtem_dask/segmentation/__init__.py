@@ -1,0 +1,5 @@
+"""Segmentation: image → particle probability and mask, by U-Net, Otsu's threshold or Fourier filtering."""
+
+from hrtem_dask.segmentation.segmenters import Segmentation, Segmenter, make_segmenter, segmenter_loads
+
+__all__ = ["Segmentation", "Segmenter", "make_segmenter", "segmenter_loads"]

@@ -1,0 +1,231 @@
+"""What runs a trained U-Net: OpenVINO on a CPU, torch where it is absent and on CUDA.
+
+Both take a batch of images and return the particle's log-odds, ln(p / (1 − p)), in exact float32. Convolution
+and batch normalisation are folded into one, in float64, which is exact in spite of the pooling before the ReLU.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib.util
+import threading
+import warnings
+from collections import OrderedDict
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from hrtem_dask import backend
+from hrtem_dask.segmentation.tensors import as_array, as_tensor
+from hrtem_dask.segmentation.unet import UNet, UNetConfig
+
+__all__ = ["Engine", "OpenVINOEngine", "TorchEngine", "make_engine", "particle_log_odds"]
+
+_COMPILED_SHAPES = 8
+"""How many input shapes stay compiled at a time, per engine."""
+
+
+class Engine(Protocol):
+    """A network ready to run."""
+
+    name: str
+    """``"openvino"`` or ``"torch"``."""
+    device: str
+    """``"cpu"`` or ``"cuda"``."""
+
+    def __call__(self, images: Any) -> Any:
+        """Return log-odds (n, y, x), float32, for images (n, y, x), in the library of `images`."""
+
+
+def particle_log_odds(logits: torch.Tensor, *, config: UNetConfig) -> torch.Tensor:
+    """Return the log-odds of the particle class from class logits.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        Shape (n, n_classes, y, x), before softmax; where there is one class it is the particle's logit.
+    config : UNetConfig
+        Says how many classes there are and which one is particle.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (n, y, x): ln(p / (1 − p)), p the softmax of the particle class.
+    """
+    particle = logits[:, config.particle_class]
+    others = [c for c in range(config.n_classes) if c != config.particle_class]
+    return particle - torch.logsumexp(logits[:, others], dim=1) if others else particle
+
+
+class _Inference(nn.Module):
+    """A U-Net with batch normalisation folded, from images to log-odds."""
+
+    def __init__(self, model: UNet) -> None:
+        super().__init__()
+        self.net = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+        for block in self.net.conv_norms():
+            _fold(block)
+        self.config = model.config
+        final, particle = self.net.final, model.config.particle_class
+        if model.config.n_classes == 2:
+            # softmax of two classes is the sigmoid of their difference: one output channel instead of two
+            final.weight = nn.Parameter(final.weight[[particle]] - final.weight[[1 - particle]], requires_grad=False)
+            assert final.bias is not None
+            final.bias = nn.Parameter(final.bias[[particle]] - final.bias[[1 - particle]], requires_grad=False)
+            self.config = dataclasses.replace(model.config, n_classes=1, particle_class=0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return log-odds (n, y, x) for images (n, 1, y, x)."""
+        return particle_log_odds(self.net(x), config=self.config)
+
+
+def _fold(block: Any) -> None:
+    """Fold batch normalisation into the convolution before it, in place."""
+    conv, norm = block.conv, block.norm
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    bias = norm.bias.double() + (conv.bias.double() - norm.running_mean.double()) * scale
+    conv.weight.copy_((conv.weight.double() * scale[:, None, None, None]).float())
+    conv.bias.copy_(bias.float())
+    block.norm = nn.Identity()
+
+
+class TorchEngine:
+    """Run a U-Net by torch.
+
+    Parameters
+    ----------
+    model : UNet
+        The trained network; it is copied.
+    device : {"cpu", "cuda"}
+        Where it runs; images come from, and log-odds go back to, wherever the images lie.
+    """
+
+    name = "torch"
+
+    def __init__(self, model: UNet, *, device: str = "cpu") -> None:
+        self.device = device
+        self._module = _Inference(model).to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __call__(self, images: Any) -> Any:
+        """Return the particle's log-odds.
+
+        Parameters
+        ----------
+        images : numpy.ndarray or cupy.ndarray
+            Shape (n, y, x), scaled as the model expects; y and x multiples of its total stride.
+
+        Returns
+        -------
+        numpy.ndarray or cupy.ndarray
+            Shape (n, y, x), float32.
+        """
+        x = as_tensor(images).to(self.device)[:, None]
+        # TensorFloat-32, cuDNN's default, keeps 10 bits of the mantissa only: masks would differ from the CPU's
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            return as_array(self._module(x), like=images)
+
+
+class OpenVINOEngine:
+    """Run a U-Net by OpenVINO on the CPU, in exact float32.
+
+    Parameters
+    ----------
+    model : UNet
+        The trained network; it is converted in memory.
+    threads : int, optional
+        Number of threads; torch's own number by default, which follows ``OMP_NUM_THREADS`` and so is one in
+        a Dask worker.
+    """
+
+    name = "openvino"
+    device = "cpu"
+
+    def __init__(self, model: UNet, *, threads: int | None = None) -> None:
+        import openvino
+
+        side = 2 * model.config.total_stride_px
+        self._core = openvino.Core()
+        with warnings.catch_warnings():
+            # openvino converts by torch.jit.trace, which torch calls deprecated
+            warnings.filterwarnings("ignore", message=".*torch.jit.*", category=FutureWarning)
+            warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
+            self._model = openvino.convert_model(
+                _Inference(model), example_input=torch.zeros(1, 1, side, side), input=[-1, 1, -1, -1]
+            )
+        self._properties = {
+            "INFERENCE_PRECISION_HINT": "f32",  # its silent default on AMX is bfloat16, which flips pixels
+            "ENABLE_CPU_PINNING": False,  # pinned threads of several worker processes land on one core
+            "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
+            "NUM_STREAMS": 1,
+        }
+        self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._lock = threading.Lock()  # a compiled model runs one request at a time
+
+    def __call__(self, images: Any) -> Any:
+        """Return the particle's log-odds.
+
+        Parameters
+        ----------
+        images : numpy.ndarray or cupy.ndarray
+            Shape (n, y, x), scaled as the model expects; y and x multiples of its total stride.
+
+        Returns
+        -------
+        numpy.ndarray or cupy.ndarray
+            Shape (n, y, x), float32.
+        """
+        x = np.ascontiguousarray(backend.to_numpy(images), dtype=np.float32)[:, None]
+        with self._lock:
+            result = self._for_shape(x.shape)(x, share_inputs=True, share_outputs=False)[0]
+        return backend.array_namespace(images).asarray(result)
+
+    def _for_shape(self, shape: tuple[int, ...]) -> Any:
+        """Return the model compiled for one input shape: static shapes run fastest."""
+        if shape not in self._compiled:
+            static = self._model.clone()
+            static.reshape(list(shape))
+            self._compiled[shape] = self._core.compile_model(static, "CPU", self._properties)
+            if len(self._compiled) > _COMPILED_SHAPES:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(shape)
+        return self._compiled[shape]
+
+
+def make_engine(
+    model: UNet,
+    *,
+    engine: Literal["auto", "openvino", "torch"] = "auto",
+    device: str = "cpu",
+    threads: int | None = None,
+) -> Engine:
+    """Choose what runs a U-Net.
+
+    Parameters
+    ----------
+    model : UNet
+        The trained network.
+    engine : {"auto", "openvino", "torch"}
+        What runs it on a CPU; ``"auto"`` is OpenVINO where it is installed. On CUDA it is always torch.
+    device : {"cpu", "cuda"}
+        Where it runs.
+    threads : int, optional
+        Number of OpenVINO's threads.
+
+    Returns
+    -------
+    Engine
+        Ready to be called.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If OpenVINO is asked for by name and absent.
+    """
+    if device == "cuda" or engine == "torch":
+        return TorchEngine(model, device=device)
+    if engine == "auto" and importlib.util.find_spec("openvino") is None:
+        return TorchEngine(model, device=device)
+    return OpenVINOEngine(model, threads=threads)

@@ -1,0 +1,156 @@
+"""Import of Keras 2 weight files (``.h5``) of U-Nets, read with h5py: nothing is unpickled.
+
+Such a file holds weights by layer, in order of execution, but not the network. The order of the layers' names
+says the rest: how many levels, how many convolutions per block, and whether pooling stands before the ReLU.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from hrtem_dask.errors import ModelError
+from hrtem_dask.segmentation.unet import UNet, UNetConfig, groschner2021_config
+
+__all__ = ["load_keras_weights"]
+
+_KINDS = {"conv2d": "conv", "batch_normalization": "norm", "max_pooling2d": "pool", "activation": "relu",
+          "up_sampling2d": "up", "concatenate": "cat", "dropout": "dropout", "input": "input"}  # fmt: skip
+
+
+def load_keras_weights(path: str | Path, *, pixel_size_nm: float | None = None) -> UNet:
+    """Read a U-Net from a Keras 2 weight file of the paper's kind.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Written by ``model.save_weights(….h5)``.
+    pixel_size_nm : float, optional
+        Pixel size (nm) of the images it was trained on; the file does not say.
+
+    Returns
+    -------
+    UNet
+        In evaluation mode, float32. Epsilon of batch normalisation and dropout are the paper's: the file does
+        not state them.
+
+    Raises
+    ------
+    ModelError
+        If the file is no Keras 2 weight file, or its layers are not those of a U-Net.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            layers = _read_layers(file, path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read as an HDF5 file: {error}") from error
+    convs = [weights for kind, weights in layers if kind == "conv"]
+    norms = [weights for kind, weights in layers if kind == "norm"]
+    config = _infer_config([kind for kind, _ in layers], convs, pixel_size_nm, path)
+    model = UNet(config)
+    blocks = model.conv_norms()
+    if len(convs) != len(blocks) + 1 or len(norms) != len(blocks):
+        raise ModelError(
+            f"{path}: a U-Net like this has {len(blocks) + 1} convolutions and {len(blocks)} batch normalisations, "
+            f"the file has {len(convs)} and {len(norms)}"
+        )
+    for i, (block, conv, norm) in enumerate(zip(blocks, convs, norms, strict=False), start=1):
+        _set_conv(block.conv, conv, f"{path}: convolution {i}")  # type: ignore[arg-type]
+        _set_norm(block.norm, norm, f"{path}: batch normalisation {i}")  # type: ignore[arg-type]
+    _set_conv(model.final, convs[-1], f"{path}: last convolution")
+    return model.eval()
+
+
+def _read_layers(file: h5py.File, path: str | Path) -> list[tuple[str, list[np.ndarray]]]:
+    """Return kind and weights of each layer, in order."""
+    if "model_weights" in file:
+        raise ModelError(f"{path}: is a whole Keras model: pass its weights alone, saved by model.save_weights()")
+    if "layer_names" not in file.attrs:
+        raise ModelError(f"{path}: has no layer_names, so it is no Keras 2 weight file")
+    layers = []
+    for raw in file.attrs["layer_names"]:
+        name = raw.decode() if isinstance(raw, bytes) else str(raw)
+        try:
+            group = file[name]
+            weights = [np.asarray(group[key]) for key in group.attrs["weight_names"]]
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"{path}: the weights of layer {name!r} are missing: {error}") from error
+        kind = _KINDS.get(re.sub(r"_\d+$", "", name), "conv" if weights else "")
+        if not kind:
+            raise ModelError(f"{path}: layer {name!r} is none that this U-Net has")
+        layers.append((kind, weights))
+    return layers
+
+
+def _infer_config(
+    kinds: list[str], convs: list[list[np.ndarray]], pixel_size_nm: float | None, path: str | Path
+) -> UNetConfig:
+    """Infer levels, blocks and widths from the order of layers and the shapes of kernels."""
+    n_levels = kinds.count("pool")
+    if n_levels < 1 or kinds.count("up") != n_levels or kinds[-1] != "conv":
+        raise ModelError(
+            f"{path}: a U-Net has as many poolings as upsamplings and a convolution last, "
+            f"this file has {n_levels} and {kinds.count('up')}, and {kinds[-1]!r} last"
+        )
+    first_pool = kinds.index("pool")
+    last_pool, first_up = len(kinds) - 1 - kinds[::-1].index("pool"), kinds.index("up")
+    n_encoder = kinds[:first_pool].count("conv")
+    n_centre = kinds[last_pool:first_up].count("conv")
+    n_decoder, rest = divmod(kinds[first_up:-1].count("conv"), n_levels)
+    if rest or kinds[:last_pool].count("conv") != n_encoder * n_levels or not (n_encoder and n_centre and n_decoder):
+        raise ModelError(f"{path}: its blocks have unequal numbers of convolutions: {' '.join(kinds)}")
+    n_out = [int(weights[0].shape[-1]) for weights in convs]
+    config = groschner2021_config(
+        widths=tuple(n_out[n_encoder - 1 : n_encoder * n_levels : n_encoder]),
+        centre_width=n_out[n_encoder * n_levels],
+        pixel_size_nm=pixel_size_nm,
+    )
+    # with the pooling after the ReLU, as many activations as convolutions would stand before the first pooling
+    return UNetConfig(
+        **{
+            **vars(config),
+            "encoder_convs": n_encoder,
+            "centre_convs": n_centre,
+            "decoder_convs": n_decoder,
+            "kernel_px": int(convs[0][0].shape[0]),
+            "n_classes": n_out[-1],
+            "particle_class": min(1, n_out[-1] - 1),
+            "pool_before_relu": kinds[:first_pool].count("relu") < n_encoder,
+        }
+    )
+
+
+def _set_conv(conv: torch.nn.Conv2d, weights: list[np.ndarray], what: str) -> None:
+    """Copy kernel (y, x, in, out) and bias."""
+    kernel, bias = _expect(weights, 2, what)
+    _copy(conv.weight, kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel, f"{what}, kernel")
+    assert conv.bias is not None
+    _copy(conv.bias, bias, f"{what}, bias")
+
+
+def _set_norm(norm: torch.nn.BatchNorm2d, weights: list[np.ndarray], what: str) -> None:
+    """Copy gamma, beta, moving mean and moving variance, Keras' order."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    targets = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    for target, values in zip(targets, _expect(weights, 4, what), strict=True):
+        _copy(target, values, what)
+
+
+def _expect(weights: list[np.ndarray], n: int, what: str) -> list[np.ndarray]:
+    if len(weights) != n:
+        raise ModelError(f"{what} should have {n} arrays of weights, has {len(weights)}")
+    return weights
+
+
+def _copy(target: torch.Tensor, values: np.ndarray, what: str) -> None:
+    if tuple(target.shape) != values.shape:
+        raise ModelError(f"{what} should have shape {tuple(target.shape)}, has {values.shape}")
+    if not np.isfinite(values).all():
+        raise ModelError(f"{what} holds NaN or infinite values")
+    with torch.no_grad():
+        target.copy_(torch.from_numpy(np.array(values, dtype=np.float32)))

@@ -1,0 +1,85 @@
+"""A network sees particles at the pixel size it was trained on; measurement stays in native pixels.
+
+Resampling is torch's, anti-aliased and aligned at pixel edges, so that CPU and GPU do the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from hrtem_dask.errors import CalibrationError
+from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.segmentation.tensors import as_array, as_tensor
+
+__all__ = ["MAX_ENLARGEMENT", "model_shape", "resample"]
+
+SAME_WITHIN = 0.01
+"""Pixel sizes that agree within this relative difference are one: nothing is resampled."""
+MAX_ENLARGEMENT = 8.0
+"""An image is not enlarged more than this: what the network looks for is not in so coarse an image."""
+
+
+def model_shape(
+    shape: tuple[int, int], *, pixel_size_nm: PixelSize | None, model_pixel_size_nm: float | None
+) -> tuple[int, int]:
+    """Return the shape of an image at the network's pixel size.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape (y, x) of the image.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+    model_pixel_size_nm : float or None
+        Pixel size (nm) of the network's training images, square.
+
+    Returns
+    -------
+    tuple of int
+        The same shape where either pixel size is unknown or they agree within 1 %.
+
+    Raises
+    ------
+    CalibrationError
+        If the image would be enlarged more than eightfold.
+    """
+    if pixel_size_nm is None or model_pixel_size_nm is None:
+        return shape
+    zoom = [native / model_pixel_size_nm for native in pixel_size_nm]
+    if all(abs(z - 1) <= SAME_WITHIN for z in zoom):
+        return shape
+    if max(zoom) > MAX_ENLARGEMENT:
+        raise CalibrationError(
+            f"the network sees {model_pixel_size_nm:g} nm per pixel, the micrograph has (y, x) = "
+            f"{pixel_size_nm} nm: it would be enlarged {max(zoom):.3g} times, need at most {MAX_ENLARGEMENT:g}. "
+            "Check the pixel size, or choose a network for this magnification"
+        )
+    height, width = (max(1, round(n * z)) for n, z in zip(shape, zoom, strict=True))
+    return height, width
+
+
+def resample(image: Any, shape: tuple[int, int], *, method: str) -> Any:
+    """Resample an image or a probability, anti-aliased, onto another grid over the same field.
+
+    Parameters
+    ----------
+    image : numpy.ndarray or cupy.ndarray
+        Shape (y, x).
+    shape : tuple of int
+        New shape (y, x).
+    method : {"bicubic", "bilinear"}
+        Bicubic keeps lattice fringes; bilinear stays between minimum and maximum, as a probability must.
+
+    Returns
+    -------
+    numpy.ndarray or cupy.ndarray
+        float32; the same object where the shape is the same already.
+    """
+    if tuple(image.shape) == tuple(shape):
+        return image
+    resampled = torch.nn.functional.interpolate(
+        as_tensor(image)[None, None], size=tuple(shape), mode=method, antialias=True, align_corners=False
+    )
+    return as_array(resampled[0, 0], like=image)

@@ -1,0 +1,216 @@
+"""One way to call all segmenters: image in, probability and mask out."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from hrtem_dask import backend
+from hrtem_dask.errors import CalibrationError, SettingsError
+from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.segmentation.threshold import fourier_mask, otsu_mask
+from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
+
+__all__ = ["FourierSegmenter", "OtsuSegmenter", "Segmentation", "Segmenter", "make_segmenter", "segmenter_loads"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """What a segmenter says of one image; arrays are of the image's library."""
+
+    probability: Any
+    """Particle probability (y, x), float32, 0–1; the mask itself for the baselines."""
+    mask: Any
+    """Where there is particle (y, x), bool."""
+    seam_score: float | None = None
+    """Largest difference of logits between neighbouring tiles; None where the image went through whole."""
+    out_of_memory_steps: tuple[str, ...] = ()
+    """What was tried next each time memory ran out, in order."""
+    engine: str
+    """What did it: ``"openvino"``, ``"torch"``, or the array library."""
+    device: str
+    """``"cpu"`` or ``"cuda"``."""
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Anything that tells particles from the support."""
+
+    name: str
+    """``"otsu"``, ``"fourier"`` or ``"unet"``."""
+    model_hash: str | None
+    """Hash of the model's file; None for the baselines."""
+    receptive_field_px: int | None
+    """Side of the square that one output pixel depends on; None where that is the whole image."""
+
+    def __call__(self, image: Any, *, pixel_size_nm: PixelSize | None) -> Segmentation:
+        """Segment an image (y, x), filtered and scaled to [0, 1]."""
+
+
+class _Baseline:
+    """What the two baselines have in common."""
+
+    name = ""
+    model_hash: str | None = None
+    receptive_field_px: int | None = None
+
+    def __init__(self, settings: SegmentationSettings) -> None:
+        self._settings = settings
+
+    @staticmethod
+    def _segmentation(mask: Any) -> Segmentation:
+        library = backend.array_namespace(mask)
+        return Segmentation(
+            probability=mask.astype(np.float32),
+            mask=mask,
+            engine=library.__name__,
+            device="cpu" if library is np else "cuda",
+        )
+
+
+class OtsuSegmenter(_Baseline):
+    """Otsu's threshold on the (smoothed) image.
+
+    Parameters
+    ----------
+    settings : SegmentationSettings
+        Uses `particles_are` and `otsu_sigma_nm`.
+    """
+
+    name = "otsu"
+
+    def __call__(self, image: Any, *, pixel_size_nm: PixelSize | None) -> Segmentation:
+        """Segment an image.
+
+        Parameters
+        ----------
+        image : numpy.ndarray or cupy.ndarray
+            Shape (y, x), scaled to [0, 1].
+        pixel_size_nm : tuple of float or None
+            (y, x) in nm; needed only for smoothing.
+
+        Returns
+        -------
+        Segmentation
+            Probability and mask.
+
+        Raises
+        ------
+        CalibrationError
+            If smoothing in nm is asked for and there is no pixel size.
+        """
+        sigma_nm = self._settings.otsu_sigma_nm
+        if sigma_nm and pixel_size_nm is None:
+            raise CalibrationError(
+                f"otsu_sigma_nm={sigma_nm:g} needs a pixel size, the micrograph has none: "
+                "give one (--pixel-size …), or set otsu_sigma_nm = 0"
+            )
+        size = pixel_size_nm or (1.0, 1.0)  # sigma is 0 then: nothing is scaled by it
+        mask = otsu_mask(
+            image,
+            particles_are=self._settings.particles_are,
+            sigma_px=(sigma_nm / size[0], sigma_nm / size[1]),
+        )
+        return self._segmentation(mask)
+
+
+class FourierSegmenter(_Baseline):
+    """Fourier filtering by an annulus around the lattice's frequencies.
+
+    Parameters
+    ----------
+    settings : SegmentationSettings
+        Uses `annulus_per_nm` and `fourier_sigma_nm`.
+    """
+
+    name = "fourier"
+
+    def __call__(self, image: Any, *, pixel_size_nm: PixelSize | None) -> Segmentation:
+        """Segment an image.
+
+        Parameters
+        ----------
+        image : numpy.ndarray or cupy.ndarray
+            Shape (y, x), scaled to [0, 1].
+        pixel_size_nm : tuple of float or None
+            (y, x) in nm.
+
+        Returns
+        -------
+        Segmentation
+            Probability and mask.
+
+        Raises
+        ------
+        CalibrationError
+            If there is no pixel size, or it is too coarse for the lattice.
+        """
+        mask = fourier_mask(
+            image,
+            pixel_size_nm=pixel_size_nm,
+            annulus_per_nm=self._settings.annulus_per_nm,
+            sigma_nm=self._settings.fourier_sigma_nm,
+        )
+        return self._segmentation(mask)
+
+
+_segmenters: dict[tuple[Any, ...], Segmenter] = {}
+_lock = threading.Lock()
+_loads = 0
+
+
+def segmenter_loads() -> int:
+    """Return how often this process has loaded a network from disk.
+
+    Returns
+    -------
+    int
+        One per model and settings, however many micrographs were segmented.
+    """
+    return _loads
+
+
+def make_segmenter(segmentation: SegmentationSettings, execution: ExecutionSettings) -> Segmenter:
+    """Return the segmenter that the settings ask for; a network is loaded once per process.
+
+    Parameters
+    ----------
+    segmentation : SegmentationSettings
+        Which method and model, and their parameters.
+    execution : ExecutionSettings
+        Device, engine and tiles.
+
+    Returns
+    -------
+    Segmenter
+        Ready to be called; the same object for the same settings and content of the model's file.
+
+    Raises
+    ------
+    SettingsError
+        If the method is ``"unet"`` and no model is named, or the threshold is not between 0 and 1.
+    ModelError
+        If the model cannot be read.
+    """
+    global _loads
+    if segmentation.method == "otsu":
+        return OtsuSegmenter(segmentation)
+    if segmentation.method == "fourier":
+        return FourierSegmenter(segmentation)
+    if segmentation.model is None:
+        raise SettingsError('segmentation.method = "unet" needs a model: name one (--model FILE, segmentation.model)')
+    from hrtem_dask.segmentation.unet_segmenter import UNetSegmenter
+    from hrtem_dask.segmentation.weights import model_hash
+
+    # overlays and grouping do not concern the network
+    relevant = replace(ExecutionSettings(), device=execution.device, engine=execution.engine,
+                       tile_px=execution.tile_px, whole_px=execution.whole_px)  # fmt: skip
+    key = (segmentation, relevant, model_hash(segmentation.model))
+    with _lock:
+        if key not in _segmenters:
+            _segmenters[key] = UNetSegmenter(segmentation, relevant)
+            _loads += 1
+        return _segmenters[key]

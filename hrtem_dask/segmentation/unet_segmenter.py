@@ -1,0 +1,114 @@
+"""The U-Net as a segmenter: at the model's pixel size, whole or by tiles, within the memory there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from hrtem_dask import backend
+from hrtem_dask.errors import ModelError, SettingsError
+from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.segmentation.engines import Engine, make_engine
+from hrtem_dask.segmentation.memory import logits_within_memory
+from hrtem_dask.segmentation.rescale import model_shape, resample
+from hrtem_dask.segmentation.segmenters import Segmentation
+from hrtem_dask.segmentation.tensors import as_array, as_tensor
+from hrtem_dask.segmentation.weights import load_model, model_hash
+from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
+
+__all__ = ["UNetSegmenter"]
+
+
+class UNetSegmenter:
+    """Segment by a trained U-Net.
+
+    Parameters
+    ----------
+    segmentation : SegmentationSettings
+        Uses `model`, `threshold` and `model_pixel_size_nm`.
+    execution : ExecutionSettings
+        Device, engine and tiles.
+
+    Raises
+    ------
+    ModelError
+        If the model cannot be read.
+    SettingsError
+        If the threshold is not between 0 and 1.
+    """
+
+    name = "unet"
+
+    def __init__(self, segmentation: SegmentationSettings, execution: ExecutionSettings) -> None:
+        if not 0 < segmentation.threshold < 1:
+            raise SettingsError(f"need 0 < segmentation.threshold < 1, got {segmentation.threshold:g}")
+        if segmentation.model is None:
+            raise ModelError("a U-Net needs a model file")
+        self._model = load_model(segmentation.model)
+        self.model_hash: str | None = model_hash(segmentation.model)
+        self.config = self._model.config
+        self.receptive_field_px: int | None = self.config.receptive_field_px
+        self.model_pixel_size_nm = segmentation.model_pixel_size_nm or self.config.pixel_size_nm
+        self._threshold = segmentation.threshold
+        self._execution = execution
+        self._device = backend.resolve_device(execution.device)
+        self._engines: dict[str, Engine] = {}
+
+    def __call__(self, image: Any, *, pixel_size_nm: PixelSize | None) -> Segmentation:
+        """Segment an image.
+
+        Parameters
+        ----------
+        image : numpy.ndarray or cupy.ndarray
+            Shape (y, x), filtered and scaled to [0, 1].
+        pixel_size_nm : tuple of float or None
+            (y, x) in nm; without one the network runs at native scale.
+
+        Returns
+        -------
+        Segmentation
+            Probability and mask, in native pixels.
+
+        Raises
+        ------
+        CalibrationError
+            If the micrograph is far coarser than what the network was trained on.
+        MemoryError
+            If the smallest tiles do not fit.
+        """
+        native = (int(image.shape[0]), int(image.shape[1]))
+        shape = model_shape(native, pixel_size_nm=pixel_size_nm, model_pixel_size_nm=self.model_pixel_size_nm)
+        seen = resample(image, shape, method="bicubic")
+        if shape != native:
+            seen = _scale_min_max(seen)  # averaging narrows the range that the network was trained on
+        inference = logits_within_memory(
+            seen,
+            self._engine,
+            device=self._device,
+            stride_px=self.config.total_stride_px,
+            halo_px=self.config.halo_px,
+            tile_px=None if max(shape) <= self._execution.whole_px else self._execution.tile_px,
+        )
+        probability = as_array(torch.sigmoid(as_tensor(inference.logits)), like=image)
+        probability = resample(probability, native, method="bilinear")
+        return Segmentation(
+            probability=probability,
+            mask=probability >= self._threshold,
+            seam_score=inference.seam_score,
+            out_of_memory_steps=inference.out_of_memory_steps,
+            engine=inference.engine,
+            device=inference.device,
+        )
+
+    def _engine(self, device: str) -> Engine:
+        """Return the engine for a device, made when it is first needed."""
+        if device not in self._engines:
+            self._engines[device] = make_engine(self._model, engine=self._execution.engine, device=device)
+        return self._engines[device]
+
+
+def _scale_min_max(image: Any) -> Any:
+    """Scale to [0, 1] by minimum and maximum; a constant image to 0."""
+    low, high = float(image.min()), float(image.max())
+    return (image - low) / (high - low) if high > low else image * 0

@@ -1,0 +1,125 @@
+"""Models on disk: our own safetensors format, the paper's Keras files, and the hash that names a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from hrtem_dask.errors import ModelError
+from hrtem_dask.segmentation.keras_weights import load_keras_weights
+from hrtem_dask.segmentation.unet import UNet, config_from_dict
+
+__all__ = ["load_model", "model_hash", "save_model"]
+
+FORMAT = "hrtem_dask.unet/1"
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def save_model(model: UNet, path: str | Path, *, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a U-Net as safetensors, its configuration as JSON in the header.
+
+    Parameters
+    ----------
+    model : UNet
+        Any U-Net.
+    path : str or path-like
+        Ends in ``.safetensors`` by custom.
+    metadata : mapping of str to str, optional
+        More for the header: training data, licence, code version.
+    """
+    header = {**(metadata or {}), "format": FORMAT, "config": json.dumps(dataclasses.asdict(model.config))}
+    # safetensors refuses channels_last memory, and tensors on a device would tie the file to it
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, Path(path), metadata=header)
+
+
+def load_model(path: str | Path) -> UNet:
+    """Read a U-Net, whichever of the two formats the file's content is.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Our own ``.safetensors``, or the paper's Keras 2 weights ``.h5``.
+
+    Returns
+    -------
+    UNet
+        In evaluation mode, on the CPU, float32.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, of another format, or does not fit its own configuration.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise ModelError(f"cannot read the model file {str(path)!r}: {error.strerror}") from error
+    if start.startswith(_HDF5_SIGNATURE):
+        return load_keras_weights(path)
+    if start[8:9] == b"{":
+        return _load_safetensors(path)
+    raise ModelError(
+        f"{path}: is neither a safetensors file nor a Keras weight file (HDF5); "
+        "pickled models (.pt, .pth, .pkl) are not read because they can run code"
+    )
+
+
+def _load_safetensors(path: str | Path) -> UNet:
+    """Read our own format."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: cannot be read as safetensors: {error}") from error
+    if header.get("format") != FORMAT:
+        raise ModelError(f"{path}: is not a U-Net of this package: format {header.get('format')!r}, need {FORMAT!r}")
+    try:
+        model = UNet(config_from_dict(json.loads(header["config"])))
+        model.load_state_dict(state)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path}: weights and configuration do not fit: {error}") from error
+    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+        raise ModelError(f"{path}: holds NaN or infinite weights")
+    return model.eval()
+
+
+def model_hash(path: str | Path) -> str:
+    """Return the hash of a model file's content.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Any file.
+
+    Returns
+    -------
+    str
+        BLAKE2b, 16 hexadecimal digits; computed again only when the file's size or time has changed.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read.
+    """
+    try:
+        resolved = Path(path).resolve(strict=True)
+        status = resolved.stat()
+        return _content_hash(resolved, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise ModelError(f"cannot read the model file {str(path)!r}: {error.strerror}") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _content_hash(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - the key of the cache
+    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
