@@ -1,0 +1,21 @@
+"""Particles: from a mask to regions, particles, and their size and shape."""
+
+from hrtem_dask.particles.crops import crop_particle, particle_crops
+from hrtem_dask.particles.descriptors import measure_particles
+from hrtem_dask.particles.find import Particles, find_particles
+from hrtem_dask.particles.morphology import clean_mask
+from hrtem_dask.particles.outlines import draw_overlay
+from hrtem_dask.particles.regions import label_regions
+from hrtem_dask.particles.split import split_touching
+
+__all__ = [
+    "Particles",
+    "clean_mask",
+    "crop_particle",
+    "draw_overlay",
+    "find_particles",
+    "label_regions",
+    "measure_particles",
+    "particle_crops",
+    "split_touching",
+]

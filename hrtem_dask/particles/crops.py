@@ -1,0 +1,82 @@
+"""From a particle back to its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hrtem_dask import backend
+
+__all__ = ["crop_particle", "particle_crops"]
+
+
+def _window(box: tuple[int, int, int, int], margin_px: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return a box with its margin, clipped at the border of the image."""
+    y0, x0, y1, x1 = box
+    return (
+        slice(max(y0 - margin_px, 0), min(y1 + margin_px, shape[-2])),
+        slice(max(x0 - margin_px, 0), min(x1 + margin_px, shape[-1])),
+    )
+
+
+def crop_particle(image: Any, labels: Any, particle_id: int, margin_px: int = 0) -> tuple[Any, Any]:
+    """Cut one particle out of a micrograph.
+
+    Parameters
+    ----------
+    image : numpy.ndarray or cupy.ndarray
+        Shape (..., y, x).
+    labels : numpy.ndarray or cupy.ndarray of int
+        Shape (y, x), 0 is background.
+    particle_id : int
+        Its value in the labels.
+    margin_px : int
+        Margin around its bounding box (px), clipped at the border of the image.
+
+    Returns
+    -------
+    crop : numpy.ndarray or cupy.ndarray
+        View of the image, shape (..., height, width).
+    mask : numpy.ndarray or cupy.ndarray of bool
+        Shape (height, width), True on the particle.
+
+    Raises
+    ------
+    KeyError
+        If the labels hold no such particle.
+    """
+    xp = backend.array_namespace(labels)
+    found = labels == particle_id
+    rows, columns = xp.flatnonzero(found.any(axis=1)), xp.flatnonzero(found.any(axis=0))
+    if particle_id <= 0 or not rows.size:
+        raise KeyError(f"no particle {particle_id} in these labels, which go up to {int(labels.max())}")
+    box = (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+    window = _window(box, margin_px, labels.shape)
+    return image[(..., *window)], found[window]
+
+
+def particle_crops(image: Any, table: pd.DataFrame, *, margin_px: int = 0) -> Iterator[tuple[int, Any]]:
+    """Cut the particles of a table out of a micrograph, one after the other.
+
+    Parameters
+    ----------
+    image : numpy.ndarray or cupy.ndarray
+        Shape (..., y, x).
+    table : pandas.DataFrame
+        With the columns ``particle_id`` and ``bbox_*_px``; select the rows wanted.
+    margin_px : int
+        Margin around each bounding box (px), clipped at the border of the image.
+
+    Yields
+    ------
+    particle_id : int
+        Value of the particle in the labels.
+    crop : numpy.ndarray or cupy.ndarray
+        View of the image, shape (..., height, width).
+    """
+    columns = ["particle_id", "bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px"]
+    for particle_id, y0, x0, y1, x1 in table[columns].to_numpy(dtype=np.int64):
+        yield int(particle_id), image[(..., *_window((y0, x0, y1, x1), margin_px, image.shape))]

@@ -1,0 +1,101 @@
+"""Regions: connected pieces of the mask, narrow gaps bridged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from hrtem_dask import backend
+from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.particles.components import connected_components, renumber
+from hrtem_dask.particles.runs import find_runs
+
+__all__ = ["label_regions"]
+
+
+def label_regions(mask: Any, *, pixel_size_nm: PixelSize | None, bridge_gap_nm: float) -> np.ndarray:
+    """Label the regions of a mask.
+
+    Pixels that touch by an edge or a corner are one piece; pieces nearer than the gap are one region. The distance
+    of two pieces is that between the nearest edges of their pixels, so n columns of background between them are
+    n pixel widths.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray or cupy.ndarray of bool
+        Shape (y, x), True where particle; brought to the host, where labelling takes milliseconds.
+    pixel_size_nm : tuple of float or None
+        Height and width of a pixel (nm); None bridges nothing.
+    bridge_gap_nm : float
+        Pieces nearer than this (nm) are one region; 0 bridges nothing.
+
+    Returns
+    -------
+    numpy.ndarray of int32
+        Shape (y, x), 0 is background, regions numbered from 1 by their first pixel in raster order.
+
+    Raises
+    ------
+    ValueError
+        If the mask is not two-dimensional or the gap is negative.
+    """
+    if mask.ndim != 2:
+        raise ValueError(f"a mask has 2 dimensions (y, x), got shape {mask.shape}: pass one frame at a time")
+    if bridge_gap_nm < 0:
+        raise ValueError(f"bridge_gap_nm must be 0 or more, got {bridge_gap_nm} nm: 0 bridges nothing")
+    pieces = connected_components(backend.to_numpy(mask))
+    if pixel_size_nm is None or bridge_gap_nm <= min(pixel_size_nm):
+        return pieces  # two pieces are at least one pixel apart
+    return _bridge(pieces, pixel_size_nm=pixel_size_nm, gap_nm=bridge_gap_nm)
+
+
+def _bridge(pieces: np.ndarray, *, pixel_size_nm: PixelSize, gap_nm: float) -> np.ndarray:
+    """Give pieces nearer than the gap one label."""
+    runs = find_runs(pieces)
+    boxes = runs.boxes
+    # each pair is looked at from its smaller box, so that a large piece among specks costs nothing
+    order = np.argsort(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
+    rank = np.zeros(runs.ids.size + 1, dtype=np.int64)
+    rank[runs.ids[order]] = np.arange(1, order.size + 1)
+    parent = np.arange(runs.ids.size + 1)
+    # across a gap of n pixels the other piece is n + 1 pixels away
+    reach = [int(np.ceil(gap_nm / size)) + 1 for size in pixel_size_nm]
+    reachable = np.ones([2 * r + 1 for r in reach], dtype=np.uint8)
+    for i in order:
+        label = int(runs.ids[i])
+        y0, x0, y1, x1 = boxes[i]
+        crop = pieces[max(y0 - reach[0], 0) : y1 + reach[0], max(x0 - reach[1], 0) : x1 + reach[1]]
+        piece = crop == label
+        others = cv2.dilate(piece.view(np.uint8), reachable).view(bool) & (crop != 0) & ~piece
+        if not others.any():
+            continue
+        others &= rank[crop] > rank[label]
+        near = others & (_distance_nm(piece, pixel_size_nm) < gap_nm * (1 - 1e-9))
+        for other in np.unique(crop[near]):
+            _join(parent, label, int(other))
+    roots = np.array([_root(parent, label) for label in range(parent.size)])
+    return renumber(roots[pieces])
+
+
+def _distance_nm(piece: np.ndarray, pixel_size_nm: PixelSize) -> np.ndarray:
+    """Return the distance (nm) from each pixel's nearest edge to that of the piece."""
+    # growing the piece by one pixel all round turns distances between edges into those between centres
+    grown = ndimage.binary_dilation(piece, structure=np.ones((3, 3), dtype=bool))
+    return np.asarray(ndimage.distance_transform_edt(~grown, sampling=pixel_size_nm))
+
+
+def _root(parent: np.ndarray, label: int) -> int:
+    """Follow a label to the one that stands for its set."""
+    while parent[label] != label:
+        parent[label] = parent[parent[label]]
+        label = int(parent[label])
+    return label
+
+
+def _join(parent: np.ndarray, a: int, b: int) -> None:
+    """Make two sets one, the smaller label standing for both."""
+    a, b = sorted((_root(parent, a), _root(parent, b)))
+    parent[b] = a

@@ -1,0 +1,98 @@
+"""Labelled pixels as runs: the stretches of each label along the rows.
+
+An image of 16 million pixels with a thousand particles has some fifty thousand runs, so whatever can be computed
+from runs (boxes, areas, moments, hulls) costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Runs", "find_runs"]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of every label, sorted by label, in raster order within each."""
+
+    ids: np.ndarray
+    """Labels that occur, ascending, int64, shape (n,)."""
+    first: np.ndarray
+    """Index of the first run of each of them, int64, shape (n,)."""
+    row: np.ndarray
+    """Row of each run, int64, shape (m,)."""
+    start: np.ndarray
+    """Its first column."""
+    stop: np.ndarray
+    """The column after its last."""
+
+    @property
+    def area_px(self) -> np.ndarray:
+        """Number of pixels of each label, int64, shape (n,)."""
+        return self.total(self.stop - self.start)
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """Half-open bounding box (y0, x0, y1, x1) of each label, int64, shape (n, 4)."""
+        if not self.ids.size:
+            return np.zeros((0, 4), dtype=np.int64)
+        return np.stack(
+            [
+                np.minimum.reduceat(self.row, self.first),
+                np.minimum.reduceat(self.start, self.first),
+                np.maximum.reduceat(self.row, self.first) + 1,
+                np.maximum.reduceat(self.stop, self.first),
+            ],
+            axis=1,
+        )
+
+    @property
+    def index(self) -> np.ndarray:
+        """Position in `ids` of the label of each run, int64, shape (m,)."""
+        counts = np.diff(np.append(self.first, self.row.size))
+        return np.repeat(np.arange(self.ids.size), counts)
+
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """Sum a value per run over the runs of each label.
+
+        Parameters
+        ----------
+        values : numpy.ndarray
+            Shape (m,).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n,).
+        """
+        return np.asarray(np.add.reduceat(values, self.first) if self.ids.size else values[:0])
+
+
+def find_runs(labels: np.ndarray) -> Runs:
+    """Find the runs of a label image.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray of int
+        Shape (y, x), 0 is background; labels need not be consecutive.
+
+    Returns
+    -------
+    Runs
+        Its runs.
+    """
+    height, width = labels.shape
+    change = np.empty((height, width), dtype=bool)
+    change[:, :1] = True  # a run ends with its row
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=change[:, 1:])
+    begins = np.flatnonzero(change)
+    ends = np.append(begins[1:], labels.size)
+    values = labels.reshape(-1)[begins].astype(np.int64)
+    keep = np.flatnonzero(values)
+    keep = keep[np.argsort(values[keep], kind="stable")]
+    values = values[keep]
+    first = np.flatnonzero(np.diff(values, prepend=0)) if values.size else np.zeros(0, dtype=np.int64)
+    row, start = np.divmod(begins[keep], max(width, 1))
+    return Runs(ids=values[first], first=first, row=row, start=start, stop=start + ends[keep] - begins[keep])

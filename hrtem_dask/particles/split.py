@@ -1,0 +1,189 @@
+"""Splitting of touching particles by watershed, with a confidence for each split.
+
+The distance transform of a piece has a peak in the middle of each of its wide places, half as high as the place is
+wide, and a saddle in each neck between them, half as high as the neck is wide. A watershed cuts the piece in the
+necks; then cuts whose neck is hardly narrower than the parts it joins are taken back, the widest neck first (the
+order of persistence: Edelsbrunner et al. 2002, doi:10.1007/s00454-002-2885-2). Widths are compared with widths, so a
+rod, which is as wide everywhere, is not cut however long it is.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.particles.components import connected_components, renumber
+from hrtem_dask.particles.runs import find_runs
+
+__all__ = ["split_touching"]
+
+_RASTER_NOISE_PX = 1.25
+"""A peak must stand this much (px) above the saddle: along an oblique rod the raster alone makes steps of 1 px."""
+_SMOOTHING_SD_PX = 1.0
+"""Smoothing of the distance transform before peaks are looked for: it joins the many peaks of a ragged ridge."""
+_HALF_PIXEL = 0.5
+"""Distances run to the centre of the first background pixel, half a pixel beyond the outline."""
+
+
+def split_touching(
+    regions: np.ndarray,
+    *,
+    min_confidence: float,
+    min_part_area_px: int = 100,
+    pixel_size_nm: PixelSize | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split regions into particles.
+
+    Pieces of a region that do not touch are particles of their own. A piece is cut in a neck where the confidence
+    ``1 − neck width / width of the narrower part`` is high enough, both widths being diameters of inscribed
+    circles, that is twice the distance transform in the neck and in the middle of the part.
+
+    Parameters
+    ----------
+    regions : numpy.ndarray of int
+        Shape (y, x), 0 is background.
+    min_confidence : float
+        Cuts of a lower confidence, 0 to 1, are taken back.
+    min_part_area_px : int
+        No smaller part is cut off: it is roughness of the outline.
+    pixel_size_nm : tuple of float, optional
+        Height and width of a pixel (nm). Only their ratio counts; None takes pixels as square.
+
+    Returns
+    -------
+    labels : numpy.ndarray of int32
+        Shape (y, x), 0 is background, particles numbered from 1 by their first pixel in raster order.
+    confidence : numpy.ndarray of float64
+        Shape (n,), of particle 1, 2, …: the lowest of the cuts that bound it, NaN where it was not cut off.
+
+    Raises
+    ------
+    ValueError
+        If the confidence is outside 0 to 1.
+    """
+    if not 0 <= min_confidence <= 1:
+        raise ValueError(f"min_confidence must be 0 to 1, got {min_confidence}: 1 splits nothing")
+    sampling = None
+    if pixel_size_nm is not None and pixel_size_nm[0] != pixel_size_nm[1]:
+        mean = np.sqrt(pixel_size_nm[0] * pixel_size_nm[1])
+        sampling = (pixel_size_nm[0] / mean, pixel_size_nm[1] / mean)
+    labels = connected_components(regions != 0)
+    runs = find_runs(labels)
+    n = runs.ids.size
+    confidence = [float("nan")] * n
+    for piece, (y0, x0, y1, x1), area in zip(runs.ids, runs.boxes, runs.area_px, strict=True):
+        if area < 2 * min_part_area_px:
+            continue
+        crop = labels[y0:y1, x0:x1]
+        parts, scores = _split_piece(
+            crop == piece, min_confidence=min_confidence, min_part_area_px=min_part_area_px, sampling=sampling
+        )
+        if len(scores) > 1:
+            # the first part keeps the number of the piece, the others are appended; renumbered at the end
+            numbers = np.array([0, piece, *range(n + 1, n + len(scores))], dtype=np.int32)
+            crop[parts > 0] = numbers[parts[parts > 0]]
+            confidence[piece - 1] = scores[0]
+            confidence += scores[1:]
+            n += len(scores) - 1
+    if n == runs.ids.size:
+        return labels, np.array(confidence)
+    raster = renumber(labels)
+    ordered = np.empty(n)
+    runs = find_runs(raster)
+    ordered[:] = np.array(confidence)[labels[runs.row[runs.first], runs.start[runs.first]] - 1]
+    return raster, ordered
+
+
+def _split_piece(
+    piece: np.ndarray, *, min_confidence: float, min_part_area_px: int, sampling: tuple[float, float] | None
+) -> tuple[np.ndarray, list[float]]:
+    """Return the parts of one piece, numbered from 1, and the confidence of each; one part is no split."""
+    distance = _distance_px(piece, sampling)
+    smooth = cv2.GaussianBlur(distance, (0, 0), _SMOOTHING_SD_PX, borderType=cv2.BORDER_REPLICATE)
+    ridge = (smooth >= cv2.dilate(smooth, np.ones((3, 3), dtype=np.uint8))) & piece
+    n, markers = cv2.connectedComponents(ridge.view(np.uint8), connectivity=8)
+    if n <= 2:
+        return piece.astype(np.int32), [float("nan")]
+    basins = watershed(-smooth, markers, connectivity=2, mask=piece)  # type: ignore[no-untyped-call]
+    peaks = np.asarray(ndimage.maximum(distance, basins, np.arange(n))) - _HALF_PIXEL
+    pairs, saddles = _saddles(basins, distance)
+    part = _merge(
+        peaks,
+        pairs,
+        saddles,
+        areas=np.bincount(basins.ravel(), minlength=n),
+        min_confidence=min_confidence,
+        min_part_area_px=min_part_area_px,
+    )
+    names, numbers = np.unique(part[1:], return_inverse=True)
+    scores = np.full(names.size, np.nan)
+    if names.size > 1:
+        width = np.array([peaks[1:][numbers == k].max() for k in range(names.size)])
+        for (a, b), saddle in zip(numbers[pairs - 1], saddles, strict=True):
+            if a != b:
+                score = 1 - saddle / min(width[a], width[b])
+                scores[[a, b]] = np.fmin(scores[[a, b]], score)
+    return np.append(0, numbers + 1)[basins], [float(score) for score in scores]
+
+
+def _distance_px(piece: np.ndarray, sampling: tuple[float, float] | None) -> np.ndarray:
+    """Return the distance of each pixel to the background, float32; outside the box is background too."""
+    padded = np.pad(piece, 1)
+    if sampling is None:
+        distance = cv2.distanceTransform(padded.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    else:
+        distance = ndimage.distance_transform_edt(padded, sampling=sampling).astype(np.float32)
+    return np.ascontiguousarray(distance[1:-1, 1:-1])
+
+
+def _saddles(basins: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs of basins that touch, shape (m, 2), and the highest pass between each, highest first."""
+    keys, heights = [], []
+    n = int(basins.max()) + 1
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        here = (slice(0, basins.shape[0] - dy), slice(max(-dx, 0), basins.shape[1] - max(dx, 0)))
+        there = (slice(dy, None), slice(max(dx, 0), basins.shape[1] + min(dx, 0)))
+        a, b = basins[here], basins[there]
+        border = (a != b) & (a > 0) & (b > 0)
+        low, high = np.minimum(a[border], b[border]), np.maximum(a[border], b[border])
+        keys.append(low.astype(np.int64) * n + high)
+        heights.append(np.minimum(distance[here][border], distance[there][border]))
+    key, height = np.concatenate(keys), np.concatenate(heights)
+    unique, index = np.unique(key, return_inverse=True)
+    highest = np.zeros(unique.size)
+    np.maximum.at(highest, index, height)
+    order = np.argsort(-highest, kind="stable")
+    return np.stack(np.divmod(unique[order], n), axis=1), highest[order] - _HALF_PIXEL
+
+
+def _merge(
+    peaks: np.ndarray,
+    pairs: np.ndarray,
+    saddles: np.ndarray,
+    *,
+    areas: np.ndarray,
+    min_confidence: float,
+    min_part_area_px: int,
+) -> np.ndarray:
+    """Return for each basin the basin that stands for its part, after weak cuts are taken back."""
+    part = np.arange(peaks.size)
+    peaks, areas = peaks.copy(), areas.copy()
+
+    def join(a: int, b: int) -> None:
+        part[part == b] = a
+        peaks[a], areas[a] = max(peaks[a], peaks[b]), areas[a] + areas[b]
+
+    for (p, q), saddle in zip(pairs, saddles, strict=True):
+        a, b = part[p], part[q]
+        top = min(peaks[a], peaks[b])
+        if a != b and (1 - saddle / top < min_confidence or top - saddle < _RASTER_NOISE_PX):
+            join(a, b)
+    while True:
+        # of all cuts that bound a part too small, the widest neck is taken back first
+        small = [(p, q) for p, q in part[pairs] if p != q and min(areas[p], areas[q]) < min_part_area_px]
+        if not small:
+            return part
+        join(*small[0])
