@@ -95,7 +95,12 @@ def find_particles(
         mask, opening_radius_px=opening_radius_px, closing_radius_px=closing_radius_px, fill_holes=False
     )
     if fill_holes:
-        cleaned = fill_particle_holes(backend.to_numpy(cleaned), small_px=min_area_px)
+        cleaned = fill_particle_holes(
+            backend.to_numpy(cleaned),
+            min_confidence=split_min_confidence,
+            min_part_area_px=min_area_px,
+            pixel_size_nm=pixel_size_nm,
+        )
     regions = label_regions(cleaned, pixel_size_nm=pixel_size_nm, bridge_gap_nm=bridge_gap_nm)
     if split_touching:
         labels, confidence = _split(

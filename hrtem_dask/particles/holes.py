@@ -2,8 +2,9 @@
 
 A cluster of touching particles encloses background. Filled, it would hide the necks along which the cluster can be
 split, and add background to the particles; a particle of uneven contrast encloses holes that are its own. So a hole
-is filled at once where it is small, or where its piece without holes is as convex as one particle; the others stay
-open until particles are split, and are then filled where a single particle surrounds them.
+is filled at once where it is small, or where its piece without holes is one particle; in a piece that even so is
+split, the others stay open until it has been split with them, and are then filled where one particle alone surrounds
+them.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.components import connected_components
-from hrtem_dask.particles.hulls import convex_hulls, hull_pixels
 from hrtem_dask.particles.runs import find_runs
+from hrtem_dask.particles.split import split_touching
 
 __all__ = ["fill_particle_holes", "fill_within_particles"]
 
-_ONE_PARTICLE_SOLIDITY = 0.93
-"""A piece at least this solid is one particle: three touching disks have 0.88, seven 0.90, ragged particles 0.95."""
+_PINHOLE = 0.25
+"""Holes smaller than this share of the smallest particle are filled unseen: gaps between particles are larger."""
 
 
 def _holes(background: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -30,15 +32,25 @@ def _holes(background: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pieces, stats, inner
 
 
-def fill_particle_holes(mask: np.ndarray, *, small_px: int) -> np.ndarray:
-    """Fill holes that are small, or whose piece is as convex as one particle.
+def fill_particle_holes(
+    mask: np.ndarray,
+    *,
+    min_confidence: float,
+    min_part_area_px: int,
+    pixel_size_nm: PixelSize | None = None,
+) -> np.ndarray:
+    """Fill holes that are small, or whose piece is not split once its holes are filled.
 
     Parameters
     ----------
     mask : numpy.ndarray of bool
         Shape (y, x), True where particle.
-    small_px : int
-        Holes of fewer pixels are filled wherever they are.
+    min_confidence : float
+        As for `split_touching`.
+    min_part_area_px : int
+        As for `split_touching`; holes below a quarter of it are filled wherever they are.
+    pixel_size_nm : tuple of float, optional
+        As for `split_touching`.
 
     Returns
     -------
@@ -48,18 +60,30 @@ def fill_particle_holes(mask: np.ndarray, *, small_px: int) -> np.ndarray:
     if mask.size == 0:
         return mask.copy()
     background, stats, inner = _holes(~mask)
+    large = np.flatnonzero(inner & (stats[:, cv2.CC_STAT_AREA] >= min_part_area_px * _PINHOLE))
     filled = mask | inner[background]
-    fill = inner & (stats[:, cv2.CC_STAT_AREA] < small_px)
-    if np.array_equal(fill, inner):
+    if not large.size:
         return np.asarray(filled)
     pieces = connected_components(filled)
-    runs = find_runs(pieces)
-    solidity = runs.area_px / hull_pixels(runs, convex_hulls(runs))
-    for hole in np.flatnonzero(inner & ~fill):
-        x0, y0, width = stats[hole, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH]]
-        piece = pieces[y0, x0 + int(np.argmax(background[y0, x0 : x0 + width] == hole))]
-        fill[hole] = solidity[piece - 1] >= _ONE_PARTICLE_SOLIDITY
-    return np.asarray(mask | fill[background])
+    owner = np.array([_value_in(pieces, background, stats, hole) for hole in large.tolist()])
+    chosen = np.zeros(int(pieces.max()) + 1, dtype=np.int32)
+    chosen[owner] = owner
+    parts, _ = split_touching(
+        chosen[pieces],
+        min_confidence=min_confidence,
+        min_part_area_px=min_part_area_px,
+        pixel_size_nm=pixel_size_nm,
+    )
+    runs = find_runs(parts)
+    n_parts = np.bincount(pieces[runs.row[runs.first], runs.start[runs.first]], minlength=chosen.size)
+    inner[large[n_parts[owner] > 1]] = False
+    return np.asarray(mask | inner[background])
+
+
+def _value_in(values: np.ndarray, background: np.ndarray, stats: np.ndarray, hole: int) -> int:
+    """Return the value of an image in a hole where it is constant, from the hole's first row."""
+    x0, y0, width = stats[hole, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH]]
+    return int(values[y0, x0 + int(np.argmax(background[y0, x0 : x0 + width] == hole))])
 
 
 def fill_within_particles(labels: np.ndarray, regions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -123,7 +123,7 @@ def test_hull_and_calipers_equal_brute_force(seed, sigma):
         hull = ConvexHull(true)
         widths = (true @ hull.equations[:, :2].T).max(axis=0) - (true @ hull.equations[:, :2].T).min(axis=0)
         assert row["feret_min_nm"] == pytest.approx(widths.min())
-        if min(np.ptp(y), np.ptp(x)) > 1:  # scikit-image refuses hulls without area
+        if np.linalg.matrix_rank(np.stack([y - y[0], x - x[0]])) == 2:  # scikit-image refuses hulls without area
             assert counts[i] == convex_hull_image(inside, offset_coordinates=False).sum()
 
 
@@ -215,7 +215,7 @@ def test_scaling_the_pixel_scales_lengths_and_leaves_ratios(seed, factor, height
         power = 2 if name == "area_nm2" else int(name.endswith("_nm"))
         expected = a[name].to_numpy(float) * factor**power
         if name == "orientation_deg":  # −90 and 90 are one direction
-            gap = (b[name].to_numpy(float) - expected + 90) % 180 - 90
+            gap = ((b[name].to_numpy(float) - expected + 90) % 180 - 90)[a["eccentricity"] > 0.01]
             np.testing.assert_allclose(gap, 0, atol=1e-3)
         else:
             np.testing.assert_allclose(b[name].to_numpy(float), expected, rtol=1e-6, err_msg=name)
