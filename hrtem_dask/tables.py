@@ -172,7 +172,7 @@ PARTICLES: Schema = (
         "float",
         "how narrow the neck was along which it was split off, 0 to 1; null where not split",
         "",
-        "1 − neck length / equivalent diameter of the smaller part",
+        "1 − neck width / width of the narrower part (diameters of inscribed circles); the lowest of its cuts",
     ),
     *_AREA,
     *_length("equivalent_diameter", "diameter of the circle of equal area (ECD)", "√(4A/π), ISO 9276-6"),
@@ -189,12 +189,12 @@ PARTICLES: Schema = (
     *_length(
         "perimeter",
         "length of the outline",
-        "Crofton's formula in four directions (scikit-image perimeter_crofton), holes included",
+        "Crofton's formula in eight directions, holes included",
     ),
     *_length(
         "convex_perimeter",
         "length of the convex hull's outline",
-        "polygon of the convex hull of pixel corners",
+        "the same formula on the convex hull",
     ),
     Column(
         "aspect_ratio",
@@ -217,7 +217,7 @@ PARTICLES: Schema = (
         "float",
         "share of the convex hull that is filled",
         "",
-        "A / area of the convex hull of pixel corners, ISO 9276-6",
+        "A / number of pixels in the convex hull of pixel centres, ISO 9276-6",
     ),
     Column("convexity", "float", "smoothness of the outline", "", "convex perimeter / perimeter, ISO 9276-6"),
     Column("eccentricity", "float", "of the ellipse with the same second moments", "", "√(1 − minor²/major²)"),
@@ -225,16 +225,17 @@ PARTICLES: Schema = (
     Column(
         "orientation_deg",
         "float",
-        "direction of the longest axis, counter-clockwise from +x as seen on the screen, −90 to 90",
+        "direction of the longest axis, counter-clockwise from +x on the screen, −90 to 90; null where there is none",
         "°",
+        "from second moments",
     ),
-    Column("mean_intensity", "float", "mean of the raw image"),
+    Column("mean_intensity", "float", "mean of the image as it is in the file"),
     Column(
         "contrast",
         "float",
         "contrast to the surroundings",
         "",
-        "(mean inside − mean of the ring around) / standard deviation of that ring",
+        "(mean inside − mean of ring) / standard deviation of ring, which lies from 2 px to a quarter of the ECD away",
     ),
     Column("mean_probability", "float", "mean particle probability"),
     Column(
