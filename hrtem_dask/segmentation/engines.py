@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib.util
+import math
 import threading
 import warnings
 from collections import OrderedDict
@@ -24,8 +25,8 @@ from hrtem_dask.segmentation.unet import UNet, UNetConfig
 
 __all__ = ["Engine", "OpenVINOEngine", "TorchEngine", "make_engine", "particle_log_odds"]
 
-_COMPILED_SHAPES = 8
-"""How many input shapes stay compiled at a time, per engine."""
+COMPILED_PIXELS = 4096**2
+"""Input shapes stay compiled, the last used ones, up to this many pixels together: each pixel holds about 100 bytes."""
 
 
 class Engine(Protocol):
@@ -185,11 +186,11 @@ class OpenVINOEngine:
     def _for_shape(self, shape: tuple[int, ...]) -> Any:
         """Return the model compiled for one input shape: static shapes run fastest."""
         if shape not in self._compiled:
+            while self._compiled and sum(map(math.prod, (shape, *self._compiled))) > COMPILED_PIXELS:
+                self._compiled.popitem(last=False)
             static = self._model.clone()
             static.reshape(list(shape))
             self._compiled[shape] = self._core.compile_model(static, "CPU", self._properties)
-            if len(self._compiled) > _COMPILED_SHAPES:
-                self._compiled.popitem(last=False)
         self._compiled.move_to_end(shape)
         return self._compiled[shape]
 

@@ -158,6 +158,7 @@ class FourierSegmenter(_Baseline):
 
 
 _segmenters: dict[tuple[Any, ...], Segmenter] = {}
+_KEPT = 4  # a worker needs one; a notebook that compares networks a few
 _lock = threading.Lock()
 _loads = 0
 
@@ -213,4 +214,6 @@ def make_segmenter(segmentation: SegmentationSettings, execution: ExecutionSetti
         if key not in _segmenters:
             _segmenters[key] = UNetSegmenter(segmentation, relevant)
             _loads += 1
+            if len(_segmenters) > _KEPT:
+                del _segmenters[next(iter(_segmenters))]
         return _segmenters[key]

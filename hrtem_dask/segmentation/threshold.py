@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 
 from hrtem_dask import backend
@@ -40,9 +39,9 @@ def otsu_mask(
     """
     if particles_are not in ("dark", "bright"):
         raise ValueError(f"particles_are must be 'dark' or 'bright', got {particles_are!r}")
-    above = _above_otsu(gaussian(image, sigma_px=sigma_px))
-    if above is None:
+    if _is_constant(image):
         return backend.array_namespace(image).zeros(image.shape, dtype=bool)
+    above = _above_otsu(gaussian(image, sigma_px=sigma_px))
     return above if particles_are == "bright" else ~above
 
 
@@ -83,7 +82,8 @@ def fourier_mask(
     Notes
     -----
     The method of Groschner et al. (2021): Fourier transform times annulus, back, smooth, threshold. Beyond the
-    paper, the step between opposite borders is taken out of the spectrum (Moisan 2011).
+    paper, the step between opposite borders is taken out of the spectrum (Moisan 2011). Otsu's threshold always
+    parts a field in two: one without a crystal gives a mask of noise.
     """
     if pixel_size_nm is None:
         raise CalibrationError(
@@ -100,17 +100,18 @@ def fourier_mask(
             f"{limit}, got low={low:g}, high={high:g}: the image is too coarse to hold this lattice; "
             "check the pixel size, or choose Otsu's threshold or a U-Net"
         )
+    xp = backend.array_namespace(image)
+    if _is_constant(image):
+        return xp.zeros(image.shape, dtype=bool)
     filtered = _annulus_filter(image, pixel_size_nm=pixel_size_nm, low=low, high=high)
     sigma_px = (sigma_nm / pixel_size_nm[0], sigma_nm / pixel_size_nm[1])
-    xp = backend.array_namespace(image)
     # the amplitude, not its square: Otsu's threshold of the square keeps only the strongest particles
     amplitude = xp.sqrt(xp.maximum(gaussian(filtered * filtered, sigma_px=sigma_px), 0))
-    above = _above_otsu(amplitude)
-    return xp.zeros(image.shape, dtype=bool) if above is None else above
+    return _above_otsu(amplitude)
 
 
 def gaussian(image: Any, *, sigma_px: tuple[float, float]) -> Any:
-    """Smooth by a Gaussian, mirrored at the borders, cut off at four standard deviations.
+    """Smooth by a Gaussian, mirrored at the borders.
 
     Parameters
     ----------
@@ -122,23 +123,18 @@ def gaussian(image: Any, *, sigma_px: tuple[float, float]) -> Any:
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        float32; equal to SciPy's ``gaussian_filter`` to rounding, by OpenCV on the CPU, which is ten times faster.
+        float32. The cosine transform times the Gaussian's exact transfer function exp(−(σ ω)²/2), so that a
+        wide Gaussian costs no more than a narrow one; equal to SciPy's ``gaussian_filter`` from σ = 2 px on.
     """
-    xp = backend.array_namespace(image)
+    xp, fft = backend.array_namespace(image), backend.fft(image)
     image = xp.asarray(image, dtype=np.float32)
     if not any(sigma_px):
         return image
-    if xp is not np:
-        return backend.ndimage(image).gaussian_filter(image, sigma_px)
-    kernel_y, kernel_x = (_gaussian_kernel(s) for s in sigma_px)
-    return cv2.sepFilter2D(np.ascontiguousarray(image), -1, kernel_x, kernel_y, borderType=cv2.BORDER_REFLECT)
-
-
-def _gaussian_kernel(sigma_px: float) -> np.ndarray:
-    radius = int(4 * sigma_px + 0.5)
-    x = np.arange(-radius, radius + 1)
-    weights = np.exp(-0.5 * (x / sigma_px) ** 2) if radius else np.ones(1)
-    return np.asarray(weights / weights.sum())
+    spectrum = fft.dctn(image, type=2)
+    for axis, (n, sigma) in enumerate(zip(image.shape, sigma_px, strict=True)):
+        transfer = np.exp(-0.5 * (sigma * np.pi / n * np.arange(n)) ** 2).astype(np.float32)
+        spectrum *= xp.asarray(transfer)[:, None] if axis == 0 else xp.asarray(transfer)
+    return fft.idctn(spectrum, type=2)
 
 
 def _annulus_filter(image: Any, *, pixel_size_nm: PixelSize, low: float, high: float) -> Any:
@@ -175,10 +171,9 @@ def _periodic_spectrum(image: Any) -> Any:
     return fft.rfft2(image) - smooth
 
 
-def _above_otsu(image: Any) -> Any | None:
-    """Return where an image is above Otsu's threshold; None where there is nothing to part."""
-    low, high = float(image.min()), float(image.max())
-    # a constant image, or one whose variation is rounding
-    if high - low <= 1e-6 * max(abs(low), abs(high)):
-        return None
+def _is_constant(image: Any) -> bool:
+    return bool(image.max() == image.min())
+
+
+def _above_otsu(image: Any) -> Any:
     return image > backend.skimage(image, "filters").threshold_otsu(image)

@@ -282,15 +282,19 @@ def test_safetensors_of_others_and_of_wrong_config_are_refused(tmp_path: Path, r
             load_model(path)
 
 
-def test_openvino_keeps_few_compiled_shapes(random_unet: Any) -> None:
+def test_openvino_forgets_shapes_not_results(random_unet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from hrtem_dask.segmentation import engines
 
+    monkeypatch.setattr(engines, "COMPILED_PIXELS", 60)
     engine = engines.OpenVINOEngine(random_unet(widths=(1,), centre=1), threads=1)
-    images = [np.random.default_rng(n).random((1, 2 * n, 4), dtype=np.float32) for n in range(1, 13)]
+    images = [np.random.default_rng(n).random((1, 2 * n, 4), dtype=np.float32) for n in range(1, 6)]
     first = [engine(image) for image in images]
-    assert len(engine._compiled) <= 8
+    kept = [shape[2] for shape in engine._compiled]
+    assert kept == [10], "16, 24 and 32 px of earlier shapes would exceed 60 px beside the last of 40 px"
     for image, result in zip(images, first, strict=True):
         np.testing.assert_array_equal(engine(image), result)
+    engine(np.zeros((1, 50, 50), np.float32))  # larger than the limit by itself: kept alone
+    assert len(engine._compiled) == 1
 
 
 # --- the paper's own weights and outputs ---------------------------------------------------------------------------
