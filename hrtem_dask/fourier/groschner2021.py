@@ -1,0 +1,136 @@
+"""The five features of a region by which the paper's random forest tells its classes.
+
+Ring integrals of the Fourier magnitude and the crop's mean and standard deviation, in pixels and raw intensities, as
+the paper's code computes them. That code makes a full mask for each ring; here each Fourier coefficient is
+binned once by its radius, and each radius is shared out to the rings with the same weights: equal to 1e-12, and some
+hundred times faster.
+
+In the paper's notebook the columns ``fft_int_std`` and ``fft_int_mean`` carry each other's name; here every
+feature has its own.
+
+References
+----------
+Groschner et al., Microsc. Microanal. 27 (2021) 549, and the code published with it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from scipy.special import erf
+
+from hrtem_dask.backend import array_namespace, fft, to_numpy
+
+__all__ = ["groschner2021_features", "ring_integrals"]
+
+MAX_RINGS = 100
+"""The paper keeps the first hundred ring integrals."""
+RING_STEP_PX = np.sqrt(2)
+RING_WIDTH_PX = 10.0
+FLANK_PX = 4.0
+"""Each ring rises over 4 px by an error function, stays 10 px, and falls over 4 px."""
+
+
+def groschner2021_features(crop: Any) -> dict[str, float]:
+    """Measure the paper's five features on a crop.
+
+    Parameters
+    ----------
+    crop : numpy.ndarray or cupy.ndarray
+        Shape (y, x), any real dtype. The features depend on the scale of the intensities: the paper took crops
+        saved as 8-bit images.
+
+    Returns
+    -------
+    dict of str to float
+        ``groschner2021_fft_mean``, ``groschner2021_fft_std``, ``groschner2021_fft_center_of_mass`` (number of the
+        ring; NaN for a black crop), ``groschner2021_image_mean``, ``groschner2021_image_std``.
+
+    Raises
+    ------
+    ValueError
+        If the crop has no pixel.
+    """
+    values = array_namespace(crop).asarray(crop, dtype=np.float64)
+    rings = to_numpy(ring_integrals(values))
+    total = rings.sum()
+    return {
+        "groschner2021_fft_mean": float(rings.mean()),
+        "groschner2021_fft_std": float(rings.std()),
+        "groschner2021_fft_center_of_mass": float(rings @ np.arange(rings.size) / total) if total else float("nan"),
+        "groschner2021_image_mean": float(values.mean()),
+        "groschner2021_image_std": float(values.std()),
+    }
+
+
+def ring_integrals(crop: Any) -> Any:
+    """Sum the magnitude of the Fourier transform over rings with soft flanks.
+
+    Parameters
+    ----------
+    crop : numpy.ndarray or cupy.ndarray
+        Shape (y, x), any real dtype; of a crop that is not square the paper takes the square at its top left.
+
+    Returns
+    -------
+    numpy.ndarray or cupy.ndarray
+        Shape (min(y, x, 100),), float64. Ring i begins at radius i√2 px.
+
+    Raises
+    ------
+    ValueError
+        If the crop has no pixel.
+    """
+    xp = array_namespace(crop)
+    size = min(crop.shape)
+    if size == 0:
+        raise ValueError(f"a crop needs at least one pixel, got shape {crop.shape}")
+    square = xp.asarray(crop, dtype=xp.float64)[:size, :size]
+    magnitude = xp.abs(fft(square).rfft2(square)).ravel()
+    index, mirrored, ring, weight = (xp.asarray(table) for table in _ring_table(size))
+    n_radii, n_rings = ring.shape[0], min(size, MAX_RINGS)
+    at_radius = xp.bincount(index, magnitude, minlength=n_radii + 1)
+    at_radius += xp.bincount(mirrored, magnitude, minlength=n_radii + 1)
+    shared = at_radius[:n_radii, None] * weight
+    return xp.bincount(ring.ravel(), shared.ravel(), minlength=n_rings + 1)[:n_rings]
+
+
+@functools.lru_cache(maxsize=64)
+def _ring_table(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return which radius each coefficient has, and which rings, with which weight, each radius belongs to.
+
+    `index` and `mirrored` are the radius of each coefficient of the half plane and of its Friedel mate, whose radius
+    differs for odd sizes: the paper's rings are centred at size/2, half a pixel beside zero frequency. What counts
+    nowhere has the number after the last.
+    """
+    frequency = np.fft.fftfreq(size, 1 / size).round().astype(np.int64)
+    row, column = frequency[:, None], np.arange(size // 2 + 1)
+    odd = size % 2
+    # four times the squared radius is a whole number
+    squared = (2 * row - odd) ** 2 + (2 * column - odd) ** 2
+    squared_mate = (2 * -row - odd) ** 2 + (2 * -column - odd) ** 2
+    own_mate = (column == 0) | ((column == size // 2) & (odd == 0))  # their mates stand in the half plane themselves
+    present = np.zeros(int(max(squared.max(), squared_mate.max())) + 1, bool)
+    present[squared] = True
+    present[squared_mate] = True
+    number = np.cumsum(present) - 1
+    radius = np.sqrt(np.flatnonzero(present)) / 2
+    mirrored = np.where(own_mate, radius.size, number[squared_mate])
+
+    # an error function is 0 or 1 to double precision six flank units away: few rings reach a radius
+    reach = 4.0
+    first = np.ceil((radius - RING_WIDTH_PX - 2 * FLANK_PX - reach) / RING_STEP_PX).astype(np.int64)
+    n_near = int((RING_WIDTH_PX + 2 * FLANK_PX + 2 * reach) / RING_STEP_PX) + 2
+    ring = first[:, None] + np.arange(n_near)
+    inside = radius[:, None] - ring * RING_STEP_PX
+    weight = _flank(inside) - _flank(inside - FLANK_PX - RING_WIDTH_PX)
+    n_rings = min(size, MAX_RINGS)
+    ring = np.where((ring >= 0) & (ring < n_rings), ring, n_rings)
+    return number[squared].ravel(), np.broadcast_to(mirrored, squared.shape).ravel(), ring, weight
+
+
+def _flank(distance: np.ndarray) -> np.ndarray:
+    rise: np.ndarray = (1 + erf((distance - FLANK_PX / 2) / FLANK_PX * 4)) / 2
+    return rise

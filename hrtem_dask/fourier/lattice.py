@@ -1,0 +1,273 @@
+"""Lattice reflections of a particle: how many, their spacings, and the angle between them.
+
+A reflection is a local maximum of the Hann-windowed power spectrum that stands out of its ring. The power of noise,
+shot noise or amorphous carbon, is exponentially distributed around the mean of its ring, so the ratio to the ring's
+median says how improbable a peak is: P(power > s · median) = 2^−s at each of the thousands of frequencies searched.
+Particles differ in their background; a ring's median adapts to it, and a reflection in it hardly moves the median.
+
+Positions are those of the maximum of the continuous Fourier transform (the least-squares estimate of a
+wave's frequency in white noise), found by evaluating it between the samples of the discrete one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.fft
+
+from hrtem_dask.backend import to_numpy
+from hrtem_dask.fourier.spectrum import frequencies_per_nm, windowed
+from hrtem_dask.micrograph import PixelSize
+
+__all__ = ["Reflection", "find_reflections", "measure_lattice"]
+
+LATTICE_COLUMNS = (
+    "n_reflections", "peak_snr", "spacing_1_nm", "spacing_2_nm", "angle_12_deg", "lattice_orientation_deg",
+)  # fmt: skip
+MIN_ANGLE_DEG = 12.0
+"""Reflections nearer in direction belong to one row of the lattice."""
+MIN_SEPARATION_BINS = 3.0
+"""Nearer than this to a stronger reflection (in steps of the discrete spectrum) a maximum is its side lobe."""
+MIN_SHARE_OF_STRONGEST = 0.02
+"""A maximum below this share of the strongest SNR is taken for a side lobe: those of a faceted particle reach far."""
+RING_WIDTH_BINS = 1.5
+MAX_REFLECTIONS = 24
+_MIN_SIDE_PX = 16
+
+
+@dataclass(frozen=True)
+class Reflection:
+    """One Friedel pair of lattice reflections."""
+
+    frequency_y_per_nm: float
+    """Component of the wave vector along y, downwards (1/nm)."""
+    frequency_x_per_nm: float
+    """Component along x (1/nm), not negative."""
+    snr: float
+    """Power over the median power of its ring."""
+
+    @property
+    def spacing_nm(self) -> float:
+        """Lattice spacing in nm."""
+        return float(1 / np.hypot(self.frequency_y_per_nm, self.frequency_x_per_nm))
+
+    @property
+    def direction_deg(self) -> float:
+        """Direction of the wave vector, counter-clockwise from +x on the screen, 0 to 180 degrees."""
+        return float(np.degrees(np.arctan2(-self.frequency_y_per_nm, self.frequency_x_per_nm)) % 180)
+
+
+def find_reflections(
+    crop: Any, *, pixel_size_nm: PixelSize, spacing_range_nm: tuple[float, float], min_peak_snr: float
+) -> list[Reflection]:
+    """Find the lattice reflections of a crop.
+
+    Parameters
+    ----------
+    crop : numpy.ndarray or cupy.ndarray
+        Shape (y, x), any real dtype, finite. It is measured on the host: a crop is too small to gain on a GPU.
+    pixel_size_nm : tuple of float
+        Height and width of a pixel in nm; the two may differ.
+    spacing_range_nm : tuple of float
+        Smallest and largest lattice spacing looked for, in nm. Spacings below two pixels cannot be seen.
+    min_peak_snr : float
+        Smallest power over the median power of the ring.
+
+    Returns
+    -------
+    list of Reflection
+        The strongest 24 at most, by falling SNR; Friedel pairs once.
+
+    Raises
+    ------
+    CalibrationError
+        If a pixel size is not positive and finite.
+    ValueError
+        If the range of spacings is empty.
+    """
+    low, high = spacing_range_nm
+    if not 0 < low < high:
+        raise ValueError(f"need 0 < low < high in spacing_range_nm, got {spacing_range_nm}")
+    crop = to_numpy(crop)
+    frequency_y, frequency_x = frequencies_per_nm((crop.shape[0], crop.shape[1]), pixel_size_nm)
+    if min(crop.shape) < _MIN_SIDE_PX:
+        return []
+    wave = windowed(crop, window="hann").astype(np.float32)
+    spectrum = scipy.fft.rfft2(wave)
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    snr = _snr(power, frequency_y, frequency_x, (1 / high, 1 / low))
+    peaks = _separated_maxima(snr, min_peak_snr)
+    if not peaks.size:
+        return []
+    # the strongest before refinement stay the strongest; fold the half plane's row index to a signed frequency
+    rows, columns = np.unravel_index(peaks, snr.shape)
+    signed = np.where(rows > crop.shape[0] // 2, rows - crop.shape[0], rows)
+    fine_y, fine_x = _refine(wave, signed.astype(float), columns.astype(float))
+    sign = np.where(fine_x < 0, -1.0, 1.0)
+    y = sign * fine_y / (crop.shape[0] * pixel_size_nm[0])
+    x = sign * fine_x / (crop.shape[1] * pixel_size_nm[1])
+    return [Reflection(float(a), float(b), float(s)) for a, b, s in zip(y, x, snr.ravel()[peaks], strict=True)]
+
+
+def measure_lattice(
+    crop: Any,
+    *,
+    pixel_size_nm: PixelSize | None,
+    spacing_range_nm: tuple[float, float] = (0.1, 0.42),
+    min_peak_snr: float = 20.0,
+) -> dict[str, float | int | None]:
+    """Measure the lattice of one particle.
+
+    Parameters
+    ----------
+    crop : numpy.ndarray or cupy.ndarray
+        Shape (y, x), any real dtype, finite: the particle with little around it.
+    pixel_size_nm : tuple of float or None
+        Height and width of a pixel in nm; None where it is not known: then nothing can be said.
+    spacing_range_nm : tuple of float
+        Smallest and largest lattice spacing looked for, in nm.
+    min_peak_snr : float
+        Smallest power over the median power of the ring.
+
+    Returns
+    -------
+    dict of str to float, int or None
+        The lattice columns of the particle table: ``n_reflections``, ``peak_snr``, ``spacing_1_nm``,
+        ``spacing_2_nm``, ``angle_12_deg`` (0 to 90), ``lattice_orientation_deg`` (0 to 180). None where there is
+        nothing to measure; all are None without a pixel size.
+
+    Raises
+    ------
+    CalibrationError
+        If a pixel size is not positive and finite.
+    ValueError
+        If the range of spacings is empty.
+    """
+    result: dict[str, float | int | None] = dict.fromkeys(LATTICE_COLUMNS)
+    if pixel_size_nm is None:
+        return result
+    found = find_reflections(
+        crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=min_peak_snr
+    )
+    result["n_reflections"] = len(found)
+    if not found:
+        return result
+    first = found[0]
+    result |= {
+        "peak_snr": first.snr,
+        "spacing_1_nm": first.spacing_nm,
+        "lattice_orientation_deg": first.direction_deg,
+    }
+    for other in found[1:]:
+        between = abs(other.direction_deg - first.direction_deg)
+        angle = min(between, 180 - between)
+        if angle >= MIN_ANGLE_DEG:
+            result |= {"spacing_2_nm": other.spacing_nm, "angle_12_deg": angle}
+            break
+    return result
+
+
+def _snr(
+    power: np.ndarray, frequency_y: np.ndarray, frequency_x: np.ndarray, annulus_per_nm: tuple[float, float]
+) -> np.ndarray:
+    """Return the power over the median of its ring; 0 outside the annulus and at the Nyquist frequency."""
+    snr = np.zeros_like(power)
+    frequency = np.hypot(frequency_y[:, None], frequency_x)
+    below_nyquist = (np.abs(frequency_y) < 0.97 * np.abs(frequency_y).max())[:, None] & (
+        frequency_x < 0.97 * frequency_x[-1]
+    )
+    inside = np.flatnonzero((frequency >= annulus_per_nm[0]) & (frequency <= annulus_per_nm[1]) & below_nyquist)
+    values = power.ravel()[inside]
+    largest = float(values.max(initial=0))
+    if not largest > 0:
+        return snr
+    # in steps of the coarser axis; narrow rings follow the Thon rings of the support
+    radius = (frequency.ravel()[inside] - annulus_per_nm[0]) / (RING_WIDTH_BINS * max(frequency_y[1], frequency_x[1]))
+    # two staggered sets of rings, the larger median of the two: on a slope, and where a ring is short, one alone is
+    # too small now and then, and would make peaks of noise
+    background = np.maximum(
+        _ring_medians(values, radius.astype(np.int64), largest),
+        _ring_medians(values, (radius + 0.5).astype(np.int64), largest),
+    )
+    snr.ravel()[inside] = values / np.maximum(background, np.finfo(np.float32).tiny)
+    return snr
+
+
+def _ring_medians(values: np.ndarray, ring: np.ndarray, largest: float) -> np.ndarray:
+    """Return for each value the median of its ring."""
+    # every ring's median by one sort: the ring before the point, the power behind it
+    in_order = np.sort(ring + values * (0.999 / largest))
+    starts = np.searchsorted(in_order, np.arange(int(ring.max()) + 2))
+    middle = np.minimum((starts[:-1] + starts[1:]) // 2, in_order.size - 1)
+    median = (in_order[middle] - np.arange(middle.size)) * (largest / 0.999)
+    return np.asarray(median[ring])
+
+
+def _separated_maxima(snr: np.ndarray, min_peak_snr: float) -> np.ndarray:
+    """Return the flat indices of the maxima above the threshold, by falling SNR, side lobes left out."""
+    candidates = np.flatnonzero(snr >= max(min_peak_snr, MIN_SHARE_OF_STRONGEST * float(snr.max())))
+    candidates = candidates[_is_local_maximum(snr, candidates)]
+    candidates = candidates[np.argsort(-snr.ravel()[candidates], kind="stable")]
+    height = snr.shape[0]
+    rows, columns = np.unravel_index(candidates, snr.shape)
+    signed = np.where(rows > height // 2, rows - height, rows)
+    position = np.stack([signed, columns], axis=1).astype(float)
+    kept: list[int] = []
+    while candidates.size and len(kept) < MAX_REFLECTIONS:
+        kept.append(int(candidates[0]))
+        here = position[0]
+        apart = np.ones(candidates.size, bool)
+        for friedel in (here, -here):
+            apart &= np.square(position - friedel).sum(axis=1) > MIN_SEPARATION_BINS**2
+        candidates, position = candidates[apart], position[apart]
+    return np.array(kept, dtype=np.int64)
+
+
+def _is_local_maximum(snr: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Say which of the flat indices are not below their eight neighbours, across the borders of the half plane too."""
+    mate_of_first = np.roll(snr[::-1, 1:2], 1, axis=0)  # column −1, by Friedel's law
+    around = np.pad(np.hstack([mate_of_first, snr]), ((1, 1), (0, 1)))
+    around[0], around[-1] = around[-2], around[1]
+    rows, columns = np.unravel_index(candidates, snr.shape)
+    neighbours = [around[rows + i, columns + j] for i in range(3) for j in range(3)]
+    maximum: np.ndarray = snr[rows, columns] >= np.max(neighbours, axis=0)
+    return maximum
+
+
+def _refine(wave: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Move peaks, in steps of the discrete spectrum, to the maximum of the continuous Fourier transform's power."""
+    for step in (0.4, 0.1):
+        offsets = step * np.arange(-2, 3)
+        power = _power_between_samples(wave, rows[:, None] + offsets, columns[:, None] + offsets)
+        shift_y, shift_x = _paraboloid_maximum(np.log(np.maximum(power, np.finfo(np.float32).tiny)))
+        rows = rows + step * shift_y
+        columns = columns + step * shift_x
+    return rows, columns
+
+
+def _power_between_samples(wave: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Evaluate the power spectrum at fractional frequencies: (peak, i), (peak, j) → (peak, i, j)."""
+    height, width = wave.shape
+    phase_y = np.exp((-2j * np.pi / height) * rows[..., None] * np.arange(height)).astype(np.complex64)
+    phase_x = np.exp((-2j * np.pi / width) * columns[..., None] * np.arange(width)).astype(np.complex64)
+    n_peaks, n = columns.shape
+    along_x = wave @ phase_x.reshape(n_peaks * n, width).T  # (y, peak × j)
+    amplitude = phase_y @ along_x.reshape(height, n_peaks, n).transpose(1, 0, 2)
+    return np.asarray(np.square(amplitude.real) + np.square(amplitude.imag))
+
+
+_GRID_Y, _GRID_X = (g.ravel().astype(float) for g in np.mgrid[-2:3, -2:3])
+_FIT = np.linalg.pinv(np.stack([np.ones(25), _GRID_Y, _GRID_X, _GRID_Y**2, _GRID_Y * _GRID_X, _GRID_X**2], axis=1))
+
+
+def _paraboloid_maximum(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the paraboloid through (peak, 5, 5) values has its maximum, in steps from the middle, at most 2."""
+    _, gradient_y, gradient_x, yy, yx, xx = _FIT @ values.reshape(-1, 25).T
+    determinant = 4 * yy * xx - yx**2
+    peaked = (determinant > 0) & (yy < 0)
+    safe = np.where(peaked, determinant, 1.0)
+    y = np.where(peaked, (yx * gradient_x - 2 * xx * gradient_y) / safe, 0.0)
+    x = np.where(peaked, (yx * gradient_y - 2 * yy * gradient_x) / safe, 0.0)
+    return np.clip(y, -2, 2), np.clip(x, -2, 2)

@@ -1,0 +1,147 @@
+"""Power spectra, with their frequencies in 1/nm."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import scipy.signal.windows
+
+from hrtem_dask.backend import array_namespace, fft
+from hrtem_dask.errors import CalibrationError
+from hrtem_dask.micrograph import PixelSize
+
+__all__ = ["Window", "frequencies_per_nm", "power_spectrum", "radial_power_spectrum", "windowed"]
+
+Window = Literal["hann", "none"]
+
+
+def windowed(crop: Any, *, window: Window = "hann") -> Any:
+    """Subtract the mean of a crop and multiply it by a window.
+
+    Parameters
+    ----------
+    crop : numpy.ndarray or cupy.ndarray
+        Shape (..., y, x), any real dtype.
+    window : {"hann", "none"}
+        A Hann window keeps the crop's borders from drawing a cross into the spectrum.
+
+    Returns
+    -------
+    numpy.ndarray or cupy.ndarray
+        Same shape, float32 (float64 for float64). The mean is weighted by the window, so that the result sums to
+        zero; it is scaled so that white noise of variance v has mean power v in `power_spectrum`.
+    """
+    xp = array_namespace(crop)
+    crop = xp.asarray(crop)
+    values = crop.astype(xp.float64 if crop.dtype == np.float64 else xp.float32)
+    if window == "none":
+        values -= values.mean(axis=(-2, -1), keepdims=True)
+        return values / xp.asarray(np.sqrt(values.shape[-2] * values.shape[-1]), values.dtype)
+    sides = [scipy.signal.windows.hann(n + 2)[1:-1] for n in values.shape[-2:]]  # without the two zeros
+    weights = xp.asarray(np.multiply.outer(*sides), values.dtype)
+    mean = (values * weights).sum(axis=(-2, -1), keepdims=True) / weights.sum()
+    values -= mean
+    values *= weights / xp.sqrt((weights**2).sum())
+    return values
+
+
+def power_spectrum(crop: Any, *, window: Window = "hann") -> Any:
+    """Return the power spectrum of an image, its mean subtracted.
+
+    Parameters
+    ----------
+    crop : numpy.ndarray or cupy.ndarray
+        Shape (..., y, x), any real dtype.
+    window : {"hann", "none"}
+        See `windowed`.
+
+    Returns
+    -------
+    numpy.ndarray or cupy.ndarray
+        Shape (..., y, x // 2 + 1), float32 (float64 for float64): the half plane of frequencies that
+        `frequencies_per_nm` names, zero frequency at [..., 0, 0]; the other half repeats it (Friedel's law). White
+        noise of variance v gives the mean power v.
+    """
+    xp = array_namespace(crop)
+    spectrum = fft(crop).rfft2(windowed(crop, window=window))
+    return xp.square(spectrum.real) + xp.square(spectrum.imag)
+
+
+def frequencies_per_nm(shape: tuple[int, int], pixel_size_nm: PixelSize) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frequency axes of `power_spectrum`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width of the image in pixels.
+    pixel_size_nm : tuple of float
+        Height and width of a pixel in nm; the two may differ.
+
+    Returns
+    -------
+    frequency_y : numpy.ndarray
+        Shape (y,), 1/nm, in the FFT's order, positive downwards.
+    frequency_x : numpy.ndarray
+        Shape (x // 2 + 1,), 1/nm, not negative.
+
+    Raises
+    ------
+    CalibrationError
+        If a pixel size is not positive and finite.
+    """
+    if not all(np.isfinite(size) and size > 0 for size in pixel_size_nm):
+        raise CalibrationError(f"a pixel size must be positive and finite, got (y, x) = {pixel_size_nm} nm")
+    (height, width), (step_y, step_x) = shape, pixel_size_nm
+    return np.fft.fftfreq(height, step_y), np.fft.rfftfreq(width, step_x)
+
+
+def radial_power_spectrum(
+    crop: Any, *, pixel_size_nm: PixelSize, bin_width_per_nm: float | None = None, window: Window = "hann"
+) -> tuple[np.ndarray, Any]:
+    """Average the power spectrum over rings of equal frequency.
+
+    Parameters
+    ----------
+    crop : numpy.ndarray or cupy.ndarray
+        Shape (y, x), any real dtype.
+    pixel_size_nm : tuple of float
+        Height and width of a pixel in nm; rings are circles in 1/nm also where the two differ.
+    bin_width_per_nm : float, optional
+        Width of a ring in 1/nm; by default the coarser of the two axes' steps.
+    window : {"hann", "none"}
+        See `windowed`.
+
+    Returns
+    -------
+    frequency_per_nm : numpy.ndarray
+        Shape (n,), 1/nm: middle of each ring, up to the smaller Nyquist frequency of the two axes.
+    power : numpy.ndarray or cupy.ndarray
+        Shape (n,), float64: mean power of each ring; NaN for a ring without a sample.
+
+    Raises
+    ------
+    CalibrationError
+        If a pixel size is not positive and finite.
+    ValueError
+        If the bin width is not positive.
+    """
+    xp = array_namespace(crop)
+    height, width = crop.shape
+    y, x = frequencies_per_nm((height, width), pixel_size_nm)
+    step = bin_width_per_nm or 1 / min(height * pixel_size_nm[0], width * pixel_size_nm[1])
+    if not step > 0:
+        raise ValueError(f"bin_width_per_nm must be positive, got {step}")
+    n_bins = max(int(0.5 / max(pixel_size_nm) / step), 1)
+    ring = xp.asarray(np.floor(np.hypot(y[:, None], x) / step).astype(np.int64)).ravel()
+    # a column of the half plane stands for two, but the first and, of an even width, the last
+    multiplicity = np.full(x.size, 2.0)
+    multiplicity[0] = 1
+    if width % 2 == 0:
+        multiplicity[-1] = 1
+    weight = xp.asarray(np.broadcast_to(multiplicity, (height, x.size))).ravel()
+    power = power_spectrum(crop, window=window).ravel()
+    total = xp.bincount(ring, weight * power, minlength=n_bins)[:n_bins]
+    count = xp.bincount(ring, weight, minlength=n_bins)[:n_bins]
+    mean = xp.where(count > 0, total / xp.maximum(count, 1), xp.nan)
+    return (np.arange(n_bins) + 0.5) * step, mean
