@@ -90,7 +90,7 @@ def source_stat(source: Source) -> tuple[int, int]:
     Parameters
     ----------
     source : Source
-        For a member of an archive, those of the archive; for a folder, the sum and the latest of its files.
+        For a member of an archive, those of the archive; of a Zarr store, the sum and the latest of its files.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def source_stat(source: Source) -> tuple[int, int]:
     mtime_ns : int
         Time of the last change (ns since 1970); 0 where the file system does not say.
     """
-    parts = [source.url] if source.member else [source.url, *source.companions]
+    parts = [source.content_url] if source.member else [source.url, *source.companions]
     try:
         found = [stat for part in parts for stat in _stats(part, source.is_folder)]
     except OSError:
@@ -154,7 +154,7 @@ def source_hash(source: Source) -> str:
 def _hash(source: Source, stat: tuple[int, int]) -> str:  # noqa: ARG001 - the stat is part of the key
     digest = hashlib.blake2b(digest_size=16)
     if source.is_folder:
-        fs, root = fsspec.core.url_to_fs(source.url)
+        fs, root = fsspec.core.url_to_fs(source.content_url)
         for path in sorted(fs.find(root)):
             digest.update(posixpath.relpath(path, root).encode() + b"\0")
             with fs.open(path, "rb") as file:

@@ -90,7 +90,11 @@ def is_reciprocal(unit: Any) -> bool:
     if text in _ANGLES:
         return True
     match = re.fullmatch(r"1?/(.+)|(.+?)(?:\^|\*\*)?-1", text)
-    return match is not None and length_in_nm(match[1] or match[2]) is not None
+    if match is None:
+        return False
+    length = match[1] or match[2]
+    # rosettasciio picks prefixes so that numbers become small: 1/Tm for 1/m
+    return length_in_nm(length) is not None or re.fullmatch(r"[kMGTPE]m", length) is not None
 
 
 def calibrate(scales: tuple[Any, Any], units: tuple[Any, Any], source: str) -> Calibration:

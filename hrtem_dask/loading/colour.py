@@ -30,14 +30,14 @@ def grey_channel(picture: np.ndarray) -> tuple[np.ndarray, str]:
     Raises
     ------
     RefusedSignalError
-        If more than 0.5 % of the pixels differ between channels by more than 8/255 of the range: a colour picture.
+        If more than 0.5 % of the pixels differ between channels by more than 8/255 of the range of intensities.
     """
     if picture.shape[-1] == 2:
         return np.ascontiguousarray(picture[..., 0]), ""
     first, second, third = (picture[..., c] for c in range(3))
-    spread = np.maximum(np.maximum(first, second), third) - np.minimum(np.minimum(first, second), third)
-    top = np.iinfo(picture.dtype).max if picture.dtype.kind in "ui" else max(float(np.nanmax(picture)), 1e-30)
-    coloured = float(np.mean(spread > COLOUR_TOLERANCE * top))
+    brightest, darkest = np.maximum(np.maximum(first, second), third), np.minimum(np.minimum(first, second), third)
+    spread = brightest.astype(np.float64) - darkest
+    coloured = float(np.mean(spread > COLOUR_TOLERANCE * (float(np.nanmax(brightest)) - float(np.nanmin(darkest)))))
     if coloured > MAX_COLOURED_FRACTION:
         raise RefusedSignalError(
             f"a colour picture ({coloured:.1%} of its pixels are coloured), no micrograph: convert it to grey"

@@ -58,7 +58,8 @@ def find_sources(
     Parameters
     ----------
     inputs : str, path-like, or iterable of them
-        Files, folders (searched to any depth), globs, fsspec URLs. Archives are opened one level.
+        Files, folders (searched to any depth), globs, fsspec URLs. Archives are opened one level, and each
+        image of a Zarr store is a source.
     root : str or path-like, optional
         Folder that ids are relative to. By default the folder given, the part of a glob before its first
         wildcard, or for several inputs the folder that holds them all.
@@ -179,13 +180,23 @@ def _sources_of(file: _Found, base: str) -> Iterator[Source]:
     if file.problem:
         yield replace(whole, status="failed", reason=file.problem)
         return
-    if file.is_folder or archive_kind(file.url) is None:
+    if file.is_folder and whole.suffix == ".zspy":
+        yield replace(whole, status="set_aside", reason="a HyperSpy .zspy store: save it as .hspy, TIFF or OME-Zarr")
+        return
+    if not file.is_folder and archive_kind(file.url) is None:
         yield _judged(whole)
         return
     try:
-        members = member_names(file.url)
-    except Exception as error:  # noqa: BLE001 - a damaged archive raises errors of many kinds, and all mean the same
-        yield replace(whole, status="failed", reason=f"the archive cannot be opened: {type(error).__name__}: {error}")
+        members = _image_paths(file.url) if file.is_folder else member_names(file.url)
+    except Exception as error:  # noqa: BLE001 - what is damaged raises errors of many kinds, and all mean the same
+        what = "Zarr store" if file.is_folder else "archive"
+        yield replace(whole, status="failed", reason=f"the {what} cannot be opened: {type(error).__name__}: {error}")
+        return
+    if file.is_folder:
+        if not members:
+            yield replace(whole, status="set_aside", reason="no image in the Zarr store")
+        for path in members:
+            yield replace(whole, member=path, relative=f"{relative}::{path}" if path else relative)
         return
     if _ZARR_FILES & {posixpath.basename(m) for m in members} or not members:
         what = "a Zarr store in an archive: unpack it" if members else "the archive is empty"
@@ -193,6 +204,13 @@ def _sources_of(file: _Found, base: str) -> Iterator[Source]:
         return
     for member in members:
         yield _judged(replace(whole, member=member, relative=f"{relative}::{member}"))
+
+
+def _image_paths(url: str) -> list[str]:
+    """Find the images of a Zarr store; Zarr is slow to import, and few need it."""
+    from hrtem_dask.loading.ome_zarr import image_paths
+
+    return image_paths(url)
 
 
 def _judged(source: Source) -> Source:

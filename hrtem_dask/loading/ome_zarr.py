@@ -16,11 +16,11 @@ from hrtem_dask.loading.calibration import Calibration, calibrate
 from hrtem_dask.loading.npy import describe_array
 from hrtem_dask.loading.records import Signal
 
-__all__ = ["list_signals", "read_frame"]
+__all__ = ["image_paths", "list_signals", "read_frame"]
 
 
-def list_signals(url: str) -> list[Signal]:
-    """Say what a Zarr store holds.
+def image_paths(url: str) -> list[str]:
+    """Find the images in a Zarr store.
 
     Parameters
     ----------
@@ -29,16 +29,64 @@ def list_signals(url: str) -> list[Signal]:
 
     Returns
     -------
-    list of Signal
-        One per OME-NGFF image (its full resolution), one per other array; label images are passed over, they
-        belong to an image.
+    list of str
+        Paths inside, sorted, of OME-NGFF images and of arrays that belong to none; empty for the store itself. Label
+        images are passed over: they belong to an image.
 
     Raises
     ------
     UnreadableMicrographError
         If it is no Zarr store.
     """
-    return [_signal(name, array, scales, attrs) for name, array, scales, attrs in _images(_opened(url), "")]
+    return list(_walk(_opened(url), ""))
+
+
+def _walk(node: Any, path: str) -> Iterator[str]:
+    """Yield the paths of images at and below a node."""
+    if isinstance(node, zarr.Array):
+        yield path
+        return
+    ome = _ome(node)
+    if "image-label" in ome:
+        return
+    pyramid = {d["path"].split("/")[0] for scales in ome.get("multiscales", []) for d in scales["datasets"]}
+    if pyramid:
+        yield path
+    for key, child in sorted(node.members()):
+        # in an image's group the other arrays are its coordinates, and the group "labels" its label images
+        if not (pyramid and (key in pyramid or key == "labels" or isinstance(child, zarr.Array))):
+            yield from _walk(child, f"{path}/{key}".lstrip("/"))
+
+
+def _ome(group: Any) -> dict[str, Any]:
+    """Return the OME-NGFF attributes: under ``ome`` since 0.5, at the top before."""
+    attrs = dict(group.attrs)
+    return dict(attrs.get("ome", attrs))
+
+
+def list_signals(url: str) -> list[Signal]:
+    """Say what an image of a Zarr store is.
+
+    Parameters
+    ----------
+    url : str
+        Path or URL of the store and the image in it.
+
+    Returns
+    -------
+    list of Signal
+        One per multiscale of the image, at its full resolution; one for an array.
+
+    Raises
+    ------
+    UnreadableMicrographError
+        If there is no image.
+    """
+    node = _opened(url)
+    if isinstance(node, zarr.Array):
+        return [describe_array(node.shape, node.dtype)]
+    ours = dict(node.attrs.get("hrtem_dask") or {})
+    return [_signal(node[scales["datasets"][0]["path"]], scales, ours) for scales in _ome(node).get("multiscales", [])]
 
 
 def read_frame(url: str, signal: int, frame: int) -> np.ndarray:
@@ -47,9 +95,9 @@ def read_frame(url: str, signal: int, frame: int) -> np.ndarray:
     Parameters
     ----------
     url : str
-        Path or URL of the folder.
+        Path or URL of the store and the image in it.
     signal : int
-        Number of the image in the store.
+        Number of the multiscale.
     frame : int
         Number of the frame, counted over all axes but the last two.
 
@@ -58,10 +106,10 @@ def read_frame(url: str, signal: int, frame: int) -> np.ndarray:
     numpy.ndarray
         Shape (y, x).
     """
-    for number, (_, array, _, _) in enumerate(_images(_opened(url), "")):
-        if number == signal:
-            return np.asarray(array[np.unravel_index(frame, array.shape[:-2])] if array.ndim > 2 else array[...])
-    raise UnreadableMicrographError(f"no image number {signal} in the Zarr store")
+    node = _opened(url)
+    if not isinstance(node, zarr.Array):
+        node = node[_ome(node)["multiscales"][signal]["datasets"][0]["path"]]
+    return np.asarray(node[np.unravel_index(frame, node.shape[:-2])] if node.ndim > 2 else node[...])
 
 
 def _opened(url: str) -> Any:
@@ -73,42 +121,19 @@ def _opened(url: str) -> Any:
         raise UnreadableMicrographError("no Zarr store: the folder has neither array nor group metadata") from error
 
 
-def _images(node: Any, name: str) -> Iterator[tuple[str, Any, dict[str, Any] | None, dict[str, Any]]]:
-    """Yield (name, array, multiscales entry, attributes of its group) of every image, sorted by name."""
-    if isinstance(node, zarr.Array):
-        yield name, node, None, {}
-        return
-    attrs = dict(node.attrs)
-    ome = attrs.get("ome", attrs)
-    if "image-label" in ome:
-        return
-    known: set[str] = set()
-    for scales in ome.get("multiscales", []):
-        path = scales["datasets"][0]["path"]
-        yield scales.get("name") or name, node[path], scales, attrs
-        known |= {d["path"].split("/")[0] for d in scales["datasets"]}
-    for key in sorted(node.keys()):
-        # in an image's group the other arrays are its coordinates, and the group "labels" its label images
-        if known and (key in known or key == "labels" or isinstance(node[key], zarr.Array)):
-            continue
-        yield from _images(node[key], f"{name}/{key}".lstrip("/"))
-
-
-def _signal(name: str, array: Any, scales: dict[str, Any] | None, attrs: dict[str, Any]) -> Signal:
-    """Describe one array."""
-    described = describe_array(array.shape[-3:] if scales else array.shape, array.dtype)
+def _signal(array: Any, scales: dict[str, Any], ours: dict[str, Any]) -> Signal:
+    """Describe one image; `ours` is what `hrtem-dask ingest` kept of the original."""
+    described = describe_array(array.shape[-3:], array.dtype)
     if described.status != "ok":
-        return replace(described, title=name)
-    if scales is None:
-        return replace(described, title=name)
+        return described
     found, refused = _calibration(scales, array.ndim)
-    ours = attrs.get("hrtem_dask", {})
-    if found.pixel_size_nm is not None and str(ours.get("pixel_size_source", "")) not in ("", "none"):
+    if found.pixel_size_nm is not None and str(ours.get("pixel_size_source") or "none") != "none":
         found = Calibration(found.pixel_size_nm, str(ours["pixel_size_source"]))
-    known = {k: ours.get(k) for k in ("voltage_kv", "magnification", "instrument", "acquired_at")}
+    known: dict[str, Any] = {k: ours.get(k) for k in ("voltage_kv", "magnification", "instrument", "acquired_at")}
     return replace(
         described,
-        title=str(ours.get("title") or name),
+        title=str(ours.get("title") or scales.get("name") or ""),
+        sample=str(ours.get("sample") or ""),
         n_frames=1 if refused else math.prod(array.shape[:-2]),
         calibration=found,
         status="set_aside" if refused else "ok",

@@ -41,7 +41,8 @@ def list_signals(path: Path) -> list[Signal]:
     note = ""
     if channels != 1:
         try:
-            note = grey_channel(_decoded(data))[1]
+            image = _decoded(data)
+            note = "" if image.ndim == 2 else grey_channel(image)[1]
         except RefusedSignalError as error:
             note = str(error)
             return [Signal(dtype=dtype, height_px=height, width_px=width, status="set_aside", note=note)]
@@ -92,11 +93,19 @@ def _header(data: bytes) -> tuple[int, int, int, int]:
             width, height, bits, kind = struct.unpack(">IIBB", data[16:26])
             return height, width, {0: 1, 2: 3, 3: 0, 4: 2, 6: 4}[kind], bits
         if data.startswith(b"BM"):
-            width, height, _, bits = struct.unpack("<iiHH", data[18:30])
-            return abs(height), width, 0 if bits <= 8 else bits // 8, 8
+            return _bmp_header(data)
         return _jpeg_header(data)
     except (struct.error, KeyError, IndexError) as error:
         raise UnreadableMicrographError(f"the header of the picture is damaged: {error}") from error
+
+
+def _bmp_header(data: bytes) -> tuple[int, int, int, int]:
+    """Read the header of a BMP, and see whether all rows are there."""
+    start, _, width, height, _, bits, compression = struct.unpack("<IIiiHHI", data[10:34])
+    row_bytes = (width * bits + 31) // 32 * 4
+    if compression == 0 and len(data) < start + row_bytes * abs(height):
+        raise UnreadableMicrographError("the BMP file is cut off: its end is missing")
+    return abs(height), width, 0 if bits <= 8 else bits // 8, 8
 
 
 def _jpeg_header(data: bytes) -> tuple[int, int, int, int]:

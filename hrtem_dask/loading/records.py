@@ -25,6 +25,8 @@ class Signal:
 
     title: str = ""
     """The file's own name for it."""
+    sample: str = ""
+    """The sample, where the file knows it."""
     dtype: str = ""
     """Data type of its pixels."""
     height_px: int | None = None

@@ -68,13 +68,14 @@ def list_micrographs(
     if pixel_size_nm is not None and not (np.isfinite(pixel_size_nm) and pixel_size_nm > 0):
         raise CalibrationError(f"a pixel size must be positive and finite, got {pixel_size_nm} nm")
     row = {} if metadata is None else metadata.row(source)
-    sample = str(row.pop("sample", None) or source.folder_name)
+    sample = str(row.pop("sample", None) or "")
     own_size = row.pop("pixel_size_nm", None)
     records = []
     for number, signal in enumerate(_signals(source)):
         for frame in range(signal.n_frames):
             record = _record(source, number, frame, signal, plausible_pixel_size_nm)
-            record = dataclasses.replace(record, sample=sample, covariates=tuple(row.items()))
+            named = sample or signal.sample or source.folder_name
+            record = dataclasses.replace(record, sample=named, covariates=tuple(row.items()))
             if record.status == "ok" and own_size is not None:
                 record = with_pixel_size(record, own_size, "metadata", plausible_nm=plausible_pixel_size_nm)
             elif record.status == "ok" and pixel_size_nm is not None:
@@ -106,9 +107,7 @@ def _reader(source: Source, local_path: Path | None = None) -> Iterator[Reader]:
     if source.is_folder:
         from hrtem_dask.loading import ome_zarr
 
-        if source.suffix == ".zspy":
-            raise RefusedSignalError("a HyperSpy .zspy store: save it as .hspy, .tif or OME-Zarr")
-        url = source.url
+        url = source.content_url
         yield Reader(lambda: ome_zarr.list_signals(url), lambda s, f: ome_zarr.read_frame(url, s, f))
     elif local_path is not None:
         yield identify(local_path)

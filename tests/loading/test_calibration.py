@@ -34,7 +34,8 @@ def test_what_is_no_length_is_none(unit: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["1/nm", "1 / nm", "nm^-1", "nm-1", "nm⁻¹", "Å⁻¹", "1/Å", "A^-1", "1/m", "1/µm", "nm**-1", "/nm", "mrad"]
+    "unit",
+    ["1/nm", "1 / nm", "nm^-1", "nm-1", "nm⁻¹", "Å⁻¹", "1/Å", "A^-1", "1/m", "1/µm", "nm**-1", "/nm", "1 / Tm", "mrad"],
 )
 def test_reciprocal_units_are_diffraction(unit: str) -> None:
     assert is_reciprocal(unit)

@@ -8,7 +8,9 @@ import zipfile
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pytest
+import zarr
 
 from hrtem_dask.errors import NothingToAnalyseError, UnreadableMicrographError
 from hrtem_dask.loading import Source, find_sources, local_copy, micrograph_id, source_hash, source_stat
@@ -133,12 +135,17 @@ def test_a_copy_is_bounded(tmp_path: Path) -> None:
 
 
 def test_a_zarr_folder_is_one_source(tmp_path: Path) -> None:
-    touch(tmp_path, "store.zarr/zarr.json", "store.zarr/a/c/0", "plain/.zgroup", "plain/a/.zarray", "x.tif")
+    touch(tmp_path, "damaged.zarr/zarr.json", "damaged.zarr/a/c/0", "h.zspy/.zgroup", "x.tif")
+    zarr.save_array(tmp_path / "plain", np.ones((3, 4)))
+    zarr.open_group(tmp_path / "empty.zarr", mode="w")
     found = find_sources(tmp_path)
-    assert [(s.relative, s.is_folder) for s in found] == [("plain", True), ("store.zarr", True), ("x.tif", False)]
-    (alone,) = find_sources(tmp_path / "store.zarr")
-    assert alone.relative == "store.zarr"
-    assert micrograph_id(alone) == micrograph_id(found[1])
+    assert [(s.relative, s.is_folder, s.status) for s in found] == [
+        ("damaged.zarr", True, "failed"), ("empty.zarr", True, "set_aside"), ("h.zspy", True, "set_aside"),
+        ("plain", True, "ok"), ("x.tif", False, "ok"),
+    ]  # fmt: skip
+    (alone,) = find_sources(tmp_path / "plain")
+    assert alone.relative == "plain"
+    assert micrograph_id(alone) == micrograph_id(found[3])
 
 
 def test_links_that_lead_back_up_end(tmp_path: Path) -> None:
