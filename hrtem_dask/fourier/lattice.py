@@ -227,13 +227,16 @@ def _separated_maxima(snr: np.ndarray, min_peak_snr: float) -> np.ndarray:
 
 def _is_local_maximum(snr: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Say which of the flat indices are not below their eight neighbours, across the borders of the half plane too."""
-    mate_of_first = np.roll(snr[::-1, 1:2], 1, axis=0)  # column −1, by Friedel's law
-    around = np.pad(np.hstack([mate_of_first, snr]), ((1, 1), (0, 1)))
-    around[0], around[-1] = around[-2], around[1]
+    height, width = snr.shape
     rows, columns = np.unravel_index(candidates, snr.shape)
-    neighbours = [around[rows + i, columns + j] for i in range(3) for j in range(3)]
-    maximum: np.ndarray = snr[rows, columns] >= np.max(neighbours, axis=0)
-    return maximum
+    largest = np.zeros(candidates.size, snr.dtype)
+    for i in (-1, 0, 1):
+        for j in (-1, 0, 1):
+            beyond = columns + j < 0  # there stands, by Friedel's law, the mate of the point opposite
+            row = np.where(beyond, -(rows + i), rows + i) % height
+            column = np.minimum(np.abs(columns + j), width - 1)  # the last column is Nyquist's, where the SNR is 0
+            largest = np.maximum(largest, snr[row, column])
+    return np.asarray(snr[rows, columns] >= largest)
 
 
 def _refine(wave: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -253,7 +256,9 @@ def _power_between_samples(wave: np.ndarray, rows: np.ndarray, columns: np.ndarr
     phase_y = np.exp((-2j * np.pi / height) * rows[..., None] * np.arange(height)).astype(np.complex64)
     phase_x = np.exp((-2j * np.pi / width) * columns[..., None] * np.arange(width)).astype(np.complex64)
     n_peaks, n = columns.shape
-    along_x = wave @ phase_x.reshape(n_peaks * n, width).T  # (y, peak × j)
+    # row by row, on purpose: one product of this size wakes BLAS's threads, which costs twenty times its work on a
+    # machine whose cores are all busy with other micrographs
+    along_x = (wave[:, None, :] @ phase_x.reshape(n_peaks * n, width).T)[:, 0]  # (y, peak × j)
     amplitude = phase_y @ along_x.reshape(height, n_peaks, n).transpose(1, 0, 2)
     return np.asarray(np.square(amplitude.real) + np.square(amplitude.imag))
 
