@@ -169,21 +169,28 @@ def _merge(
     min_part_area_px: int,
 ) -> np.ndarray:
     """Return for each basin the basin that stands for its part, after weak cuts are taken back."""
-    part = np.arange(peaks.size)
-    peaks, areas = peaks.copy(), areas.copy()
+    part = list(range(peaks.size))
+    width, area = peaks.tolist(), areas.tolist()
+
+    def root(basin: int) -> int:
+        while part[basin] != basin:
+            part[basin] = part[part[basin]]
+            basin = part[basin]
+        return basin
 
     def join(a: int, b: int) -> None:
-        part[part == b] = a
-        peaks[a], areas[a] = max(peaks[a], peaks[b]), areas[a] + areas[b]
+        part[b] = a
+        width[a], area[a] = max(width[a], width[b]), area[a] + area[b]
 
-    for (p, q), saddle in zip(pairs, saddles, strict=True):
-        a, b = part[p], part[q]
-        top = min(peaks[a], peaks[b])
+    cuts = [(p, q, saddle) for (p, q), saddle in zip(pairs.tolist(), saddles.tolist(), strict=True)]
+    for p, q, saddle in cuts:
+        a, b = root(p), root(q)
+        top = min(width[a], width[b])
         if a != b and (1 - saddle / top < min_confidence or top - saddle < _RASTER_NOISE_PX):
             join(a, b)
-    while True:
-        # of all cuts that bound a part too small, the widest neck is taken back first
-        small = [(p, q) for p, q in part[pairs] if p != q and min(areas[p], areas[q]) < min_part_area_px]
-        if not small:
-            return part
-        join(*small[0])
+    # of all cuts that bound a part too small, the widest neck is taken back first; one pass does, since parts only grow
+    for p, q, _ in cuts:
+        a, b = root(p), root(q)
+        if a != b and min(area[a], area[b]) < min_part_area_px:
+            join(a, b)
+    return np.array([root(basin) for basin in range(len(part))])
