@@ -11,7 +11,6 @@ import dataclasses
 import importlib.util
 import math
 import threading
-import warnings
 from collections import OrderedDict
 from typing import Any, Literal, Protocol
 
@@ -135,7 +134,7 @@ class OpenVINOEngine:
     Parameters
     ----------
     model : UNet
-        The trained network; it is converted in memory.
+        The trained network; it is copied.
     threads : int, optional
         Number of threads; torch's own number by default, which follows ``OMP_NUM_THREADS`` and so is one in
         a Dask worker.
@@ -147,15 +146,8 @@ class OpenVINOEngine:
     def __init__(self, model: UNet, *, threads: int | None = None) -> None:
         import openvino
 
-        side = 2 * model.config.total_stride_px
         self._core = openvino.Core()
-        with warnings.catch_warnings():
-            # openvino converts by torch.jit.trace, which torch calls deprecated
-            warnings.filterwarnings("ignore", message=".*torch.jit.*", category=FutureWarning)
-            warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
-            self._model = openvino.convert_model(
-                _Inference(model), example_input=torch.zeros(1, 1, side, side), input=[-1, 1, -1, -1]
-            )
+        self._inference = _Inference(model)
         self._properties = {
             "INFERENCE_PRECISION_HINT": "f32",  # its silent default on AMX is bfloat16, which flips pixels
             "ENABLE_CPU_PINNING": False,  # pinned threads of several worker processes land on one core
@@ -180,17 +172,19 @@ class OpenVINOEngine:
         """
         x = np.ascontiguousarray(backend.to_numpy(images), dtype=np.float32)[:, None]
         with self._lock:
-            result = self._for_shape(x.shape)(x, share_inputs=True, share_outputs=False)[0]
-        return backend.array_namespace(images).asarray(result)
+            logits = self._for_shape(x.shape)(x, share_inputs=True, share_outputs=False)[0]
+        log_odds = particle_log_odds(torch.from_numpy(logits), config=self._inference.config)
+        return as_array(log_odds, like=images)
 
     def _for_shape(self, shape: tuple[int, ...]) -> Any:
         """Return the model compiled for one input shape: static shapes run fastest."""
+        from hrtem_dask.segmentation.openvino_graph import openvino_graph
+
         if shape not in self._compiled:
             while self._compiled and sum(map(math.prod, (shape, *self._compiled))) > COMPILED_PIXELS:
                 self._compiled.popitem(last=False)
-            static = self._model.clone()
-            static.reshape(list(shape))
-            self._compiled[shape] = self._core.compile_model(static, "CPU", self._properties)
+            graph = openvino_graph(self._inference.net, shape)
+            self._compiled[shape] = self._core.compile_model(graph, "CPU", self._properties)
         self._compiled.move_to_end(shape)
         return self._compiled[shape]
 

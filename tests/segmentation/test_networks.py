@@ -313,10 +313,11 @@ def test_paper_outputs(data: Path, model: str) -> None:
     engines = [make_engine(net, engine=e) for e in ("openvino", "torch")]
     for name in INPUTS:
         x, truth = reference_input(data, name), reference[f"{model}/{name}"]
-        with torch.inference_mode():
-            p = torch.softmax(net(torch.from_numpy(x)[None, None]), dim=1)[0, 1].numpy()
         tolerance = 1e-4 if name == "ones" else 2e-5
-        np.testing.assert_allclose(p, truth, rtol=0, atol=tolerance, err_msg=name)
+        if name in ("Au_cell12", "ones"):  # without folding, slower
+            with torch.inference_mode():
+                p = torch.softmax(net(torch.from_numpy(x)[None, None]), dim=1)[0, 1].numpy()
+            np.testing.assert_allclose(p, truth, rtol=0, atol=2e-5, err_msg=name)
         for engine in engines:
             q = sigmoid(engine(x[None])[0])
             np.testing.assert_allclose(q, truth, rtol=0, atol=tolerance, err_msg=f"{engine.name} {name}")

@@ -1,0 +1,75 @@
+"""A U-Net as an OpenVINO graph, built operation by operation.
+
+OpenVINO's own converter traces the torch module: that takes seconds in every worker, rests on a deprecated part of
+torch, and reports its use over the network. The network has six kinds of operations; they are written here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import openvino
+from openvino import opset1, opset13
+from torch import nn
+
+from hrtem_dask.segmentation.unet import UNet
+
+__all__ = ["openvino_graph"]
+
+
+def openvino_graph(folded: UNet, shape: tuple[int, ...]) -> openvino.Model:
+    """Build the graph of a U-Net for one input shape.
+
+    Parameters
+    ----------
+    folded : UNet
+        With batch normalisation folded into the convolutions.
+    shape : tuple of int
+        Of the input, (n, 1, y, x); static shapes run fastest.
+
+    Returns
+    -------
+    openvino.Model
+        From images to class logits (n, n_classes, y, x), float32.
+    """
+    config = folded.config
+    image = opset13.parameter(list(shape), dtype=np.float32)
+    x, skips = image, []
+    for encoder in folded.encoders:
+        for block in encoder.convs[:-1]:  # type: ignore[index]
+            x = opset13.relu(_convolution(x, block.conv))
+        x = _convolution(x, encoder.convs[-1].conv)  # type: ignore[index, union-attr]
+        skips.append(opset13.relu(x))
+        x = opset1.max_pool(x if config.pool_before_relu else skips[-1], [2, 2], [0, 0], [0, 0], [2, 2])
+    for block in folded.centre:
+        x = opset13.relu(_convolution(x, block.conv))
+    for decoder, skip in zip(folded.decoders, reversed(skips), strict=True):
+        x = opset13.concat([skip, _upsample(x)], axis=1)
+        for block in decoder.convs:  # type: ignore[union-attr]
+            x = opset13.relu(_convolution(x, block.conv))
+    return openvino.Model([_convolution(x, folded.final)], [image], "unet")
+
+
+def _convolution(x: Any, conv: Any) -> Any:
+    """Convolve with zero padding and add the bias."""
+    assert isinstance(conv, nn.Conv2d)
+    assert conv.bias is not None
+    reach = [conv.kernel_size[0] // 2] * 2
+    kernel = opset13.constant(conv.weight.detach().numpy())
+    bias = opset13.constant(conv.bias.detach().numpy()[None, :, None, None])
+    return opset13.add(opset13.convolution(x, kernel, [1, 1], reach, reach, [1, 1]), bias)
+
+
+def _upsample(x: Any) -> Any:
+    """Double y and x by repetition."""
+    scales, axes = opset13.constant(np.array([2, 2], np.float32)), opset13.constant(np.array([2, 3], np.int64))
+    return opset13.interpolate(
+        x,
+        scales,
+        mode="nearest",
+        shape_calculation_mode="scales",
+        axes=axes,
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
