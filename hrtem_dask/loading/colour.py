@@ -10,6 +10,7 @@ __all__ = ["grey_channel"]
 
 COLOUR_TOLERANCE = 8 / 255
 MAX_COLOURED_FRACTION = 5e-3
+ROWS_AT_A_TIME = 256
 
 
 def grey_channel(picture: np.ndarray) -> tuple[np.ndarray, str]:
@@ -34,13 +35,18 @@ def grey_channel(picture: np.ndarray) -> tuple[np.ndarray, str]:
     """
     if picture.shape[-1] == 2:
         return np.ascontiguousarray(picture[..., 0]), ""
-    first, second, third = (picture[..., c] for c in range(3))
-    brightest, darkest = np.maximum(np.maximum(first, second), third), np.minimum(np.minimum(first, second), third)
-    spread = brightest.astype(np.float64) - darkest
-    coloured = float(np.mean(spread > COLOUR_TOLERANCE * (float(np.nanmax(brightest)) - float(np.nanmin(darkest)))))
+    colours = picture[..., :3]
+    tolerance = COLOUR_TOLERANCE * (float(np.nanmax(colours)) - float(np.nanmin(colours)))
+    pixels, n_coloured, n_unequal = picture.shape[0] * picture.shape[1], 0, 0
+    for start in range(0, picture.shape[0], ROWS_AT_A_TIME):
+        rows = colours[start : start + ROWS_AT_A_TIME].astype(np.float32)
+        spread = rows.max(-1) - rows.min(-1)
+        n_coloured += int(np.count_nonzero(spread > tolerance))
+        n_unequal += int(np.count_nonzero(spread))
+    coloured = n_coloured / pixels
     if coloured > MAX_COLOURED_FRACTION:
         raise RefusedSignalError(
             f"a colour picture ({coloured:.1%} of its pixels are coloured), no micrograph: convert it to grey"
         )
-    note = f"saved as a colour picture; {np.mean(spread > 0):.2%} of its pixels are coloured" if spread.any() else ""
-    return np.ascontiguousarray(second), note
+    note = f"saved as a colour picture; {n_unequal / pixels:.2%} of its pixels are coloured" if n_unequal else ""
+    return np.ascontiguousarray(picture[..., 1]), note

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,7 @@ def list_signals(path: Path) -> list[Signal]:
             dtype = np.dtype(mrcfile.utils.data_dtype_from_header(header))
         except (ValueError, KeyError) as error:
             raise UnreadableMicrographError(f"no MRC file: {error}") from error
-        expected = HEADER_BYTES + int(header.nsymbt) + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        expected = HEADER_BYTES + int(header.nsymbt) + math.prod(shape) * dtype.itemsize
         if path.stat().st_size < expected:
             raise UnreadableMicrographError(
                 f"the MRC file is cut off: {path.stat().st_size} bytes of {expected} that its header states"
@@ -84,6 +86,11 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG0
 
 def _opened(path: Path, *, header_only: bool) -> Any:
     """Open without insisting on the version stamp, which older and other programs do not write."""
+    with path.open("rb") as file:
+        head = file.read(HEADER_BYTES)
+    # mrcfile allocates the extended header that the file states, in whichever byte order
+    if len(head) < HEADER_BYTES or min(abs(struct.unpack(f"{o}i", head[92:96])[0]) for o in "<>") > path.stat().st_size:
+        raise UnreadableMicrographError("no whole MRC file: it is shorter than its headers")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if header_only:

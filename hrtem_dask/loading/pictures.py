@@ -10,6 +10,7 @@ import numpy as np
 
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
 from hrtem_dask.loading.colour import grey_channel
+from hrtem_dask.loading.plausibility import check_size
 from hrtem_dask.loading.records import Signal
 
 __all__ = ["list_signals", "read_frame"]
@@ -37,6 +38,7 @@ def list_signals(path: Path) -> list[Signal]:
     """
     data = path.read_bytes()
     height, width, channels, bits = _header(data)
+    check_size(height * width, len(data))
     dtype = "uint16" if bits == 16 else "uint8"
     note = ""
     if channels != 1:
@@ -77,7 +79,8 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG0
 
 def _decoded(data: bytes) -> np.ndarray:
     """Decode, as stored: bit depth, channels, and no turning by EXIF."""
-    _header(data)
+    height, width, channels, bits = _header(data)
+    check_size(height * width * max(channels, 3) * bits // 8, len(data))
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise UnreadableMicrographError("the picture is damaged: it cannot be decoded")
@@ -88,8 +91,7 @@ def _header(data: bytes) -> tuple[int, int, int, int]:
     """Return height, width, channels (0 for a palette) and bits; raise where the end of the file is missing."""
     try:
         if data.startswith(b"\x89PNG"):
-            if b"IEND" not in data[-64:]:
-                raise UnreadableMicrographError("the PNG file is cut off: its end is missing")
+            _check_png_chunks(data)
             width, height, bits, kind = struct.unpack(">IIBB", data[16:26])
             return height, width, {0: 1, 2: 3, 3: 0, 4: 2, 6: 4}[kind], bits
         if data.startswith(b"BM"):
@@ -97,6 +99,17 @@ def _header(data: bytes) -> tuple[int, int, int, int]:
         return _jpeg_header(data)
     except (struct.error, KeyError, IndexError) as error:
         raise UnreadableMicrographError(f"the header of the picture is damaged: {error}") from error
+
+
+def _check_png_chunks(data: bytes) -> None:
+    """Raise where a chunk is longer than the file, or the last one is missing; OpenCV would allocate what it states."""
+    position = 8
+    while position < len(data):
+        length, name = struct.unpack(">I4s", data[position : position + 8])
+        position += 12 + length
+        if name == b"IEND":
+            return
+    raise UnreadableMicrographError("the PNG file is cut off or damaged: its end is missing")
 
 
 def _bmp_header(data: bytes) -> tuple[int, int, int, int]:

@@ -22,6 +22,7 @@ import rsciio
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
 from hrtem_dask.loading.calibration import Calibration, calibrate
 from hrtem_dask.loading.colour import grey_channel
+from hrtem_dask.loading.plausibility import check_size
 from hrtem_dask.loading.records import Signal
 from hrtem_dask.loading.rosetta_metadata import acquisition
 
@@ -62,6 +63,9 @@ def list_signals(path: Path, kind: str) -> list[Signal]:
         warnings.simplefilter("always")
         with _opened(path, kind) as found:
             signals = [_signal(d, kind) for d in found]
+    for signal in signals if kind not in ("emi", "tvips") else []:  # those have their pixels in further files
+        frame_bytes = (signal.height_px or 0) * (signal.width_px or 0)
+        check_size(frame_bytes * signal.n_frames, path.stat().st_size, n_frames=signal.n_frames)
     notes = sorted({str(w.message) for w in said if issubclass(w.category, UserWarning)})
     return [replace(s, note="; ".join(filter(None, [s.note, *notes]))) for s in signals]
 
@@ -121,9 +125,20 @@ def _opened(path: Path, kind: str) -> Iterator[list[Any]]:
     """Give rosettasciio's dictionaries (or the error of one signal); HDF5 files are closed afterwards."""
     if kind in ("velox", "ncem", "hspy"):
         with h5py.File(path, "r") as file:
+            _check_datasets(file, path.stat().st_size)
             yield _READERS[kind](file)
     else:
         yield _READERS[kind](path)
+
+
+def _check_datasets(file: h5py.File, file_bytes: int) -> None:
+    """Raise where a dataset states more than the file can hold, before anything makes chunks of it."""
+
+    def check(_: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            check_size(int(item.nbytes), file_bytes)
+
+    file.visititems(check)
 
 
 def _read_velox(file: h5py.File) -> list[Any]:

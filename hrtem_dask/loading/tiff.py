@@ -12,6 +12,7 @@ import tifffile
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
 from hrtem_dask.loading.colour import grey_channel
 from hrtem_dask.loading.npy import describe_array
+from hrtem_dask.loading.plausibility import check_size
 from hrtem_dask.loading.records import Signal
 from hrtem_dask.loading.tiff_acquisition import acquisition
 from hrtem_dask.loading.tiff_tags import TiffImage, calibration
@@ -49,6 +50,7 @@ def _signal(tif: Any, number: int, *, beside_grey: bool) -> Signal:
     series = tif.series[number]
     page = series.keyframe
     shape = tuple(n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS")
+    check_size(series.nbytes, tif.filehandle.size, n_frames=math.prod(shape))
     described = describe_array((math.prod(shape), page.imagelength, page.imagewidth), np.dtype(series.dtype))
     if described.status != "ok":
         return described
@@ -145,6 +147,12 @@ def _check_whole(tif: Any, page: Any) -> None:
         raise UnreadableMicrographError(
             f"the TIFF file is cut off: {tif.filehandle.size} bytes, its pixels end at byte {end}"
         )
+    check_size(page.nbytes, tif.filehandle.size)
+    stored, compressed = sum(page.databytecounts), page.compression != tifffile.COMPRESSION.NONE
+    if math.prod(page.chunked) > len(page.dataoffsets) or (
+        not compressed and stored < page.size * page.bitspersample // 8
+    ):
+        raise UnreadableMicrographError("the TIFF file is damaged: it has fewer pixels than its header states")
 
 
 def _channels_last(image: np.ndarray, page: Any) -> np.ndarray:

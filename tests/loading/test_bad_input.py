@@ -9,6 +9,7 @@ import cv2
 import h5py
 import mrcfile
 import numpy as np
+import psutil
 import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
@@ -120,6 +121,43 @@ def test_damaged_bytes_never_raise_anything_but_our_errors(tmp_path: Path, kind:
         if record.status == "ok":
             with contextlib.suppress(UnreadableMicrographError):
                 assert read_image(record).shape == (record.height_px, record.width_px)
+
+
+def forge(path: Path, kind: str) -> None:
+    """Make the header state a gigantic image."""
+    write(path, kind)
+    content = bytearray(path.read_bytes())
+    if kind == "tif":
+        with tifffile.TiffFile(path) as tif:
+            at = tif.pages[0].tags["ImageLength"].offset + 8
+        content[at : at + 4] = (2**31 - 1).to_bytes(4, "little")
+    elif kind == "npy":
+        content = bytearray(bytes(content).replace(b"(64, 48)", b"(9**9,9)").replace(b"9**9,9", b"999999"))
+    elif kind == "mrc":
+        content[0:12] = (2**31 - 1).to_bytes(4, "little") * 3
+    elif kind == "png":
+        content[16:24] = (2**31 - 1).to_bytes(4, "big") * 2
+    elif kind == "bmp":
+        content[18:26] = (2**30).to_bytes(4, "little") * 2
+    elif kind == "jpg":
+        at = content.index(b"\xff\xc0") + 5
+        content[at : at + 4] = b"\xff\xff\xff\xff"
+    else:
+        with h5py.File(path, "r+") as hdf5:
+            del hdf5["data/a/data"]
+            hdf5.create_dataset("data/a/data", (2**33, 2**20), "u2", chunks=(64, 48))
+        return
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_header_that_states_a_gigantic_image_is_not_believed(tmp_path: Path, kind: str) -> None:
+    write(tmp_path / f"x.{kind}", kind)
+    assert only(tmp_path).status == "ok"  # and the reader is imported, whose memory does not count
+    before = psutil.Process().memory_info().rss
+    forge(tmp_path / f"x.{kind}", kind)
+    assert only(tmp_path).status in ("failed", "set_aside")
+    assert psutil.Process().memory_info().rss - before < 500e6
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import cv2
 import h5py
 import mrcfile
 import numpy as np
+import psutil
 import pytest
 import rsciio.emd
 import rsciio.hspy
@@ -36,7 +37,7 @@ def records(path: Path | str) -> list[MicrographRecord]:
 
 
 def open_files() -> set[str]:
-    return {str(p.resolve()) for p in Path("/proc/self/fd").iterdir() if p.exists()}
+    return {file.path for file in psutil.Process().open_files()}
 
 
 def signal(data: np.ndarray, units: list[str | None], scales: list[float], navigation: int = 0) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import rsciio.tia
 import tifffile
@@ -131,7 +132,7 @@ def test_every_image_is_read_and_no_file_stays_open(data: Path, found: dict[str,
             image = read_image(record)
             assert image.shape == (record.height_px, record.width_px)
             assert image.dtype == np.dtype(record.dtype)
-    opened = [p.resolve() for p in Path("/proc/self/fd").iterdir() if p.exists()]
+    opened = [Path(file.path) for file in psutil.Process().open_files()]
     assert not [p for p in opened if p.is_relative_to(data.resolve())]
 
 
