@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from hrtem_dask.errors import SettingsError
+
 __all__ = [
     "array_namespace",
     "fft",
@@ -158,9 +160,16 @@ def resolve_device(device: str) -> str:
     -------
     {"cpu", "cuda"}
         The device.
+
+    Raises
+    ------
+    SettingsError
+        If a GPU is wished for and there is none.
     """
     if device == "auto":
         return "cuda" if gpu_available() else "cpu"
+    if device == "cuda" and not gpu_available():
+        raise SettingsError('device = "cuda", but CuPy finds no CUDA device: install the extra gpu, or ask for "auto"')
     return device
 
 
@@ -178,6 +187,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         True for all of those kinds.
     """
     names = {kind.__name__ for kind in type(error).__mro__}
+    said = ("out of memory", "can't allocate memory", "bad_alloc")
     return bool(names & {"MemoryError", "OutOfMemoryError"}) or (
-        isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+        isinstance(error, RuntimeError) and any(words in str(error).lower() for words in said)
     )

@@ -63,7 +63,7 @@ class SegmentationSettings:
     annulus_per_nm: tuple[float, float] = (2.4, 6.0)
     """Spatial frequencies of the lattice that the Fourier filter keeps (1/nm); 2.4–6.0 is 0.42–0.17 nm."""
     fourier_sigma_nm: float = 0.8
-    """Gaussian smoothing (nm) of the squared Fourier-filtered image before Otsu's threshold."""
+    """Gaussian smoothing (nm) of the squared Fourier-filtered image; Otsu's threshold is applied to its root."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ import scipy.ndimage
 import skimage.filters
 
 from hrtem_dask import backend
+from hrtem_dask.errors import SettingsError
 
 
 def test_numpy_arrays_stay_on_the_host() -> None:
@@ -28,12 +29,20 @@ def test_the_device_is_one_that_is_there() -> None:
         (MemoryError(), True),
         (type("OutOfMemoryError", (RuntimeError,), {})("x"), True),
         (RuntimeError("CUDA out of memory. Tried to allocate"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("std::bad_alloc"), True),
         (RuntimeError("shapes differ"), False),
         (ValueError("out of memory is not what this says"), False),
     ],
 )
 def test_out_of_memory_is_known_in_all_its_forms(error: Exception, expected: bool) -> None:
     assert backend.is_out_of_memory(error) is expected
+
+
+@pytest.mark.skipif(backend.gpu_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said() -> None:
+    with pytest.raises(SettingsError, match="no CUDA device"):
+        backend.resolve_device("cuda")
 
 
 @pytest.mark.gpu
