@@ -96,7 +96,7 @@ class FourierSettings:
 
     spacing_range_nm: tuple[float, float] = (0.1, 0.42)
     """Lattice spacings looked for (nm)."""
-    min_peak_snr: float = 8.0
+    min_peak_snr: float = 20.0
     """A reflection's power over the median power of its ring."""
     material: str | None = None
     """Known material, for instance ``"Au"``: its spacings cross-check the pixel size."""

@@ -110,7 +110,7 @@ def micrograph_id(source: Source, signal: int = 0, frame: int = 0) -> str:
     Returns
     -------
     str
-        File stem in ASCII (letters, digits, ``-`` and ``_``, at most 60 characters) and 8 hexadecimal digits of
+        File stem in ASCII (letters, digits, ``-`` and ``_``, at most 60 characters) and 10 hexadecimal digits of
         the blake2b hash of (relative path, signal, frame): the same on every machine, and different for two
         files of one name in two folders.
     """
@@ -119,7 +119,7 @@ def micrograph_id(source: Source, signal: int = 0, frame: int = 0) -> str:
     ascii_stem = re.sub(r"[^A-Za-z0-9_-]+", "_", ascii_stem)[:MAX_STEM].strip("_") or "micrograph"
     # NFC: macOS and Linux store the same non-ASCII file name differently
     key = "\n".join([unicodedata.normalize("NFC", source.relative), str(signal), str(frame)])
-    return f"{ascii_stem}-{hashlib.blake2b(key.encode(), digest_size=4).hexdigest()}"
+    return f"{ascii_stem}-{hashlib.blake2b(key.encode(), digest_size=5).hexdigest()}"
 
 
 def to_row(record: MicrographRecord) -> dict[str, Any]:

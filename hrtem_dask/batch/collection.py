@@ -1,0 +1,287 @@
+"""The lazy notebook API: micrographs as chunked xarray, each stage a lazy step, tables as dask.dataframe.
+
+``open_micrographs → segment → label → measure`` build a graph and compute nothing; they call the same stages of
+`analysis` as a batch, so both give the same rows. The graph carries NumPy chunks and paths only: a model is loaded by
+path, once per worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import xarray as xr
+from dask.delayed import Delayed, delayed
+
+from hrtem_dask import analysis, backend, loading, tables
+from hrtem_dask.batch.listing import find_inputs, list_sources
+from hrtem_dask.batch.task import gain_reference
+from hrtem_dask.micrograph import make_micrograph
+from hrtem_dask.segmentation import make_segmenter
+from hrtem_dask.settings import Settings
+
+__all__ = ["Collection", "label", "measure", "open_micrographs", "segment"]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Many micrographs, lazily."""
+
+    index: pd.DataFrame
+    """One row per 2-D image, and one per signal or file that yields none (``status``, ``reason``)."""
+    tree: xr.DataTree
+    """One node per image shape; its Dataset stacks that shape's images as ``intensity (micrograph, y, x)``, and after
+    `segment` and `label` also ``probability``, ``mask`` and ``labels``."""
+    settings: Settings
+    """The settings that every step uses."""
+    _records: tuple[loading.MicrographRecord, ...] = field(repr=False)
+    _stages: Mapping[str, Mapping[str, Delayed]] = field(repr=False, default_factory=dict)
+
+    def __len__(self) -> int:
+        """Count the micrographs that can be analysed."""
+        return len(self._records)
+
+    def micrograph(self, micrograph_id: str, variable: str = "intensity") -> xr.DataArray:
+        """Return one micrograph, still lazy.
+
+        Parameters
+        ----------
+        micrograph_id : str
+            Its name in the index.
+        variable : str
+            ``intensity``, or what a step has added.
+
+        Returns
+        -------
+        xarray.DataArray
+            (y, x), with its own coordinates in nm.
+
+        Raises
+        ------
+        KeyError
+            If there is no such micrograph or variable.
+        """
+        record = next((r for r in self._records if r.micrograph_id == micrograph_id), None)
+        if record is None:
+            raise KeyError(f"no micrograph {micrograph_id!r} that can be analysed: see .index")
+        stacked = self.tree[_node(record)][variable]
+        image = stacked.data[list(stacked.indexes["micrograph"]).index(micrograph_id)]
+        return make_micrograph(
+            image, pixel_size_nm=record.pixel_size_nm, pixel_size_source=record.pixel_size_source, name=variable
+        )
+
+
+def open_micrographs(
+    inputs: str | Path | Sequence[str | Path],
+    *,
+    settings: Settings | None = None,
+    metadata: str | Path | None = None,
+) -> Collection:
+    """Open micrographs lazily: files are listed, no image is read.
+
+    Parameters
+    ----------
+    inputs : str, path-like or sequence of these
+        Files, folders, globs, or fsspec URLs.
+    settings : Settings, optional
+        Settings of this and the following steps.
+    metadata : str or path-like, optional
+        Table that gives files their sample and covariates; see `loading.read_metadata`.
+
+    Returns
+    -------
+    Collection
+        Index and lazy images, one chunk per micrograph.
+
+    Raises
+    ------
+    NothingToAnalyseError
+        If there is no file.
+    """
+    settings = settings or Settings()
+    sources = find_inputs(inputs)
+    samples = loading.read_metadata(metadata) if metadata is not None else None
+    records = list_sources(sources, settings, samples)
+    rows = pd.DataFrame([loading.to_row(r) for r in records])
+    index = tables.conform(rows, tables.MICROGRAPHS)[list(rows.columns)].set_index("micrograph_id", drop=False)
+    usable = tuple(r for r in records if r.status == "ok")
+    reading = {r.micrograph_id: {"image": delayed(loading.read_image)(r)} for r in usable}
+    return Collection(index, _tree(usable, reading, "intensity", "image", None), settings, usable, reading)
+
+
+def segment(micrographs: Collection, *, settings: Settings | None = None) -> Collection:
+    """Tell particle from support on every micrograph, lazily.
+
+    Parameters
+    ----------
+    micrographs : Collection
+        From `open_micrographs`.
+    settings : Settings, optional
+        Used from here on, instead of the collection's.
+
+    Returns
+    -------
+    Collection
+        With ``probability`` (float32) and ``mask`` (bool) in its tree.
+    """
+    chosen = settings or micrographs.settings
+    stages: dict[str, dict[str, Delayed]] = {}
+    for record in micrographs._records:
+        image = micrographs._stages[record.micrograph_id]["image"]
+        done = delayed(_segment, pure=False)(image, record.pixel_size_nm, chosen)
+        stages[record.micrograph_id] = {
+            "image": image, "segmented": done, "probability": done[1].probability, "mask": done[1].mask
+        }  # fmt: skip
+    tree = micrographs.tree.copy()
+    for variable, dtype in (("probability", np.float32), ("mask", np.bool_)):
+        tree = _with(tree, _tree(micrographs._records, stages, variable, variable, dtype))
+    return replace(micrographs, tree=tree, settings=chosen, _stages=stages)
+
+
+def label(micrographs: Collection) -> Collection:
+    """Find the particles of every micrograph, lazily.
+
+    Parameters
+    ----------
+    micrographs : Collection
+        From `segment`.
+
+    Returns
+    -------
+    Collection
+        With ``labels`` (int32, 0 = background) in its tree.
+
+    Raises
+    ------
+    ValueError
+        If the collection is not segmented yet.
+    """
+    _require(micrographs, "segmented", "segment")
+    stages: dict[str, dict[str, Delayed]] = {}
+    for record in micrographs._records:
+        known = micrographs._stages[record.micrograph_id]
+        found = delayed(_label, pure=False)(
+            known["image"], known["segmented"], record.pixel_size_nm, micrographs.settings
+        )
+        stages[record.micrograph_id] = {**known, "found": found, "labels": found.labels}
+    added = _tree(micrographs._records, stages, "labels", "labels", np.int32)
+    return replace(micrographs, tree=_with(micrographs.tree, added), _stages=stages)
+
+
+def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
+    """Measure every particle, lazily.
+
+    Parameters
+    ----------
+    micrographs : Collection
+        From `label`.
+    table : {"particles", "regions"}
+        Which rows.
+
+    Returns
+    -------
+    dask.dataframe.DataFrame
+        The rows and dtypes of a batch's table, one partition per micrograph.
+
+    Raises
+    ------
+    ValueError
+        If the collection is not labelled yet.
+    """
+    _require(micrographs, "found", "label")
+    schema = tables.SCHEMAS[table]
+    parts = []
+    for record in micrographs._records:
+        known = micrographs._stages[record.micrograph_id]
+        parts.append(
+            delayed(_measure, pure=False)(known["segmented"], known["found"], record, micrographs.settings, table)
+        )
+    if not parts:
+        parts = [delayed(tables.empty)(schema)]
+    with dask.config.set({"dataframe.convert-string": False}):
+        lazy: dd.DataFrame = dd.from_delayed(parts, meta=tables.empty(schema), verify_meta=False)
+    return lazy
+
+
+def _segment(image: np.ndarray, pixel_size_nm: Any, settings: Settings) -> tuple[np.ndarray, Any]:
+    """Prepare and segment one image; what leaves the task is on the host."""
+    prepared, _ = analysis.prepare(image, settings, gain=gain_reference(settings.filtering.flat_field))
+    segmenter = make_segmenter(settings.segmentation, settings.execution)
+    segmentation = analysis.segment(prepared, segmenter, pixel_size_nm=pixel_size_nm)
+    on_host = replace(
+        segmentation,
+        probability=backend.to_numpy(segmentation.probability),
+        mask=backend.to_numpy(segmentation.mask),
+    )
+    return backend.to_numpy(prepared), on_host
+
+
+def _label(image: np.ndarray, segmented: tuple[np.ndarray, Any], pixel_size_nm: Any, settings: Settings) -> Any:
+    """Find the particles of one image."""
+    return analysis.label(image, segmented[1], settings, pixel_size_nm=pixel_size_nm)
+
+
+def _measure(
+    segmented: tuple[np.ndarray, Any], found: Any, record: loading.MicrographRecord, settings: Settings, table: str
+) -> pd.DataFrame:
+    """Return the rows of one image, named."""
+    rows = found.regions
+    if table == "particles":
+        rows = analysis.measure(segmented[0], found, settings, pixel_size_nm=record.pixel_size_nm)
+    named = rows.assign(micrograph_id=record.micrograph_id, sample=record.sample)
+    return tables.conform(named, tables.SCHEMAS[table])
+
+
+def _require(micrographs: Collection, stage: str, step: str) -> None:
+    """Say which step is missing."""
+    if any(stage not in known for known in micrographs._stages.values()):
+        raise ValueError(f"the collection lacks {stage!r}: call {step}(micrographs) first")
+
+
+def _node(record: loading.MicrographRecord) -> str:
+    """Name the node of an image's shape."""
+    return f"{record.height_px}x{record.width_px}"
+
+
+def _tree(
+    records: Sequence[loading.MicrographRecord],
+    stages: Mapping[str, Mapping[str, Delayed]],
+    variable: str,
+    stage: str,
+    dtype: Any,
+) -> xr.DataTree:
+    """Stack the images of each shape, one chunk per micrograph."""
+    shapes: dict[str, list[loading.MicrographRecord]] = {}
+    for record in records:
+        shapes.setdefault(_node(record), []).append(record)
+    nodes: dict[str, xr.Dataset] = {}
+    for name, group in shapes.items():
+        shape = (group[0].height_px, group[0].width_px)
+        kind = dtype or np.result_type(*{str(r.dtype) for r in group})
+        images = [
+            da.from_delayed(stages[r.micrograph_id][stage], shape, dtype=dtype or np.dtype(str(r.dtype))).astype(kind)
+            for r in group
+        ]
+        sizes = [r.pixel_size_nm or (np.nan, np.nan) for r in group]
+        nodes[f"/{name}"] = xr.Dataset(
+            {variable: (("micrograph", "y", "x"), da.stack(images))},
+            coords={
+                "micrograph": np.array([r.micrograph_id for r in group], dtype=object),
+                "pixel_size_y_nm": ("micrograph", np.array([s[0] for s in sizes]), {"units": "nm"}),
+                "pixel_size_x_nm": ("micrograph", np.array([s[1] for s in sizes]), {"units": "nm"}),
+            },
+        )
+    return xr.DataTree.from_dict(nodes)
+
+
+def _with(tree: xr.DataTree, added: xr.DataTree) -> xr.DataTree:
+    """Add the variables of one tree to another of the same nodes."""
+    merged = {name: node.to_dataset().assign(added[name].data_vars) for name, node in tree.children.items()}
+    return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in merged.items()})

@@ -1,0 +1,91 @@
+"""What would be read from files, and what is wrong with it, as a table."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hrtem_dask import loading
+from hrtem_dask.batch.listing import find_inputs, list_sources
+from hrtem_dask.settings import Settings
+
+__all__ = ["inspect_files", "print_inspection"]
+
+
+def inspect_files(
+    files: str | Path | Sequence[str | Path], *, settings: Settings | None = None, metadata: str | Path | None = None
+) -> pd.DataFrame:
+    """List what would be read from files, in this process.
+
+    Parameters
+    ----------
+    files : str, path-like or sequence of these
+        Files, folders, globs, or fsspec URLs.
+    settings : Settings, optional
+        Of these, `loading`.
+    metadata : str or path-like, optional
+        Table that gives files their sample and covariates.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per 2-D image, and one per signal or file that yields none, with ``status`` (ok, set_aside, failed)
+        and ``reason``.
+
+    Raises
+    ------
+    NothingToAnalyseError
+        If there is no file.
+    """
+    settings = settings or Settings()
+    sources = find_inputs(files)
+    samples = loading.read_metadata(metadata) if metadata is not None else None
+    return pd.DataFrame([loading.to_row(record) for record in list_sources(sources, settings, samples)])
+
+
+def print_inspection(table: pd.DataFrame) -> None:
+    """Print the table for people, the frames of a stack in one line.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `inspect_files`.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    printed = Table(box=None, pad_edge=False)
+    for heading in ("file", "signal", "frames", "size (px)", "dtype", "pixel (nm)", "pixel size from", "status"):
+        printed.add_column(heading, overflow="fold")
+    printed.add_column("what is wrong", overflow="fold", ratio=1)
+    shared = posixpath.commonpath([posixpath.dirname(s.split("::")[0]) for s in table["source"]])
+    table = table.astype(object).where(table.notna(), None)
+    said = ["source", "signal", "height_px", "width_px", "dtype", "pixel_size_y_nm", "pixel_size_x_nm"]
+    said += ["pixel_size_source", "status", "reason", "calibration_flags"]
+    for key, frames in table.groupby(said, dropna=False, sort=False):
+        printed.add_row(*_cells(dict(zip(said, key, strict=True)), len(frames), shared))
+    console = Console()
+    console.print(printed)
+    counts = table["status"].value_counts()
+    console.print(", ".join(f"{n} {status}" for status, n in counts.items()))
+
+
+def _cells(row: dict[str, Any], n_frames: int, shared: str) -> list[str]:
+    """Return one printed line."""
+    known: dict[str, Any] = {name: None if pd.isna(value) else value for name, value in row.items()}
+    size, pixel = "", ""
+    if known["height_px"]:
+        size = f"{int(known['height_px'])}×{int(known['width_px'])}"
+    if known["pixel_size_y_nm"]:
+        pixel = f"{known['pixel_size_y_nm']:.5g}"
+        if known["pixel_size_y_nm"] != known["pixel_size_x_nm"]:
+            pixel += f"×{known['pixel_size_x_nm']:.5g}"
+    wrong = known["reason"] or known["calibration_flags"] or ""
+    origin = str(known["pixel_size_source"] or "").removeprefix("file: ").replace("none", "")
+    name = str(known["source"]).removeprefix(shared).lstrip("/")
+    cells = [name, known["signal"], n_frames, size, known["dtype"] or "", pixel, origin, known["status"], wrong]
+    return [str(cell) for cell in cells]

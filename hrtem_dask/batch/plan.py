@@ -1,0 +1,132 @@
+"""What a run has to do: leave out what is done and unchanged, group the rest into tasks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from hrtem_dask import loading, tables
+from hrtem_dask.batch.task import Item, Task
+from hrtem_dask.errors import SettingsError
+from hrtem_dask.settings import Settings
+from hrtem_dask.storage import ledger
+
+__all__ = ["Plan", "make_plan"]
+
+SAMPLE_OVERLAYS = 24
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do."""
+
+    records: tuple[loading.MicrographRecord, ...]
+    """Every 2-D image, and one record per signal or file that yields none, in the order of the tables."""
+    tasks: tuple[Task, ...]
+    """What has to be analysed."""
+    kept: Mapping[str, ledger.Entry]
+    """What an earlier run has done already, by micrograph_id."""
+
+
+def make_plan(
+    records: Sequence[loading.MicrographRecord],
+    entries: Mapping[str, ledger.Entry],
+    settings: Settings,
+    model_hash: str | None,
+) -> Plan:
+    """Compare what there is with what has been done.
+
+    Parameters
+    ----------
+    records : sequence of loading.MicrographRecord
+        From `list_sources`.
+    entries : mapping
+        The ledger.
+    settings : Settings
+        All settings.
+    model_hash : str or None
+        Content hash of the model.
+
+    Returns
+    -------
+    Plan
+        Failed micrographs are tried again; done ones only where their file, pixel size, the settings, the model or
+        the code have changed.
+
+    Raises
+    ------
+    SettingsError
+        If two micrographs have one name.
+    """
+    _require_unique_ids(records)
+    kept: dict[str, ledger.Entry] = {}
+    items: list[Item] = []
+    ok = [r for r in records if r.status == "ok"]
+    pictured = _pictured([r.micrograph_id for r in ok], settings.execution.overlays)
+    for record in ok:
+        key = _key(record, settings, model_hash)
+        entry = entries.get(record.micrograph_id)
+        if entry is not None and entry.key == key and entry.status != "failed" and _unchanged(record, entry):
+            kept[record.micrograph_id] = entry
+            continue
+        attempts = entry.attempts if entry else 0
+        items.append(Item(record, key, attempts, overlay=record.micrograph_id in pictured))
+    tasks = tuple(Task(group) for group in _groups(items, settings.execution.group_megapixels * 1e6))
+    return Plan(tuple(records), tasks, kept)
+
+
+def _require_unique_ids(records: Sequence[loading.MicrographRecord]) -> None:
+    """Refuse inputs that name one file twice: one of them would be lost."""
+    seen: dict[str, loading.MicrographRecord] = {}
+    for record in records:
+        other = seen.setdefault(record.micrograph_id, record)
+        if other is not record:
+            raise SettingsError(
+                f"{other.source.path} and {record.source.path} are both {record.micrograph_id}: "
+                "name each file once, or give their common folder as the input"
+            )
+
+
+def _key(record: loading.MicrographRecord, settings: Settings, model_hash: str | None) -> str:
+    """Return a hash of all that the rows depend on but the file's content."""
+    return ledger.hash_of(
+        {
+            "settings": settings.science_hash(),
+            "model": model_hash,
+            "code": version("hrtem-dask"),
+            "schema": tables.SCHEMA_VERSION,
+            "pixel_size_nm": record.pixel_size_nm,
+            "pixel_size_source": record.pixel_size_source,
+        }
+    )
+
+
+def _unchanged(record: loading.MicrographRecord, entry: ledger.Entry) -> bool:
+    """Say whether the file is still the one that was analysed; its content is read only where its date changed."""
+    if loading.source_stat(record.source) == (entry.source_size, entry.source_mtime_ns):
+        return True
+    return loading.source_hash(record.source) == entry.source_hash
+
+
+def _pictured(ids: Sequence[str], overlays: str) -> set[str]:
+    """Choose the micrographs that get an overlay: a sample that does not depend on order or time."""
+    if overlays == "all":
+        return set(ids)
+    ranked = sorted(ids, key=lambda name: hashlib.blake2b(name.encode(), digest_size=8).digest())
+    return set(ranked[:SAMPLE_OVERLAYS]) if overlays == "sample" else set()
+
+
+def _groups(items: Sequence[Item], pixels: float) -> Iterator[tuple[Item, ...]]:
+    """Group small micrographs, in order, until a group has enough pixels to be worth a task."""
+    group: list[Item] = []
+    size = 0
+    for item in items:
+        group.append(item)
+        size += (item.record.height_px or 0) * (item.record.width_px or 0)
+        if size >= pixels:
+            yield tuple(group)
+            group, size = [], 0
+    if group:
+        yield tuple(group)

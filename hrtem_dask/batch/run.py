@@ -1,0 +1,191 @@
+"""The batch: a bounded stream of tasks over a cluster, with a ledger, ending in the tables of the run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from distributed import Client
+from distributed.scheduler import KilledWorker
+
+from hrtem_dask import fourier, loading
+from hrtem_dask.batch import plan as planning
+from hrtem_dask.batch.cluster import connect
+from hrtem_dask.batch.listing import find_inputs, list_on_workers
+from hrtem_dask.batch.progress import RunLog, progress_bar
+from hrtem_dask.batch.stream import stream
+from hrtem_dask.batch.task import Outcome, Task, failed, run_task
+from hrtem_dask.errors import SettingsError
+from hrtem_dask.segmentation import make_segmenter
+from hrtem_dask.settings import Settings
+from hrtem_dask.storage import ledger, zarr_store
+from hrtem_dask.storage.compaction import compact, write_run_file
+from hrtem_dask.storage.location import Location
+
+__all__ = ["RunSummary", "run"]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run ended."""
+
+    results: str
+    """The results folder."""
+    counts: dict[str, int]
+    """Micrographs per status: done, empty, set_aside, failed."""
+    n_particles: int
+    """Particles, counted or not."""
+    n_skipped: int
+    """Micrographs that an earlier run had done already."""
+    seconds: float
+    """Time the run took (s)."""
+
+    @property
+    def analysed(self) -> int:
+        """Micrographs that were taken through every stage."""
+        return self.counts.get("done", 0) + self.counts.get("empty", 0)
+
+
+def run(
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    settings: Settings | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    metadata: str | Path | None = None,
+    client: Client | None = None,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> RunSummary:
+    """Analyse micrographs into a results folder.
+
+    A second run into the same folder skips what is done, tries again what failed, and redoes what changed.
+
+    Parameters
+    ----------
+    inputs : str, path-like or sequence of these
+        Files, folders, globs, or fsspec URLs.
+    out : str or path-like
+        The results folder, or an fsspec URL.
+    settings : Settings, optional
+        All stages' settings; the defaults otherwise.
+    scheduler : str, optional
+        Address of a running Dask scheduler, its scheduler file, or ``"threads"``; by default this machine's cores
+        or GPUs.
+    workers : int, optional
+        Workers on this machine.
+    metadata : str or path-like, optional
+        Table that gives files their sample and covariates; see `loading.read_metadata`.
+    client : distributed.Client, optional
+        A connected client, used instead of `scheduler` and `workers` and left open.
+    progress : bool
+        Show a progress bar.
+    say : callable
+        Takes lines for the user, such as the dashboard's address.
+
+    Returns
+    -------
+    RunSummary
+        Counts per status; the tables lie in `out`.
+
+    Raises
+    ------
+    NothingToAnalyseError
+        If the inputs hold no file.
+    SettingsError, ModelError
+        If a setting or the model cannot be used: said before anything is computed.
+    """
+    began = time.perf_counter()
+    settings = settings or Settings()
+    place = Location.of(out)
+    samples = loading.read_metadata(metadata) if metadata is not None else None
+    content = _checked_model(settings)
+    sources = find_inputs(inputs, leave_out=place)
+    if client is not None:
+        return _run(client, sources, place, settings, samples, content, progress, say, began)
+    with connect(scheduler, workers=workers, device=settings.execution.device) as own:
+        return _run(own, sources, place, settings, samples, content, progress, say, began)
+
+
+def _run(
+    client: Client,
+    sources: Sequence[loading.Source],
+    place: Location,
+    settings: Settings,
+    samples: loading.SampleMetadata | None,
+    content: str | None,
+    progress: bool,
+    say: Callable[[str], None],
+    began: float,
+) -> RunSummary:
+    """Run on a connected client."""
+    if client.dashboard_link:
+        say(f"dashboard: {client.dashboard_link}")
+    for complaint in samples.unmatched_rows(sources) if samples is not None else ():
+        say(complaint)
+    records = list_on_workers(client, sources, settings, samples)
+    entries = ledger.read_entries(place)
+    plan = planning.make_plan(records, entries, settings, content)
+    write_run_file(place, settings, model_hash=content)
+    zarr_store.create_store(Location.of(place.path("labels.zarr")))
+    log = RunLog(place)
+    to_do = sum(len(task.items) for task in plan.tasks)
+    say(f"{len(records)} images listed in {len(sources)} files: {to_do} to analyse, {len(plan.kept)} done before")
+    log.write("start", listed=len(records), to_analyse=to_do, kept=len(plan.kept), model_hash=content)
+    done = dict(plan.kept)
+    with progress_bar(to_do, shown=progress) as advance:
+        for outcome in _outcomes(client, plan.tasks, settings, place, content):
+            done[outcome.entry.micrograph_id] = outcome.entry
+            log.write(
+                outcome.entry.status,
+                micrograph_id=outcome.entry.micrograph_id,
+                source=outcome.source,
+                reason=outcome.reason,
+                n_particles=outcome.n_particles,
+                seconds=round(outcome.seconds, 3),
+            )
+            advance(outcome)
+    counts, n_particles = compact(place, plan.records, done, entries, settings)
+    seconds = time.perf_counter() - began
+    log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
+    log.close()
+    return RunSummary(place.url, counts, n_particles, len(plan.kept), seconds)
+
+
+def _checked_model(settings: Settings) -> str | None:
+    """Refuse what cannot work before anything is computed; return the content hash of the model."""
+    if settings.fourier.material is not None:
+        try:
+            fourier.find_material(settings.fourier.material)
+        except ValueError as error:
+            raise SettingsError(f"fourier.material: {error}") from error
+    return make_segmenter(settings.segmentation, settings.execution).model_hash
+
+
+def _outcomes(
+    client: Client, tasks: Sequence[Task], settings: Settings, place: Location, content: str | None
+) -> Iterator[Outcome]:
+    """Run the tasks; find out which micrograph killed a worker.
+
+    A worker that dies takes all of its tasks with it, guilty or not: they are tried again at the end, micrograph by
+    micrograph, with nothing else in flight. One that then kills its worker again has failed.
+    """
+    suspects: list[Task] = []
+    for task, result in stream(client, run_task, tasks, settings, place, content, key="analyse"):
+        if not isinstance(result, BaseException):
+            yield from result
+        elif isinstance(result, KilledWorker):
+            suspects.extend(task.split())
+        else:
+            raise result
+    for task, result in stream(client, run_task, suspects, settings, place, content, key="analyse-alone", limit=1):
+        if not isinstance(result, BaseException):
+            yield from result
+        elif isinstance(result, KilledWorker):
+            reason = "its worker died each time it was tried alone, most likely out of memory"
+            yield from failed(task, reason, settings, place)
+        else:
+            raise result

@@ -1,0 +1,122 @@
+"""The end of a run: parts become the tables, the same whatever the order in which workers finished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+import tomli_w
+
+from hrtem_dask import loading, tables
+from hrtem_dask.population import summarize
+from hrtem_dask.settings import Settings
+from hrtem_dask.storage import ledger
+from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.parquet import write_table
+
+__all__ = ["compact", "write_run_file"]
+
+STATUSES = ("done", "empty", "set_aside", "failed")
+
+
+def write_run_file(place: Location, settings: Settings, *, model_hash: str | None) -> None:
+    """Write ``run.toml``: what is needed to run again.
+
+    Parameters
+    ----------
+    place : Location
+        The results folder.
+    settings : Settings
+        All settings; `Settings.from_file` reads them back from the table ``[settings]`` of this file.
+    model_hash : str or None
+        Content hash of the model.
+    """
+    import tomllib
+
+    content: dict[str, Any] = {
+        "code_version": version("hrtem-dask"),
+        "settings_hash": settings.science_hash(),
+        "settings": tomllib.loads(settings.to_toml()),
+    }
+    if model_hash is not None:
+        content["model_hash"] = model_hash
+    place.write_bytes("run.toml", tomli_w.dumps(content).encode())
+
+
+def compact(
+    place: Location,
+    records: Sequence[loading.MicrographRecord],
+    done: Mapping[str, ledger.Entry],
+    known: Mapping[str, ledger.Entry],
+    settings: Settings,
+) -> tuple[dict[str, int], int]:
+    """Write the tables of a run from its parts.
+
+    Parameters
+    ----------
+    place : Location
+        The results folder.
+    records : sequence of loading.MicrographRecord
+        Every record of the run, in the order of the tables.
+    done : mapping
+        micrograph_id → the ledger's entry, of every record that was analysed.
+    known : mapping
+        The ledger as it was before the run: parts of micrographs that are not among today's inputs are kept.
+    settings : Settings
+        Of these, ``quality.set_aside``.
+
+    Returns
+    -------
+    counts : dict
+        Micrographs per status.
+    n_particles : int
+        Rows of the particle table.
+    """
+    part = ledger.read_parts(place, {r.micrograph_id: done[r.micrograph_id] for r in records if r.status == "ok"})
+    others = [loading.to_row(r) for r in records if r.status != "ok"]
+    rows = [part.micrographs]
+    if others:
+        rows.append(tables.conform(pd.DataFrame(others), tables.MICROGRAPHS))
+    order = {r.micrograph_id: i for i, r in enumerate(records)}
+    micrographs = pd.concat(rows, ignore_index=True)
+    micrographs = micrographs.iloc[micrographs["micrograph_id"].map(order).argsort()].reset_index(drop=True)
+    micrographs = _with_duplicates(micrographs, settings)
+    set_aside = set(micrographs.loc[micrographs["status"] == "set_aside", "micrograph_id"])
+    columns = pd.DataFrame([{"sample": r.sample, **dict(r.covariates)} for r in records], index=list(order))
+    written: dict[str, pd.DataFrame] = {}
+    for name, table in (
+        ("micrographs", micrographs),
+        ("regions", part.regions[~part.regions["micrograph_id"].isin(set_aside)]),
+        ("particles", part.particles[~part.particles["micrograph_id"].isin(set_aside)]),
+    ):
+        written[name] = _with_covariates(table, columns)
+        write_table(place, f"{name}.parquet", written[name], tables.SCHEMAS[name])
+    write_table(place, "execution.parquet", part.execution, tables.EXECUTION)
+    counts = {status: int((micrographs["status"] == status).sum()) for status in STATUSES}
+    place.write_json("summary.json", {"micrographs": counts, "samples": summarize(written["particles"])})
+    ledger.remove_stale_parts(place, {**known, **done})
+    return counts, len(written["particles"])
+
+
+def _with_covariates(table: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:
+    """Set the sample and add the covariates of each row's micrograph."""
+    joined = columns.reindex(table["micrograph_id"]).set_axis(table.index)
+    return table.assign(**{str(name): joined[name] for name in joined})
+
+
+def _with_duplicates(micrographs: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Flag each micrograph whose pixels an earlier one had already."""
+    micrographs = micrographs.copy()
+    analysed = micrographs["image_hash"].notna()
+    first = micrographs[analysed].groupby("image_hash")["micrograph_id"].transform("first")
+    again = first[first != micrographs.loc[first.index, "micrograph_id"]]
+    for row, original in again.items():
+        flags = micrographs.loc[row, "quality_flags"]
+        micrographs.loc[row, "quality_flags"] = ",".join([*([] if pd.isna(flags) else [flags]), "duplicate"])
+        micrographs.loc[row, "duplicate_of"] = original
+        if "duplicate" in settings.quality.set_aside:
+            micrographs.loc[row, "status"] = "set_aside"
+            micrographs.loc[row, "reason"] = f"same pixels as {original} (settings quality.set_aside)"
+    return micrographs

@@ -1,0 +1,49 @@
+"""Pictures of the outlines, small enough to look through by the hundred."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.particles import draw_overlay
+from hrtem_dask.storage.location import Location
+
+__all__ = ["write_overlay"]
+
+FOLDER = "overlays"
+JPEG_QUALITY = 88
+
+
+def write_overlay(
+    place: Location,
+    micrograph_id: str,
+    image: np.ndarray,
+    labels: np.ndarray,
+    particles: pd.DataFrame,
+    *,
+    pixel_size_nm: PixelSize | None,
+) -> None:
+    """Write the outlines of the particles on their micrograph, as JPEG of at most 1024 px.
+
+    Parameters
+    ----------
+    place : Location
+        The results folder.
+    micrograph_id : str
+        Name of the file.
+    image : numpy.ndarray
+        Shape (y, x).
+    labels : numpy.ndarray of int
+        Shape (y, x).
+    particles : pandas.DataFrame
+        Rows of `tables.PARTICLES`: what is not counted is drawn in another colour.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm, for the scale bar.
+    """
+    picture = draw_overlay(image, labels, table=particles, pixel_size_nm=pixel_size_nm)
+    done, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise OSError(f"could not encode the overlay of {micrograph_id!r}, shape {picture.shape}")
+    place.write_bytes(f"{FOLDER}/{micrograph_id}.jpg", encoded.tobytes())

@@ -1,0 +1,164 @@
+"""The results of a run, read back: tables, labels, and from any row to its pixels."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from hrtem_dask import loading, tables
+from hrtem_dask.micrograph import make_micrograph
+from hrtem_dask.storage import zarr_store
+from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.parquet import read_table
+
+__all__ = ["Results", "crop", "open_results"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A results folder, opened for reading."""
+
+    place: Location
+    """Where it lies."""
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read one table.
+
+        Parameters
+        ----------
+        name : {"micrographs", "regions", "particles", "execution"}
+            Which one.
+
+        Returns
+        -------
+        pandas.DataFrame
+            With its schema's dtypes.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the run has not ended.
+        """
+        return read_table(self.place, f"{name}.parquet", tables.SCHEMAS[name])
+
+    @property
+    def micrographs(self) -> pd.DataFrame:
+        """One row per 2-D image, and one per file that yields none."""
+        return self.table("micrographs")
+
+    @property
+    def regions(self) -> pd.DataFrame:
+        """One row per region."""
+        return self.table("regions")
+
+    @property
+    def particles(self) -> pd.DataFrame:
+        """One row per particle."""
+        return self.table("particles")
+
+    def labels(self, micrograph_id: str) -> np.ndarray:
+        """Read the labels of one micrograph.
+
+        Parameters
+        ----------
+        micrograph_id : str
+            Its name.
+
+        Returns
+        -------
+        numpy.ndarray of int32
+            Shape (y, x): the particle_id of each pixel, 0 = background.
+
+        Raises
+        ------
+        KeyError
+            If it has none.
+        """
+        return zarr_store.read_labels(Location.of(self.place.path("labels.zarr")), micrograph_id)
+
+
+def open_results(place: str | os.PathLike[str]) -> Results:
+    """Open a results folder.
+
+    Parameters
+    ----------
+    place : str or path-like
+        The folder, or its fsspec URL.
+
+    Returns
+    -------
+    Results
+        Its tables and labels.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no run has ended there.
+    """
+    location = Location.of(place)
+    if not location.exists("micrographs.parquet"):
+        raise FileNotFoundError(
+            f"no results in {location.url!r}: micrographs.parquet is absent; has a run ended there?"
+        )
+    return Results(location)
+
+
+def crop(
+    results: str | os.PathLike[str] | Results, micrograph_id: str, particle_id: int, *, margin_px: int = 16
+) -> xr.Dataset:
+    """Go from a row of the particle table back to its pixels.
+
+    Parameters
+    ----------
+    results : str, path-like or Results
+        The results folder.
+    micrograph_id : str
+        The micrograph.
+    particle_id : int
+        The particle.
+    margin_px : int
+        Pixels around its bounding box, as far as the image goes.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``intensity`` as it is in the file, and ``labels``, both (y, x), with coordinates in the micrograph's
+        own nm (or px).
+
+    Raises
+    ------
+    KeyError
+        If there is no such particle.
+    FileNotFoundError
+        If the micrograph's file is no longer where it was.
+    """
+    if not isinstance(results, Results):
+        results = open_results(results)
+    particles = results.particles
+    rows = particles[(particles["micrograph_id"] == micrograph_id) & (particles["particle_id"] == particle_id)]
+    if rows.empty:
+        raise KeyError(f"no particle {particle_id} in micrograph {micrograph_id!r} of {results.place.url}")
+    box = rows.iloc[0]
+    micrograph_rows = results.micrographs
+    row = micrograph_rows[micrograph_rows["micrograph_id"] == micrograph_id].iloc[0]
+    image = _image(row)
+    rows_cut = slice(max(0, box["bbox_y0_px"] - margin_px), min(image.shape[0], box["bbox_y1_px"] + margin_px))
+    columns_cut = slice(max(0, box["bbox_x0_px"] - margin_px), min(image.shape[1], box["bbox_x1_px"] + margin_px))
+    size = None if pd.isna(row["pixel_size_y_nm"]) else (float(row["pixel_size_y_nm"]), float(row["pixel_size_x_nm"]))
+    whole = make_micrograph(image, pixel_size_nm=size, pixel_size_source=str(row["pixel_size_source"]))
+    labels = whole.copy(data=results.labels(micrograph_id)).rename("labels")
+    return xr.Dataset({"intensity": whole, "labels": labels}).isel(y=rows_cut, x=columns_cut)
+
+
+def _image(row: pd.Series) -> np.ndarray:
+    """Read the image that a row of the micrograph table tells of."""
+    for source in loading.find_sources(str(row["source"])):
+        if source.path == row["source"]:
+            for record in loading.list_micrographs(source):
+                if (record.signal, record.frame) == (row["signal"], row["frame"]):
+                    return loading.read_image(record)
+    raise FileNotFoundError(f"{row['source']} is no longer there, or no longer holds what it held")

@@ -1,0 +1,98 @@
+"""What a run survives: its own death, a worker's, a model too many times asked for."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas.testing as pdt
+import pytest
+from distributed import Client, LocalCluster
+
+from hrtem_dask import open_results, run
+from hrtem_dask.settings import Settings
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def many(tmp_path: Path, make_disks: Callable[..., np.ndarray], make_tiff: Callable[..., Path]) -> Path:
+    root = tmp_path / "many"
+    for i in range(40):
+        make_tiff(root / f"m{i:02d}.tif", make_disks(np.random.default_rng(i), 1 + i % 6, (400, 480)))
+    return root
+
+
+def test_killed_in_the_middle_and_run_again_gives_the_same_table(
+    many: Path, tmp_path: Path, settings: Settings, client: Client
+) -> None:
+    recipe = tmp_path / "settings.toml"
+    recipe.write_text(settings.to_toml())
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "hrtem_dask", "run", str(many), "-o", str(out), "--settings", str(recipe)]
+    process = subprocess.Popen([*command, "--workers", "1", "-q"], start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list((out / "parts").glob("*.commit.json"))) < 5:
+        assert time.monotonic() < deadline, "no part was committed in two minutes"
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "micrographs.parquet").exists()
+
+    summary = run(many, out, settings=settings, client=client)
+    assert 5 <= summary.n_skipped < 40
+    run(many, tmp_path / "whole", settings=settings, client=client)
+    killed, whole = open_results(out), open_results(tmp_path / "whole")
+    for name in ("micrographs", "regions", "particles"):
+        pdt.assert_frame_equal(killed.table(name), whole.table(name))
+    assert (killed.table("execution")["attempts"] == 1).all(), "no image was done twice"
+
+
+def test_a_micrograph_that_kills_its_worker_fails_alone(
+    many: Path, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # workers are processes of their own: they find the murderous reader by an environment variable
+    plugin = tmp_path / "sitecustomize.py"
+    plugin.write_text(
+        "import os, sys\n"
+        "if 'dask' in ' '.join(sys.argv) or 'multiprocessing' in ' '.join(sys.orig_argv):\n"
+        "    import hrtem_dask.loading.signals as signals\n"
+        "    honest = signals.read_image\n"
+        "    def read_image(record):\n"
+        "        if 'm07' in record.micrograph_id: os._exit(1)\n"
+        "        return honest(record)\n"
+        "    signals.read_image = read_image\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    in_groups = settings.updated({"execution": {"group_megapixels": 1.0}})
+    summary = run(many, tmp_path / "out", settings=in_groups, workers=1)
+    assert summary.counts == {"done": 39, "empty": 0, "set_aside": 0, "failed": 1}
+    rows = open_results(tmp_path / "out").micrographs
+    (failed,) = rows[rows["status"] == "failed"].itertuples()
+    assert "m07" in failed.source
+    assert "worker died" in failed.reason
+
+
+def test_each_worker_loads_the_model_once_and_no_graph_carries_it(
+    many: Path, tmp_path: Path, settings: Settings
+) -> None:
+    from hrtem_dask.segmentation import segmenter_loads
+    from hrtem_dask.segmentation.unet import UNet, groschner2021_config
+    from hrtem_dask.segmentation.weights import save_model
+
+    path = tmp_path / "random.safetensors"
+    save_model(UNet(groschner2021_config()), path)
+    with_network = settings.updated({"segmentation": {"method": "unet", "model": str(path)}})
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
+        few = sorted(many.iterdir())[:6]
+        run(few, tmp_path / "out", settings=with_network, client=client)
+        assert set(client.run(segmenter_loads).values()) <= {0, 1}
+        assert 1 in client.run(segmenter_loads).values()
