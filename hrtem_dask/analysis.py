@@ -107,6 +107,8 @@ def judge_quality(
         min_sharpness=limits.min_sharpness,
         max_saturated_fraction=limits.max_saturated_fraction,
         max_gradient=limits.max_gradient,
+        empty_mass_contrast=limits.empty_mass_contrast,
+        empty_peak_snr=limits.empty_peak_snr,
     )
     return metrics, flags
 

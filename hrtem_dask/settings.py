@@ -109,13 +109,17 @@ class QualitySettings:
     """Which doubtful micrographs are flagged, and which of them are set aside."""
 
     max_anisotropy: float = 0.5
-    """Anisotropy of the power spectrum (0 isotropic, 1 one direction only) above which drift is flagged."""
-    min_sharpness: float = 0.02
-    """Share of the power above white noise at high frequency below which blur is flagged."""
+    """Anisotropy of the power spectrum (0 to 1) above which drift is flagged."""
+    min_sharpness: float = 0.05
+    """Sharpness (0 to 1) below which blur is flagged."""
     max_saturated_fraction: float = 0.01
     """Share of pixels at the end of the range above which saturation is flagged."""
     max_gradient: float = 0.5
     """Intensity change across the field over its mean above which a gradient is flagged."""
+    empty_mass_contrast: float = 1.5
+    """With the next one: mass contrast below which a field may be empty."""
+    empty_peak_snr: float = 15.0
+    """Where the spectrum's strongest peak is below this too, there is neither mass contrast nor lattice."""
     set_aside: tuple[str, ...] = ()
     """Flags that set a micrograph aside: any of blur, drift, empty_field, saturation, gradient, duplicate."""
 

@@ -129,8 +129,12 @@ MICROGRAPHS: Schema = (
         "str",
         "doubts about the image, comma-separated: blur, drift, empty_field, saturation, gradient, duplicate",
     ),
-    Column("sharpness", "float", "share of the spectrum's power above white noise at high frequency"),
-    Column("anisotropy", "float", "anisotropy of the power spectrum, 0 to 1"),
+    Column("sharpness", "float", "power above white noise at high frequency, 0 (blurred) to 1; see loading.quality"),
+    Column("anisotropy", "float", "second harmonic over angle of the power spectrum, 0 to 1: drift or astigmatism"),
+    Column(
+        "mass_contrast", "float", "variance of 1 nm blocks over what noise and granularity give; 1 without particles"
+    ),
+    Column("peak_snr", "float", "strongest peak of the power spectrum over the median power of its ring"),
     Column("saturated_fraction", "float", "share of pixels at the end of the range"),
     Column("gradient", "float", "intensity change of the fitted plane across the field over the mean"),
     Column("n_nonfinite", "int", "NaN and infinite pixels, replaced before analysis"),
