@@ -64,6 +64,8 @@ class SegmentationSettings:
     """Spatial frequencies of the lattice that the Fourier filter keeps (1/nm); 2.4–6.0 is 0.42–0.17 nm."""
     fourier_sigma_nm: float = 0.8
     """Gaussian smoothing (nm) of the squared Fourier-filtered image; Otsu's threshold is applied to its root."""
+    fourier_min_contrast: float = 1.05
+    """That threshold over the lower quartile below which a field holds no crystal."""
 
 
 @dataclass(frozen=True, kw_only=True)

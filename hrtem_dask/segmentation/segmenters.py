@@ -123,7 +123,7 @@ class FourierSegmenter(_Baseline):
     Parameters
     ----------
     settings : SegmentationSettings
-        Uses `annulus_per_nm` and `fourier_sigma_nm`.
+        Uses `annulus_per_nm`, `fourier_sigma_nm` and `fourier_min_contrast`.
     """
 
     name = "fourier"
@@ -153,6 +153,7 @@ class FourierSegmenter(_Baseline):
             pixel_size_nm=pixel_size_nm,
             annulus_per_nm=self._settings.annulus_per_nm,
             sigma_nm=self._settings.fourier_sigma_nm,
+            min_contrast=self._settings.fourier_min_contrast,
         )
         return self._segmentation(mask)
 

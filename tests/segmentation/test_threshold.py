@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrtem_dask.errors import CalibrationError
+from hrtem_dask.filtering import prepare
 from hrtem_dask.segmentation.threshold import fourier_mask, gaussian, otsu_mask
+from hrtem_dask.simulation import simulate_scene
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -175,3 +177,14 @@ def test_cupy_equals_numpy() -> None:
     ]:
         assert isinstance(gpu, cupy.ndarray)
         assert (cupy.asnumpy(gpu) != cpu).mean() < 1e-4
+
+
+@pytest.mark.parametrize("dose_per_px", [200, 900])
+@pytest.mark.parametrize("pixel_size_nm", [0.02, 0.04])
+def test_a_field_without_a_crystal_gives_an_empty_fourier_mask(pixel_size_nm: float, dose_per_px: float) -> None:
+    for n_particles, expected in ((0, False), (6, True)):
+        scene = simulate_scene(
+            seed=(11, int(dose_per_px)), n_particles=n_particles, pixel_size_nm=pixel_size_nm, dose_per_px=dose_per_px
+        )
+        mask = fourier_mask(prepare(scene.image)[0], pixel_size_nm=scene.pixel_size_nm)
+        assert mask.any() == expected
