@@ -156,7 +156,7 @@ def _hash(source: Source, stat: tuple[int, int]) -> str:  # noqa: ARG001 - the s
     if source.is_folder:
         fs, root = fsspec.core.url_to_fs(source.content_url)
         for path in sorted(fs.find(root)):
-            digest.update(posixpath.relpath(path, root).encode() + b"\0")
+            digest.update(posixpath.relpath(path, root).encode(errors="surrogatepass") + b"\0")
             with fs.open(path, "rb") as file:
                 _feed(digest, file)
         return digest.hexdigest()

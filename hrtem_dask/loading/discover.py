@@ -202,8 +202,16 @@ def _sources_of(file: _Found, base: str) -> Iterator[Source]:
         what = "a Zarr store in an archive: unpack it" if members else "the archive is empty"
         yield replace(whole, status="set_aside", reason=what)
         return
-    for member in members:
-        yield _judged(replace(whole, member=member, relative=f"{relative}::{member}"))
+    last = {member: number for number, member in enumerate(members)}
+    for number, member in enumerate(members):
+        one = replace(whole, member=member, relative=f"{relative}::{member}")
+        yield _judged(one) if number == last[member] else _replaced(one, number)
+
+
+def _replaced(source: Source, number: int) -> Source:
+    """Set a member aside that a later one of its name replaces, as ``tar -r`` leaves it behind."""
+    relative = f"{source.relative} (replaced, member {number + 1})"
+    return replace(source, relative=relative, status="set_aside", reason="replaced by a later member of the same name")
 
 
 def _image_paths(url: str) -> list[str]:
@@ -224,6 +232,8 @@ def _judged(source: Source) -> Source:
 
 def _paired(sources: list[Source]) -> Iterator[Source]:
     """Make an ``.emi`` and its ``.ser``, and the parts of a ``.tvips``, one source."""
+    set_aside = [s for s in sources if s.status != "ok"]
+    sources = [s for s in sources if s.status == "ok"]
     leaders = {s.path: s for s in sources if s.suffix == ".emi" or s.name.lower().endswith("_000.tvips")}
     siblings = _Siblings(sources)
     taken: set[str] = set()
@@ -239,6 +249,7 @@ def _paired(sources: list[Source]) -> Iterator[Source]:
     for source in sources:
         if source.path not in taken:
             yield leaders.get(source.path, source)
+    yield from set_aside
 
 
 class _Siblings:

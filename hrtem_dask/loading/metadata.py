@@ -15,11 +15,12 @@ import pandas as pd
 
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.loading.source import Source
-from hrtem_dask.tables import MICROGRAPHS
+from hrtem_dask.tables import SCHEMAS
 
 __all__ = ["SampleMetadata", "read_metadata"]
 
-_RESERVED = {c.name for c in MICROGRAPHS} - {"sample"}
+# covariates are joined to every table, also to that of particles
+_RESERVED = {c.name for schema in SCHEMAS.values() for c in schema} - {"sample"}
 _EXACT, _NAME, _PATTERN = range(3)
 
 
@@ -134,8 +135,8 @@ def read_metadata(path: str | os.PathLike[str]) -> SampleMetadata:
     Raises
     ------
     SettingsError
-        If it cannot be read, lacks the column ``path``, names one path twice, has a column that the
-        micrograph table has, or a pixel size that is none.
+        If it cannot be read, lacks the column ``path``, names one path twice, has a column that a table
+        of the results has, or a pixel size that is none.
     """
     name = os.fspath(path)
     try:

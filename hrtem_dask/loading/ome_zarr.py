@@ -138,6 +138,7 @@ def _signal(array: Any, scales: dict[str, Any], ours: dict[str, Any]) -> Signal:
         calibration=found,
         status="set_aside" if refused else "ok",
         note=refused,
+        covariates=tuple(dict(ours.get("covariates") or {}).items()),
         **known,
     )
 

@@ -14,7 +14,7 @@ from hrtem_dask.loading.calibration import Calibration, calibration_flags
 from hrtem_dask.loading.source import Source, Status
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["MicrographRecord", "Signal", "micrograph_id", "set_aside_uncalibrated", "to_row"]
+__all__ = ["MicrographRecord", "Signal", "micrograph_id", "printable", "set_aside_uncalibrated", "to_row"]
 
 MAX_STEM = 60
 
@@ -49,6 +49,8 @@ class Signal:
     """``set_aside`` for a readable signal that is no micrograph, ``failed`` for one that cannot be read."""
     note: str = ""
     """Why, or what is remarkable about it."""
+    covariates: tuple[tuple[str, Any], ...] = ()
+    """Columns of a metadata file that `hrtem-dask ingest` kept with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +121,25 @@ def micrograph_id(source: Source, signal: int = 0, frame: int = 0) -> str:
     ascii_stem = re.sub(r"[^A-Za-z0-9_-]+", "_", ascii_stem)[:MAX_STEM].strip("_") or "micrograph"
     # NFC: macOS and Linux store the same non-ASCII file name differently
     key = "\n".join([unicodedata.normalize("NFC", source.relative), str(signal), str(frame)])
-    return f"{ascii_stem}-{hashlib.blake2b(key.encode(), digest_size=5).hexdigest()}"
+    # surrogatepass: a file name that is no UTF-8 has lone surrogates in Python
+    return f"{ascii_stem}-{hashlib.blake2b(key.encode(errors='surrogatepass'), digest_size=5).hexdigest()}"
+
+
+def printable(text: str) -> str:
+    """Return a text that can be printed and stored.
+
+    Parameters
+    ----------
+    text : str
+        Any text, such as a path.
+
+    Returns
+    -------
+    str
+        The same, but with the bytes of a file name that is no UTF-8 as escapes: neither Parquet nor a terminal takes
+        them as they are.
+    """
+    return text.encode(errors="backslashreplace").decode()
 
 
 def to_row(record: MicrographRecord) -> dict[str, Any]:
@@ -134,10 +154,10 @@ def to_row(record: MicrographRecord) -> dict[str, Any]:
     -------
     dict
         Column name of `tables.MICROGRAPHS` → value, None where nothing is known, and the covariates. ``status`` is
-        ``"ok"`` until it is analysed.
+        ``"ok"`` until it is analysed. Texts are `printable`.
     """
     size = record.pixel_size_nm or (None, None)
-    return {
+    row = {
         "micrograph_id": record.micrograph_id,
         "sample": record.sample or None,
         "source": record.source.path,
@@ -159,6 +179,7 @@ def to_row(record: MicrographRecord) -> dict[str, Any]:
         "acquired_at": record.acquired_at,
         **dict(record.covariates),
     }
+    return {name: printable(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def with_pixel_size(

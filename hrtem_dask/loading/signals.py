@@ -20,7 +20,7 @@ from hrtem_dask.loading.access import local_copy
 from hrtem_dask.loading.calibration import calibration_flags
 from hrtem_dask.loading.discover import find_sources
 from hrtem_dask.loading.formats import Reader, identify
-from hrtem_dask.loading.records import MicrographRecord, Signal, micrograph_id, with_pixel_size
+from hrtem_dask.loading.records import MicrographRecord, Signal, micrograph_id, printable, with_pixel_size
 from hrtem_dask.loading.source import Source
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def list_micrographs(
         for frame in range(signal.n_frames):
             record = _record(source, number, frame, signal, plausible_pixel_size_nm)
             named = sample or signal.sample or source.folder_name
-            record = dataclasses.replace(record, sample=named, covariates=tuple(row.items()))
+            record = dataclasses.replace(
+                record, sample=named, covariates=tuple({**dict(signal.covariates), **row}.items())
+            )
             if record.status == "ok" and own_size is not None:
                 record = with_pixel_size(record, own_size, "metadata", plausible_nm=plausible_pixel_size_nm)
             elif record.status == "ok" and pixel_size_nm is not None:
@@ -179,7 +181,7 @@ def read_image(record: MicrographRecord, *, local_path: Path | None = None) -> n
     MemoryError
         If memory runs out, as it is, so that the caller can make room.
     """
-    name = f"{record.source.path} (signal {record.signal}, frame {record.frame})"
+    name = f"{printable(record.source.path)} (signal {record.signal}, frame {record.frame})"
     if record.height_px is None or record.status == "failed":
         kind = UnreadableMicrographError if record.status == "failed" else RefusedSignalError
         raise kind(f"{name}: {record.reason}")

@@ -1,9 +1,11 @@
 """Finding files: nothing twice, nothing lost."""
 
 import gzip
+import io
 import os
 import pickle
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -13,7 +15,17 @@ import pytest
 import zarr
 
 from hrtem_dask.errors import NothingToAnalyseError, UnreadableMicrographError
-from hrtem_dask.loading import Source, find_sources, local_copy, micrograph_id, source_hash, source_stat
+from hrtem_dask.loading import (
+    Source,
+    find_sources,
+    list_micrographs,
+    local_copy,
+    micrograph_id,
+    read_image,
+    source_hash,
+    source_stat,
+    to_row,
+)
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -201,3 +213,67 @@ def test_hash_and_stat_follow_the_content(tmp_path: Path) -> None:
     (tmp_path / "b.dm3").unlink()
     assert source_stat(other) == (0, 0)
     assert pickle.loads(pickle.dumps(emi)) == emi
+
+
+@pytest.fixture
+def latin1_folder(tmp_path: Path) -> Path:
+    """A folder with a file whose name is no UTF-8, as old instruments' computers leave them."""
+    folder = os.fsencode(tmp_path / "grid") + b"\xb5"
+    try:
+        os.mkdir(folder)  # noqa: PTH102 - pathlib takes no bytes
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    with open(folder + b"/\xff\xe9a.npy", "wb") as file:  # noqa: PTH123
+        np.save(file, np.arange(6).reshape(2, 3))
+    return Path(os.fsdecode(folder))
+
+
+def test_a_name_that_is_no_utf8_is_read_and_can_be_stored(latin1_folder: Path) -> None:
+    (source,) = find_sources(latin1_folder)
+    (record,) = list_micrographs(pickle.loads(pickle.dumps(source)))
+    assert micrograph_id(source).startswith("a-")
+    assert micrograph_id(source) != micrograph_id(Source(url="/a.npy", relative="a.npy"))
+    assert read_image(record).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert len(source_hash(source)) == 32
+    row = to_row(record)
+    assert row["source"].endswith(r"grid\udcb5/\udcff\udce9a.npy")
+    assert row["sample"] == r"grid\udcb5"
+    assert all(v.encode() for v in row.values() if isinstance(v, str)), "each can be stored as UTF-8"
+    os.unlink(source.url)  # noqa: PTH108
+    with pytest.raises(UnreadableMicrographError) as caught:
+        read_image(record)
+    assert str(caught.value).encode()
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_of_members_with_one_name_the_last_is_read_and_the_others_say_so(tmp_path: Path, kind: str) -> None:
+    names = ["a.npy", "s.emi", "s_1.ser", "b.npy", "a.npy", "s.emi", "s_1.ser", "a.npy"]
+    contents = []
+    for number in range(len(names)):
+        np.save(stored := io.BytesIO(), np.full((2, 2), number))
+        contents.append(stored.getvalue())
+    path = tmp_path / f"x.{kind}"
+    if kind == "tar":
+        with tarfile.open(path, "w") as tar:
+            for name, content in zip(names, contents, strict=True):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # zipfile's own on duplicate names
+            with zipfile.ZipFile(path, "w") as z:
+                for name, content in zip(names, contents, strict=True):
+                    z.writestr(name, content)
+    sources = find_sources(path)
+    assert len({micrograph_id(s) for s in sources}) == len(sources)
+    assert sorted(s.member for s in sources if s.status == "ok") == ["a.npy", "b.npy", "s.emi"]
+    replaced = [s for s in sources if s.status == "set_aside"]
+    assert sorted(s.member for s in replaced) == ["a.npy", "a.npy", "s.emi", "s_1.ser"]
+    assert {s.reason for s in replaced} == {"replaced by a later member of the same name"}
+    by_name = {s.member: s for s in sources if s.status == "ok"}
+    assert read_image(list_micrographs(by_name["a.npy"])[0]).tolist() == [[7, 7], [7, 7]]
+    assert by_name["s.emi"].companions == ("s_1.ser",)
+    with local_copy(by_name["s.emi"]) as copy:
+        assert copy.read_bytes() == contents[5]
+        assert (copy.parent / "s_1.ser").read_bytes() == contents[6]

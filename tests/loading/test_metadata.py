@@ -76,3 +76,9 @@ def test_an_absent_file_is_said(tmp_path: Path) -> None:
 def test_a_table_of_paths_only(folder: Path) -> None:
     table = read_metadata(metadata(folder, "path\na/1.npy\n"))
     assert table.row(find_sources(folder / "in")[0]) == {}
+
+
+@pytest.mark.parametrize("column", ["mean_intensity", "region_class", "counted", "area_nm2", "attempts", "reason"])
+def test_no_column_of_any_table_of_the_results_is_taken(folder: Path, column: str) -> None:
+    with pytest.raises(SettingsError, match=f"has a column '{column}', which the results have"):
+        read_metadata(metadata(folder, f"path,{column}\na/1.npy,1\n"))
