@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask import backend, filtering, fourier, particles, tables
+from hrtem_dask.errors import CalibrationError
 from hrtem_dask.loading import quality
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.segmenters import Segmentation, Segmenter
@@ -242,7 +243,8 @@ def analyse(
     Raises
     ------
     HrtemDaskError, ValueError
-        If the image cannot be analysed; the message says why.
+        If the image cannot be analysed; the message says why. A pixel size that the segmenter cannot do with sets
+        the micrograph aside instead.
     """
     clock = _Clock()
     metrics, flags = judge_quality(image, settings, pixel_size_nm=pixel_size_nm)
@@ -254,7 +256,10 @@ def analyse(
         reason = f"quality: {', '.join(set_aside)} (settings quality.set_aside)"
         return _nothing_found(backend.to_numpy(prepared), row, reason, clock.laps)
 
-    segmentation = segment(prepared, segmenter, pixel_size_nm=pixel_size_nm)
+    try:
+        segmentation = segment(prepared, segmenter, pixel_size_nm=pixel_size_nm)
+    except CalibrationError as error:  # the segmenter cannot do with this pixel size: what is known so far is kept
+        return _nothing_found(backend.to_numpy(prepared), row, str(error), clock.laps)
     clock.lap("seconds_segment")
     found = label(image, segmentation, settings, pixel_size_nm=pixel_size_nm)
     clock.lap("seconds_particles")

@@ -67,7 +67,9 @@ def _cluster_options(command: Any) -> Any:
 @click.option("--out", "-o", required=True, metavar="DIR", help="Results folder; run again into it to resume.")
 @click.option("--model", metavar="FILE", help="Weights of a U-Net: .safetensors, or the paper's Keras .h5.")
 @click.option(
-    "--method", type=click.Choice(["otsu", "fourier", "unet"]), help="Segmentation; unet where --model is given."
+    "--method",
+    type=click.Choice(["otsu", "fourier", "unet"]),
+    help="Segmentation; by default unet with --model, else fourier.",
 )
 @click.option("--material", metavar="NAME", help="Known material, such as Au: its lattice checks the pixel size.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where images are processed.")
@@ -188,8 +190,6 @@ def _settings(options: dict[str, Any]) -> Any:
             changed.setdefault(stage, {})[name] = options[option]
     if options.get("pixels"):
         changed.setdefault("loading", {})["pixels"] = True
-    if options.get("model") and not options.get("method"):
-        changed["segmentation"]["method"] = "unet"
     return settings.updated(changed)
 
 
@@ -198,5 +198,5 @@ def _clear_errors() -> Iterator[None]:
     """Turn what a user can mend into one line, without a traceback."""
     try:
         yield
-    except HrtemDaskError as error:
+    except (HrtemDaskError, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -48,8 +48,9 @@ class FilteringSettings:
 class SegmentationSettings:
     """How particles are told from the support."""
 
-    method: Literal["otsu", "fourier", "unet"] = "fourier"
-    """Otsu's threshold, Fourier filtering by an annulus, or a U-Net."""
+    method: Literal["otsu", "fourier", "unet"] | None = None
+    """Otsu's threshold, Fourier filtering by an annulus, or a U-Net; None takes the U-Net where a model is named, else
+    the Fourier filter."""
     model: str | None = None
     """Path of the U-Net's weights: ``.safetensors``, or the paper's Keras ``.h5``."""
     threshold: float = 0.5
@@ -66,6 +67,19 @@ class SegmentationSettings:
     """Gaussian smoothing (nm) of the squared Fourier-filtered image; Otsu's threshold is applied to its root."""
     fourier_min_contrast: float = 1.05
     """That threshold over the lower quartile below which a field holds no crystal."""
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.model is not None and self.method in {"otsu", "fourier"}:
+            raise SettingsError(
+                f'segmentation.model is named, but method = "{self.method}" uses none: drop one of them'
+            )
+        _require("segmentation.threshold", self.threshold, 0, 1)
+
+    @property
+    def chosen_method(self) -> Literal["otsu", "fourier", "unet"]:
+        """The method, decided."""
+        return self.method or ("fourier" if self.model is None else "unet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +104,12 @@ class ParticleSettings:
     """Split touching particles by watershed of the distance transform."""
     split_min_confidence: float = 0.2
     """A split is made where its neck is this much narrower than the narrower particle: 1 − neck / diameter, 0–1."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for name in ("opening_radius_px", "closing_radius_px", "bridge_gap_nm", "min_area_px", "min_area_nm2"):
+            _require(f"particles.{name}", getattr(self, name), 0)
+        _require("particles.split_min_confidence", self.split_min_confidence, 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +142,8 @@ class QualitySettings:
     """With the next one: mass contrast below which a field may be empty."""
     empty_peak_snr: float = 15.0
     """Where the spectrum's strongest peak is below this too, there is neither mass contrast nor lattice."""
-    set_aside: tuple[str, ...] = ()
-    """Flags that set a micrograph aside: any of blur, drift, empty_field, saturation, gradient, duplicate."""
+    set_aside: tuple[Literal["blur", "drift", "empty_field", "saturation", "gradient", "duplicate"], ...] = ()
+    """Flags that set a micrograph aside."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +163,11 @@ class ExecutionSettings:
     group_megapixels: float = 2.0
     """Small micrographs are grouped into tasks of about this size."""
 
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        _require("execution.tile_px", self.tile_px, 16)
+        _require("execution.group_megapixels", self.group_megapixels, 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -157,16 +182,18 @@ class Settings:
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
 
     def science_hash(self) -> str:
-        """Return a hash of every setting that decides the result.
+        """Return a hash of every setting that decides what is found on a micrograph.
 
         Returns
         -------
         str
-            16 hexadecimal digits. A model is named here by path; its content hash stands beside it in the
-            ledger.
+            16 hexadecimal digits. Left out is what the ledger holds for each micrograph (pixel size, content of model
+            and flat field) and what is decided when a run ends (duplicates).
         """
-        science = {name: value for name, value in dataclasses.asdict(self).items() if name != "execution"}
-        science["segmentation"].pop("model")
+        science = {k: v for k, v in dataclasses.asdict(self).items() if k not in {"execution", "loading"}}
+        science["segmentation"] |= {"model": None, "method": self.segmentation.chosen_method}
+        science["filtering"] |= {"flat_field": None}
+        science["quality"] |= {"set_aside": sorted(set(self.quality.set_aside) - {"duplicate"})}
         return hashlib.blake2b(json.dumps(science, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     def to_toml(self) -> str:
@@ -205,7 +232,7 @@ class Settings:
             tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"the settings are no valid TOML: {error}") from error
-        return cls().updated(tables)
+        return cls().updated(tables.get("settings", tables))
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
@@ -219,7 +246,7 @@ class Settings:
         Returns
         -------
         Settings
-            The settings.
+            The settings; those of a finished run, for its ``run.toml``.
 
         Raises
         ------
@@ -228,8 +255,8 @@ class Settings:
         """
         try:
             return cls.from_toml(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SettingsError(f"cannot read the settings file {str(path)!r}: {error.strerror}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"cannot read the settings file {str(path)!r}: {error}") from error
         except SettingsError as error:
             raise SettingsError(f"{path}: {error}") from error
 
@@ -256,6 +283,8 @@ class Settings:
         for stage, values in tables.items():
             if stage not in stages:
                 raise SettingsError(f"unknown settings table [{stage}]: known are {', '.join(sorted(stages))}")
+            if not isinstance(values, dict):
+                raise SettingsError(f"{stage} is a table of settings, got {values!r}: write [{stage}] and one per line")
             current = getattr(self, stage)
             kinds = typing.get_type_hints(type(current))
             unknown = sorted(set(values) - set(kinds))
@@ -264,6 +293,13 @@ class Settings:
             checked = {k: _checked(v, kinds[k], f"{stage}.{k}") for k, v in values.items()}
             changed[stage] = dataclasses.replace(current, **checked)
         return dataclasses.replace(self, **changed)
+
+
+def _require(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    """Refuse a value outside its range; NaN is outside of every one."""
+    if not low <= value <= high:
+        limit = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+        raise SettingsError(f"{name} must be {limit}, got {value!r}")
 
 
 def _checked(value: Any, kind: Any, name: str) -> Any:

@@ -30,6 +30,11 @@ def test_any_value_survives_toml(size: float, radius: int, split: bool) -> None:
         ('[loading]\npixel_size_nm = "0.02 nm"', "loading.pixel_size_nm must be float"),
         ("[segmentation]\nannulus_per_nm = [1, 2, 3]", "annulus_per_nm must be"),
         ("[particles", "no valid TOML"),
+        ("segmentation = 3", "is a table of settings"),
+        ('[quality]\nset_aside = ["blurr"]', "must be one of blur, drift"),
+        ("[particles]\nopening_radius_px = -3", "must be at least 0"),
+        ("[execution]\ngroup_megapixels = nan", "must be at least 0"),
+        ('[segmentation]\nmodel = "x.h5"\nmethod = "otsu"', "drop one of them"),
     ],
 )
 def test_mistakes_are_named(text: str, message: str) -> None:
@@ -48,3 +53,8 @@ def test_the_pipelines_are_valid(pytestconfig: pytest.Config) -> None:
     assert recipes
     for recipe in recipes:
         assert Settings.from_file(recipe) != Settings()
+
+
+def test_a_model_is_used_where_it_is_named() -> None:
+    assert Settings().segmentation.chosen_method == "fourier"
+    assert Settings().updated({"segmentation": {"model": "x.h5"}}).segmentation.chosen_method == "unet"

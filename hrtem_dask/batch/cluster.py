@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
 from hrtem_dask import backend
@@ -73,21 +73,27 @@ def connect(scheduler: str | None = None, *, workers: int | None = None, device:
     Raises
     ------
     SettingsError
-        If the scheduler cannot be reached.
+        If the scheduler cannot be reached, or workers are asked for beside it.
     """
     if scheduler is not None and scheduler != "threads":
+        if workers is not None:
+            raise SettingsError(
+                f"--workers {workers} starts workers here, --scheduler {scheduler} has its own: give one"
+            )
         with _existing(scheduler) as client:
             client.register_plugin(AllocatorPlugin())
             yield client
         return
-    dask.config.set(
-        {
-            "distributed.scheduler.allowed-failures": FAILURES_ALLOWED,
-            # a nanny restarts its worker however long that takes; the cluster would give it up after 15 s
-            "distributed.deploy.lost-worker-timeout": "1h",
-        }
-    )
-    with _local_cluster(workers, device, processes=scheduler is None) as cluster, Client(cluster) as client:
+    settings = {
+        "distributed.scheduler.allowed-failures": FAILURES_ALLOWED,
+        # a nanny restarts its worker however long that takes; the cluster would give it up after 15 s
+        "distributed.deploy.lost-worker-timeout": "1h",
+    }
+    with (
+        dask.config.set(settings),
+        _local_cluster(workers, device, processes=scheduler is None) as cluster,
+        Client(cluster) as client,
+    ):
         if scheduler is None:
             client.register_plugin(AllocatorPlugin())
         yield client
@@ -116,7 +122,7 @@ def _local_cluster(workers: int | None, device: str, *, processes: bool) -> Any:
 
         return LocalCUDACluster(n_workers=workers, dashboard_address=dashboard)
     return LocalCluster(
-        n_workers=workers or os.cpu_count(), threads_per_worker=1, host="127.0.0.1", dashboard_address=dashboard
+        n_workers=workers or CPU_COUNT, threads_per_worker=1, host="127.0.0.1", dashboard_address=dashboard
     )
 
 

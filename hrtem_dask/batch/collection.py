@@ -22,7 +22,8 @@ from dask.delayed import Delayed, delayed
 
 from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.batch.listing import find_inputs, list_sources
-from hrtem_dask.batch.task import gain_reference
+from hrtem_dask.batch.record_analysis import Analysed, analyse_record, gain_reference
+from hrtem_dask.errors import UnreadableMicrographError
 from hrtem_dask.micrograph import make_micrograph
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
@@ -137,7 +138,7 @@ def segment(micrographs: Collection, *, settings: Settings | None = None) -> Col
         image = micrographs._stages[record.micrograph_id]["image"]
         done = delayed(_segment, pure=False)(image, record.pixel_size_nm, chosen)
         stages[record.micrograph_id] = {
-            "image": image, "segmented": done, "probability": done[1].probability, "mask": done[1].mask
+            "image": image, "segmented": done, "probability": done.probability, "mask": done.mask
         }  # fmt: skip
     tree = micrographs.tree.copy()
     for variable, dtype in (("probability", np.float32), ("mask", np.bool_)):
@@ -156,7 +157,8 @@ def label(micrographs: Collection) -> Collection:
     Returns
     -------
     Collection
-        With ``labels`` (int32, 0 = background) in its tree.
+        With ``labels`` (int32, 0 = background) in its tree. They are those of a batch: each micrograph is taken through
+        `analysis.analyse` in one task, which reads and segments it itself.
 
     Raises
     ------
@@ -166,11 +168,9 @@ def label(micrographs: Collection) -> Collection:
     _require(micrographs, "segmented", "segment")
     stages: dict[str, dict[str, Delayed]] = {}
     for record in micrographs._records:
+        analysed = delayed(analyse_record, pure=False)(record, micrographs.settings)
         known = micrographs._stages[record.micrograph_id]
-        found = delayed(_label, pure=False)(
-            known["image"], known["segmented"], record.pixel_size_nm, micrographs.settings
-        )
-        stages[record.micrograph_id] = {**known, "found": found, "labels": found.labels}
+        stages[record.micrograph_id] = {**known, "analysed": analysed, "labels": delayed(_labels)(analysed)}
     added = _tree(micrographs._records, stages, "labels", "labels", np.int32)
     return replace(micrographs, tree=_with(micrographs.tree, added), _stages=stages)
 
@@ -182,61 +182,59 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
     ----------
     micrographs : Collection
         From `label`.
-    table : {"particles", "regions"}
+    table : {"particles", "regions", "micrographs"}
         Which rows.
 
     Returns
     -------
     dask.dataframe.DataFrame
-        The rows and dtypes of a batch's table, one partition per micrograph.
+        The rows and dtypes of a batch's table, one partition per micrograph. A micrograph that fails has no
+        particles, and its row of ``micrographs`` says why; what the listing set aside is in the collection's index.
 
     Raises
     ------
     ValueError
         If the collection is not labelled yet.
     """
-    _require(micrographs, "found", "label")
+    _require(micrographs, "analysed", "label")
     schema = tables.SCHEMAS[table]
-    parts = []
-    for record in micrographs._records:
-        known = micrographs._stages[record.micrograph_id]
-        parts.append(
-            delayed(_measure, pure=False)(known["segmented"], known["found"], record, micrographs.settings, table)
-        )
-    if not parts:
-        parts = [delayed(tables.empty)(schema)]
+    covariates = pd.DataFrame([dict(r.covariates) for r in micrographs._records], index=range(len(micrographs)))
+    meta = tables.empty(schema).join(covariates.iloc[:0])
+    parts = [
+        delayed(_rows, pure=False)(micrographs._stages[record.micrograph_id]["analysed"], table, covariates.iloc[[i]])
+        for i, record in enumerate(micrographs._records)
+    ] or [delayed(meta)]
     with dask.config.set({"dataframe.convert-string": False}):
-        lazy: dd.DataFrame = dd.from_delayed(parts, meta=tables.empty(schema), verify_meta=False)
+        lazy: dd.DataFrame = dd.from_delayed(parts, meta=meta, verify_meta=False)
     return lazy
 
 
-def _segment(image: np.ndarray, pixel_size_nm: Any, settings: Settings) -> tuple[np.ndarray, Any]:
+def _segment(image: np.ndarray, pixel_size_nm: Any, settings: Settings) -> Any:
     """Prepare and segment one image; what leaves the task is on the host."""
     prepared, _ = analysis.prepare(image, settings, gain=gain_reference(settings.filtering.flat_field))
     segmenter = make_segmenter(settings.segmentation, settings.execution)
     segmentation = analysis.segment(prepared, segmenter, pixel_size_nm=pixel_size_nm)
-    on_host = replace(
+    return replace(
         segmentation,
         probability=backend.to_numpy(segmentation.probability),
         mask=backend.to_numpy(segmentation.mask),
     )
-    return backend.to_numpy(prepared), on_host
 
 
-def _label(image: np.ndarray, segmented: tuple[np.ndarray, Any], pixel_size_nm: Any, settings: Settings) -> Any:
-    """Find the particles of one image."""
-    return analysis.label(image, segmented[1], settings, pixel_size_nm=pixel_size_nm)
+def _labels(analysed: Analysed) -> np.ndarray:
+    """Return the labels of one micrograph, or say why there are none."""
+    if analysed.found is None:
+        raise UnreadableMicrographError(f"{analysed.row['source']}: {analysed.row['reason']}")
+    return analysed.found.labels
 
 
-def _measure(
-    segmented: tuple[np.ndarray, Any], found: Any, record: loading.MicrographRecord, settings: Settings, table: str
-) -> pd.DataFrame:
-    """Return the rows of one image, named."""
-    rows = found.regions
-    if table == "particles":
-        rows = analysis.measure(segmented[0], found, settings, pixel_size_nm=record.pixel_size_nm)
-    named = rows.assign(micrograph_id=record.micrograph_id, sample=record.sample)
-    return tables.conform(named, tables.SCHEMAS[table])
+def _rows(analysed: Analysed, table: str, covariates: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one micrograph with its covariates."""
+    schema = tables.SCHEMAS[table]
+    rows = pd.DataFrame([analysed.row]) if table == "micrographs" else getattr(analysed, table)
+    rows = tables.conform(rows, schema)[[column.name for column in schema]]
+    repeated = covariates.iloc[np.zeros(len(rows), int)].set_axis(rows.index)
+    return rows.join(repeated)
 
 
 def _require(micrographs: Collection, stage: str, step: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from hrtem_dask import loading, tables
+from hrtem_dask.batch.record_analysis import code_version, gain_hash
 from hrtem_dask.batch.task import Item, Task
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
@@ -28,6 +28,8 @@ class Plan:
     """What has to be analysed."""
     kept: Mapping[str, ledger.Entry]
     """What an earlier run has done already, by micrograph_id."""
+    undrawn: tuple[Item, ...]
+    """Of these, the ones that want an overlay."""
 
 
 def make_plan(
@@ -63,18 +65,22 @@ def make_plan(
     _require_unique_ids(records)
     kept: dict[str, ledger.Entry] = {}
     items: list[Item] = []
+    undrawn: list[Item] = []
+    fixed = _fixed_key(settings, model_hash)
     ok = [r for r in records if r.status == "ok"]
     pictured = _pictured([r.micrograph_id for r in ok], settings.execution.overlays)
     for record in ok:
-        key = _key(record, settings, model_hash)
+        key = ledger.hash_of([fixed, record.pixel_size_nm, record.pixel_size_source])
         entry = entries.get(record.micrograph_id)
         if entry is not None and entry.key == key and entry.status != "failed" and _unchanged(record, entry):
             kept[record.micrograph_id] = entry
+            if record.micrograph_id in pictured and entry.status != "set_aside":
+                undrawn.append(Item(record, key, entry.attempts, overlay=True))
             continue
         attempts = entry.attempts if entry else 0
         items.append(Item(record, key, attempts, overlay=record.micrograph_id in pictured))
     tasks = tuple(Task(group) for group in _groups(items, settings.execution.group_megapixels * 1e6))
-    return Plan(tuple(records), tasks, kept)
+    return Plan(tuple(records), tasks, kept, tuple(undrawn))
 
 
 def _require_unique_ids(records: Sequence[loading.MicrographRecord]) -> None:
@@ -89,23 +95,23 @@ def _require_unique_ids(records: Sequence[loading.MicrographRecord]) -> None:
             )
 
 
-def _key(record: loading.MicrographRecord, settings: Settings, model_hash: str | None) -> str:
-    """Return a hash of all that the rows depend on but the file's content."""
+def _fixed_key(settings: Settings, model_hash: str | None) -> str:
+    """Return a hash of all that the rows of every micrograph depend on."""
     return ledger.hash_of(
         {
             "settings": settings.science_hash(),
             "model": model_hash,
-            "code": version("hrtem-dask"),
+            "flat_field": gain_hash(settings.filtering.flat_field),
+            "code": code_version(),
             "schema": tables.SCHEMA_VERSION,
-            "pixel_size_nm": record.pixel_size_nm,
-            "pixel_size_source": record.pixel_size_source,
         }
     )
 
 
 def _unchanged(record: loading.MicrographRecord, entry: ledger.Entry) -> bool:
     """Say whether the file is still the one that was analysed; its content is read only where its date changed."""
-    if loading.source_stat(record.source) == (entry.source_size, entry.source_mtime_ns):
+    stat = loading.source_stat(record.source)
+    if stat == (entry.source_size, entry.source_mtime_ns) and stat[1] != 0:  # 0: the place knows no dates
         return True
     return loading.source_hash(record.source) == entry.source_hash
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hrtem_dask.batch.task import Outcome
 from hrtem_dask.storage.location import Location
@@ -27,6 +27,14 @@ class RunLog:
     def __init__(self, place: Location) -> None:
         self._place = place
         self._lines: list[str] = []
+
+    def __enter__(self) -> Self:
+        """Return the log."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Write what could not be appended, also where the run was cut off."""
+        self.close()
 
     def write(self, event: str, **fields: Any) -> None:
         """Add an event.
@@ -69,11 +77,12 @@ def progress_bar(total: int, *, shown: bool) -> Iterator[Any]:
     callable
         Call it with each `Outcome`.
     """
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     counts = {"particles": 0, "failed": 0}
-    with Progress(*columns, disable=not shown) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
         task = bar.add_task("micrographs", total=total)
 
         def advance(outcome: Outcome) -> None:

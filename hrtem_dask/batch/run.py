@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from distributed import Client
 from distributed.scheduler import KilledWorker
@@ -15,12 +17,13 @@ from hrtem_dask.batch import plan as planning
 from hrtem_dask.batch.cluster import connect
 from hrtem_dask.batch.listing import find_inputs, list_on_workers
 from hrtem_dask.batch.progress import RunLog, progress_bar
+from hrtem_dask.batch.record_analysis import gain_reference
 from hrtem_dask.batch.stream import stream
-from hrtem_dask.batch.task import Outcome, Task, failed, run_task
+from hrtem_dask.batch.task import Outcome, Task, draw_overlay, failed, run_task
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage import ledger, zarr_store
+from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.compaction import compact, write_run_file
 from hrtem_dask.storage.location import Location
 
@@ -99,7 +102,7 @@ def run(
         If a setting or the model cannot be used: said before anything is computed.
     """
     began = time.perf_counter()
-    settings = settings or Settings()
+    settings = _with_absolute_paths(settings or Settings())
     place = Location.of(out)
     samples = loading.read_metadata(metadata) if metadata is not None else None
     content = _checked_model(settings)
@@ -129,14 +132,16 @@ def _run(
     records = list_on_workers(client, sources, settings, samples)
     entries = ledger.read_entries(place)
     plan = planning.make_plan(records, entries, settings, content)
+    forgotten = {n for n, e in entries.items() if e.status != "interrupted"} - {r.micrograph_id for r in records}
+    if forgotten:
+        say(f"{len(forgotten)} micrographs of earlier runs are not among these inputs: the tables leave them out")
     write_run_file(place, settings, model_hash=content)
     zarr_store.create_store(Location.of(place.path("labels.zarr")))
-    log = RunLog(place)
     to_do = sum(len(task.items) for task in plan.tasks)
     say(f"{len(records)} images listed in {len(sources)} files: {to_do} to analyse, {len(plan.kept)} done before")
-    log.write("start", listed=len(records), to_analyse=to_do, kept=len(plan.kept), model_hash=content)
     done = dict(plan.kept)
-    with progress_bar(to_do, shown=progress) as advance:
+    with RunLog(place) as log, progress_bar(to_do, shown=progress) as advance:
+        log.write("start", listed=len(records), to_analyse=to_do, kept=len(plan.kept), model_hash=content)
         for outcome in _outcomes(client, plan.tasks, settings, place, content):
             done[outcome.entry.micrograph_id] = outcome.entry
             log.write(
@@ -148,21 +153,40 @@ def _run(
                 seconds=round(outcome.seconds, 3),
             )
             advance(outcome)
-    counts, n_particles = compact(place, plan.records, done, entries, settings)
-    seconds = time.perf_counter() - began
-    log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
-    log.close()
+        counts, n_particles = compact(place, plan.records, done, entries, settings)
+        undrawn = [i for i in plan.undrawn if not overlays.overlay_exists(place, i.record.micrograph_id)]
+        for item, result in stream(client, draw_overlay, undrawn, settings, place):
+            if isinstance(result, BaseException):
+                log.write("no overlay", micrograph_id=item.record.micrograph_id, reason=str(result))
+        seconds = time.perf_counter() - began
+        log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
     return RunSummary(place.url, counts, n_particles, len(plan.kept), seconds)
+
+
+def _with_absolute_paths(settings: Settings) -> Settings:
+    """Make paths absolute: a worker may run in another folder."""
+    model, flat_field = settings.segmentation.model, settings.filtering.flat_field
+    changed: dict[str, dict[str, Any]] = {}
+    if model is not None:
+        changed["segmentation"] = {"model": str(Path(model).expanduser().absolute())}
+    if flat_field is not None and "://" not in flat_field:
+        changed["filtering"] = {"flat_field": str(Path(flat_field).expanduser().absolute())}
+    return settings.updated(changed)
 
 
 def _checked_model(settings: Settings) -> str | None:
     """Refuse what cannot work before anything is computed; return the content hash of the model."""
+    if settings.loading.pixels and settings.segmentation.chosen_method == "fourier":
+        raise SettingsError("the Fourier filter needs pixel sizes: with --pixels choose --method otsu, or a --model")
     if settings.fourier.material is not None:
         try:
             fourier.find_material(settings.fourier.material)
         except ValueError as error:
             raise SettingsError(f"fourier.material: {error}") from error
-    return make_segmenter(settings.segmentation, settings.execution).model_hash
+    gain_reference(settings.filtering.flat_field)
+    # the workers' device may not be this machine's
+    on_host = dataclasses.replace(settings.execution, device="cpu")
+    return make_segmenter(settings.segmentation, on_host).model_hash
 
 
 def _outcomes(

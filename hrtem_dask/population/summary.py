@@ -10,13 +10,13 @@ import pandas as pd
 __all__ = ["summarize"]
 
 
-def summarize(particles: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def summarize(particles: Any) -> dict[str, dict[str, Any]]:
     """Summarise the counted particles of each sample.
 
     Parameters
     ----------
-    particles : pandas.DataFrame
-        Rows of `tables.PARTICLES`.
+    particles : pandas.DataFrame or dask.dataframe.DataFrame
+        Rows of `tables.PARTICLES`; a lazy table is computed.
 
     Returns
     -------
@@ -25,6 +25,7 @@ def summarize(particles: pd.DataFrame) -> dict[str, dict[str, Any]]:
         size in nm: ``equivalent_diameter_nm`` with ``n``, ``mean``, ``sd`` (n − 1), ``median``, ``d10``, ``d90``.
         Number-weighted, edge particles left out, without edge correction or interval.
     """
+    particles = particles.compute() if hasattr(particles, "compute") else particles
     return {
         str(sample): _one_sample(rows) for sample, rows in particles.groupby(particles["sample"].fillna(""), sort=True)
     }

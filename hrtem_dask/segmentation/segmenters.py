@@ -198,9 +198,10 @@ def make_segmenter(segmentation: SegmentationSettings, execution: ExecutionSetti
         If the model cannot be read.
     """
     global _loads
-    if segmentation.method == "otsu":
+    method = segmentation.chosen_method
+    if method == "otsu":
         return OtsuSegmenter(segmentation)
-    if segmentation.method == "fourier":
+    if method == "fourier":
         return FourierSegmenter(segmentation)
     if segmentation.model is None:
         raise SettingsError('segmentation.method = "unet" needs a model: name one (--model FILE, segmentation.model)')

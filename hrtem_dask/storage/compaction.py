@@ -82,7 +82,7 @@ def compact(
     order = {r.micrograph_id: i for i, r in enumerate(records)}
     micrographs = pd.concat(rows, ignore_index=True)
     micrographs = micrographs.iloc[micrographs["micrograph_id"].map(order).argsort()].reset_index(drop=True)
-    micrographs = _with_duplicates(micrographs, settings)
+    micrographs = _with_duplicates(_as_listed(micrographs, records), settings)
     set_aside = set(micrographs.loc[micrographs["status"] == "set_aside", "micrograph_id"])
     columns = pd.DataFrame([{"sample": r.sample, **dict(r.covariates)} for r in records], index=list(order))
     written: dict[str, pd.DataFrame] = {}
@@ -96,8 +96,16 @@ def compact(
     write_table(place, "execution.parquet", part.execution, tables.EXECUTION)
     counts = {status: int((micrographs["status"] == status).sum()) for status in STATUSES}
     place.write_json("summary.json", {"micrographs": counts, "samples": summarize(written["particles"])})
-    ledger.remove_stale_parts(place, {**known, **done})
+    ledger.remove_replaced_parts(place, known, {**known, **done})
     return counts, len(written["particles"])
+
+
+def _as_listed(micrographs: pd.DataFrame, records: Sequence[loading.MicrographRecord]) -> pd.DataFrame:
+    """Give rows that an earlier run analysed what is listed today: a file may have moved with its folder."""
+    listed = pd.DataFrame([loading.to_row(r) for r in records])
+    listed = tables.conform(listed, tables.MICROGRAPHS).drop(columns=["status", "reason", "calibration_flags"])
+    known = [c.name for c in tables.MICROGRAPHS if c.name in listed and listed[c.name].notna().any()]
+    return micrographs.assign(**{name: listed[name] for name in known})
 
 
 def _with_covariates(table: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,9 @@
 """The ledger of a run: what has been done, so that a second run does only what is missing or has changed.
 
-A worker writes the tables of one group of micrographs as a *part*, and its commit record last: a part without one
-was cut off and counts for nothing. A commit names each micrograph with its *key*, which holds everything that its
-rows depend on. The tables of the run are made of the parts by `compact`.
+A worker announces the group of micrographs that it begins, writes its tables as a *part*, and its commit record last. A
+part without one was cut off and counts for nothing; so does an older part of its micrographs, since their labels may
+have been overwritten. A commit names each micrograph with its *key*, which holds everything that its rows depend on.
+The tables of the run are made of the parts by `compact`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ from hrtem_dask import tables
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import read_table, write_table
 
-__all__ = ["Entry", "Part", "hash_of", "read_entries", "read_parts", "remove_stale_parts", "write_part"]
+__all__ = [
+    "Entry",
+    "Part",
+    "hash_of",
+    "read_entries",
+    "read_parts",
+    "remove_replaced_parts",
+    "write_intent",
+    "write_part",
+]
 
 FOLDER = "parts"
 
@@ -41,7 +51,7 @@ class Entry:
     source_hash: str
     """Hash of its file's content."""
     status: str
-    """done, empty, set_aside or failed."""
+    """done, empty, set_aside or failed; interrupted where it was begun and not committed."""
     attempts: int
     """Times its task has run."""
     part: str
@@ -78,6 +88,21 @@ def hash_of(content: Any) -> str:
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
+def write_intent(place: Location, name: str, attempts: Mapping[str, int]) -> None:
+    """Announce that some micrographs are begun: what an earlier run has of them no longer counts.
+
+    Parameters
+    ----------
+    place : Location
+        The results folder.
+    name : str
+        Name of the part that will be written.
+    attempts : mapping
+        micrograph_id → number of this attempt, from 1.
+    """
+    place.write_json(f"{FOLDER}/{name}.intent.json", dict(attempts))
+
+
 def write_part(place: Location, name: str, part: Part, entries: Iterable[Entry]) -> None:
     """Write a part, and its commit record last.
 
@@ -88,12 +113,13 @@ def write_part(place: Location, name: str, part: Part, entries: Iterable[Entry])
     name : str
         Name of the part, the same for the same micrographs and keys: a task that runs twice writes one part.
     part : Part
-        Its tables.
+        Its tables; only the columns of the schemas are kept, since covariates join when a run ends.
     entries : iterable of Entry
         One per micrograph.
     """
     for table, schema in tables.SCHEMAS.items():
-        write_table(place, f"{FOLDER}/{name}.{table}.parquet", getattr(part, table), schema)
+        rows = getattr(part, table)[[column.name for column in schema]]
+        write_table(place, f"{FOLDER}/{name}.{table}.parquet", rows, schema)
     place.write_json(f"{FOLDER}/{name}.commit.json", [dataclasses.asdict(e) for e in entries])
 
 
@@ -108,16 +134,34 @@ def read_entries(place: Location) -> dict[str, Entry]:
     Returns
     -------
     dict
-        `micrograph_id` → its entry; of several, the one with the most attempts.
+        `micrograph_id` → its entry; of several, the one with the most attempts. A later attempt that was begun and
+        not committed gives an entry ``interrupted``. A record that cannot be read counts as not there.
     """
     entries: dict[str, Entry] = {}
+    begun = {name.split("/")[-1].split(".")[0] for name in place.names(FOLDER, ".intent.json")}
     for commit in place.names(FOLDER, ".commit.json"):
-        for fields in json.loads(place.read_bytes(commit)):
-            entry = Entry(**fields)
-            known = entries.get(entry.micrograph_id)
-            if known is None or entry.attempts > known.attempts:
-                entries[entry.micrograph_id] = entry
+        try:
+            read = [Entry(**fields) for fields in json.loads(place.read_bytes(commit))]
+        except (ValueError, TypeError):
+            continue
+        begun -= {entry.part for entry in read}
+        for entry in read:
+            _keep_latest(entries, entry)
+    for part in sorted(begun):
+        try:
+            attempts = json.loads(place.read_bytes(f"{FOLDER}/{part}.intent.json"))
+        except ValueError:
+            continue
+        for name, attempt in attempts.items():
+            _keep_latest(entries, Entry(name, "", 0, 0, "", "interrupted", attempt, part))
     return entries
+
+
+def _keep_latest(entries: dict[str, Entry], entry: Entry) -> None:
+    """Keep the entry with the most attempts."""
+    known = entries.get(entry.micrograph_id)
+    if known is None or entry.attempts > known.attempts:
+        entries[entry.micrograph_id] = entry
 
 
 def read_parts(place: Location, entries: Mapping[str, Entry]) -> Part:
@@ -150,17 +194,21 @@ def read_parts(place: Location, entries: Mapping[str, Entry]) -> Part:
     return Part(**gathered)
 
 
-def remove_stale_parts(place: Location, entries: Mapping[str, Entry]) -> None:
-    """Delete parts that no micrograph needs any more: replaced ones, and ones that were cut off.
+def remove_replaced_parts(place: Location, before: Mapping[str, Entry], after: Mapping[str, Entry]) -> None:
+    """Delete the parts that a run has replaced.
+
+    Parts that this run did not know are left alone: they may be those of another run that goes on beside it.
 
     Parameters
     ----------
     place : Location
         The results folder.
-    entries : mapping
-        `micrograph_id` → its entry, of every micrograph that the ledger knows.
+    before : mapping
+        The ledger as it was when the run began.
+    after : mapping
+        The ledger as it is now, of every micrograph that it knows.
     """
-    needed = {e.part for e in entries.values()}
+    replaced = {e.part for e in before.values()} - {e.part for e in after.values()}
     for name in list(place.names(FOLDER, "")):
-        if name.removeprefix(f"{FOLDER}/").split(".")[0] not in needed:
+        if name.removeprefix(f"{FOLDER}/").split(".")[0] in replaced:
             place.remove(name)

@@ -43,13 +43,13 @@ class Location:
         """
         if isinstance(place, Location):
             return place
-        text = os.fspath(place)
+        text = os.fspath(place).removeprefix("file://")
         return cls(text if "://" in text else str(Path(text).expanduser().resolve()))
 
     @property
     def is_local(self) -> bool:
         """Whether the folder is on this machine's file system."""
-        return "://" not in self.url or self.url.startswith("file://")
+        return "://" not in self.url
 
     def path(self, *names: str) -> str:
         """Return the path or URL of something inside.

@@ -10,7 +10,7 @@ from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles import draw_overlay
 from hrtem_dask.storage.location import Location
 
-__all__ = ["write_overlay"]
+__all__ = ["overlay_exists", "remove_overlay", "write_overlay"]
 
 FOLDER = "overlays"
 JPEG_QUALITY = 88
@@ -21,7 +21,7 @@ def write_overlay(
     micrograph_id: str,
     image: np.ndarray,
     labels: np.ndarray,
-    particles: pd.DataFrame,
+    particles: pd.DataFrame | None,
     *,
     pixel_size_nm: PixelSize | None,
 ) -> None:
@@ -37,8 +37,8 @@ def write_overlay(
         Shape (y, x).
     labels : numpy.ndarray of int
         Shape (y, x).
-    particles : pandas.DataFrame
-        Rows of `tables.PARTICLES`: what is not counted is drawn in another colour.
+    particles : pandas.DataFrame or None
+        Rows of `tables.PARTICLES`: what is not counted is drawn in another colour; None draws all in one.
     pixel_size_nm : tuple of float or None
         (y, x) in nm, for the scale bar.
     """
@@ -47,3 +47,34 @@ def write_overlay(
     if not done:
         raise OSError(f"could not encode the overlay of {micrograph_id!r}, shape {picture.shape}")
     place.write_bytes(f"{FOLDER}/{micrograph_id}.jpg", encoded.tobytes())
+
+
+def overlay_exists(place: Location, micrograph_id: str) -> bool:
+    """Say whether a micrograph has its overlay.
+
+    Parameters
+    ----------
+    place : Location
+        The results folder.
+    micrograph_id : str
+        The micrograph.
+
+    Returns
+    -------
+    bool
+        True where the picture is there.
+    """
+    return place.exists(f"{FOLDER}/{micrograph_id}.jpg")
+
+
+def remove_overlay(place: Location, micrograph_id: str) -> None:
+    """Remove the overlay of a micrograph; an absent one is no error.
+
+    Parameters
+    ----------
+    place : Location
+        The results folder.
+    micrograph_id : str
+        The micrograph.
+    """
+    place.remove(f"{FOLDER}/{micrograph_id}.jpg")

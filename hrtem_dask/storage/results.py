@@ -135,6 +135,8 @@ def crop(
         If there is no such particle.
     FileNotFoundError
         If the micrograph's file is no longer where it was.
+    ValueError
+        If it has changed since.
     """
     if not isinstance(results, Results):
         results = open_results(results)
@@ -155,10 +157,14 @@ def crop(
 
 
 def _image(row: pd.Series) -> np.ndarray:
-    """Read the image that a row of the micrograph table tells of."""
-    for source in loading.find_sources(str(row["source"])):
-        if source.path == row["source"]:
-            for record in loading.list_micrographs(source):
-                if (record.signal, record.frame) == (row["signal"], row["frame"]):
-                    return loading.read_image(record)
-    raise FileNotFoundError(f"{row['source']} is no longer there, or no longer holds what it held")
+    """Read the image that a row of the micrograph table tells of, if it is still the same."""
+    path = str(row["source"])
+    for source in loading.find_sources(path.split("::")[0]):
+        if source.path != path:
+            continue
+        if loading.source_hash(source) != row["source_hash"]:
+            raise ValueError(f"{path} has changed since it was analysed: run again into the same results folder")
+        for record in loading.list_micrographs(source):
+            if (record.signal, record.frame) == (row["signal"], row["frame"]):
+                return loading.read_image(record)
+    raise FileNotFoundError(f"{path} is no longer there, or no longer holds what it held")

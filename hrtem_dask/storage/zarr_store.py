@@ -20,7 +20,7 @@ from hrtem_dask.micrograph import PixelSize, make_micrograph
 from hrtem_dask.storage import ngff
 from hrtem_dask.storage.location import Location
 
-__all__ = ["create_store", "open_store", "read_labels", "read_micrograph", "write_labels", "write_micrograph"]
+__all__ = ["create_store", "open_store", "read_labels", "read_micrograph", "remove", "write_labels", "write_micrograph"]
 
 MICROGRAPH_CHUNK_PX = 4096
 LABEL_CHUNK_PX = 2048
@@ -133,7 +133,7 @@ def write_labels(place: Location, micrograph_id: str, labels: np.ndarray, *, pix
     micrograph_id : str
         Name of its group; a group of that name is replaced.
     labels : numpy.ndarray of int
-        Shape (y, x), 0 = background. Chunks of at most 2048² in a single shard: one file per micrograph.
+        Shape (y, x), 0 = background. Chunks of at most 2048² in a single shard.
     pixel_size_nm : tuple of float or None
         (y, x) in nm.
     """
@@ -177,6 +177,21 @@ def read_labels(place: Location, micrograph_id: str, box: tuple[slice, slice] | 
     """
     group: Any = open_store(place)[micrograph_id]
     return np.asarray(group["labels"][box or (slice(None), slice(None))])
+
+
+def remove(place: Location, micrograph_id: str) -> None:
+    """Remove one micrograph's group; an absent one is no error.
+
+    Parameters
+    ----------
+    place : Location
+        The store.
+    micrograph_id : str
+        Name of its group.
+    """
+    group: Any = zarr.open_group(_store(place), mode="a", zarr_format=3)
+    if micrograph_id in group:
+        del group[micrograph_id]
 
 
 def _new_group(place: Location, name: str, attributes: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ import pandas.testing as pdt
 import pytest
 from distributed import Client
 
-from hrtem_dask import label, measure, open_micrographs, open_results, run, segment
+from hrtem_dask import label, measure, open_micrographs, open_results, run, segment, summarize
 from hrtem_dask.settings import Settings
 
 
@@ -66,3 +66,23 @@ def test_steps_out_of_order_are_told_apart(folder: Path, settings: Settings) -> 
         label(opened)
     with pytest.raises(ValueError, match=r"call label\(micrographs\) first"):
         measure(segment(opened))
+
+
+def test_a_bad_image_is_a_row_here_too(folder: Path, tmp_path: Path, settings: Settings, client: Client) -> None:
+    (folder / "as made" / "0 bad.tif").write_bytes((folder / "as made" / "a.tif").read_bytes())
+    broken = folder / "as made" / "0 bad.tif"
+    opened = open_micrographs(folder, settings=settings)
+    broken.write_bytes(b"no longer a micrograph")
+    labelled = label(segment(opened))
+    rows = measure(labelled, "micrographs").compute()
+    assert rows["status"].tolist() == ["failed", "done", "done", "done"]
+    assert len(measure(labelled).compute()) == 3 + 6 + 2
+
+
+def test_covariates_and_summary_come_along(folder: Path, tmp_path: Path, settings: Settings) -> None:
+    table = tmp_path / "samples.csv"
+    table.write_text("path,sample,anneal_c\n*.tif,gold,300\n")
+    opened = open_micrographs(folder, settings=settings, metadata=table)
+    particles = measure(label(segment(opened)))
+    assert set(particles.compute()["anneal_c"]) == {300}
+    assert summarize(particles)["gold"]["n_counted"] == 11

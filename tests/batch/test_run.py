@@ -1,5 +1,6 @@
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from distributed import Client
 
 from hrtem_dask import crop, open_results, run
-from hrtem_dask.errors import NothingToAnalyseError
+from hrtem_dask.batch import task
+from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.settings import Settings
 
 MakeDisks = Callable[..., np.ndarray]
@@ -221,3 +223,123 @@ def test_results_inside_the_input_folder_are_no_input(folder: Path, settings: Se
     for _ in range(2):
         assert run(folder, folder / "results", settings=settings, client=client).counts["done"] == 3
     assert len(open_results(folder / "results").micrographs) == 3
+
+
+def test_labels_never_contradict_the_tables(
+    folder: Path, tmp_path: Path, settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    run(folder, out, settings=settings, client=client)
+
+    def die(*_: object) -> None:
+        raise RuntimeError("the machine went down before the commit")
+
+    bright = settings.updated({"segmentation": {"particles_are": "bright"}})
+    with monkeypatch.context() as patch:
+        patch.setattr(task.ledger, "write_part", die)
+        with pytest.raises(RuntimeError, match="went down"):
+            run(folder, out, settings=bright, client=client)
+    assert run(folder, out, settings=settings, client=client).n_skipped < 3
+    results = open_results(out)
+    for name, rows in results.particles.groupby("micrograph_id"):
+        assert (results.labels(str(name)) > 0).sum() == rows["area_px"].sum()
+    assert (results.table("execution")["attempts"] > 1).any()
+
+
+def test_a_file_that_changes_while_it_is_read_fails_and_is_tried_again(
+    folder: Path, tmp_path: Path, settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = task.loading.read_image
+
+    def read_while_it_grows(record: object) -> np.ndarray:
+        image = honest(record)
+        os.utime(folder / "as made" / "a.tif", (5, 5))
+        return image
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hrtem_dask.loading.signals.read_image", read_while_it_grows)
+        run(folder / "as made" / "a.tif", tmp_path / "out", settings=settings, client=client)
+    row = open_results(tmp_path / "out").micrographs.iloc[0]
+    assert row["status"] == "failed"
+    assert "changed while it was read" in row["reason"]
+    again = run(folder / "as made" / "a.tif", tmp_path / "out", settings=settings, client=client)
+    assert again.counts["done"] == 1
+
+
+def test_a_folder_that_moved_is_not_done_again_and_its_rows_say_where_it_is(
+    folder: Path, tmp_path: Path, settings: Settings, client: Client
+) -> None:
+    run(folder, tmp_path / "out", settings=settings, client=client)
+    moved = folder.rename(tmp_path / "moved")
+    assert run(moved, tmp_path / "out", settings=settings, client=client).n_skipped == 3
+    row = open_results(tmp_path / "out").particles.iloc[0]
+    assert "moved" in open_results(tmp_path / "out").micrographs["source"].iloc[0]
+    assert crop(tmp_path / "out", row["micrograph_id"], 1).intensity.size
+
+
+def test_crop_reads_archives_and_refuses_changed_files(
+    folder: Path, tmp_path: Path, settings: Settings, client: Client, make_tiff: MakeTiff, make_disks: MakeDisks,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    archive = tmp_path / "zipped" / "all.zip"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(folder / "as made" / "a.tif", "a.tif")
+    run(archive, tmp_path / "out", settings=settings, client=client)
+    row = open_results(tmp_path / "out").particles.iloc[0]
+    cut = crop(tmp_path / "out", row["micrograph_id"], row["particle_id"])
+    assert int((cut.labels == row["particle_id"]).sum()) == row["area_px"]
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(make_tiff(tmp_path / "b.tif", make_disks(rng, 1)), "a.tif")
+    with pytest.raises(ValueError, match="has changed since"):
+        crop(tmp_path / "out", row["micrograph_id"], row["particle_id"])
+
+
+def test_overlays_asked_for_later_are_drawn_without_computing(
+    folder: Path, tmp_path: Path, settings: Settings, client: Client
+) -> None:
+    out = tmp_path / "out"
+    run(folder, out, settings=settings.updated({"execution": {"overlays": "none"}}), client=client)
+    assert not list(out.glob("overlays/*.jpg"))
+    assert run(folder, out, settings=settings, client=client).n_skipped == 3
+    assert len(list(out.glob("overlays/*.jpg"))) == 3
+
+
+def test_what_cannot_work_is_refused_before_anything_is_read(
+    folder: Path, tmp_path: Path, settings: Settings, client: Client
+) -> None:
+    for changes, words in (
+        ({"loading": {"pixels": True}, "segmentation": {"method": "fourier"}}, "needs pixel sizes"),
+        ({"fourier": {"material": "Unobtainium"}}, "fourier.material"),
+        ({"segmentation": {"method": "unet"}}, "needs a model"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            run(folder, tmp_path / "out", settings=settings.updated(changes), client=client)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_lattice_too_fine_for_the_pixels_sets_aside_and_keeps_the_quality(
+    folder: Path, tmp_path: Path, settings: Settings, client: Client
+) -> None:
+    coarse = settings.updated({"loading": {"pixel_size_nm": 0.5}, "segmentation": {"method": "fourier"}})
+    summary = run(folder, tmp_path / "out", settings=coarse, client=client)
+    assert summary.counts["set_aside"] == 3
+    rows = open_results(tmp_path / "out").micrographs
+    assert rows["reason"].str.contains("too coarse").all()
+    assert rows["gradient"].notna().all()
+
+
+def test_settings_of_a_finished_run_are_settings(
+    folder: Path, tmp_path: Path, settings: Settings, client: Client
+) -> None:
+    run(folder, tmp_path / "out", settings=settings, client=client)
+    assert Settings.from_file(tmp_path / "out" / "run.toml") == settings
+
+
+def test_results_on_an_object_store(folder: Path, settings: Settings, client: Client) -> None:
+    out = "memory://bucket/results"
+    assert run(folder, out, settings=settings, client=client).counts["done"] == 3
+    assert run(folder, out, settings=settings, client=client).n_skipped == 3
+    results = open_results(out)
+    assert len(results.particles) == 3 + 6 + 2
+    assert results.labels(results.micrographs["micrograph_id"].iloc[0]).max() == 3

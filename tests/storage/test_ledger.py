@@ -59,7 +59,8 @@ def test_a_later_attempt_replaces_an_earlier_one(place: Location) -> None:
     entries = ledger.read_entries(place)
     assert entries["a"].part == "new"
     assert len(ledger.read_parts(place, entries).particles) == 1
-    ledger.remove_stale_parts(place, entries)
+    before = {"a": entry("a", "old")}
+    ledger.remove_replaced_parts(place, before, entries)
     assert {n.split("/")[-1].split(".")[0] for n in place.names("parts", "")} == {"new"}
 
 
@@ -80,3 +81,34 @@ def test_tables_carry_units_and_covariates(tmp_path: object) -> None:
 
     field = pq.read_schema(place.path("m.parquet")).field("pixel_size_y_nm")
     assert field.metadata[b"unit"] == b"nm"
+
+
+def test_a_later_attempt_that_was_cut_off_voids_the_earlier_one(place: Location) -> None:
+    ledger.write_part(place, "old", a_part("a", "b"), [entry("a", "old"), entry("b", "old")])
+    ledger.write_intent(place, "new", {"a": 2})
+    entries = ledger.read_entries(place)
+    assert (entries["a"].status, entries["a"].attempts) == ("interrupted", 2)
+    assert entries["b"].status == "done"
+    ledger.write_part(place, "new", a_part("a"), [entry("a", "new", attempts=2)])
+    assert ledger.read_entries(place)["a"].part == "new"
+
+
+def test_parts_that_a_run_did_not_know_are_left_alone(place: Location) -> None:
+    ledger.write_part(place, "mine", a_part("a"), [entry("a", "mine")])
+    ledger.write_part(place, "theirs", a_part("b"), [entry("b", "theirs")])
+    ledger.remove_replaced_parts(place, {"a": entry("a", "mine")}, {"a": entry("a", "mine")})
+    assert set(ledger.read_entries(place)) == {"a", "b"}
+
+
+def test_a_record_that_cannot_be_read_counts_as_not_there(place: Location) -> None:
+    ledger.write_part(place, "one", a_part("a"), [entry("a", "one")])
+    place.write_bytes("parts/two.commit.json", b'[{"micrograph_id": "b"}]')
+    place.write_bytes("parts/three.commit.json", b"{")
+    assert set(ledger.read_entries(place)) == {"a"}
+
+
+def test_covariates_stay_out_of_parts(place: Location) -> None:
+    part = a_part("a")
+    given = ledger.Part(part.micrographs.assign(anneal_c="RT"), part.regions, part.particles, part.execution)
+    ledger.write_part(place, "one", given, [entry("a", "one")])
+    assert "anneal_c" not in ledger.read_parts(place, ledger.read_entries(place)).micrographs

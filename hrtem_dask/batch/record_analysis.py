@@ -1,0 +1,172 @@
+"""One record taken through everything: read, analysed, and turned into rows, whatever happens to it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import hrtem_dask
+from hrtem_dask import analysis, loading, tables
+from hrtem_dask.errors import ModelError, UnreadableMicrographError
+from hrtem_dask.segmentation import make_segmenter
+from hrtem_dask.settings import Settings
+
+__all__ = ["Analysed", "analyse_record", "code_version", "gain_hash", "gain_reference"]
+
+
+@dataclass
+class Analysed:
+    """What became of one micrograph: its rows, whatever happened to it."""
+
+    row: dict[str, Any]
+    """Its row of `tables.MICROGRAPHS`."""
+    regions: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.REGIONS))
+    """Rows of its regions."""
+    particles: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.PARTICLES))
+    """Rows of its particles."""
+    execution: dict[str, Any] = field(default_factory=dict)
+    """Columns of `tables.EXECUTION`."""
+    found: analysis.Analysis | None = None
+    """Labels and prepared image; None where it failed."""
+    stat: tuple[int, int] = (0, 0)
+    """Size and date of its file before it was read."""
+
+
+def analyse_record(record: loading.MicrographRecord, settings: Settings, model_hash: str | None = None) -> Analysed:
+    """Read and analyse one micrograph; whatever goes wrong becomes its row.
+
+    Parameters
+    ----------
+    record : loading.MicrographRecord
+        From the listing.
+    settings : Settings
+        All settings.
+    model_hash : str, optional
+        Content hash that the model must have.
+
+    Returns
+    -------
+    Analysed
+        Rows with status done, empty, set_aside or failed.
+    """
+    began = time.perf_counter()
+    row = {
+        **loading.to_row(record),
+        "settings_hash": settings.science_hash(),
+        "model_hash": model_hash,
+        "code_version": code_version(),
+    }
+    analysed = Analysed(row, stat=loading.source_stat(record.source))
+    try:
+        row["source_hash"] = loading.source_hash(record.source)
+        image = loading.read_image(record)
+        if loading.source_stat(record.source) != analysed.stat:
+            raise UnreadableMicrographError("the file changed while it was read: run again when it is complete")
+        analysed.execution["seconds_read"] = time.perf_counter() - began
+        _analyse_image(analysed, image, record, settings, model_hash)
+    except Exception as error:  # noqa: BLE001 - whatever a file or an image provokes, the batch goes on and says so
+        row |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+    return analysed
+
+
+def _analyse_image(
+    analysed: Analysed,
+    image: np.ndarray,
+    record: loading.MicrographRecord,
+    settings: Settings,
+    model_hash: str | None,
+) -> None:
+    """Take an image through every stage and fill in its rows."""
+    segmenter = make_segmenter(settings.segmentation, settings.execution)
+    if model_hash is not None and segmenter.model_hash != model_hash:
+        raise ModelError(
+            f"{settings.segmentation.model} on this worker has the hash {segmenter.model_hash}, the run began with "
+            f"{model_hash}: put the same file everywhere"
+        )
+    found = analysis.analyse(
+        image,
+        pixel_size_nm=record.pixel_size_nm,
+        settings=settings,
+        segmenter=segmenter,
+        gain=gain_reference(settings.filtering.flat_field),
+    )
+    flags = [*record.calibration_flags, found.micrograph.get("calibration_flags")]
+    reasons = "; ".join(filter(None, [found.reason, record.reason]))
+    analysed.row |= found.micrograph | {"calibration_flags": ",".join(filter(None, flags)) or None}
+    analysed.row |= {"status": found.status, "reason": reasons or None}
+    named = {"micrograph_id": record.micrograph_id, "sample": record.sample}
+    analysed.regions = tables.conform(found.regions.assign(**named), tables.REGIONS)
+    analysed.particles = tables.conform(found.particles.assign(**named), tables.PARTICLES)
+    analysed.execution |= found.execution
+    analysed.found = found
+
+
+@functools.cache
+def code_version() -> str:
+    """Return the version of this package and a hash of its code, so that a change of the code is a change.
+
+    Returns
+    -------
+    str
+        For instance ``0.1.0+3f2a9c41``.
+    """
+    digest = hashlib.blake2b(digest_size=4)
+    root = Path(hrtem_dask.__file__).parent
+    for module in sorted(root.rglob("*.py")):
+        digest.update(module.relative_to(root).as_posix().encode() + module.read_bytes())
+    return f"{version('hrtem-dask')}+{digest.hexdigest()}"
+
+
+def gain_reference(path: str | None) -> np.ndarray | None:
+    """Read the gain reference, once per worker and content.
+
+    Parameters
+    ----------
+    path : str or None
+        Its file, which holds exactly one image; None for no reference.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Shape (y, x).
+
+    Raises
+    ------
+    HrtemDaskError
+        If the file cannot be read, holds no image, or several.
+    """
+    return None if path is None else _gain(path, gain_hash(path))
+
+
+def gain_hash(path: str | None) -> str | None:
+    """Return the content hash of the gain reference.
+
+    Parameters
+    ----------
+    path : str or None
+        Its file.
+
+    Returns
+    -------
+    str or None
+        The hash; None for no reference.
+
+    Raises
+    ------
+    NothingToAnalyseError
+        If it is not there.
+    """
+    return None if path is None else loading.source_hash(loading.find_sources(path)[0])
+
+
+@functools.lru_cache(maxsize=2)
+def _gain(path: str, content: str) -> np.ndarray:  # noqa: ARG001 - the content is the key of the cache
+    return loading.read_single_image(path)
