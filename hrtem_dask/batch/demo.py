@@ -76,12 +76,18 @@ def demo(
     """
     truth = write_demo_micrographs(out / "micrographs", n_micrographs)
     say(f"{n_micrographs} simulated micrographs (analytic lattice scenes, no multislice) in {out / 'micrographs'}")
-    summary = run(out / "micrographs", out / "results", scheduler=scheduler, workers=workers, say=say)
+    # the files just written, and not what an earlier demonstration left in the folder
+    files = [out / "micrographs" / name for name in truth]
+    summary = run(files, out / "results", scheduler=scheduler, workers=workers, say=say)
     results = open_results(out / "results")
     say("file         particles (true)   Dice   status")
     for row in results.micrographs.itertuples():
         labels = truth[Path(str(row.source)).name]
         n_true = int(labels.max())
-        score = dice(results.labels(str(row.micrograph_id)) > 0, labels > 0) if n_true else float("nan")
-        say(f"{Path(str(row.source)).name:12} {row.n_particles!s:>9} ({n_true})      {score:6.3f}   {row.status}")
+        status = str(row.status)
+        analysed = status in ("done", "empty")
+        score = dice(results.labels(str(row.micrograph_id)) > 0, labels > 0) if n_true and analysed else float("nan")
+        said = status if analysed else f"{status}: {row.reason!s}"
+        n_found = str(row.n_particles) if analysed else "-"
+        say(f"{Path(str(row.source)).name:12} {n_found:>9} ({n_true})      {score:6.3f}   {said}")
     say(f"tables and overlays: {summary.results}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from distributed import Client
+from distributed.scheduler import KilledWorker
 
 from hrtem_dask import loading
 from hrtem_dask.batch.cluster import connect
@@ -36,7 +37,8 @@ def ingest(
 ) -> pd.DataFrame:
     """Write micrographs into one Zarr store.
 
-    Micrographs without a pixel size are written too, their axes in pixels.
+    Micrographs without a pixel size are written too, their axes in pixels, and those with an implausible one as they
+    are: what to do with them is for the run to judge.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ def ingest(
     -------
     pandas.DataFrame
         One row per 2-D image, and one per signal or file that yields none, with ``status`` (ok, set_aside, failed)
-        and ``reason``.
+        and ``reason``. What failed while it was written is not in the store.
 
     Raises
     ------
@@ -88,11 +90,9 @@ def _ingest(
     samples = loading.read_metadata(metadata) if metadata is not None else None
     for complaint in samples.unmatched_rows(sources) if samples is not None else ():
         say(complaint)
-    in_pixels_too = settings.updated({"loading": {"pixels": True}})
-    records = list_on_workers(client, sources, in_pixels_too, samples)
+    records = list_on_workers(client, sources, settings, samples, calibrated_only=False)
     zarr_store.create_store(place)
-    wanted = [r for r in records if r.status == "ok"]
-    failures = {r.micrograph_id: str(why) for r, why in stream(client, _write_one, wanted, place) if why is not None}
+    failures = dict(_failures(client, [r for r in records if r.status == "ok"], place))
     ended = [
         replace(r, status="failed", reason=failures[r.micrograph_id]) if r.micrograph_id in failures else r
         for r in records
@@ -100,17 +100,42 @@ def _ingest(
     return pd.DataFrame([loading.to_row(r) for r in ended])
 
 
+def _failures(
+    client: Client, records: Sequence[loading.MicrographRecord], place: Location
+) -> Iterator[tuple[str, str]]:
+    """Write micrographs; yield the id of each that could not be written, and why.
+
+    A worker that dies takes all of its tasks with it: they are tried again one by one, with nothing else in flight.
+    """
+    suspects: list[loading.MicrographRecord] = []
+    for record, result in stream(client, _write_one, records, place, key="ingest"):
+        if isinstance(result, KilledWorker):
+            suspects.append(record)
+        elif result is not None:
+            yield record.micrograph_id, str(result)
+    for record, result in stream(client, _write_one, suspects, place, key="ingest-alone", limit=1):
+        if isinstance(result, KilledWorker):
+            zarr_store.remove(place, record.micrograph_id)
+            yield record.micrograph_id, "its worker died each time it was tried alone, most likely out of memory"
+        elif result is not None:
+            yield record.micrograph_id, str(result)
+
+
 def _write_one(record: loading.MicrographRecord, place: Location) -> str | None:
     """Write one micrograph; return why it could not be."""
+    row = loading.to_row(record)
+    known: dict[str, Any] = {name: row[name] for name in KEPT if row[name] is not None}
+    known["covariates"] = {name: row[name] for name, _ in record.covariates}
     try:
-        known: dict[str, Any] = {k: v for k, v in loading.to_row(record).items() if k in KEPT and v is not None}
-        zarr_store.write_micrograph(
-            place,
-            record.micrograph_id,
-            loading.read_image(record),
-            pixel_size_nm=record.pixel_size_nm,
-            metadata=known,
-        )
+        image = loading.read_image(record)
     except Exception as error:  # noqa: BLE001 - one bad file does not stop the others
+        return f"{type(error).__name__}: {error}"
+    try:
+        zarr_store.write_micrograph(
+            place, record.micrograph_id, image, pixel_size_nm=record.pixel_size_nm, metadata=known
+        )
+    except Exception as error:  # noqa: BLE001 - such as a full disk, of which the others shall hear too
+        # half of it would look whole, with zeros where nothing was written
+        zarr_store.remove(place, record.micrograph_id)
         return f"{type(error).__name__}: {error}"
     return None

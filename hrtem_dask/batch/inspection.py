@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,11 @@ __all__ = ["inspect_files", "print_inspection"]
 
 
 def inspect_files(
-    files: str | Path | Sequence[str | Path], *, settings: Settings | None = None, metadata: str | Path | None = None
+    files: str | Path | Sequence[str | Path],
+    *,
+    settings: Settings | None = None,
+    metadata: str | Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
     """List what would be read from files, in this process.
 
@@ -29,6 +33,8 @@ def inspect_files(
         Of these, `loading`.
     metadata : str or path-like, optional
         Table that gives files their sample and covariates.
+    say : callable
+        Takes lines for the user: rows of the metadata table that match no file.
 
     Returns
     -------
@@ -44,6 +50,8 @@ def inspect_files(
     settings = settings or Settings()
     sources = find_inputs(files)
     samples = loading.read_metadata(metadata) if metadata is not None else None
+    for complaint in samples.unmatched_rows(sources) if samples is not None else ():
+        say(complaint)
     return pd.DataFrame([loading.to_row(record) for record in list_sources(sources, settings, samples)])
 
 
@@ -57,21 +65,31 @@ def print_inspection(table: pd.DataFrame) -> None:
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     printed = Table(box=None, pad_edge=False)
     for heading in ("file", "signal", "frames", "size (px)", "dtype", "pixel (nm)", "pixel size from", "status"):
         printed.add_column(heading, overflow="fold")
     printed.add_column("what is wrong", overflow="fold", ratio=1)
-    shared = posixpath.commonpath([posixpath.dirname(s.split("::")[0]) for s in table["source"]])
+    shared = _shared_folder([s.split("::")[0] for s in table["source"]])
     table = table.astype(object).where(table.notna(), None)
     said = ["source", "signal", "height_px", "width_px", "dtype", "pixel_size_y_nm", "pixel_size_x_nm"]
     said += ["pixel_size_source", "status", "reason", "calibration_flags"]
     for key, frames in table.groupby(said, dropna=False, sort=False):
-        printed.add_row(*_cells(dict(zip(said, key, strict=True)), len(frames), shared))
+        cells = _cells(dict(zip(said, key, strict=True)), len(frames), shared)
+        # as Text, since in a plain string "[b]" would be markup, in a file name too
+        printed.add_row(*(Text(cell) for cell in cells))
     console = Console()
     console.print(printed)
     counts = table["status"].value_counts()
     console.print(", ".join(f"{n} {status}" for status, n in counts.items()))
+
+
+def _shared_folder(paths: Sequence[str]) -> str:
+    """Return the folder that holds all files; empty where some are URLs."""
+    if any("://" in path for path in paths):
+        return ""
+    return posixpath.commonpath([posixpath.dirname(path) for path in paths])
 
 
 def _cells(row: dict[str, Any], n_frames: int, shared: str) -> list[str]:
@@ -86,6 +104,6 @@ def _cells(row: dict[str, Any], n_frames: int, shared: str) -> list[str]:
             pixel += f"×{known['pixel_size_x_nm']:.5g}"
     wrong = known["reason"] or known["calibration_flags"] or ""
     origin = str(known["pixel_size_source"] or "").removeprefix("file: ").replace("none", "")
-    name = str(known["source"]).removeprefix(shared).lstrip("/")
+    name = str(known["source"]).removeprefix(f"{shared}/" if shared else "")
     cells = [name, known["signal"], n_frames, size, known["dtype"] or "", pixel, origin, known["status"], wrong]
     return [str(cell) for cell in cells]

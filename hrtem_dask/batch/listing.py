@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import fsspec
 from distributed import Client
 from distributed.scheduler import KilledWorker
 
 from hrtem_dask import loading
 from hrtem_dask.batch.stream import stream
-from hrtem_dask.errors import NothingToAnalyseError
+from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.location import Location
 
@@ -43,14 +45,27 @@ def find_inputs(
     """
     sources = loading.find_sources(inputs)
     if leave_out is not None:
-        sources = [s for s in sources if s.url != leave_out.url and not s.url.startswith(f"{leave_out.url}/")]
+        results = _canonical(leave_out.url)
+        sources = [s for s in sources if not f"{_canonical(s.url)}/".startswith(f"{results}/")]
     if not sources:
         raise NothingToAnalyseError(f"no file in {inputs!s}: give micrographs, a folder of them, or a glob")
     return sources
 
 
+def _canonical(url: str) -> str:
+    """Return the one spelling of a place: links resolved, no slash at the end."""
+    if "://" not in url:
+        return os.path.realpath(url)
+    fs, path = fsspec.core.url_to_fs(url)
+    return os.path.realpath(path) if "file" in fs.protocol else str(fs.unstrip_protocol(path)).rstrip("/")
+
+
 def list_sources(
-    sources: Sequence[loading.Source], settings: Settings, samples: loading.SampleMetadata | None = None
+    sources: Sequence[loading.Source],
+    settings: Settings,
+    samples: loading.SampleMetadata | None = None,
+    *,
+    calibrated_only: bool = True,
 ) -> list[loading.MicrographRecord]:
     """List the micrographs of some sources, in this process, by their headers only.
 
@@ -62,16 +77,18 @@ def list_sources(
         Of these, `loading`.
     samples : loading.SampleMetadata, optional
         Samples, covariates and pixel sizes by file.
+    calibrated_only : bool
+        Whether those without a usable pixel size are set aside, unless the settings ask for pixels. Without it,
+        every record stays as its file gives it.
 
     Returns
     -------
     list of loading.MicrographRecord
-        One per 2-D image, and one per signal or file that yields none; those without a usable pixel size are set
-        aside.
+        One per 2-D image, and one per signal or file that yields none.
     """
     wishes = settings.loading
     return [
-        loading.set_aside_uncalibrated(record, pixels=wishes.pixels)
+        loading.set_aside_uncalibrated(record, pixels=wishes.pixels) if calibrated_only else record
         for source in sources
         for record in loading.list_micrographs(
             source,
@@ -87,6 +104,8 @@ def list_on_workers(
     sources: Sequence[loading.Source],
     settings: Settings,
     samples: loading.SampleMetadata | None = None,
+    *,
+    calibrated_only: bool = True,
 ) -> list[loading.MicrographRecord]:
     """Do what `list_sources` does, on the workers.
 
@@ -100,39 +119,50 @@ def list_on_workers(
         Of these, `loading`.
     samples : loading.SampleMetadata, optional
         Samples, covariates and pixel sizes by file.
+    calibrated_only : bool
+        As for `list_sources`.
 
     Returns
     -------
     list of loading.MicrographRecord
-        In the order of the sources, whatever the order in which workers finish.
+        In the order of the sources, whatever the order in which workers finish. A source on which the listing
+        itself fails, or kills its worker, is one failed record.
+
+    Raises
+    ------
+    HrtemDaskError
+        If a setting or the metadata file cannot be used.
     """
+    arguments = (settings, samples, calibrated_only)
     batches = [tuple(sources[i : i + SOURCES_PER_TASK]) for i in range(0, len(sources), SOURCES_PER_TASK)]
     listed: dict[loading.Source, list[loading.MicrographRecord]] = {}
     suspects: list[tuple[loading.Source, ...]] = []
-    for batch, result in stream(client, _by_source, batches, settings, samples, key="list"):
-        if not isinstance(result, BaseException):
-            listed |= result
-        elif isinstance(result, KilledWorker):
+    for batch, result in stream(client, _by_source, batches, *arguments, key="list"):
+        if isinstance(result, HrtemDaskError):
+            raise result
+        if isinstance(result, BaseException):
             suspects.extend((source,) for source in batch)
         else:
+            listed |= result
+    for (source,), result in stream(client, _by_source, suspects, *arguments, key="list-alone", limit=1):
+        if isinstance(result, HrtemDaskError):
             raise result
-    for (source,), result in stream(client, _by_source, suspects, settings, samples, key="list-alone", limit=1):
-        listed |= {source: [_killer(source)]} if isinstance(result, BaseException) else result
+        listed |= {source: [_failed(source, result)]} if isinstance(result, BaseException) else result
     return [record for source in sources for record in listed[source]]
 
 
 def _by_source(
-    batch: Sequence[loading.Source], settings: Settings, samples: loading.SampleMetadata | None
+    batch: Sequence[loading.Source], settings: Settings, samples: loading.SampleMetadata | None, calibrated_only: bool
 ) -> dict[loading.Source, list[loading.MicrographRecord]]:
     """List some sources, on a worker."""
-    return {source: list_sources([source], settings, samples) for source in batch}
+    return {source: list_sources([source], settings, samples, calibrated_only=calibrated_only) for source in batch}
 
 
-def _killer(source: loading.Source) -> loading.MicrographRecord:
-    """Return the record of a file that cannot be opened without killing the worker."""
+def _failed(source: loading.Source, error: BaseException) -> loading.MicrographRecord:
+    """Return the record of a file that could not be listed, though it was tried alone."""
+    reason = f"it could not be listed: {type(error).__name__}: {error}"
+    if isinstance(error, KilledWorker):
+        reason = "the worker that opened it died each time, most likely out of memory"
     return loading.MicrographRecord(
-        micrograph_id=loading.micrograph_id(source),
-        source=source,
-        status="failed",
-        reason="the worker that opened it died each time, most likely out of memory",
+        micrograph_id=loading.micrograph_id(source), source=source, status="failed", reason=reason
     )

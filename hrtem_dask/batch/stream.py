@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from distributed import Client, as_completed
 
+from hrtem_dask.errors import SettingsError
+
 __all__ = ["stream"]
+
+FIRST_WORKER_S = 60.0
+"""How long to wait for a worker: those of a queue may not have started yet."""
+REFRESH_S = 2.0
+"""How often to ask for the number of workers; asking costs the scheduler some time with many of them."""
 
 Item = TypeVar("Item")
 
@@ -44,14 +52,27 @@ def stream(
         One of the items.
     result : object
         What the function returned, or the exception that it raised or died of.
+
+    Raises
+    ------
+    SettingsError
+        If the cluster has no worker, and none comes within a minute.
     """
+    if not items:
+        return
+    _await_worker(client)
     waiting = iter(enumerate(items))
     pending = as_completed()
     in_flight: dict[Any, Item] = {}
     prefix = f"{key or function.__name__.strip('_')}-{uuid.uuid4().hex[:8]}"
 
+    threads, counted_at = 0, -REFRESH_S
+
     def fill() -> None:
-        threads = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
+        nonlocal threads, counted_at
+        if limit is None and time.monotonic() - counted_at >= REFRESH_S:
+            threads = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
+            counted_at = time.monotonic()
         while len(in_flight) < (limit or 2 * max(1, threads)):
             number_item = next(waiting, None)
             if number_item is None:
@@ -68,3 +89,15 @@ def stream(
         yield item, future.result() if error is None else error
         future.release()
         fill()
+
+
+def _await_worker(client: Client) -> None:
+    """Raise where there is nobody to do the work; without this, it would wait for ever without a word."""
+    try:
+        client.wait_for_workers(1, timeout=FIRST_WORKER_S)
+    except TimeoutError as error:
+        address = client.scheduler.address if client.scheduler else "the scheduler"
+        raise SettingsError(
+            f"no worker at {address} after {FIRST_WORKER_S:g} s: start workers there (dask worker {address}), or "
+            "leave --scheduler out to use this machine"
+        ) from error
