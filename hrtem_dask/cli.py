@@ -118,7 +118,12 @@ def inspect(files: tuple[str, ...], csv_file: str | None, **options: Any) -> Non
     from hrtem_dask.batch.inspection import inspect_files, print_inspection
 
     with _clear_errors():
-        table = inspect_files(list(files), settings=_settings(options), metadata=options["metadata"])
+        table = inspect_files(
+            list(files),
+            settings=_settings(options),
+            metadata=options["metadata"],
+            say=lambda line: click.echo(line, err=True),
+        )
     if csv_file:
         table.to_csv(csv_file, index=False)
         click.echo(f"{len(table)} rows written to {csv_file}")

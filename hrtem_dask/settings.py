@@ -160,7 +160,7 @@ class ExecutionSettings:
     """Images up to this side go through the U-Net whole."""
     overlays: Literal["sample", "all", "none"] = "sample"
     """For which micrographs an overlay picture is written."""
-    group_megapixels: float = 2.0
+    group_megapixels: float = 4.0
     """Small micrographs are grouped into tasks of about this size."""
 
     def __post_init__(self) -> None:

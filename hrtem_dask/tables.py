@@ -7,6 +7,7 @@ and are null where the pixel size is not known.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -323,6 +324,12 @@ def empty(schema: Schema) -> pd.DataFrame:
     pandas.DataFrame
         The empty table; also the `meta` of every lazy table.
     """
+    return _empty(schema).copy()
+
+
+@functools.cache
+def _empty(schema: Schema) -> pd.DataFrame:
+    """Make an empty table once: it is asked for several times for each micrograph."""
     return pd.DataFrame({c.name: pd.Series(dtype=_DTYPES[c.kind]) for c in schema})
 
 
@@ -343,8 +350,12 @@ def conform(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """
     columns: dict[str, Any] = {}
     for c in schema:
-        missing = pd.Series(pd.NA, index=table.index, dtype=_DTYPES[c.kind])
-        columns[c.name] = table[c.name].astype(_DTYPES[c.kind]) if c.name in table else missing
+        dtype = _DTYPES[c.kind]
+        if c.name not in table:
+            columns[c.name] = pd.array([pd.NA] * len(table), dtype=dtype)
+        else:
+            known = table[c.name]
+            columns[c.name] = known if known.dtype == dtype else known.astype(dtype)
     extra: dict[str, Any] = {str(name): table[name] for name in table if name not in columns}
     return pd.DataFrame({**columns, **extra}, index=table.index)
 

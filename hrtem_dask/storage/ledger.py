@@ -20,7 +20,7 @@ import pandas as pd
 
 from hrtem_dask import tables
 from hrtem_dask.storage.location import Location
-from hrtem_dask.storage.parquet import read_table, write_table
+from hrtem_dask.storage.parquet import read_rows, write_table
 
 __all__ = [
     "Entry",
@@ -181,14 +181,13 @@ def read_parts(place: Location, entries: Mapping[str, Entry]) -> Part:
         micrographs were grouped.
     """
     order = {name: i for i, name in enumerate(entries)}
-    wanted = {(e.micrograph_id, e.part) for e in entries.values()}
+    wanted: dict[str, list[str]] = {}
+    for entry in entries.values():
+        wanted.setdefault(entry.part, []).append(entry.micrograph_id)
     gathered: dict[str, pd.DataFrame] = {}
     for table, schema in tables.SCHEMAS.items():
-        frames = [tables.empty(schema)]
-        for part in sorted({e.part for e in entries.values()}):
-            frame = read_table(place, f"{FOLDER}/{part}.{table}.parquet", schema)
-            frames.append(frame[[(i, part) in wanted for i in frame["micrograph_id"]]])
-        rows = pd.concat(frames, ignore_index=True)
+        files = {f"{FOLDER}/{part}.{table}.parquet": wanted[part] for part in sorted(wanted)}
+        rows = read_rows(place, files, schema)
         rank = rows["micrograph_id"].map(order).to_numpy(dtype="int64")
         gathered[table] = rows.iloc[np.argsort(rank, kind="stable")].reset_index(drop=True)
     return Part(**gathered)

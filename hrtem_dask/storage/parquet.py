@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hrtem_dask import tables
 from hrtem_dask.storage.location import Location
 
-__all__ = ["read_table", "write_table"]
+__all__ = ["read_rows", "read_table", "write_table"]
 
 
 def write_table(place: Location, name: str, table: pd.DataFrame, schema: tables.Schema) -> None:
@@ -61,6 +64,39 @@ def read_table(place: Location, name: str, schema: tables.Schema) -> pd.DataFram
     """
     arrow = pq.read_table(pa.BufferReader(place.read_bytes(name)))
     return tables.conform(arrow.to_pandas(types_mapper=_nullable), schema)
+
+
+def read_rows(place: Location, files: Mapping[str, Sequence[str]], schema: tables.Schema) -> pd.DataFrame:
+    """Read the rows of some micrographs from several files of one table.
+
+    Parameters
+    ----------
+    place : Location
+        The results folder.
+    files : mapping
+        File inside it → the micrographs whose rows are wanted; none gives an empty table.
+    schema : tuple of tables.Column
+        The schema they were written with.
+
+    Returns
+    -------
+    pandas.DataFrame
+        File after file, with the schema's dtypes.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is not there.
+    """
+    if not files:
+        return tables.empty(schema)
+    parts = []
+    for name, wanted in files.items():
+        part = pq.read_table(pa.BufferReader(place.read_bytes(name)))
+        parts.append(part.filter(pc.is_in(part["micrograph_id"], pa.array(wanted, pa.string()))))
+    # one conversion for all: pandas takes longer over a hundred small tables than over a large one
+    whole = pa.concat_tables(parts, promote_options="default")
+    return tables.conform(whole.to_pandas(types_mapper=_nullable), schema)
 
 
 def _nullable(kind: pa.DataType) -> object | None:

@@ -150,7 +150,6 @@ def write_labels(place: Location, micrograph_id: str, labels: np.ndarray, *, pix
         dimension_names=("y", "x"),
     )
     array[:] = labels
-    _write_coordinates(group, labels.shape, pixel_size_nm)
 
 
 def read_labels(place: Location, micrograph_id: str, box: tuple[slice, slice] | None = None) -> np.ndarray:

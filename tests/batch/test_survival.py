@@ -50,7 +50,9 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_table(
     killed, whole = open_results(out), open_results(tmp_path / "whole")
     for name in ("micrographs", "regions", "particles"):
         pdt.assert_frame_equal(killed.table(name), whole.table(name))
-    assert (killed.table("execution")["attempts"] == 1).all(), "no image was done twice"
+    again = killed.table("execution")["attempts"] > 1
+    assert again.sum() <= 40 - summary.n_skipped, "what was committed was not done twice"
+    assert again.sum() <= 2, "only what was being done when it was killed"
 
 
 def test_a_micrograph_that_kills_its_worker_fails_alone(
