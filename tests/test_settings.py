@@ -31,7 +31,7 @@ def test_any_value_survives_toml(size: float, radius: int, split: bool) -> None:
         ("[segmentation]\nannulus_per_nm = [1, 2, 3]", "annulus_per_nm must be"),
         ("[particles", "no valid TOML"),
         ("segmentation = 3", "is a table of settings"),
-        ('[quality]\nset_aside = ["blurr"]', "must be one of blur, drift"),
+        ('[quality]\nset_aside = ["smeared"]', "must be one of blur, drift"),
         ("[particles]\nopening_radius_px = -3", "must be at least 0"),
         ("[execution]\ngroup_megapixels = nan", "must be at least 0"),
         ('[segmentation]\nmodel = "x.h5"\nmethod = "otsu"', "drop one of them"),
