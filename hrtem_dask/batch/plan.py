@@ -13,9 +13,11 @@ from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Plan", "make_plan", "memory_doubt"]
 
 SAMPLE_OVERLAYS = 24
+BYTES_PER_PIXEL = 60
+"""Measured: 3.7 GiB at 8192² with the U-Net, 55 bytes per pixel and what the libraries take."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,34 @@ def make_plan(
         items.append(Item(record, key, attempts, overlay=record.micrograph_id in pictured))
     tasks = tuple(Task(group) for group in _groups(items, settings.execution.group_megapixels * 1e6))
     return Plan(tuple(records), tasks, kept, tuple(undrawn))
+
+
+def memory_doubt(plan: Plan, memory_per_worker: int) -> str | None:
+    """Say before anything is computed where a micrograph may be too large for a worker.
+
+    Parameters
+    ----------
+    plan : Plan
+        What will be done.
+    memory_per_worker : int
+        Memory limit of a worker in bytes; 0 where it is not known.
+
+    Returns
+    -------
+    str or None
+        A line for the user, or None where all is well.
+    """
+    records = [item.record for task in plan.tasks for item in task.items]
+    largest = max(records, key=lambda r: (r.height_px or 0) * (r.width_px or 0), default=None)
+    if largest is None or not memory_per_worker:
+        return None
+    needed = BYTES_PER_PIXEL * (largest.height_px or 0) * (largest.width_px or 0)
+    if needed < 0.6 * memory_per_worker:  # Dask spills from 60 % and pauses at 80 %
+        return None
+    return (
+        f"{largest.source.path} ({largest.height_px} × {largest.width_px}) needs about {needed / 2**30:.1f} GiB, "
+        f"a worker has {memory_per_worker / 2**30:.1f} GiB: fewer workers (--workers) leave more to each"
+    )
 
 
 def _require_unique_ids(records: Sequence[loading.MicrographRecord]) -> None:

@@ -139,6 +139,8 @@ def _run(
     zarr_store.create_store(Location.of(place.path("labels.zarr")))
     to_do = sum(len(task.items) for task in plan.tasks)
     say(f"{len(records)} images listed in {len(sources)} files: {to_do} to analyse, {len(plan.kept)} done before")
+    if (doubt := planning.memory_doubt(plan, _memory_per_worker(client))) is not None:
+        say(doubt)
     done = dict(plan.kept)
     with RunLog(place) as log, progress_bar(to_do, shown=progress) as advance:
         log.write("start", listed=len(records), to_analyse=to_do, kept=len(plan.kept), model_hash=content)
@@ -161,6 +163,12 @@ def _run(
         seconds = time.perf_counter() - began
         log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
     return RunSummary(place.url, counts, n_particles, len(plan.kept), seconds)
+
+
+def _memory_per_worker(client: Client) -> int:
+    """Return the smallest memory limit of a worker in bytes; 0 where none is known."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return min((int(w["memory_limit"] or 0) for w in workers), default=0)
 
 
 def _with_absolute_paths(settings: Settings) -> Settings:

@@ -188,14 +188,16 @@ def remove(place: Location, micrograph_id: str) -> None:
     micrograph_id : str
         Name of its group.
     """
-    group: Any = zarr.open_group(_store(place), mode="a", zarr_format=3)
+    group: Any = zarr.open_group(_store(place), mode="r+")
     if micrograph_id in group:
         del group[micrograph_id]
 
 
 def _new_group(place: Location, name: str, attributes: Mapping[str, Any]) -> Any:
     """Make an empty group in place of whatever had its name."""
-    return zarr.create_group(_store(place), path=name, overwrite=True, zarr_format=3, attributes=dict(attributes))
+    # through the root, which is not written again: workers that die would leave pieces of it behind
+    root = zarr.open_group(_store(place), mode="r+")
+    return root.create_group(name, overwrite=True, attributes=dict(attributes))
 
 
 def _write_coordinates(group: Any, shape: tuple[int, ...], pixel_size_nm: PixelSize | None) -> None:

@@ -97,6 +97,7 @@ def processes(tmp_path: Path) -> Iterator[Client]:
         yield client
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_its_worker_fails_alone(
     folder: Path, tmp_path: Path, processes: Client, make_tiff: MakeTiff
 ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pandas.testing as pdt
 import pytest
 from distributed import Client
@@ -13,6 +14,7 @@ from hrtem_dask import crop, open_results, run
 from hrtem_dask.batch import task
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.settings import Settings
+from hrtem_dask.simulation import simulate_scene
 
 MakeDisks = Callable[..., np.ndarray]
 MakeTiff = Callable[..., Path]
@@ -343,3 +345,23 @@ def test_results_on_an_object_store(folder: Path, settings: Settings, client: Cl
     results = open_results(out)
     assert len(results.particles) == 3 + 6 + 2
     assert results.labels(results.micrographs["micrograph_id"].iloc[0]).max() == 3
+
+
+def test_a_wrong_pixel_size_is_found_by_the_lattice_of_a_known_material(
+    tmp_path: Path, settings: Settings, client: Client, make_tiff: MakeTiff
+) -> None:
+    scene = simulate_scene(seed=(2021, 0))
+    make_tiff(tmp_path / "in" / "au.tif", scene.image, scene.pixel_size_nm[0])
+    gold = settings.updated({"segmentation": {"method": "fourier"}, "fourier": {"material": "Au"}})
+    for given, ratio, flags in ((None, 1.0, None), (scene.pixel_size_nm[0] * 1.05, 1.05, "off_lattice")):
+        run(
+            tmp_path / "in",
+            tmp_path / "out",
+            settings=gold.updated({"loading": {"pixel_size_nm": given}}),
+            client=client,
+        )
+        results = open_results(tmp_path / "out")
+        row = results.micrographs.iloc[0]
+        assert row["n_particles"] == len(scene.truth)
+        assert row["lattice_scale_ratio"] == pytest.approx(ratio, abs=0.01)
+        assert (None if pd.isna(row["calibration_flags"]) else row["calibration_flags"]) == flags
