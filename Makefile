@@ -26,7 +26,7 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m numpydoc.hooks.validate_docstrings $$(git ls-files 'hrtem_dask/*.py')
+	$(BIN)/numpydoc lint $$(git ls-files 'hrtem_dask/*.py')
 	$(BIN)/typos
 
 format: env

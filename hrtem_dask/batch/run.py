@@ -47,7 +47,7 @@ class RunSummary:
 
     @property
     def analysed(self) -> int:
-        """Micrographs that were taken through every stage."""
+        """Number of micrographs that were taken through every stage."""
         return self.counts.get("done", 0) + self.counts.get("empty", 0)
 
 

@@ -32,7 +32,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Its file name."""
+        """Name of the file."""
         return posixpath.basename((self.member or self.url).rstrip("/"))
 
     @property

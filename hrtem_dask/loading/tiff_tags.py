@@ -63,7 +63,20 @@ def calibration(image: TiffImage) -> Calibration:
 
 
 def tag_value(image: TiffImage, code: int | str) -> Any:
-    """Return the value of a tag, None where it is absent."""
+    """Return the value of a tag.
+
+    Parameters
+    ----------
+    image : TiffImage
+        One image of a TIFF file.
+    code : int or str
+        Number or name of the tag.
+
+    Returns
+    -------
+    object
+        Its value; None where it is absent.
+    """
     tag = image.page.tags.get(code)
     return None if tag is None else tag.value
 
@@ -92,7 +105,18 @@ def _fei_resolution(image: TiffImage) -> Calibration | None:
 
 
 def fei_labels(image: TiffImage) -> dict[str, str]:
-    """Return label → value of the XML that FEI's TEM software writes where other FEI software writes INI text."""
+    """Return what FEI's TEM software writes as XML, where other FEI software writes INI text.
+
+    Parameters
+    ----------
+    image : TiffImage
+        One image of a TIFF file.
+
+    Returns
+    -------
+    dict
+        Label → value; empty where there is none.
+    """
     tag = image.page.tags.get(34682) or image.page.tags.get(34680)
     if tag is None:
         return {}
@@ -134,7 +158,18 @@ def _jeol(image: TiffImage) -> Calibration | None:
 
 
 def jeol_xml(image: TiffImage) -> Any:
-    """Return the XML description of a JEOL file, None for others."""
+    """Return the XML description of a JEOL file.
+
+    Parameters
+    ----------
+    image : TiffImage
+        One image of a TIFF file.
+
+    Returns
+    -------
+    xml.etree.ElementTree.Element or None
+        Its root; None for other files.
+    """
     if not str(tag_value(image, 271) or "").startswith("JEOL"):
         return None
     text = image.page.description.strip(" \r\n\t\x01\x00")

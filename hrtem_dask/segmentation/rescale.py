@@ -75,7 +75,7 @@ def resample(image: Any, shape: tuple[int, int], *, method: str) -> Any:
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        float32; the same object where the shape is the same already.
+        Type float32; the same object where the shape is the same already.
     """
     if tuple(image.shape) == tuple(shape):
         return image

@@ -71,7 +71,7 @@ class _Baseline:
         )
 
 
-class OtsuSegmenter(_Baseline):
+class OtsuSegmenter(_Baseline):  # numpydoc ignore=PR02
     """Otsu's threshold on the (smoothed) image.
 
     Parameters
@@ -117,7 +117,7 @@ class OtsuSegmenter(_Baseline):
         return self._segmentation(mask)
 
 
-class FourierSegmenter(_Baseline):
+class FourierSegmenter(_Baseline):  # numpydoc ignore=PR02
     """Fourier filtering by an annulus around the lattice's frequencies.
 
     Parameters

@@ -131,7 +131,7 @@ def gaussian(image: Any, *, sigma_px: tuple[float, float]) -> Any:
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        float32. The cosine transform times the Gaussian's exact transfer function exp(−(σ ω)²/2), so that a
+        Type float32. The cosine transform times the Gaussian's exact transfer function exp(−(σ ω)²/2), so that a
         wide Gaussian costs no more than a narrow one; equal to SciPy's ``gaussian_filter`` from σ = 2 px on.
     """
     xp, fft = backend.array_namespace(image), backend.fft(image)

@@ -61,7 +61,7 @@ def compact(
     records : sequence of loading.MicrographRecord
         Every record of the run, in the order of the tables.
     done : mapping
-        micrograph_id → the ledger's entry, of every record that was analysed.
+        Name of the micrograph → the ledger's entry, of every record that was analysed.
     known : mapping
         The ledger as it was before the run: parts of micrographs that are not among today's inputs are kept.
     settings : Settings

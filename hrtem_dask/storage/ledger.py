@@ -98,7 +98,7 @@ def write_intent(place: Location, name: str, attempts: Mapping[str, int]) -> Non
     name : str
         Name of the part that will be written.
     attempts : mapping
-        micrograph_id → number of this attempt, from 1.
+        Name of the micrograph → number of this attempt, from 1.
     """
     place.write_json(f"{FOLDER}/{name}.intent.json", dict(attempts))
 

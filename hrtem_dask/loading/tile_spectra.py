@@ -1,0 +1,286 @@
+"""Power spectra of a few tiles of a micrograph, and what they say of blur, drift, lattice and noise."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import scipy.fft
+import scipy.signal.windows
+
+from hrtem_dask.micrograph import PixelSize
+
+__all__ = ["TileSpectra", "tile_spectra", "unit_range"]
+
+TILE_PX = 256
+MAX_TILES_PER_AXIS = 4
+MIN_TILE_PX = 96
+"""Smaller images have too few frequencies for a statement about blur or drift."""
+RING_WIDTH = 2
+N_SECTORS = 12
+MORPHOLOGY_LIMIT_PER_NM = 1.0
+"""Below it the outlines of particles make the spectrum, above it carbon and lattice."""
+MORPHOLOGY_LIMIT_PER_PX = 0.05
+REFERENCE_PER_NM = 5.0
+"""Information limit of a good micrograph; the smallest that lattice fringes of metals (0.2 nm) need."""
+REFERENCE_PER_PX = 0.1
+"""The same where the pixel size is not known: 5 1/nm at 0.02 nm per pixel, the finest sampling in use."""
+MIN_SNR = 0.5
+MAX_RATIO_ERROR = 0.03
+SURE_PEAK_SNR = 20.0
+MIN_RINGS = 4
+
+
+def unit_range(values: np.ndarray, extremes: tuple[float, float]) -> np.ndarray:
+    """Bring values to 0…1, whatever their offset and scale.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Any real dtype and shape.
+    extremes : tuple of float
+        What becomes 0 and 1; they differ.
+
+    Returns
+    -------
+    numpy.ndarray of float32
+        Same shape.
+    """
+    unit = (values.astype(np.float64) - extremes[0]) / (extremes[1] - extremes[0])
+    return unit.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Rings:
+    """Where the frequencies of a tile lie: one geometry for all tiles of a shape."""
+
+    ring: np.ndarray
+    """Shape (n,), int: ring of each frequency that is used, axes left out."""
+    group: np.ndarray
+    """Shape (n,), int: ring × sectors + sector."""
+    used: np.ndarray
+    """Shape (y, x // 2 + 1), bool."""
+    corner: np.ndarray
+    """Shape (y, x // 2 + 1), bool: beyond the Nyquist frequency, where only noise is."""
+    frequency: np.ndarray
+    """Shape (rings,): middle of each ring, in 1/nm or 1/px."""
+    nyquist: float
+    """The lower one of the two axes."""
+
+
+@functools.lru_cache(maxsize=16)
+def _rings(shape: tuple[int, int], pixel_size: PixelSize) -> _Rings:
+    fy = scipy.fft.fftfreq(shape[0], pixel_size[0])[:, None]
+    fx = scipy.fft.rfftfreq(shape[1], pixel_size[1])[None, :]
+    f = np.hypot(fy, fx)
+    nyquist = 0.5 / max(pixel_size)
+    step = RING_WIDTH * max(1 / (n * p) for n, p in zip(shape, pixel_size, strict=True))
+    n_rings = int(nyquist / step)
+    ring = (f / step).astype(int)
+    sector = np.floor((np.arctan2(fy, fx) / np.pi % 1.0) * N_SECTORS).astype(int) % N_SECTORS
+    # the axes carry scan lines and what the window leaves of the border
+    off_axis = (np.abs(fy) > 0) & (np.abs(fx) > 0)
+    used = off_axis & (ring < n_rings) & (ring > 0)
+    corner = off_axis & (f > nyquist)
+    frequency = (np.arange(n_rings) + 0.5) * step
+    return _Rings(ring[used], ring[used] * N_SECTORS + sector[used], used, corner, frequency, nyquist)
+
+
+@dataclass(frozen=True)
+class TileSpectra:
+    """Power spectra of the tiles of one image."""
+
+    rings: _Rings
+    reference: float
+    """Information limit of a good micrograph, in the units of the rings."""
+    lowest: float
+    """Frequency below which outlines of particles make the spectrum."""
+    tiles: np.ndarray
+    """Shape (tile, n): power of each frequency."""
+    levels: np.ndarray
+    """Shape (ring, sector): median power; NaN where the group is empty."""
+    noise: float
+    """Median power beyond the Nyquist frequency."""
+
+    @functools.cached_property
+    def ring_levels(self) -> np.ndarray:
+        """Shape (ring,): median over sectors; NaN for the first, which the window fills."""
+        levels = np.full(len(self.levels), np.nan)
+        known = np.isfinite(self.levels).sum(axis=1) >= N_SECTORS // 2
+        known[:1] = False
+        levels[known] = np.nanmedian(self.levels[known], axis=1)
+        return levels
+
+    def band(self, lowest: float, highest: float) -> np.ndarray:
+        """Return which rings lie between two frequencies and are known.
+
+        Parameters
+        ----------
+        lowest, highest : float
+            Frequencies in the units of the rings.
+
+        Returns
+        -------
+        numpy.ndarray of bool
+            Shape (ring,).
+        """
+        f = self.rings.frequency
+        return np.asarray((f >= lowest) & (f <= highest) & np.isfinite(self.ring_levels))
+
+    def above_noise(self, lowest: float) -> np.ndarray:
+        """Return the rings whose signal stands above the noise.
+
+        Parameters
+        ----------
+        lowest : float
+            Frequency from which on, in the units of the rings.
+
+        Returns
+        -------
+        numpy.ndarray of int
+            Their numbers.
+        """
+        return np.flatnonzero(
+            self.band(lowest, np.inf) & (np.nan_to_num(self.ring_levels) > (1 + MIN_SNR) * self.noise)
+        )
+
+    def sharpness(self) -> float:
+        """Compare the signal in the upper two fifths of the band up to the reference with that below it."""
+        if self.peak_snr(0.6 * self.reference) > SURE_PEAK_SNR:
+            return 1.0  # lattice reflections prove the transfer, even where carbon is too weak to show it
+        limit = self.reference
+        while True:
+            low, high = self.band(0.2 * limit, 0.6 * limit), self.band(0.6 * limit, limit)
+            if min(low.sum(), high.sum()) < 2:
+                return np.nan
+            coarse = float(np.median(self.ring_levels[low])) - self.noise
+            fine = float(self.ring_levels[high].mean())
+            # the window and overlapping tiles correlate neighbours, so that about a sixth of the frequencies count
+            error = fine / np.sqrt(len(self.tiles) * np.isin(self.rings.ring, np.flatnonzero(high)).sum() / 6)
+            fine -= self.noise
+            if fine > 4 * error or 2 * error < MAX_RATIO_ERROR * coarse:
+                return float(np.clip(fine / coarse, 0, 1)) if coarse > 0 else 1.0
+            # noise hides both: that is no blur. Outlines of particles, whose power falls no faster than f^-4, let
+            # the same question be asked at lower frequencies
+            limit /= 2**0.5
+
+    def anisotropy(self) -> float:
+        """Return the second harmonic over angle of the signal, the same for all frequencies in drift."""
+        rings = self.above_noise(self.lowest)
+        rings = rings[np.isfinite(self.levels[rings]).all(axis=1)]
+        if rings.size < MIN_RINGS:
+            return np.nan
+        rings = rings[rings >= rings[-1] / 2]
+        signal = self.levels[rings] - self.noise
+        over_angle = np.median(signal / signal.mean(axis=1, keepdims=True), axis=0)
+        angle = 2 * np.pi * np.arange(N_SECTORS) / N_SECTORS
+        harmonic = abs(np.sum(over_angle * np.exp(1j * angle))) / abs(over_angle.sum())
+        return float(min(1.0, 2 * harmonic))
+
+    @functools.cached_property
+    def peaks(self) -> np.ndarray:
+        """Shape (n,): power over the median of the ring, mean of 3 × 3 frequencies, in the tile where it is highest."""
+        level = self.ring_levels[self.rings.ring]
+        known = np.flatnonzero(level > 0)
+        where = np.flatnonzero(self.rings.used)[known]
+        ratio = np.zeros((len(self.tiles), *self.rings.used.shape), np.float32)
+        ratio.reshape(len(self.tiles), -1)[:, where] = self.tiles[:, known] / level[known].astype(np.float32)
+        # a particle is smaller than the tile, so that its reflections are wider than one frequency
+        strongest = np.max([cv2.blur(tile, (3, 3)) for tile in ratio], axis=0)[self.rings.used]
+        return np.where(level > 0, strongest, np.nan)
+
+    def peak_snr(self, lowest: float) -> float:
+        """Return the strongest peak over the median power of its ring.
+
+        Parameters
+        ----------
+        lowest : float
+            Frequency from which on, in the units of the rings.
+
+        Returns
+        -------
+        float
+            At least 0; NaN where no ring is known.
+        """
+        peaks = self.peaks[self.rings.frequency[self.rings.ring] >= lowest]
+        peaks = peaks[np.isfinite(peaks)]
+        return float(peaks.max()) if peaks.size else np.nan
+
+    def granularity(self) -> float:
+        """Return the median power of the rings between outlines and information limit."""
+        level = self.ring_levels[self.band(self.lowest, self.reference)]
+        return float(np.median(level)) if level.size else np.nan
+
+
+def tile_spectra(
+    pixels: np.ndarray, extremes: tuple[float, float], pixel_size_nm: PixelSize | None
+) -> TileSpectra | None:
+    """Transform up to 16 tiles of an image.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        Shape (y, x), finite.
+    extremes : tuple of float
+        Smallest and largest pixel, which differ.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm; None counts frequencies in 1/px.
+
+    Returns
+    -------
+    TileSpectra or None
+        None for an image too small for it.
+    """
+    shape = tuple(scipy.fft.prev_fast_len(min(n, TILE_PX), real=True) for n in pixels.shape)
+    if min(shape) < MIN_TILE_PX:
+        return None
+    rings = _rings(shape, pixel_size_nm or (1.0, 1.0))
+    if len(rings.frequency) < MIN_TILE_PX // (4 * RING_WIDTH):
+        return None  # pixels so far from square that the axes share few frequencies
+    tiles = _tiles(pixels, extremes, shape)
+    window = np.multiply.outer(*(scipy.signal.windows.hann(n, sym=False) for n in shape)).astype(np.float32)
+    tiles -= (tiles * window).sum(axis=(1, 2), keepdims=True) / window.sum()
+    spectrum = scipy.fft.rfft2(tiles * (window / np.sqrt((window**2).sum())))
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    nyquist = rings.nyquist
+    inside, corner = power[:, rings.used], power[:, rings.corner]
+    levels = _group_medians(np.median(inside, axis=0), rings.group, len(rings.frequency) * N_SECTORS)
+    noise = max(float(np.median(np.median(corner, axis=0))), 1e-9 * float(np.nanmax(levels)))
+    known = pixel_size_nm is not None
+    return TileSpectra(
+        rings=rings,
+        reference=min(REFERENCE_PER_NM, 0.8 * nyquist) if known else REFERENCE_PER_PX,
+        lowest=min(MORPHOLOGY_LIMIT_PER_NM, nyquist / 5) if known else MORPHOLOGY_LIMIT_PER_PX,
+        tiles=inside,
+        levels=levels.reshape(-1, N_SECTORS),
+        noise=noise,
+    )
+
+
+def _tiles(pixels: np.ndarray, extremes: tuple[float, float], shape: tuple[int, ...]) -> np.ndarray:
+    """Cut tiles spread over the image, in units of its range, without X-ray spikes."""
+    starts = [
+        np.linspace(0, n - side, min(MAX_TILES_PER_AXIS, max(1, round(2 * n / side) - 1))).astype(int)
+        for n, side in zip(pixels.shape, shape, strict=True)
+    ]
+    cut = np.stack([pixels[y : y + shape[0], x : x + shape[1]] for y in starts[0] for x in starts[1]])
+    tiles = unit_range(cut, extremes)
+    smooth = np.stack([cv2.medianBlur(tile, 3) for tile in tiles])
+    residual = np.abs(tiles - smooth)
+    limit = 8 * float(residual[:, ::4, ::4].std()) if tiles.size else 0.0
+    np.copyto(tiles, smooth, where=residual > limit)
+    return tiles
+
+
+def _group_medians(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
+    """Return the median of each group; NaN for an empty one."""
+    ordered = values[np.lexsort((values, group))]
+    count = np.bincount(group, minlength=n_groups)
+    start = np.cumsum(count) - count
+    filled = count > 0
+    medians = np.full(n_groups, np.nan)
+    low, high = (start + (count - 1) // 2)[filled], (start + count // 2)[filled]
+    medians[filled] = (ordered[low].astype(np.float64) + ordered[high]) / 2
+    return medians
