@@ -348,14 +348,16 @@ def conform(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     pandas.DataFrame
         A new table; columns beyond the schema (covariates) stay, after the schema's.
     """
+    known = dict(table.dtypes)
+    if list(known)[: len(schema)] == [c.name for c in schema] and all(known[c.name] == _DTYPES[c.kind] for c in schema):
+        return table.copy()  # the usual case: each micrograph's rows pass here several times
     columns: dict[str, Any] = {}
     for c in schema:
         dtype = _DTYPES[c.kind]
-        if c.name not in table:
+        if c.name not in known:
             columns[c.name] = pd.array([pd.NA] * len(table), dtype=dtype)
         else:
-            known = table[c.name]
-            columns[c.name] = known if known.dtype == dtype else known.astype(dtype)
+            columns[c.name] = table[c.name] if known[c.name] == dtype else table[c.name].astype(dtype)
     extra: dict[str, Any] = {str(name): table[name] for name in table if name not in columns}
     return pd.DataFrame({**columns, **extra}, index=table.index)
 
