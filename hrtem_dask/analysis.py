@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -271,6 +272,7 @@ def analyse(
         "n_counted": int(table["counted"].sum()),
         "coverage": float(np.count_nonzero(found.labels) / found.labels.size),
         "seam_score": segmentation.seam_score,
+        **_predicted_quality(segmenter, segmentation, metrics, pixel_size_nm),
         **_lattice_check(table, settings),
     }
     return Analysis(
@@ -315,6 +317,20 @@ def _nothing_found(prepared: np.ndarray, row: dict[str, Any], reason: str, laps:
         micrograph=row,
         execution=dict(laps),
     )
+
+
+def _predicted_quality(
+    segmenter: Segmenter, segmentation: Segmentation, metrics: Mapping[str, Any], pixel_size_nm: PixelSize | None
+) -> dict[str, Any]:
+    """Guess how good the mask is, where the segmenter can."""
+    terms = segmentation.quality_terms
+    if segmenter.dice_model is None or terms is None:
+        return {}
+    properties = {**metrics, "pixel_size_nm": None if pixel_size_nm is None else float(np.mean(pixel_size_nm))}
+    return {
+        "mask_agreement": terms["mask_agreement"],
+        "predicted_dice": segmenter.dice_model.predict(terms, properties),
+    }
 
 
 def _lattice_check(table: pd.DataFrame, settings: Settings) -> dict[str, Any]:

@@ -126,6 +126,20 @@ MICROGRAPHS: Schema = (
         "largest logit difference between overlapping tiles; 0 where seams are exact, null for whole images",
     ),
     Column(
+        "mask_agreement",
+        "float",
+        "agreement of the U-Net's masks of the image turned and mirrored, 0 to 1; null where its quality is not known",
+        "",
+        "mean Dice of all pairs of masks; see segmentation.agreement",
+    ),
+    Column(
+        "predicted_dice",
+        "float",
+        "Dice coefficient to be expected of the mask, guessed without labels; null where the model is not calibrated",
+        "",
+        "logistic in the terms of segmentation.dice_model, fitted on simulated micrographs",
+    ),
+    Column(
         "quality_flags",
         "str",
         "doubts about the image, comma-separated: blur, drift, empty_field, saturation, gradient, duplicate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,6 +12,7 @@ import numpy as np
 from hrtem_dask import backend
 from hrtem_dask.errors import CalibrationError, SettingsError
 from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.segmentation.dice_model import DiceModel
 from hrtem_dask.segmentation.threshold import fourier_mask, otsu_mask
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 
@@ -27,6 +29,8 @@ class Segmentation:
     """Where there is particle (y, x), bool."""
     seam_score: float | None = None
     """Largest difference of logits between neighbouring tiles; None where the image went through whole."""
+    quality_terms: Mapping[str, float] | None = None
+    """What the network's output says about its mask, see `agreement.judge_mask`; None where it was not asked."""
     out_of_memory_steps: tuple[str, ...] = ()
     """What was tried next each time memory ran out, in order."""
     engine: str
@@ -45,6 +49,8 @@ class Segmenter(Protocol):
     """Hash of the model's file; None for the baselines."""
     receptive_field_px: int | None
     """Side of the square that one output pixel depends on; None where that is the whole image."""
+    dice_model: DiceModel | None
+    """What guesses the quality of its masks; None for the baselines, and networks without a calibration of it."""
 
     def __call__(self, image: Any, *, pixel_size_nm: PixelSize | None) -> Segmentation:
         """Segment an image (y, x), filtered and scaled to [0, 1]."""
@@ -56,6 +62,7 @@ class _Baseline:
     name = ""
     model_hash: str | None = None
     receptive_field_px: int | None = None
+    dice_model: DiceModel | None = None
 
     def __init__(self, settings: SegmentationSettings) -> None:
         self._settings = settings

@@ -9,12 +9,13 @@ import torch
 from hrtem_dask import backend
 from hrtem_dask.errors import ModelError, SettingsError
 from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.segmentation.agreement import judge_mask
 from hrtem_dask.segmentation.engines import Engine, make_engine
 from hrtem_dask.segmentation.memory import logits_within_memory
 from hrtem_dask.segmentation.rescale import model_shape, resample
 from hrtem_dask.segmentation.segmenters import Segmentation
 from hrtem_dask.segmentation.tensors import as_array, as_tensor
-from hrtem_dask.segmentation.weights import load_model, model_hash
+from hrtem_dask.segmentation.weights import load_dice_model, load_model, model_hash
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 
 __all__ = ["UNetSegmenter"]
@@ -26,9 +27,11 @@ class UNetSegmenter:
     Parameters
     ----------
     segmentation : SegmentationSettings
-        Uses `model`, `threshold` and `model_pixel_size_nm`.
+        Uses `model`, `threshold`, `model_pixel_size_nm` and `predict_quality`.
     execution : ExecutionSettings
         Device, engine and tiles.
+    judge_always : bool
+        Whether masks are judged even where the model holds no calibration of its quality: to fit one.
 
     Raises
     ------
@@ -40,7 +43,9 @@ class UNetSegmenter:
 
     name = "unet"
 
-    def __init__(self, segmentation: SegmentationSettings, execution: ExecutionSettings) -> None:
+    def __init__(
+        self, segmentation: SegmentationSettings, execution: ExecutionSettings, *, judge_always: bool = False
+    ) -> None:
         if not 0 < segmentation.threshold < 1:
             raise SettingsError(f"need 0 < segmentation.threshold < 1, got {segmentation.threshold:g}")
         if segmentation.model is None:
@@ -48,6 +53,8 @@ class UNetSegmenter:
         self._model = load_model(segmentation.model)
         self.model_hash: str | None = model_hash(segmentation.model)
         self.config = self._model.config
+        self.dice_model = load_dice_model(segmentation.model) if segmentation.predict_quality else None
+        self._judges = judge_always or self.dice_model is not None
         self.receptive_field_px: int | None = self.config.receptive_field_px
         self.model_pixel_size_nm = segmentation.model_pixel_size_nm or self.config.pixel_size_nm
         self._threshold = segmentation.threshold
@@ -90,12 +97,19 @@ class UNetSegmenter:
             halo_px=self.config.halo_px,
             tile_px=None if max(shape) <= self._execution.whole_px else self._execution.tile_px,
         )
+        quality_terms = None
+        if self._judges:
+            engine = self._engine(inference.device)
+            quality_terms = judge_mask(
+                seen, inference.logits, engine, threshold=self._threshold, stride_px=self.config.total_stride_px
+            )
         probability = as_array(torch.sigmoid(as_tensor(inference.logits)), like=image)
         probability = resample(probability, native, method="bilinear")
         return Segmentation(
             probability=probability,
             mask=probability >= self._threshold,
             seam_score=inference.seam_score,
+            quality_terms=quality_terms,
             out_of_memory_steps=inference.out_of_memory_steps,
             engine=inference.engine,
             device=inference.device,

@@ -14,12 +14,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hrtem_dask.errors import ModelError
+from hrtem_dask.segmentation.dice_model import DiceModel
 from hrtem_dask.segmentation.keras_weights import load_keras_weights
 from hrtem_dask.segmentation.unet import UNet, config_from_dict
 
-__all__ = ["load_model", "model_hash", "save_model"]
+__all__ = ["load_dice_model", "load_model", "model_hash", "model_metadata", "save_model", "with_dice_model"]
 
 FORMAT = "hrtem_dask.unet/1"
+DICE_MODEL = "dice_model"
+"""Where the header keeps the calibration of the network's quality."""
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -92,6 +95,75 @@ def _load_safetensors(path: str | Path) -> UNet:
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
         raise ModelError(f"{path}: holds NaN or infinite weights")
     return model.eval()
+
+
+def model_metadata(path: str | Path) -> dict[str, str]:
+    """Read the header of a model's file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A model that `load_model` reads.
+
+    Returns
+    -------
+    dict of str to str
+        As `save_model` wrote it; empty for the paper's Keras files.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            if file.read(8) == _HDF5_SIGNATURE:
+                return {}
+        with safe_open(path, framework="pt") as opened:
+            return dict(opened.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: its header cannot be read: {error}") from error
+
+
+def load_dice_model(path: str | Path) -> DiceModel | None:
+    """Read what guesses the quality of a network's masks.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The network's file.
+
+    Returns
+    -------
+    DiceModel or None
+        None where the file holds none.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, or what it holds is damaged.
+    """
+    text = model_metadata(path).get(DICE_MODEL)
+    try:
+        return None if text is None else DiceModel.from_json(text)
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}; fit it again, or set segmentation.predict_quality = false") from error
+
+
+def with_dice_model(path: str | Path, dice_model: DiceModel, out: str | Path) -> None:
+    """Write a network with what guesses the quality of its masks.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The network, of either format.
+    dice_model : DiceModel
+        From `training.quality_fit`.
+    out : str or path-like
+        The safetensors file to write; may be the network's own.
+    """
+    metadata = {**model_metadata(path), DICE_MODEL: dice_model.to_json()}
+    save_model(load_model(path), out, metadata=metadata)
 
 
 def model_hash(path: str | Path) -> str:
