@@ -1,0 +1,1 @@
+"""Training: data sets, fitting of models, and what they know of themselves."""
