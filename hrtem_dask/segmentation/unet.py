@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import torch
 from torch import nn
 
-__all__ = ["UNet", "UNetConfig", "groschner2021_config"]
+__all__ = ["InputScaling", "UNet", "UNetConfig", "groschner2021_config"]
+
+InputScaling = Literal["min_max", "standard"]
+"""How an image is scaled before a network sees it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +48,9 @@ class UNetConfig:
     """Dropout after the first convolution of each decoder block, in training."""
     pixel_size_nm: float | None = None
     """Pixel size (nm) of the images it was trained on; None where it is not known."""
-    input_scaling: Literal["min_max"] = "min_max"
-    """What the network expects: ``"min_max"`` is [0, 1] by minimum and maximum of the whole image."""
+    input_scaling: InputScaling = "min_max"
+    """What the network expects, by statistics of the whole image: ``"min_max"`` is [0, 1] by minimum and maximum,
+    ``"standard"`` is zero mean and unit standard deviation."""
 
     def __post_init__(self) -> None:
         counts = (*self.widths, self.centre_width, self.n_classes, self.encoder_convs, self.centre_convs)
@@ -56,8 +60,8 @@ class UNetConfig:
             raise ValueError(f"kernel_px must be odd and positive, got {self.kernel_px}")
         if not 0 <= self.particle_class < self.n_classes:
             raise ValueError(f"particle_class must be 0 to {self.n_classes - 1}, got {self.particle_class}")
-        if self.input_scaling != "min_max":
-            raise ValueError(f"input_scaling must be 'min_max', got {self.input_scaling!r}")
+        if self.input_scaling not in get_args(InputScaling):
+            raise ValueError(f"input_scaling must be one of {get_args(InputScaling)}, got {self.input_scaling!r}")
         if self.pixel_size_nm is not None and not self.pixel_size_nm > 0:
             raise ValueError(f"pixel_size_nm must be positive or None, got {self.pixel_size_nm}")
 

@@ -12,7 +12,8 @@ from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.agreement import judge_mask
 from hrtem_dask.segmentation.engines import Engine, make_engine
 from hrtem_dask.segmentation.memory import logits_within_memory
-from hrtem_dask.segmentation.rescale import model_shape, resample
+from hrtem_dask.segmentation.network_input import network_input
+from hrtem_dask.segmentation.rescale import resample
 from hrtem_dask.segmentation.segmenters import Segmentation
 from hrtem_dask.segmentation.tensors import as_array, as_tensor
 from hrtem_dask.segmentation.weights import load_dice_model, load_model, model_hash
@@ -85,17 +86,19 @@ class UNetSegmenter:
             If the smallest tiles do not fit.
         """
         native = (int(image.shape[0]), int(image.shape[1]))
-        shape = model_shape(native, pixel_size_nm=pixel_size_nm, model_pixel_size_nm=self.model_pixel_size_nm)
-        seen = resample(image, shape, method="bicubic")
-        if shape != native:
-            seen = _scale_min_max(seen)  # averaging narrows the range that the network was trained on
+        seen = network_input(
+            image,
+            pixel_size_nm=pixel_size_nm,
+            model_pixel_size_nm=self.model_pixel_size_nm,
+            scaling=self.config.input_scaling,
+        )
         inference = logits_within_memory(
             seen,
             self._engine,
             device=self._device,
             stride_px=self.config.total_stride_px,
             halo_px=self.config.halo_px,
-            tile_px=None if max(shape) <= self._execution.whole_px else self._execution.tile_px,
+            tile_px=None if max(seen.shape) <= self._execution.whole_px else self._execution.tile_px,
         )
         quality_terms = None
         if self._judges:
@@ -120,9 +123,3 @@ class UNetSegmenter:
         if device not in self._engines:
             self._engines[device] = make_engine(self._model, engine=self._execution.engine, device=device)
         return self._engines[device]
-
-
-def _scale_min_max(image: Any) -> Any:
-    """Scale to [0, 1] by minimum and maximum; a constant image to 0."""
-    low, high = float(image.min()), float(image.max())
-    return (image - low) / (high - low) if high > low else image * 0
