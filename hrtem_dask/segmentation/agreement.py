@@ -26,7 +26,7 @@ OUTLINE_PX = 2
 
 def judge_mask(
     seen: Any,
-    logits: Any,
+    probability: Any,
     network: Callable[[Any], Any],
     *,
     threshold: float,
@@ -39,8 +39,8 @@ def judge_mask(
     ----------
     seen : numpy.ndarray or cupy.ndarray
         Shape (y, x): what the network saw.
-    logits : numpy.ndarray or cupy.ndarray
-        Shape (y, x): the particle's log-odds that it gave.
+    probability : numpy.ndarray or cupy.ndarray
+        Shape (y, x): the particle's probability that it gave.
     network : callable
         From images (n, y, x) to log-odds (n, y, x).
     threshold : float
@@ -59,26 +59,25 @@ def judge_mask(
             The Dice coefficient to be expected if the probabilities p are right: 2 Σ_mask p / (Σ p + area of mask);
             for an empty mask 1 − the largest p.
         ``outline_entropy``
-            Mean binary entropy (bit) of the pixels within 2 px of the outline; 0 for an empty mask.
+            Mean binary entropy (bit) of the window's pixels within 2 px of the outline; 0 for an empty mask.
 
         None where the image is smaller than one block of the network.
     """
-    probability = torch.sigmoid(as_tensor(logits))
-    mask = probability >= threshold
-    window = _most_doubtful(probability, window_px=window_px, stride_px=stride_px)
+    p = as_tensor(probability)
+    window = _most_doubtful(p, window_px=window_px, stride_px=stride_px)
     if window is None:
         return None
     image = as_tensor(seen)[window]
     # of a window the network sees the border, so the masks to be compared all end there
-    whole = image.shape == probability.shape
-    masks = [mask if whole else _mask(image, network, threshold, like=seen)]
+    whole = image.shape == p.shape
+    masks = [p >= threshold if whole else _mask(image, network, threshold, like=seen)]
     for quarters, mirrored in COPIES:
         copy = _mask(turned(image, quarters, mirrored), network, threshold, like=seen)
         masks.append(turned_back(copy, quarters, mirrored))
     return {
         "mask_agreement": mask_agreement(torch.stack(masks)),
-        "mask_confidence": _confidence(probability, mask),
-        "outline_entropy": _outline_entropy(probability, mask),
+        "mask_confidence": _confidence(p, threshold),
+        "outline_entropy": _outline_entropy(p[window], threshold),
     }
 
 
@@ -136,7 +135,7 @@ def mask_agreement(masks: torch.Tensor) -> float:
     float
         0 to 1; two empty masks agree (1), an empty one and another do not (0).
     """
-    flat = masks.flatten(1).double()
+    flat = masks.flatten(1).float()  # exact up to 16 million pixels
     common = flat @ flat.T
     areas = common.diagonal()
     total = areas[:, None] + areas[None]
@@ -164,17 +163,19 @@ def _mask(image: torch.Tensor, network: Callable[[Any], Any], threshold: float, 
     return torch.sigmoid(as_tensor(logits)[0]) >= threshold
 
 
-def _confidence(probability: torch.Tensor, mask: torch.Tensor) -> float:
+def _confidence(probability: torch.Tensor, threshold: float) -> float:
     """Return the Dice coefficient to be expected of a mask if the probabilities are right."""
-    area = float(mask.sum())
+    mask = probability >= threshold
+    area = int(mask.sum())
     if not area:
         return 1 - float(probability.max())
-    return 2 * float(probability[mask].sum(dtype=torch.float64)) / (float(probability.sum(dtype=torch.float64)) + area)
+    inside, everywhere = (float(x.sum(dtype=torch.float64)) for x in (probability * mask, probability))
+    return 2 * inside / (everywhere + area)
 
 
-def _outline_entropy(probability: torch.Tensor, mask: torch.Tensor) -> float:
+def _outline_entropy(probability: torch.Tensor, threshold: float) -> float:
     """Return the mean binary entropy (bit) around the outline of a mask."""
-    filled = mask[None, None].float()
+    filled = (probability >= threshold)[None, None].float()
     size = 2 * OUTLINE_PX + 1
     grown = torch.nn.functional.max_pool2d(filled, size, stride=1, padding=OUTLINE_PX)
     shrunk = -torch.nn.functional.max_pool2d(-filled, size, stride=1, padding=OUTLINE_PX)

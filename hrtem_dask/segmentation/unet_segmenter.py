@@ -100,13 +100,13 @@ class UNetSegmenter:
             halo_px=self.config.halo_px,
             tile_px=None if max(seen.shape) <= self._execution.whole_px else self._execution.tile_px,
         )
+        probability = as_array(torch.sigmoid(as_tensor(inference.logits)), like=image)
         quality_terms = None
         if self._judges:
             engine = self._engine(inference.device)
             quality_terms = judge_mask(
-                seen, inference.logits, engine, threshold=self._threshold, stride_px=self.config.total_stride_px
+                seen, probability, engine, threshold=self._threshold, stride_px=self.config.total_stride_px
             )
-        probability = as_array(torch.sigmoid(as_tensor(inference.logits)), like=image)
         probability = resample(probability, native, method="bilinear")
         return Segmentation(
             probability=probability,

@@ -12,8 +12,13 @@ from hrtem_dask.segmentation.dice_model import DiceModel
 from hrtem_dask.segmentation.weights import load_dice_model, model_metadata, save_model, with_dice_model
 
 
+def probability(logits: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+
+
 def judged(image: np.ndarray, network: Callable[[Any], Any], **options: Any) -> dict[str, float]:
-    terms = judge_mask(image, network(image[None])[0], network, **({"threshold": 0.5, "stride_px": 4} | options))
+    p = probability(network(image[None])[0])
+    terms = judge_mask(image, p, network, **({"threshold": 0.5, "stride_px": 4} | options))
     assert terms is not None
     return terms
 
@@ -82,7 +87,7 @@ def test_the_window_is_the_doubtful_one_and_begins_on_a_block() -> None:
     rows, columns = np.nonzero(first[1])
     assert (80 - rows.min()) % 8 == 0
     assert (160 - columns.min()) % 8 == 0
-    assert judge_mask(image[:7], network(image[None, :7])[0], network, threshold=0.5, stride_px=8) is None
+    assert judge_mask(image[:7], image[:7], network, threshold=0.5, stride_px=8) is None
 
 
 def test_confidence_is_the_expected_dice_and_of_nothing_how_sure_it_is() -> None:
