@@ -63,7 +63,12 @@ TRUTH_PARTICLES: Schema = (
     Column("n_faults", "int", "fault planes"),
     Column("fault_visible", "bool", "seen edge-on within 3.5°"),
     Column("fault_trace_deg", "float", "direction of the first plane's trace, counter-clockwise from +x on the screen"),
-    Column("fault_offset_nm", "float", "distance of that plane from the particle's centre", "nm"),
+    Column(
+        "fault_offset_nm",
+        "float",
+        "distance of that plane from the particle's centre, positive 90° counter-clockwise of the trace",
+        "nm",
+    ),
     Column("is_agglomerated", "bool", "shares its region with another particle"),
     Column(
         "visibility",

@@ -1,0 +1,254 @@
+"""What is varied from one simulated micrograph to the next, and how far."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import tomli_w
+
+from hrtem_dask.errors import SettingsError
+from hrtem_dask.simulation.crystals import CRYSTALS
+from hrtem_dask.simulation.shapes import SHAPES
+
+__all__ = ["Range", "SimulationRanges"]
+
+Range = tuple[float, float]
+"""From and to; drawn uniformly, or uniformly in the logarithm where the field says so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationRanges:
+    """Ranges that each micrograph's conditions are drawn from; a pair is from and to."""
+
+    size_px: int = 512
+    """Height and width of a micrograph (px)."""
+    pixel_size_nm: Range = (0.02, 0.06)
+    """Pixel size (nm)."""
+    materials: Mapping[str, float] = field(
+        default_factory=lambda: {"Au": 0.42, "CdSe": 0.32, "CdSe-zb": 0.14, "Pt": 0.04, "Ag": 0.04, "CdTe": 0.04}
+    )
+    """Material → weight; a micrograph holds one material."""
+    shapes: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "sphere": 0.25,
+            "ellipsoid": 0.25,
+            "truncated_octahedron": 0.2,
+            "faceted": 0.2,
+            "rod": 0.1,
+        }
+    )
+    """Shape → weight."""
+    empty_fraction: float = 0.12
+    """Share of micrographs without a particle."""
+    coverage: Range = (0.02, 0.3)
+    """Share of the field to be covered (aimed at)."""
+    median_diameter_nm: Range = (2.5, 7.0)
+    """Median of a micrograph's lognormal size distribution (nm); in the logarithm."""
+    diameter_spread: float = 0.25
+    """Standard deviation of the logarithm of the diameter."""
+    diameter_limits_nm: Range = (2.0, 15.0)
+    """No particle is smaller or larger (nm)."""
+    touching_fraction: float = 0.15
+    """Share of particles put against another one, touching or overlapping."""
+    misoriented_fraction: float = 0.4
+    """Share of particles more than 5.5° from every low-index zone axis."""
+    between_fraction: float = 0.05
+    """Share of particles 3.5–5.5° from one."""
+    fault_fraction: float = 0.45
+    """Share of faulted particles."""
+    carbon_thickness_nm: Range = (2.0, 12.0)
+    """Thickness of the amorphous carbon (nm)."""
+    carbon_variation: Range = (0.0, 0.35)
+    """Its relative standard deviation over the field, on scales of several nm."""
+    edge_fraction: float = 0.12
+    """Share of micrographs in which the film's thickness steps along a line: an edge, a fold, a hole."""
+    voltage_kv: float = 300.0
+    """Acceleration voltage (kV)."""
+    defocus_nm: Range = (0.0, 80.0)
+    """Defocus (nm), positive is underfocus."""
+    overfocus_fraction: float = 0.1
+    """Share of micrographs in which its sign is turned."""
+    cs_mm: Range = (-0.01, 1.2)
+    """Spherical aberration (mm) without corrector; half of the micrographs have one and at most 0.02 mm."""
+    astigmatism_nm: Range = (0.0, 6.0)
+    """Two-fold astigmatism (nm)."""
+    coma_nm: Range = (0.0, 60.0)
+    """Axial coma (nm)."""
+    focal_spread_nm: Range = (2.0, 6.0)
+    """Standard deviation of the defocus (nm)."""
+    aperture_per_nm: Range = (6.0, 14.0)
+    """Objective aperture (1/nm)."""
+    absorption: Range = (0.02, 0.14)
+    """Absorptive over elastic potential: inelastic and diffuse scattering that no longer makes an image."""
+    vibration_nm: Range = (0.02, 0.06)
+    """Standard deviation of the specimen's vibration (nm)."""
+    drift_nm: Range = (0.0, 0.1)
+    """Way of the specimen during the exposure (nm)."""
+    dose_per_nm2: Range = (1.0e4, 6.0e5)
+    """Electrons per nm²; in the logarithm."""
+    mtf_at_nyquist: Range = (0.15, 0.7)
+    """What the scintillator leaves of the contrast at the Nyquist frequency."""
+    background: Range = (0.0, 0.25)
+    """Share of electrons that carry no contrast."""
+    gradient: Range = (0.0, 0.3)
+    """Change of the illumination across the field over its mean."""
+    n_spikes: Range = (0, 8)
+    """X-ray spikes."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, tuple) and not (len(value) == 2 and value[0] <= value[1]):
+                raise SettingsError(f"{f.name} must be a pair from ≤ to, got {value!r}")
+            if f.name.endswith("_fraction") and not 0 <= value <= 1:
+                raise SettingsError(f"{f.name} must be from 0 to 1, got {value!r}")
+        for name in ("pixel_size_nm", "median_diameter_nm", "dose_per_nm2", "aperture_per_nm"):
+            if not getattr(self, name)[0] > 0:
+                raise SettingsError(f"{name} must be positive, got {getattr(self, name)!r}")
+        if self.pixel_size_nm[1] > 0.1:
+            raise SettingsError(f"pixel_size_nm must be at most 0.1 nm to show a lattice, got {self.pixel_size_nm!r}")
+        if not 64 <= self.size_px <= 4096:
+            raise SettingsError(f"size_px must be from 64 to 4096, got {self.size_px!r}")
+        if self.misoriented_fraction + self.between_fraction > 1:
+            raise SettingsError("misoriented_fraction and between_fraction add up to more than 1")
+        for name, known in (("materials", CRYSTALS), ("shapes", SHAPES)):
+            weights: Mapping[str, float] = getattr(self, name)
+            unknown = sorted(set(weights) - set(known))
+            if unknown:
+                raise SettingsError(f"unknown name {unknown[0]!r} in {name}: known are {', '.join(known)}")
+            if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
+                raise SettingsError(f"{name} need weights of 0 and more, one of them positive, got {dict(weights)!r}")
+
+    def to_toml(self) -> str:
+        """Write the ranges as TOML.
+
+        Returns
+        -------
+        str
+            TOML text, read back by `from_toml`.
+        """
+        return tomli_w.dumps(_plain(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_toml(cls, text: str) -> Self:
+        """Read ranges from TOML.
+
+        Parameters
+        ----------
+        text : str
+            TOML; what it does not name keeps its default.
+
+        Returns
+        -------
+        SimulationRanges
+            The ranges.
+
+        Raises
+        ------
+        SettingsError
+            If a name is unknown or a value impossible.
+        """
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"the simulation's ranges are no valid TOML: {error}") from error
+        values = values.get("ranges", values)
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise SettingsError(f"unknown range {unknown[0]!r}: known are {', '.join(sorted(known))}")
+        try:
+            arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            return cls(**arguments)
+        except TypeError as error:
+            raise SettingsError(f"a range of the simulation has the wrong type: {error}") from error
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read ranges from a TOML file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+
+        Returns
+        -------
+        SimulationRanges
+            The ranges.
+
+        Raises
+        ------
+        SettingsError
+            As `from_toml`, with the file named.
+        """
+        try:
+            return cls.from_toml(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"cannot read the ranges {str(path)!r}: {error}") from error
+        except SettingsError as error:
+            raise SettingsError(f"{path}: {error}") from error
+
+    def hash(self) -> str:
+        """Return a hash of all ranges.
+
+        Returns
+        -------
+        str
+            16 hexadecimal digits.
+        """
+        text = json.dumps(_plain(dataclasses.asdict(self)), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def draw(rng: np.random.Generator, limits: Range, *, logarithmic: bool = False) -> float:
+    """Draw from a range.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    limits : tuple of float
+        From and to.
+    logarithmic : bool
+        Uniform in the logarithm.
+
+    Returns
+    -------
+    float
+        The value.
+    """
+    return float(np.exp(rng.uniform(*np.log(limits)))) if logarithmic else float(rng.uniform(*limits))
+
+
+def choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
+    """Draw a name by its weight.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    weights : mapping of str to float
+        Name → weight.
+
+    Returns
+    -------
+    str
+        The name.
+    """
+    names, values = list(weights), np.array(list(weights.values()), float)
+    return names[int(rng.choice(len(names), p=values / values.sum()))]
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what TOML and JSON can hold."""
+    return {k: list(v) if isinstance(v, tuple) else dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
