@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hrtem_dask.batch.collection import measure as measure
     from hrtem_dask.batch.collection import open_micrographs as open_micrographs
     from hrtem_dask.batch.collection import segment as segment
+    from hrtem_dask.batch.evaluate import evaluate as evaluate
     from hrtem_dask.batch.ingest import ingest as ingest
     from hrtem_dask.batch.inspection import inspect_files as inspect_files
     from hrtem_dask.batch.run import run as run
@@ -38,6 +39,7 @@ _HOMES = {
     "summarize": "population",
     "analyse": "analysis",
     "run": "batch.run",
+    "evaluate": "batch.evaluate",
     "open_results": "storage.results",
     "crop": "storage.results",
 }

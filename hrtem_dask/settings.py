@@ -68,6 +68,10 @@ class SegmentationSettings:
     """Spatial frequencies of the lattice that the Fourier filter keeps (1/nm); 2.4–6.0 is 0.42–0.17 nm."""
     fourier_sigma_nm: float = 0.8
     """Gaussian smoothing (nm) of the squared Fourier-filtered image; Otsu's threshold is applied to its root."""
+    annulus_per_px: tuple[float, float] | None = None
+    """Annulus in cycles per pixel instead, the same for every pixel size, as the paper's; None takes `annulus_per_nm`."""
+    fourier_sigma_px: float = 20.0
+    """With it, the smoothing in px."""
     fourier_min_contrast: float = 1.05
     """That threshold over the lower quartile below which a field holds no crystal."""
 

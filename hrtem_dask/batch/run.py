@@ -184,7 +184,8 @@ def _with_absolute_paths(settings: Settings) -> Settings:
 
 def _checked_model(settings: Settings) -> str | None:
     """Refuse what cannot work before anything is computed; return the content hash of the model."""
-    if settings.loading.pixels and settings.segmentation.chosen_method == "fourier":
+    in_nm = settings.segmentation.chosen_method == "fourier" and settings.segmentation.annulus_per_px is None
+    if settings.loading.pixels and in_nm:
         raise SettingsError("the Fourier filter needs pixel sizes: with --pixels choose --method otsu, or a --model")
     if settings.fourier.material is not None:
         try:

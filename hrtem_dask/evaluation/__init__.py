@@ -1,5 +1,24 @@
 """Evaluation: prediction and truth → scores."""
 
-from hrtem_dask.evaluation.segmentation import Confusion, confusion, dice, precision, recall, score_masks
+from hrtem_dask.evaluation.curves import average_precision, curve, threshold_counts
+from hrtem_dask.evaluation.micrographs import MicrographScores, score_micrograph
+from hrtem_dask.evaluation.objects import compare_objects, count_objects
+from hrtem_dask.evaluation.segmentation import Confusion, confusion, dice, precision, recall
+from hrtem_dask.evaluation.summary import STATISTICS, summarize_scores
 
-__all__ = ["Confusion", "confusion", "dice", "precision", "recall", "score_masks"]
+__all__ = [
+    "STATISTICS",
+    "Confusion",
+    "MicrographScores",
+    "average_precision",
+    "compare_objects",
+    "confusion",
+    "count_objects",
+    "curve",
+    "dice",
+    "precision",
+    "recall",
+    "score_micrograph",
+    "summarize_scores",
+    "threshold_counts",
+]

@@ -6,16 +6,14 @@ reported apart, by the area falsely taken for particle, and never averaged with 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from hrtem_dask import backend
 
-__all__ = ["Confusion", "confusion", "dice", "precision", "recall", "score_masks"]
+__all__ = ["Confusion", "confusion", "dice", "precision", "recall"]
 
 
 @dataclass(frozen=True)
@@ -150,42 +148,3 @@ def recall(mask: Any, truth: Any) -> float:
         0 to 1; NaN where truth is empty.
     """
     return confusion(mask, truth).recall
-
-
-def score_masks(pairs: Iterable[tuple[str, Any, Any]]) -> pd.DataFrame:
-    """Score masks of many micrographs, each by itself and pooled.
-
-    Parameters
-    ----------
-    pairs : iterable of (str, array, array)
-        Name, mask and truth of each micrograph.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per micrograph with ``dice``, ``precision``, ``recall`` and ``false_positive_share`` (false positive
-        pixels over all), then ``mean`` over the micrographs that are not empty in truth, and ``pooled`` over the
-        pixels of all.
-    """
-    counts = {name: confusion(mask, truth) for name, mask, truth in pairs}
-    table = pd.DataFrame.from_dict({name: _scores(c) for name, c in counts.items()}, orient="index", columns=_SCORES)
-    if counts:
-        filled = table[table["dice"].notna()]
-        pooled = sum(list(counts.values())[1:], start=next(iter(counts.values())))
-        table.loc["mean"] = filled.mean() if len(filled) else pd.Series(np.nan, index=table.columns)
-        table.loc["pooled"] = _scores(pooled)
-    return table
-
-
-_SCORES = ["dice", "precision", "recall", "false_positive_share"]
-
-
-def _scores(counts: Confusion) -> dict[str, float]:
-    """Return the columns of one row."""
-    total = counts.true_positive + counts.false_positive + counts.false_negative + counts.true_negative
-    return {
-        "dice": counts.dice,
-        "precision": counts.precision,
-        "recall": counts.recall,
-        "false_positive_share": counts.false_positive / total if total else float("nan"),
-    }

@@ -13,7 +13,7 @@ from hrtem_dask import backend
 from hrtem_dask.errors import CalibrationError, SettingsError
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.dice_model import DiceModel
-from hrtem_dask.segmentation.threshold import fourier_mask, otsu_mask
+from hrtem_dask.segmentation.threshold import fourier_mask, fourier_mask_px, otsu_mask
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 
 __all__ = ["FourierSegmenter", "OtsuSegmenter", "Segmentation", "Segmenter", "make_segmenter", "segmenter_loads"]
@@ -130,7 +130,8 @@ class FourierSegmenter(_Baseline):  # numpydoc ignore=PR02
     Parameters
     ----------
     settings : SegmentationSettings
-        Uses `annulus_per_nm`, `fourier_sigma_nm` and `fourier_min_contrast`.
+        Uses `annulus_per_nm` and `fourier_sigma_nm`, or `annulus_per_px` and `fourier_sigma_px`; and
+        `fourier_min_contrast`.
     """
 
     name = "fourier"
@@ -153,8 +154,17 @@ class FourierSegmenter(_Baseline):  # numpydoc ignore=PR02
         Raises
         ------
         CalibrationError
-            If there is no pixel size, or it is too coarse for the lattice.
+            If the annulus is in 1/nm and there is no pixel size, or it is too coarse for the lattice.
         """
+        if self._settings.annulus_per_px is not None:
+            return self._segmentation(
+                fourier_mask_px(
+                    image,
+                    annulus_per_px=self._settings.annulus_per_px,
+                    sigma_px=self._settings.fourier_sigma_px,
+                    min_contrast=self._settings.fourier_min_contrast,
+                )
+            )
         mask = fourier_mask(
             image,
             pixel_size_nm=pixel_size_nm,

@@ -10,7 +10,7 @@ from hrtem_dask import backend
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["fourier_mask", "gaussian", "otsu_mask"]
+__all__ = ["fourier_mask", "fourier_mask_px", "gaussian", "otsu_mask"]
 
 
 def otsu_mask(
@@ -105,11 +105,63 @@ def fourier_mask(
             f"{limit}, got low={low:g}, high={high:g}: the image is too coarse to hold this lattice; "
             "check the pixel size, or choose Otsu's threshold or a U-Net"
         )
+    sigma_px = (sigma_nm / pixel_size_nm[0], sigma_nm / pixel_size_nm[1])
+    return _crystalline(image, pixel_size_nm, (low, high), sigma_px, min_contrast)
+
+
+def fourier_mask_px(
+    image: Any,
+    *,
+    annulus_per_px: tuple[float, float],
+    sigma_px: float = 20.0,
+    min_contrast: float = 1.05,
+) -> Any:
+    """Do what `fourier_mask` does with one annulus in cycles per pixel, whatever a pixel measures.
+
+    This is how the paper's baseline was made: it fits one magnification, and fails on others.
+
+    Parameters
+    ----------
+    image : numpy.ndarray or cupy.ndarray
+        Shape (y, x), float, finite.
+    annulus_per_px : tuple of float
+        Spatial frequencies kept, low <= |k| < high, cycles per pixel; 0.5 is Nyquist's frequency.
+    sigma_px : float
+        Gaussian smoothing (px) of the squared filtered image.
+    min_contrast : float
+        As for `fourier_mask`.
+
+    Returns
+    -------
+    numpy.ndarray or cupy.ndarray
+        Shape (y, x), bool.
+
+    Raises
+    ------
+    ValueError
+        If not 0 <= low < high and low < 0.5, or `sigma_px` is negative.
+    """
+    low, high = annulus_per_px
+    if not (0 <= low < high and low < 0.5 and sigma_px >= 0):
+        raise ValueError(
+            "need 0 <= low < high and low < 0.5 cycles per pixel (Nyquist), and sigma_px >= 0, "
+            f"got low={low:g}, high={high:g}, sigma_px={sigma_px:g}"
+        )
+    return _crystalline(image, (1.0, 1.0), (low, high), (sigma_px, sigma_px), min_contrast)
+
+
+def _crystalline(
+    image: Any,
+    step: tuple[float, float],
+    annulus: tuple[float, float],
+    sigma_px: tuple[float, float],
+    min_contrast: float,
+) -> Any:
+    """Threshold the amplitude of what passes the annulus; its frequencies are the reciprocal of the step's unit."""
     xp = backend.array_namespace(image)
     if _is_constant(image):
         return xp.zeros(image.shape, dtype=bool)
-    filtered = _annulus_filter(image, pixel_size_nm=pixel_size_nm, low=low, high=high)
-    sigma_px = (sigma_nm / pixel_size_nm[0], sigma_nm / pixel_size_nm[1])
+    filtered = _annulus_filter(image, step=step, low=annulus[0], high=annulus[1])
     # the amplitude, not its square: Otsu's threshold of the square keeps only the strongest particles
     amplitude = xp.sqrt(xp.maximum(gaussian(filtered * filtered, sigma_px=sigma_px), 0))
     threshold = backend.skimage(amplitude, "filters").threshold_otsu(amplitude)
@@ -145,13 +197,13 @@ def gaussian(image: Any, *, sigma_px: tuple[float, float]) -> Any:
     return fft.idctn(spectrum, type=2)
 
 
-def _annulus_filter(image: Any, *, pixel_size_nm: PixelSize, low: float, high: float) -> Any:
-    """Keep the frequencies low <= |k| < high (1/nm)."""
+def _annulus_filter(image: Any, *, step: tuple[float, float], low: float, high: float) -> Any:
+    """Keep the frequencies low <= |k| < high, in the reciprocal of the unit of the step between pixels."""
     xp, fft = backend.array_namespace(image), backend.fft(image)
     image = xp.asarray(image, dtype=np.float32)
     spectrum = _periodic_spectrum(image - image.mean())
-    k_y = xp.asarray(np.fft.fftfreq(image.shape[0], pixel_size_nm[0]), dtype=np.float32)[:, None]
-    k_x = xp.asarray(np.fft.rfftfreq(image.shape[1], pixel_size_nm[1]), dtype=np.float32)
+    k_y = xp.asarray(np.fft.fftfreq(image.shape[0], step[0]), dtype=np.float32)[:, None]
+    k_x = xp.asarray(np.fft.rfftfreq(image.shape[1], step[1]), dtype=np.float32)
     k_squared = k_y**2 + k_x**2
     spectrum *= (k_squared >= low**2) & (k_squared < high**2)
     return fft.irfft2(spectrum, s=image.shape)

@@ -1,0 +1,106 @@
+"""The segmenters that an evaluation compares, each as the settings of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hrtem_dask.errors import SettingsError
+from hrtem_dask.settings import Settings
+
+__all__ = ["METHODS", "Method", "choose_methods"]
+
+METHODS = ("unet", "otsu", "fourier", "fourier_pixels")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One segmenter to be scored."""
+
+    name: str
+    """``unet`` (or the model's file name, of several), ``otsu``, ``fourier`` or ``fourier_pixels``."""
+    settings: Settings
+    """Of its run."""
+    note: str = ""
+    """What a reader must know of it."""
+
+
+def choose_methods(
+    names: Sequence[str] | None, models: Sequence[str | Path], settings: Settings, pixel_size_nm: float | None
+) -> list[Method]:
+    """Return the methods asked for, or all that can be run.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        Of `METHODS`; by default the U-Net where there is a model, and the baselines, of which those that need a pixel
+        size only where there is one.
+    models : sequence of str or path-like
+        Weights of U-Nets.
+    settings : Settings
+        What the runs have in common; its model counts where `models` is empty.
+    pixel_size_nm : float or None
+        The micrographs' median pixel size (nm); None where it is not known.
+
+    Returns
+    -------
+    list of Method
+        In the order of `METHODS`, a method per model.
+
+    Raises
+    ------
+    SettingsError
+        If a method is unknown, or impossible.
+    """
+    unknown = sorted(set(names or ()) - set(METHODS))
+    if unknown:
+        raise SettingsError(f"unknown method {unknown[0]!r}: known are {', '.join(METHODS)}")
+    paths = [str(m) for m in models] or ([settings.segmentation.model] if settings.segmentation.model else [])
+    if names is not None and "unet" in names and not paths:
+        raise SettingsError("the method unet needs a model: name one (--model FILE)")
+    if names is not None and models and "unet" not in names:
+        raise SettingsError(f"--model is named, but the methods are {', '.join(names)}: add unet")
+    plain = settings.updated({"segmentation": {"model": None, "method": "otsu"}})
+    chosen: list[Method] = []
+    for name in names if names is not None else METHODS:
+        if name == "unet":
+            for path in paths:
+                unet = plain.updated({"segmentation": {"method": "unet", "model": path}})
+                chosen.append(Method(name if len(paths) == 1 else Path(path).stem, unet, path))
+        elif name == "otsu":
+            chosen.append(Method(name, plain))
+        elif names is None and pixel_size_nm is None:
+            continue
+        elif name == "fourier":
+            annulus = {"method": "fourier", "annulus_per_px": None}
+            chosen.append(Method(name, plain.updated({"segmentation": annulus}), _per_nm(settings)))
+        else:
+            chosen.append(_fourier_pixels(plain, pixel_size_nm))
+    twice = {m.name for m in chosen if [n.name for n in chosen].count(m.name) > 1}
+    if twice:
+        raise SettingsError(f"two models or methods are called {sorted(twice)[0]!r}: give them different names")
+    return chosen
+
+
+def _fourier_pixels(plain: Settings, pixel_size_nm: float | None) -> Method:
+    """Return the paper's Fourier filter: the annulus that suits the median pixel size, for all micrographs."""
+    given = plain.segmentation
+    if given.annulus_per_px is None and pixel_size_nm is None:
+        raise SettingsError(
+            "fourier_pixels needs one annulus in cycles per pixel, and no pixel size is known to choose it by: set "
+            "segmentation.annulus_per_px, or give --pixel-size"
+        )
+    annulus, sigma = given.annulus_per_px, given.fourier_sigma_px
+    if annulus is None and pixel_size_nm is not None:
+        annulus = (round(given.annulus_per_nm[0] * pixel_size_nm, 4), round(given.annulus_per_nm[1] * pixel_size_nm, 4))
+        sigma = round(given.fourier_sigma_nm / pixel_size_nm, 2)
+    changed = {"method": "fourier", "annulus_per_px": annulus, "fourier_sigma_px": sigma}
+    note = f"one annulus for all, {annulus[0]:g} to {annulus[1]:g} cycles per pixel" if annulus else ""
+    return Method("fourier_pixels", plain.updated({"segmentation": changed}), note)
+
+
+def _per_nm(settings: Settings) -> str:
+    """Say which annulus."""
+    low, high = settings.segmentation.annulus_per_nm
+    return f"annulus {low:g} to {high:g} 1/nm"

@@ -1,0 +1,186 @@
+"""The tables that `hrtem-dask evaluate` prints."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hrtem_dask.batch.evaluate import Evaluation
+
+__all__ = ["print_evaluation"]
+
+
+class _Scores:
+    """The summary, looked up by method, group and statistic."""
+
+    def __init__(self, summary: pd.DataFrame) -> None:
+        rows = summary.to_dict("records")
+        self._rows = {(r["method"], r["by"], r["group"], r["statistic"]): r for r in rows}
+        self.groups = list(dict.fromkeys((str(r["method"]), str(r["by"]), str(r["group"])) for r in rows))
+
+    def value(self, group: tuple[str, str, str], statistic: str) -> float:
+        return float(self._rows[*group, statistic]["value"])
+
+    def text(self, group: tuple[str, str, str], statistic: str, *, percent: bool = False, ci: bool = False) -> str:
+        """Write a score, with its interval where it is asked for and known."""
+        row = self._rows[*group, statistic]
+        said = _number(row["value"], percent)
+        if ci and not math.isnan(row["low"]):
+            said += f" [{_number(row['low'], percent)}, {_number(row['high'], percent)}]"
+        return said
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Print the paper's Table 1 and Figure 2 with our figures, and what the paper does not have."""
+    from rich.console import Console
+
+    console = Console()
+    scores = _Scores(evaluation.summary)
+    kind = "simulated micrographs" if evaluation.is_simulated else "micrographs"
+    console.print(f"\nPixels of {kind}, those empty in truth left out (the layout of the paper's Table 1)")
+    console.print(_pixels(scores))
+    console.print("\nShare of true particle and true background pixels, pooled (the layout of the paper's Figure 2)")
+    console.print(_confusion(scores))
+    console.print("\nParticles: IoU at least 0.5; sizes without those that the border cuts")
+    console.print(_particles(scores))
+    if any(scores.value(g, "n_empty") for g in scores.groups if g[1] == "all"):
+        console.print("\nMicrographs empty in truth")
+        console.print(_empties(scores))
+    if any(not math.isnan(scores.value(g, "average_precision")) for g in scores.groups):
+        console.print("\nOver thresholds, pooled; the best one is chosen on these very micrographs")
+        console.print(_thresholds(scores))
+    for line in (*_FOOTNOTES, *evaluation.notes):
+        console.print(line, markup=False, highlight=False, style="dim")
+    console.print(f"scores: {evaluation.place.url}", markup=False, highlight=False, soft_wrap=True)
+
+
+_FOOTNOTES = (
+    "mask: what the segmenter says, as the paper scored it; particles: after opening, closing, filling and splitting.",
+    "Intervals: 95 %, bootstrap over micrographs. Not judged on either side: particles below the counting limit.",
+    "Paper: Groschner et al. 2021, 43 real micrographs of 512², as printed; other data than these. Its Figure 2 prints",
+    "no figures in the text: what is found of the particle pixels is the recall of its Table 1.",
+)
+
+
+def _table(*headings: str) -> Any:
+    """Return a table without lines, names on the left and numbers on the right."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if number < 2 else "right", overflow="fold")
+    return table
+
+
+def _pixels(scores: _Scores) -> Any:
+    """Dice, precision, recall."""
+    table = _table(
+        "method", "micrographs", "n", "Dice, mean", "Dice", "precision", "recall", "of particles: Dice, mean", "paper: Dice",
+        "precision", "recall",
+    )  # fmt: skip
+    for group in scores.groups:
+        # without the image the segmenter's own mask is not known: particles stand in both places
+        prefix = "" if math.isnan(scores.value(group, "mask_dice_pooled")) else "mask_"
+        paper = _paper(group)
+        table.add_row(
+            *_names(group),
+            f"{scores.value(group, 'n_micrographs') - scores.value(group, 'n_empty'):.0f}",
+            scores.text(group, f"{prefix}dice_mean", ci=True),
+            *(scores.text(group, f"{prefix}{name}_pooled") for name in ("dice", "precision", "recall")),
+            scores.text(group, "dice_mean", ci=True),
+            *((paper.dice, paper.precision or "–", paper.recall or "–") if paper else ("–",) * 3),
+        )
+    return table
+
+
+def _confusion(scores: _Scores) -> Any:
+    """Return what became of the particle and of the background pixels."""
+    table = _table("method", "micrographs", "particle: found", "missed", "background: kept", "taken", "paper: found")
+    for group in scores.groups:
+        prefix = "" if math.isnan(scores.value(group, "mask_dice_pooled")) else "mask_"
+        found = scores.value(group, f"{prefix}recall_pooled")
+        taken = scores.value(group, f"{prefix}false_positive_rate")
+        paper = _paper(group)
+        values = (_number(v, False) for v in (found, 1 - found, 1 - taken, taken))
+        table.add_row(*_names(group), *values, paper.recall or "–" if paper else "–")
+    return table
+
+
+def _particles(scores: _Scores) -> Any:
+    """Hits, and the bias of counts and sizes."""
+    table = _table(
+        "method", "micrographs", "precision", "recall", "F1", "F1, IoU .5–.95", "merges", "splits", "count bias",
+        "size bias, matched: mean", "median", "of all",
+    )  # fmt: skip
+    for group in scores.groups:
+        table.add_row(
+            *_names(group),
+            *(scores.text(group, f"object_{name}") for name in ("precision", "recall")),
+            scores.text(group, "object_f1", ci=True),
+            scores.text(group, "object_f1_iou50_95"),
+            *(scores.text(group, name, percent=True) for name in ("merges_per_particle", "splits_per_particle")),
+            scores.text(group, "count_bias_pooled", percent=True, ci=True),
+            scores.text(group, "size_bias_mean", percent=True, ci=True),
+            scores.text(group, "size_bias_median", percent=True),
+            scores.text(group, "population_size_bias", percent=True, ci=True),
+        )
+    return table
+
+
+def _empties(scores: _Scores) -> Any:
+    """What is found where there is nothing."""
+    table = _table(
+        "method", "micrographs", "n", "with no false particle", "no false pixel", "false area, mean px", "nm²"
+    )
+    for group in scores.groups:
+        if scores.value(group, "n_empty"):
+            table.add_row(
+                *_names(group),
+                f"{scores.value(group, 'n_empty'):.0f}",
+                scores.text(group, "empty_clean_share", percent=True, ci=True),
+                scores.text(group, "empty_without_pixels_share", percent=True),
+                *(f"{scores.value(group, f'empty_false_area_{unit}'):.4g}" for unit in ("px", "nm2")),
+            )
+    return table
+
+
+def _thresholds(scores: _Scores) -> Any:
+    """Areas under the curves."""
+    table = _table("method", "micrographs", "average precision", "best Dice", "at threshold")
+    for group in scores.groups:
+        if not math.isnan(scores.value(group, "average_precision")):
+            table.add_row(
+                *_names(group),
+                scores.text(group, "average_precision", ci=True),
+                scores.text(group, "best_dice_pooled", ci=True),
+                f"{scores.value(group, 'best_threshold'):.2f}",
+            )
+    return table
+
+
+def _paper(group: tuple[str, str, str]) -> Any:
+    """Return the paper's figures for the same method and material."""
+    from hrtem_dask.evaluation.groschner2021 import PUBLISHED
+
+    method, by, name = group
+    if by not in {"all", "material"}:
+        return None
+    return PUBLISHED.get((method, name))
+
+
+def _names(group: tuple[str, str, str]) -> Any:
+    """Return method and group, as Text: in a plain string "[b]" would be markup."""
+    from rich.text import Text
+
+    method, by, name = group
+    return Text(method), Text(name if by in {"all", "material"} else f"{by} {name}")
+
+
+def _number(value: float, percent: bool) -> str:
+    """Write a score."""
+    if math.isnan(value):
+        return "–"
+    return f"{100 * value:.1f} %" if percent else f"{value:.3f}"

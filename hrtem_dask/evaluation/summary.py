@@ -1,0 +1,268 @@
+"""The scores of many micrographs, averaged and pooled, with intervals over micrographs.
+
+Micrographs interval by interval: particles of one micrograph share its focus, dose and neighbours, so they are no
+independent samples; a bootstrap draws micrographs, never particles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hrtem_dask.evaluation.bootstrap import interval, resamples, weighted_mean, weighted_median, weighted_ratio
+from hrtem_dask.evaluation.curves import THRESHOLDS, average_precision
+from hrtem_dask.evaluation.objects import IOU_THRESHOLDS
+
+__all__ = ["STATISTICS", "group_labels", "summarize_scores"]
+
+STATISTICS: dict[str, str] = {
+    "n_micrographs": "micrographs",
+    "n_empty": "of these empty in truth: scored apart",
+    "dice_mean": "Dice of the particles' pixels, mean over micrographs that are not empty",
+    "precision_mean": "precision of the particles' pixels, mean over those",
+    "recall_mean": "recall of the particles' pixels, mean over those",
+    "dice_pooled": "Dice over all pixels of those",
+    "precision_pooled": "precision over all pixels of those",
+    "recall_pooled": "recall over all pixels of those",
+    "false_positive_rate": "share of their background that was taken for particle",
+    "mask_dice_mean": "as dice_mean, of the segmenter's own mask before opening, closing and splitting",
+    "mask_precision_mean": "as precision_mean, of that mask",
+    "mask_recall_mean": "as recall_mean, of that mask",
+    "mask_dice_pooled": "as dice_pooled, of that mask",
+    "mask_precision_pooled": "as precision_pooled, of that mask",
+    "mask_recall_pooled": "as recall_pooled, of that mask",
+    "mask_false_positive_rate": "as false_positive_rate, of that mask",
+    "average_precision": "area under the pooled precision–recall curve of the probability",
+    "best_dice_pooled": "highest pooled Dice over thresholds; the threshold is chosen on these very micrographs",
+    "best_threshold": "that threshold",
+    "object_precision": "share of particles found that are right (IoU at least 0.5), pooled over micrographs not empty",
+    "object_recall": "share of true particles that were found, pooled",
+    "object_f1": "2TP / (2TP + FP + FN) of particles, pooled",
+    "object_f1_iou50_95": "the same, mean over IoU 0.50, 0.55 … 0.95",
+    "merges_per_particle": "particles found that cover more than half of several true ones, per true particle",
+    "splits_per_particle": "true particles that hold more than half of several found ones, per true particle",
+    "count_bias_mean": "(found − true) / true number of particles, mean over micrographs not empty",
+    "count_bias_pooled": "the same of the sums",
+    "size_bias_mean": "relative error of the equivalent diameter, mean over matched particles not cut by the border",
+    "size_bias_median": "the same, median",
+    "area_bias_mean": "relative error of the area, mean over those",
+    "area_bias_median": "the same, median",
+    "population_size_bias": "median diameter of all found over that of all true particles, minus 1; cut ones left out",
+    "empty_clean_share": "share of empty micrographs with no false particle",
+    "empty_without_pixels_share": "share of empty micrographs with no pixel in a particle of any size",
+    "empty_false_area_px": "area taken for particle on empty micrographs, mean (px)",
+    "empty_false_area_nm2": "the same (nm²), of those with a pixel size",
+}  # fmt: skip
+"""What is summarized, and what it means."""
+
+_MAX_CATEGORIES = 6
+
+
+def summarize_scores(
+    micrographs: pd.DataFrame,
+    objects: pd.DataFrame,
+    curves: Mapping[str, np.ndarray] | None = None,
+    *,
+    groups: Sequence[str] = (),
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Summarize scores over all micrographs, and over groups of them.
+
+    Parameters
+    ----------
+    micrographs : pandas.DataFrame
+        A row per micrograph, of `score_micrograph`, with ``truth_id`` and the columns to group by.
+    objects : pandas.DataFrame
+        Their particles, of `score_micrograph`, with ``truth_id``.
+    curves : mapping, optional
+        Counts over thresholds by ``truth_id``; a curve is pooled over the micrographs that have one.
+    groups : sequence of str
+        Columns of `micrographs`. Numbers of more than 6 values are parted into quarters.
+    n_resamples : int
+        Resamples of the bootstrap.
+    seed : int
+        Its seed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per group and statistic: ``by`` and ``group`` (both ``"all"`` for all micrographs), ``statistic`` (of
+        `STATISTICS`), ``value``, ``low`` and ``high`` (95 % interval, null for numbers of micrographs and thresholds).
+
+    Raises
+    ------
+    KeyError
+        If there is no such column.
+    """
+    tables = []
+    for by, group, rows in _parts(micrographs, groups):
+        table = pd.DataFrame(_statistics(rows, objects, curves or {}, n_resamples, seed))
+        tables.append(table.assign(by=by, group=group))
+    return pd.concat(tables, ignore_index=True)[["by", "group", "statistic", "value", "low", "high"]]
+
+
+def group_labels(values: pd.Series) -> pd.Series:
+    """Name the group of each micrograph.
+
+    Parameters
+    ----------
+    values : pandas.Series
+        A column.
+
+    Returns
+    -------
+    pandas.Series of str
+        The value itself; the quarter, as ``low–high``, where it is a number of more than 6 values; null stays null.
+    """
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        numbers = values.astype(float)
+        if numbers.nunique() > _MAX_CATEGORIES:
+            quarters = pd.qcut(numbers, 4, duplicates="drop")
+            return quarters.map(lambda q: f"{max(q.left, numbers.min()):.4g}–{q.right:.4g}", na_action="ignore").astype(
+                "object"
+            )
+        return numbers.map(lambda v: f"{v:.4g}", na_action="ignore").astype("object")
+    return values.map(str, na_action="ignore").astype("object")
+
+
+def _parts(micrographs: pd.DataFrame, groups: Sequence[str]) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield all micrographs, then each group; those without a value are in none."""
+    yield "all", "all", micrographs
+    for by in groups:
+        labels = group_labels(micrographs[by])
+        kept = micrographs[by][labels.notna()]
+        for label in labels.loc[kept.sort_values(kind="stable").index].unique():
+            yield by, str(label), micrographs[(labels == label).fillna(False).astype(bool)]
+
+
+def _statistics(
+    rows: pd.DataFrame, objects: pd.DataFrame, curves: Mapping[str, np.ndarray], n_resamples: int, seed: int
+) -> list[dict[str, Any]]:
+    """Return every statistic of one group, with its interval."""
+    weights = resamples(len(rows), n_resamples=n_resamples, seed=seed)
+    empty = rows["truth_empty"].to_numpy(dtype=bool)
+    filled, weights_filled = rows[~empty], weights[:, ~empty]
+    found: dict[str, np.ndarray] = {
+        **_pixels(filled, weights_filled, ""),
+        **_pixels(filled, weights_filled, "mask_"),
+        **_thresholds(filled, curves, weights_filled),
+        **_objects(filled, weights_filled),
+        **_sizes(filled, objects, weights_filled),
+        **_empties(rows[empty], weights[:, empty]),
+    }
+    numbers: dict[str, float] = {"n_micrographs": len(rows), "n_empty": int(empty.sum())}
+    table = []
+    for name in STATISTICS:
+        if name in numbers or name == "best_threshold":
+            value, low, high = numbers.get(name, found.get(name, [np.nan])[0]), np.nan, np.nan
+        else:
+            value, (low, high) = float(found[name][0]), interval(found[name])
+        table.append({"statistic": name, "value": float(value), "low": low, "high": high})
+    return table
+
+
+def _numbers(rows: pd.DataFrame, name: str) -> np.ndarray:
+    return rows[name].to_numpy(dtype=float, na_value=np.nan)
+
+
+def _pixels(rows: pd.DataFrame, weights: np.ndarray, prefix: str) -> dict[str, np.ndarray]:
+    """Return Dice, precision and recall, averaged and pooled."""
+    hit, false, missed = (
+        _numbers(rows, f"{prefix}{k}_px") for k in ("true_positive", "false_positive", "false_negative")
+    )
+    known = np.isfinite(hit)
+    hit, false, missed, weights = hit[known], false[known], missed[known], weights[:, known]
+    rows = rows[known]
+    background = _numbers(rows, "n_pixels") - hit - missed
+    return {
+        **{f"{prefix}{k}_mean": weighted_mean(_numbers(rows, f"{prefix}{k}"), weights) for k in _PIXEL_SCORES},
+        f"{prefix}dice_pooled": weighted_ratio(2 * hit, 2 * hit + false + missed, weights),
+        f"{prefix}precision_pooled": weighted_ratio(hit, hit + false, weights),
+        f"{prefix}recall_pooled": weighted_ratio(hit, hit + missed, weights),
+        f"{prefix}false_positive_rate": weighted_ratio(false, background, weights),
+    }
+
+
+_PIXEL_SCORES = ("dice", "precision", "recall")
+
+
+def _thresholds(rows: pd.DataFrame, curves: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the area under the curve and the best Dice."""
+    known = rows["truth_id"].isin(list(curves)).to_numpy(dtype=bool)
+    if not known.any():
+        return dict.fromkeys(("average_precision", "best_dice_pooled"), np.full(len(weights), np.nan))
+    counts = np.array([curves[name] for name in rows["truth_id"][known]], dtype=float)
+    pooled = np.tensordot(weights[:, known].astype(float), counts, axes=1)
+    hit, said = pooled[:, 0], pooled[:, 1]
+    under = said + hit[:, :1]
+    dice = np.divide(2 * hit, under, out=np.full_like(hit, np.nan), where=hit[:, :1] > 0)
+    best = np.where(np.isnan(dice).all(axis=1), np.nan, np.nan_to_num(dice, nan=-1).max(axis=1))
+    return {
+        "average_precision": average_precision(pooled),
+        "best_dice_pooled": best,
+        "best_threshold": THRESHOLDS[np.nan_to_num(dice, nan=-1).argmax(axis=1)],
+    }
+
+
+def _objects(rows: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the scores of particles."""
+    true, found, judged = (_numbers(rows, name) for name in ("n_true", "n_predicted", "n_judged"))
+    matched = {t: _numbers(rows, f"n_matched_iou{round(100 * t)}") for t in IOU_THRESHOLDS}
+    f1 = {t: weighted_ratio(2 * hits, judged + true, weights) for t, hits in matched.items()}
+    first = IOU_THRESHOLDS[0]
+    return {
+        "object_precision": weighted_ratio(matched[first], judged, weights),
+        "object_recall": weighted_ratio(matched[first], true, weights),
+        "object_f1": f1[first],
+        "object_f1_iou50_95": np.mean(list(f1.values()), axis=0),
+        "merges_per_particle": weighted_ratio(_numbers(rows, "n_merges"), true, weights),
+        "splits_per_particle": weighted_ratio(_numbers(rows, "n_splits"), true, weights),
+        "count_bias_mean": weighted_mean(_numbers(rows, "count_bias"), weights),
+        "count_bias_pooled": weighted_ratio(found - true, true, weights),
+    }
+
+
+def _sizes(rows: pd.DataFrame, objects: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the bias of sizes: of matched particles, and of the whole population; cut particles left out.
+
+    The population is compared in nm where every micrograph has a pixel size, else in px.
+    """
+    number = pd.Series(np.arange(len(rows)), index=rows["truth_id"].to_numpy())
+    whole = objects[objects["truth_id"].isin(number.index) & ~objects["touches_edge"] & ~objects["is_small"]]
+    owner = number.loc[whole["truth_id"]].to_numpy() if len(whole) else np.empty(0, int)
+    area = whole["area_px"].to_numpy(dtype=float)
+    in_nm = rows["pixel_area_nm2"].notna().all()
+    scaled = area * whole["pixel_area_nm2"].to_numpy(dtype=float) if in_nm else area
+    is_true = (whole["side"] == "true").to_numpy(dtype=bool)
+    medians = {side: weighted_median(np.sqrt(scaled[at]), owner[at], weights) for side, at in
+               (("true", is_true), ("predicted", ~is_true))}  # fmt: skip
+    matched = is_true & (whole["partner_touches_edge"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
+    ratio = whole["partner_area_px"].to_numpy(dtype=float)[matched] / area[matched]
+    biases = {"size": np.sqrt(ratio) - 1, "area": ratio - 1}
+    sums = {name: _sums(values, owner[matched], len(rows)) for name, values in biases.items()}
+    counts = _sums(np.ones(int(matched.sum())), owner[matched], len(rows))
+    return {
+        **{f"{name}_bias_mean": weighted_ratio(sums[name], counts, weights) for name in biases},
+        **{f"{name}_bias_median": weighted_median(v, owner[matched], weights) for name, v in biases.items()},
+        "population_size_bias": medians["predicted"] / medians["true"] - 1,
+    }
+
+
+def _sums(values: np.ndarray, owners: np.ndarray, n: int) -> np.ndarray:
+    """Add up the particles of each micrograph."""
+    return np.bincount(owners, weights=values, minlength=n).astype(float)
+
+
+def _empties(rows: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what is falsely found on micrographs without particles."""
+    area = _numbers(rows, "false_positive_px")
+    return {
+        "empty_clean_share": weighted_mean((_numbers(rows, "n_predicted") == 0).astype(float), weights),
+        "empty_without_pixels_share": weighted_mean((area == 0).astype(float), weights),
+        "empty_false_area_px": weighted_mean(area, weights),
+        "empty_false_area_nm2": weighted_mean(_numbers(rows, "false_positive_area_nm2"), weights),
+    }
