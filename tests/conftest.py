@@ -1,5 +1,6 @@
 """What several tests need: the real data where it is, and arrays that refuse to be modified."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,16 +57,17 @@ class ToyRanges:
 
     n_particles: int = 3
     shape: tuple[int, int] = (96, 128)
+    diameter_nm: tuple[float, float] = (1.0, 1.4)
 
     def to_toml(self) -> str:
-        return tomli_w.dumps({"n_particles": self.n_particles, "shape": list(self.shape)})
+        return tomli_w.dumps(dataclasses.asdict(self))
 
 
 def toy_micrograph(ranges: ToyRanges, seed: int, index: int) -> SimulatedMicrograph:
     """A micrograph in milliseconds: an analytic scene, of which every third is empty."""
     n = 0 if index % 3 == 2 else ranges.n_particles
     scene = simulate_scene(
-        seed=(seed, index), shape=ranges.shape, pixel_size_nm=0.05, n_particles=n, diameter_nm=(1, 1.4)
+        seed=(seed, index), shape=ranges.shape, pixel_size_nm=0.05, n_particles=n, diameter_nm=ranges.diameter_nm
     )
     name = f"sim-{seed}-{index:06d}"
     particles = scene.truth.assign(micrograph_id=name, material="Au", fault_visible=False)

@@ -4,51 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import tifffile
+import pandas as pd
 
+from hrtem_dask.batch.cluster import connect
 from hrtem_dask.batch.run import run
+from hrtem_dask.batch.simulate import Make, simulate
 from hrtem_dask.evaluation import dice
-from hrtem_dask.simulation import simulate_scene
-from hrtem_dask.storage.results import open_results
+from hrtem_dask.storage.results import Results, open_results
+from hrtem_dask.storage.simulated import SimulatedStore, truth_ids
 
-__all__ = ["demo", "write_demo_micrographs"]
+__all__ = ["demo"]
 
-PIXEL_SIZE_NM = 0.03
 SEED = 2021
-
-
-def write_demo_micrographs(folder: Path, n: int) -> dict[str, np.ndarray]:
-    """Write simulated micrographs as ImageJ TIFF with their pixel size.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to; made where it is absent.
-    n : int
-        How many; the last of four or more is an empty field.
-
-    Returns
-    -------
-    dict
-        File name → true labels, shape (y, x).
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    truth: dict[str, np.ndarray] = {}
-    for i in range(n):
-        empty = n >= 4 and i == n - 1
-        scene = simulate_scene(seed=(SEED, i), pixel_size_nm=PIXEL_SIZE_NM, n_particles=0 if empty else 8)
-        name = f"au_{i:02d}.tif"
-        tifffile.imwrite(
-            folder / name,
-            scene.image,
-            imagej=True,
-            resolution=(1 / PIXEL_SIZE_NM, 1 / PIXEL_SIZE_NM),
-            metadata={"unit": "nm"},
-        )
-        truth[name] = scene.labels
-    return truth
 
 
 def demo(
@@ -57,6 +26,8 @@ def demo(
     n_micrographs: int = 4,
     scheduler: str | None = None,
     workers: int | None = None,
+    ranges: Any = None,
+    make: Make | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Simulate micrographs, analyse them, compare with the truth.
@@ -64,30 +35,49 @@ def demo(
     Parameters
     ----------
     out : Path
-        Folder for ``micrographs`` and ``results``.
+        Folder for ``simulated`` and ``results``.
     n_micrographs : int
-        How many.
+        How many; where the folder holds more from before, they are there too.
     scheduler : str, optional
         As for `run`.
     workers : int, optional
         As for `run`.
+    ranges : SimulationRanges, optional
+        As for `simulate`.
+    make : callable, optional
+        As for `simulate`.
     say : callable
         Takes lines for the user.
     """
-    truth = write_demo_micrographs(out / "micrographs", n_micrographs)
-    say(f"{n_micrographs} simulated micrographs (analytic lattice scenes, no multislice) in {out / 'micrographs'}")
-    # the files just written, and not what an earlier demonstration left in the folder
-    files = [out / "micrographs" / name for name in truth]
-    summary = run(files, out / "results", scheduler=scheduler, workers=workers, say=say)
-    results = open_results(out / "results")
-    say("file         particles (true)   Dice   status")
-    for row in results.micrographs.itertuples():
-        labels = truth[Path(str(row.source)).name]
-        n_true = int(labels.max())
-        status = str(row.status)
-        analysed = status in ("done", "empty")
-        score = dice(results.labels(str(row.micrograph_id)) > 0, labels > 0) if n_true and analysed else float("nan")
-        said = status if analysed else f"{status}: {row.reason!s}"
-        n_found = str(row.n_particles) if analysed else "-"
-        say(f"{Path(str(row.source)).name:12} {n_found:>9} ({n_true})      {score:6.3f}   {said}")
+    with connect(scheduler, workers=workers) as client:
+        made = simulate(out / "simulated", ranges=ranges, n=n_micrographs, seed=SEED, client=client, make=make, say=say)
+        for name, reason in made.failures.items():
+            say(f"{name} could not be simulated: {reason}")
+        say(
+            f"{len(made.store.micrographs)} simulated micrographs in {out / 'simulated'}: multislice through each "
+            "particle, its wave put into amorphous carbon, imaged with aberrations and noise"
+        )
+        summary = run(out / "simulated" / "micrographs.zarr", out / "results", client=client, say=say)
+    _compare(open_results(out / "results"), made.store, say)
     say(f"tables and overlays: {summary.results}")
+
+
+def _compare(results: Results, store: SimulatedStore, say: Callable[[str], None]) -> None:
+    """Say micrograph by micrograph how near the results come to the truth."""
+    rows = results.micrographs
+    rows = rows.assign(truth_id=truth_ids(rows, store)).dropna(subset="truth_id")
+    truth = store.micrographs.set_index("micrograph_id")
+    say("micrograph         nm/px  material   particles (true)   Dice   status")
+    for row in rows.itertuples():
+        true = truth.loc[str(row.truth_id)]
+        labels = store.labels(str(row.truth_id))
+        analysed = row.status in ("done", "empty")
+        scored = analysed and bool(labels.any())
+        score = dice(results.labels(str(row.micrograph_id)) > 0, labels > 0) if scored else float("nan")
+        material = "empty" if pd.isna(true["material"]) else str(true["material"])
+        found = str(row.n_particles) if analysed else "-"
+        status = str(row.status) if analysed else f"{row.status}: {row.reason}"
+        say(
+            f"{row.truth_id!s:16}  {true['pixel_size_nm']:6.3f}  {material:9}  {found:>9} ({true['n_particles']})"
+            f"      {score:6.3f}   {status}"
+        )
