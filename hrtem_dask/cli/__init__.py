@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from hrtem_dask.cli import analysis, simulate
+from hrtem_dask.cli import analysis, evaluate, simulate, train
 
 EXAMPLES = """\b
 Examples:
@@ -24,5 +24,13 @@ def main() -> None:
     """Analyse HRTEM micrographs of nanoparticles in batches: files in, a table of particles out."""
 
 
-for _command in (analysis.run, analysis.inspect, analysis.ingest, analysis.demo, simulate.simulate):
+for _command in (
+    analysis.run,
+    analysis.inspect,
+    analysis.ingest,
+    analysis.demo,
+    simulate.simulate,
+    train.train,
+    evaluate.evaluate,
+):
     main.add_command(_command)

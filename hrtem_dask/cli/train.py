@@ -1,0 +1,53 @@
+"""Training of networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hrtem_dask.cli.options import clear_errors
+
+__all__ = ["train"]
+
+
+@click.group()
+def train() -> None:
+    """Train a network on labelled micrographs."""
+
+
+@train.command()
+@click.argument("data", nargs=-1, required=True, metavar="DATA…")
+@click.option("--out", required=True, type=click.Path(), metavar="MODEL.safetensors", help="The trained model.")
+@click.option("--recipe", default="default", show_default=True, metavar="NAME|FILE.toml", help="How to train.")
+@click.option("--from", "start_from", type=click.Path(), metavar="MODEL", help="Fine-tune this model.")
+@click.option(
+    "--validation", "validation_places", multiple=True, metavar="DATA", help="Validate on this, not on a share of DATA."
+)
+@click.option("--pixel-size", type=float, metavar="NM", help="Pixel size in nm of images that state none.")
+@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Most epochs.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), metavar="M", help="End after this time.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of split, weights and crops.")
+@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]), help="Where.")
+@click.option(
+    "--workdir", type=click.Path(), metavar="DIR", help="For log, curves and checkpoint; training goes on from there."
+)
+def segmentation(data: tuple[str, ...], out: str, recipe: str, pixel_size: float | None, **options: Any) -> None:
+    """Train the U-Net that tells particles from their support.
+
+    DATA are simulated stores.
+    """
+    from hrtem_dask.training.recipes import read_recipe
+    from hrtem_dask.training.segmentation import train_segmentation
+
+    with clear_errors():
+        result = train_segmentation(
+            data, out, read_recipe(recipe), pixel_size_nm=pixel_size,
+            say=lambda line: click.echo(line, err=True), **options,
+        )  # fmt: skip
+    click.echo(f"ended:       after {result.fit.stopped}; epoch {result.fit.best_epoch} is saved")
+    for name, scores in (("validation", result.validation), ("test", result.test)):
+        if scores is not None and len(scores.table):
+            values = ", ".join(f"{k} {v:.4f}" for k, v in scores.summary().items() if v == v)
+            click.echo(f"{name + ':':12} {values}")
+    click.echo(f"model:       {out}")

@@ -1,0 +1,97 @@
+"""What training leaves for a reader: a CSV with a row per epoch, and its curves as SVG."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+__all__ = ["COLUMNS", "curves_svg", "journal_csv"]
+
+COLUMNS = (
+    "epoch",
+    "training_loss",
+    "validation_loss",
+    "dice_mean",
+    "dice_median",
+    "precision",
+    "recall",
+    "empty_false_share",
+    "learning_rate",
+    "seconds",
+)
+"""Of the CSV: `seconds` is since the beginning, interruptions left out; `empty_false_share` the share of the area of
+empty micrographs that is taken for particle."""
+
+Row = Mapping[str, float]
+WIDTH, HEIGHT, MARGIN = 520, 260, 46
+LOSSES = (("training_loss", "#0072b2"), ("validation_loss", "#d55e00"))
+SHARES = (("dice_mean", "#0072b2"), ("dice_median", "#56b4e9"), ("precision", "#009e73"), ("recall", "#d55e00"))
+
+
+def journal_csv(rows: Sequence[Row]) -> str:
+    """Write rows as CSV.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        One per epoch, with all of `COLUMNS`.
+
+    Returns
+    -------
+    str
+        With a header; what is NaN is left empty.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow(["" if math.isnan(row[c]) else f"{row[c]:.6g}" for c in COLUMNS])
+    return text.getvalue()
+
+
+def curves_svg(rows: Sequence[Row], *, title: str = "") -> str:
+    """Draw losses, and scores on the validation set, against epochs.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        As for `journal_csv`.
+    title : str
+        Written above.
+
+    Returns
+    -------
+    str
+        An SVG picture of two panels.
+    """
+    highest = max((r[c] for r in rows for c, _ in LOSSES if not math.isnan(r[c])), default=1.0) or 1.0
+    panels = _panel(rows, LOSSES, highest, 0) + _panel(rows, SHARES, 1.0, WIDTH)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * WIDTH}" height="{HEIGHT + 20}" '
+        f'font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>'
+        f'<text x="{MARGIN}" y="14" font-size="13">{escape(title)}</text>{panels}</svg>\n'
+    )
+
+
+def _panel(rows: Sequence[Row], curves: Sequence[tuple[str, str]], top: float, left: int) -> str:
+    """Draw axes, curves and their names."""
+    last = max((r["epoch"] for r in rows), default=1) or 1
+    x0, y0, width, height = left + MARGIN, HEIGHT - MARGIN + 20, WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN
+    parts = []
+    for i in range(5):
+        y, value = y0 - height * i / 4, top * i / 4
+        parts.append(f'<path d="M{x0} {y:.1f}h{width}" stroke="#ddd"/>')
+        parts.append(f'<text x="{x0 - 4}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
+    parts.append(f'<text x="{x0 + width}" y="{y0 + 16}" text-anchor="end">epoch {last:g}</text>')
+    for i, (name, colour) in enumerate(curves):
+        points = [
+            f"{x0 + width * r['epoch'] / last:.1f},{y0 - height * min(r[name], top) / top:.1f}"
+            for r in rows
+            if not math.isnan(r[name])
+        ]
+        parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        parts.append(f'<text x="{x0 + i * width // 4}" y="{y0 + 32}" fill="{colour}">{name}</text>')
+    return "".join(parts)
