@@ -6,8 +6,10 @@ runs on NumPy and on CuPy arrays, and nobody else needs to know.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +22,7 @@ __all__ = [
     "fft",
     "gpu_available",
     "is_out_of_memory",
+    "keep_freed_memory",
     "ndimage",
     "resolve_device",
     "skimage",
@@ -171,6 +174,21 @@ def resolve_device(device: str) -> str:
     if device == "cuda" and not gpu_available():
         raise SettingsError('device = "cuda", but CuPy finds no CUDA device: install the extra gpu, or ask for "auto"')
     return device
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed memory, which saves a network's large buffers from being faulted in again and again.
+
+    Nothing happens on other systems than Linux with glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # musl has no mallopt
+        return
+    for option, value in ((-1, 2**30), (-2, 2**28), (-3, 2**30)):  # trim threshold, top pad, mmap threshold
+        mallopt(option, value)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,14 +39,7 @@ class AllocatorPlugin(WorkerPlugin):
             The worker that starts.
         """
         del worker
-        if not sys.platform.startswith("linux"):
-            return
-        try:
-            mallopt = ctypes.CDLL("libc.so.6").mallopt
-        except (OSError, AttributeError):  # musl has no mallopt
-            return
-        for option, value in ((-1, 2**30), (-2, 2**28), (-3, 2**30)):  # trim threshold, top pad, mmap threshold
-            mallopt(option, value)
+        backend.keep_freed_memory()
 
 
 @contextmanager

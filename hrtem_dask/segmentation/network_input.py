@@ -30,7 +30,7 @@ def network_input(
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        float32, in its own shape (y, x).
+        Type float32; its shape (y, x) is that at the network's pixel size.
 
     Raises
     ------

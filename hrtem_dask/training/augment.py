@@ -1,8 +1,8 @@
 """Augmentation of crops: what micrographs differ by without their particles being other ones.
 
-All of these take a crop (y, x), float32, as the network would see it, and some of them `spread`, the standard deviation
-of its whole image in the same units (1 for networks with ``input_scaling="standard"``) around `centre`. Networks see images
-scaled by statistics of the whole image, so what would change that standard deviation is scaled back.
+All of these take a crop (y, x), float32, as the network would see it; `centre` and `spread` are mean and standard
+deviation of its whole image in the same units (0 and 1 for networks with ``input_scaling="standard"``). Networks see
+images scaled by statistics of the whole image, so what would change that standard deviation is scaled back.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def add_noise(
     """
     noise: np.ndarray = rng.standard_normal(crop.shape, dtype=np.float32)
     if correlation_px > 0:
-        noise = cv2.GaussianBlur(noise, (0, 0), correlation_px, borderType=cv2.BORDER_REFLECT)
-        noise /= np.float32(max(float(noise.std()), 1e-6))
+        smooth = cv2.GaussianBlur(noise, (0, 0), correlation_px, borderType=cv2.BORDER_REFLECT)
+        noise = restored(smooth, noise)
     noisy = (crop - np.float32(centre)) + noise * np.float32(noise_to_spread * spread)
     return noisy * np.float32(1 / np.sqrt(1 + noise_to_spread**2)) + np.float32(centre)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hrtem_dask.backend import keep_freed_memory
 from hrtem_dask.errors import ModelError, SettingsError
 from hrtem_dask.segmentation.engines import make_engine
 from hrtem_dask.segmentation.unet import UNet
@@ -95,6 +96,7 @@ def train_segmentation(
     out = Path(out)
     workdir = Path(workdir) if workdir else out.with_name(out.stem + ".training")
     where = _device(device)
+    keep_freed_memory()
     torch.manual_seed(seed)
     start = None if start_from is None else load_model(start_from)
     if start is not None:
