@@ -27,15 +27,15 @@ def test_it_says_what_was_found_and_what_is_true(tmp_path: Path, make_toy: Make,
         return [line for line in lines if line.startswith("sim-")]
 
     failure, one, empty = show(3, fails_first)
-    assert failure == "sim-2021-000000 could not be simulated: ValueError: no place"
+    assert failure == "sim-2026-000000 could not be simulated: ValueError: no place"
     results, store = open_results(tmp_path / "results"), open_simulated(tmp_path / "simulated")
     rows = results.micrographs
-    (name,) = rows["micrograph_id"][truth_ids(rows, store) == "sim-2021-000001"]
-    score = dice(results.labels(name) > 0, store.labels("sim-2021-000001") > 0)
+    (name,) = rows["micrograph_id"][truth_ids(rows, store) == "sim-2026-000001"]
+    score = dice(results.labels(name) > 0, store.labels("sim-2026-000001") > 0)
     assert score > 0.5
-    assert one.split()[:3] == ["sim-2021-000001", "0.050", "Au"]
+    assert one.split()[:3] == ["sim-2026-000001", "0.050", "Au"]
     assert one.split()[4:] == ["(3)", f"{score:.3f}", "done"]
     assert empty.split()[2] == "empty"
     assert empty.split()[4:6] == ["(0)", "nan"]
 
-    assert [row.split()[0] for row in show(1, make_toy)] == [f"sim-2021-00000{i}" for i in range(3)]
+    assert [row.split()[0] for row in show(1, make_toy)] == [f"sim-2026-00000{i}" for i in range(3)]

@@ -15,6 +15,7 @@ from hrtem_dask import open_results, run
 from hrtem_dask.batch.simulate import simulate
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
+from hrtem_dask.simulation import SimulationRanges
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.simulated import SimulatedStore, truth_ids
 
@@ -164,3 +165,15 @@ def test_one_that_kills_its_worker_fails_alone(
     simulate(out, ranges=toy_ranges(), n=6, client=client, make=make_toy)
     simulate(tmp_path / "threads", ranges=toy_ranges(), n=6, client=client, make=make_toy)
     assert contents(out) == contents(tmp_path / "threads")
+
+
+@pytest.mark.slow
+def test_real_micrographs_do_not_depend_on_processes(tmp_path: Path, client: Client) -> None:
+    ranges = SimulationRanges(size_px=128)
+    simulate(tmp_path / "processes", ranges=ranges, n=6, seed=5, workers=2)
+    summary = simulate(tmp_path / "threads", ranges=ranges, n=6, seed=5, client=client)
+    assert (summary.n_made, summary.failures) == (6, {})
+    assert len(summary.store.particles) > 3
+    one, two = contents(tmp_path / "processes"), contents(tmp_path / "threads")
+    assert one.keys() == two.keys()
+    assert {name for name in one if one[name] != two[name]} == set()
