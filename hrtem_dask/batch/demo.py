@@ -10,6 +10,7 @@ from hrtem_dask.batch.cluster import connect
 from hrtem_dask.batch.run import run
 from hrtem_dask.batch.simulate import Make, simulate
 from hrtem_dask.evaluation import dice
+from hrtem_dask.settings import Settings
 from hrtem_dask.storage.results import Results, open_results
 from hrtem_dask.storage.simulated import SimulatedStore, truth_ids
 
@@ -57,6 +58,7 @@ def demo(
             "particle, its wave put into amorphous carbon, imaged with aberrations and noise"
         )
         summary = run(out / "simulated" / "micrographs.zarr", out / "results", client=client, say=say)
+    say(f"segmented by the default method: {Settings().segmentation.chosen_method}")
     _compare(open_results(out / "results"), made.store, say)
     say(f"tables and overlays: {summary.results}")
 

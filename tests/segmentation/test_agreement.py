@@ -162,3 +162,19 @@ def test_it_travels_in_the_networks_file(tmp_path: Any, random_unet: Any) -> Non
                     MODEL.to_json().replace("mask_agreement", "luck")):  # fmt: skip
         with pytest.raises(ValueError):  # noqa: PT011 - of whichever kind, it becomes one ModelError
             DiceModel.from_json(damaged)
+
+
+@pytest.mark.gpu
+def test_terms_on_cuda_equal_those_on_the_cpu() -> None:
+    import cupy
+
+    image = np.random.default_rng(0).random((200, 130), dtype=np.float32)
+    p = probability(symmetric(image))
+
+    def on_device(images: Any) -> Any:
+        return (20 * (0.5 - images)).astype(np.float32)
+
+    options: dict[str, Any] = {"threshold": 0.5, "stride_px": 8, "window_px": 64}
+    cpu = judge_mask(image, p, symmetric, **options)
+    cuda = judge_mask(cupy.asarray(image), cupy.asarray(p), on_device, **options)
+    assert cuda == pytest.approx(cpu, abs=1e-5)
