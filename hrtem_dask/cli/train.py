@@ -35,7 +35,9 @@ def train() -> None:
 def segmentation(data: tuple[str, ...], out: str, recipe: str, pixel_size: float | None, **options: Any) -> None:
     """Train the U-Net that tells particles from their support.
 
-    DATA are simulated stores.
+    DATA are simulated stores, folders of images and masks (images/NAME.ext with masks/NAME.ext, or NAME.ext with
+    NAME_mask.ext), COCO files (.json), or HDF5 stacks with images and maps. Micrographs are split by name, and patches
+    of one micrograph (NAME_patch1, NAME_tile2) stay together.
     """
     from hrtem_dask.training.recipes import read_recipe
     from hrtem_dask.training.segmentation import train_segmentation

@@ -140,10 +140,10 @@ class _Trainer:
         trained = [p for p in self.model.parameters() if p.requires_grad]
         if recipe.optimiser == "adamw":
             self.optimiser: torch.optim.Optimizer = torch.optim.AdamW(
-                trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+                trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
             )
         else:
-            self.optimiser = torch.optim.Adam(trained, lr=recipe.learning_rate)
+            self.optimiser = torch.optim.Adam(trained, lr=recipe.learning_rate, fused=True)
         self.average = WeightAverage(self.model, recipe.ema_decay)
         self.best = WeightAverage(self.model, 0).model
         self.progress = _Progress()

@@ -61,7 +61,7 @@ def train_segmentation(
     Parameters
     ----------
     places : sequence of str or path-like
-        Simulated stores.
+        Labelled micrographs, as `list_labelled` takes them.
     out : str or path-like
         The model, ``.safetensors``.
     recipe : TrainingRecipe

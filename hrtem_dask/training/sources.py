@@ -8,18 +8,22 @@ from pathlib import Path
 
 from hrtem_dask.errors import NothingToAnalyseError
 from hrtem_dask.storage.simulated import SimulatedStore, open_simulated
+from hrtem_dask.training.coco import list_coco
+from hrtem_dask.training.folders import has_mask_folder, list_folder
 from hrtem_dask.training.labelled import Labelled, LabelledMicrograph, make_labelled
+from hrtem_dask.training.stacks import list_stack
 
 __all__ = ["list_labelled", "list_simulated"]
 
 
 def list_labelled(places: Sequence[str | Path], *, pixel_size_nm: float | None = None) -> list[Labelled]:
-    """List the labelled micrographs of simulated stores.
+    """List labelled micrographs.
 
     Parameters
     ----------
     places : sequence of str or path-like
-        Of each, what is found there decides how it is read.
+        Simulated stores; folders of images and masks (`list_folder`); COCO files, or folders with one (`list_coco`);
+        HDF5 stacks, or folders of them (`list_stack`).
     pixel_size_nm : float, optional
         Pixel size (nm) for images that state none.
 
@@ -46,10 +50,23 @@ def list_labelled(places: Sequence[str | Path], *, pixel_size_nm: float | None =
 
 def _list_one(place: Path, pixel_size_nm: float | None) -> list[Labelled]:
     """List one place."""
-    del pixel_size_nm
-    if (place / "truth").is_dir() or (place / "simulation.toml").is_file():
+    if not place.exists():
+        raise NothingToAnalyseError(f"{place}: there is nothing of this name")
+    if (place / "simulation.toml").is_file() or (place / "truth" / "micrographs.parquet").is_file():
         return list_simulated(open_simulated(place))
-    raise NothingToAnalyseError(f"{place}: holds no labelled micrographs that can be read")
+    if place.suffix.lower() in {".h5", ".hdf5"}:
+        return list_stack(place, pixel_size_nm=pixel_size_nm)
+    if place.suffix.lower() == ".json":
+        return list_coco(place, pixel_size_nm=pixel_size_nm)
+    if not place.is_dir():
+        raise NothingToAnalyseError(f"{place}: a file of labels ends in .json (COCO), .h5 or .hdf5 (stacks)")
+    stacks = sorted([*place.glob("*.h5"), *place.glob("*.hdf5")])
+    if stacks:
+        return [one for path in stacks for one in list_stack(path, pixel_size_nm=pixel_size_nm)]
+    tables = sorted(place.glob("*.json"))
+    if len(tables) == 1 and not has_mask_folder(place):
+        return list_coco(tables[0], pixel_size_nm=pixel_size_nm)
+    return list_folder(place, pixel_size_nm=pixel_size_nm)
 
 
 def list_simulated(store: SimulatedStore) -> list[Labelled]:

@@ -1,0 +1,141 @@
+"""Labelled images in the COCO format: polygons, and masks as run lengths.
+
+A pixel belongs to a polygon where its centre lies inside: COCO counts from the image's upper left corner, so the
+centre of the first pixel is (0.5, 0.5). Every category is particle; crowds (``iscrowd``) are left out of training and
+scores, since what is between their particles is not said.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from skimage.draw import polygon
+
+from hrtem_dask.errors import NothingToAnalyseError, UnreadableMicrographError
+from hrtem_dask.training.folders import group_of, read_calibrated
+from hrtem_dask.training.labelled import Labelled, LabelledMicrograph, make_labelled
+
+__all__ = ["list_coco", "rasterize"]
+
+
+def list_coco(path: Path, *, pixel_size_nm: float | None = None) -> list[Labelled]:
+    """List the images of a COCO file.
+
+    Parameters
+    ----------
+    path : path-like
+        The JSON file; its images are named relative to its folder, or to ``images/`` in it.
+    pixel_size_nm : float, optional
+        Pixel size (nm) for images that state none.
+
+    Returns
+    -------
+    list of Labelled
+        In the order of the file; images without an annotation are empty fields.
+
+    Raises
+    ------
+    NothingToAnalyseError
+        If it is no COCO file, or an image is not there.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        images, annotations = content["images"], content["annotations"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NothingToAnalyseError(f"{path}: is no COCO file with images and annotations: {error!r}") from error
+    of_image: dict[Any, list[Any]] = {one["id"]: [] for one in images}
+    for annotation in annotations:
+        of_image.setdefault(annotation["image_id"], []).append(annotation)
+    listed = []
+    for one in images:
+        file = _find(path.parent, one["file_name"], path)
+        read = functools.partial(_read, file, one, of_image[one["id"]], path, pixel_size_nm)
+        listed.append(Labelled(micrograph_id=file.stem, group=group_of(file), read=read))
+    return listed
+
+
+def rasterize(segmentation: Any, shape: tuple[int, int]) -> np.ndarray:
+    """Return the pixels of an annotation.
+
+    Parameters
+    ----------
+    segmentation : list of list of float, or mapping
+        Polygons x₁ y₁ x₂ y₂ … whose union it is; or ``{"size": [y, x], "counts": …}``, run lengths in column order that
+        begin with background, as a list or as pycocotools' compressed string.
+    shape : tuple of int
+        Shape (y, x) of the image.
+
+    Returns
+    -------
+    numpy.ndarray of bool
+        Shape (y, x).
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or does not fit the image.
+    ModuleNotFoundError
+        If it is compressed and pycocotools is absent.
+    """
+    if isinstance(segmentation, Mapping):
+        return _decoded(segmentation, shape)
+    mask = np.zeros(shape, bool)
+    for points in segmentation:
+        if len(points) < 6 or len(points) % 2:
+            raise ValueError(f"a polygon needs at least 3 points x y, got {len(points)} numbers")
+        x, y = np.asarray(points[0::2], float), np.asarray(points[1::2], float)
+        mask[polygon(y - 0.5, x - 0.5, shape)] = True  # type: ignore[no-untyped-call]
+    return mask
+
+
+def _decoded(runs: Mapping[str, Any], shape: tuple[int, int]) -> np.ndarray:
+    """Decode run lengths."""
+    if tuple(runs["size"]) != tuple(shape):
+        raise ValueError(f"run lengths are of an image of shape {tuple(runs['size'])}, the image has {tuple(shape)}")
+    counts = runs["counts"]
+    if isinstance(counts, str):
+        try:
+            from pycocotools import mask as coco_mask
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "compressed COCO masks need pycocotools: pip install 'hrtem-dask[detect]'"
+            ) from error
+        return np.asarray(coco_mask.decode({"size": list(shape), "counts": counts.encode()})).astype(bool)
+    values = np.arange(len(counts)) % 2 == 1
+    flat = np.repeat(values, counts)
+    if flat.size != shape[0] * shape[1]:
+        raise ValueError(f"run lengths cover {flat.size} pixels of {shape[0] * shape[1]}")
+    return flat.reshape(shape, order="F")
+
+
+def _read(
+    file: Path, image: Mapping[str, Any], annotations: list[Any], path: Path, pixel_size_nm: float | None
+) -> LabelledMicrograph:
+    """Read an image and draw its annotations."""
+    pixels, size = read_calibrated(file, pixel_size_nm)
+    mask, valid = np.zeros(pixels.shape, bool), np.ones(pixels.shape, bool)
+    for annotation in annotations:
+        try:
+            drawn = rasterize(annotation["segmentation"], pixels.shape)
+        except (ValueError, KeyError) as error:
+            raise UnreadableMicrographError(
+                f"{path}: annotation {annotation.get('id')} of {image['file_name']}: {error}"
+            ) from error
+        if annotation.get("iscrowd"):
+            valid &= ~drawn
+        else:
+            mask |= drawn
+    return make_labelled(pixels, mask, pixel_size_nm=size, valid=None if valid.all() else valid)
+
+
+def _find(folder: Path, name: str, path: Path) -> Path:
+    """Return where an image is."""
+    for candidate in (folder / name, folder / "images" / name):
+        if candidate.is_file():
+            return candidate
+    raise NothingToAnalyseError(f"{path}: its image {name!r} is neither in {folder} nor in {folder / 'images'}")
