@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.stats
 
-__all__ = ["interval", "resamples", "weighted_mean", "weighted_median", "weighted_ratio"]
+__all__ = ["interval", "resamples", "share_interval", "weighted_mean", "weighted_median", "weighted_ratio"]
 
 _AT_ONCE = 4_000_000  # entries of a matrix resamples × particles
 
@@ -27,8 +28,11 @@ def resamples(n: int, *, n_resamples: int, seed: int) -> np.ndarray:
         Shape (n_resamples + 1, n): how often each micrograph is drawn. The first row is 1 throughout: the
         micrographs themselves.
     """
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples) if n else np.empty((0, 0))
-    return np.vstack([np.ones((1, n)), drawn.reshape(-1, n)]).astype(np.int32)
+    once = np.ones((1, n), dtype=np.int32)
+    if not n:
+        return np.repeat(once, n_resamples + 1, axis=0)
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples)
+    return np.vstack([once, drawn.astype(np.int32)])
 
 
 def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -129,3 +133,26 @@ def interval(statistics: np.ndarray, *, confidence: float = 0.95) -> tuple[float
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def share_interval(n_hits: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval of a share of micrographs, where a bootstrap would say that 20 of 20 is certain.
+
+    Parameters
+    ----------
+    n_hits : int
+        Micrographs of which something is true.
+    n : int
+        All micrographs.
+    confidence : float
+        How often the interval holds the true share.
+
+    Returns
+    -------
+    tuple of float
+        Wilson's interval (J. Am. Stat. Assoc. 22 (1927) 209); NaN without micrographs.
+    """
+    if not n:
+        return np.nan, np.nan
+    found = scipy.stats.binomtest(n_hits, n).proportion_ci(confidence, method="wilson")
+    return float(found.low), float(found.high)

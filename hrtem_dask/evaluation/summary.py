@@ -1,7 +1,7 @@
 """The scores of many micrographs, averaged and pooled, with intervals over micrographs.
 
-Micrographs interval by interval: particles of one micrograph share its focus, dose and neighbours, so they are no
-independent samples; a bootstrap draws micrographs, never particles.
+Particles of one micrograph share its focus, dose and neighbours, so they are no independent samples: the bootstrap
+draws micrographs, never particles.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.evaluation.bootstrap import interval, resamples, weighted_mean, weighted_median, weighted_ratio
+from hrtem_dask.evaluation.bootstrap import (
+    interval,
+    resamples,
+    share_interval,
+    weighted_mean,
+    weighted_median,
+    weighted_ratio,
+)
 from hrtem_dask.evaluation.curves import THRESHOLDS, average_precision
 from hrtem_dask.evaluation.objects import IOU_THRESHOLDS
 
@@ -51,6 +58,7 @@ STATISTICS: dict[str, str] = {
     "area_bias_mean": "relative error of the area, mean over those",
     "area_bias_median": "the same, median",
     "population_size_bias": "median diameter of all found over that of all true particles, minus 1; cut ones left out",
+    "predicted_dice_error": "mean distance of the Dice predicted without labels (predicted_dice) from dice, of those",
     "empty_clean_share": "share of empty micrographs with no false particle",
     "empty_without_pixels_share": "share of empty micrographs with no pixel in a particle of any size",
     "empty_false_area_px": "area taken for particle on empty micrographs, mean (px)",
@@ -59,6 +67,7 @@ STATISTICS: dict[str, str] = {
 """What is summarized, and what it means."""
 
 _MAX_CATEGORIES = 6
+_MIN_RESAMPLED = 5
 
 
 def summarize_scores(
@@ -91,7 +100,8 @@ def summarize_scores(
     -------
     pandas.DataFrame
         A row per group and statistic: ``by`` and ``group`` (both ``"all"`` for all micrographs), ``statistic`` (of
-        `STATISTICS`), ``value``, ``low`` and ``high`` (95 % interval, null for numbers of micrographs and thresholds).
+        `STATISTICS`), ``value``, ``low`` and ``high``: the 95 % interval, Wilson's for shares of empty micrographs,
+        else by bootstrap over micrographs; null below 5 of them, and for numbers of micrographs and thresholds.
 
     Raises
     ------
@@ -152,16 +162,20 @@ def _statistics(
         **_thresholds(filled, curves, weights_filled),
         **_objects(filled, weights_filled),
         **_sizes(filled, objects, weights_filled),
+        **_prediction(filled, weights_filled),
         **_empties(rows[empty], weights[:, empty]),
     }
-    numbers: dict[str, float] = {"n_micrographs": len(rows), "n_empty": int(empty.sum())}
+    counts = {"n_micrographs": float(len(rows)), "n_empty": float(empty.sum())}
     table = []
     for name in STATISTICS:
-        if name in numbers or name == "best_threshold":
-            value, low, high = numbers.get(name, found.get(name, [np.nan])[0]), np.nan, np.nan
-        else:
-            value, (low, high) = float(found[name][0]), interval(found[name])
-        table.append({"statistic": name, "value": float(value), "low": low, "high": high})
+        value = counts[name] if name in counts else float(found[name][0])
+        low, high = np.nan, np.nan
+        if name.endswith("_share") and empty.any():
+            low, high = share_interval(round(value * counts["n_empty"]), int(counts["n_empty"]))
+        elif name in found and name != "best_threshold":
+            n = counts["n_empty"] if name.startswith("empty_") else len(filled)
+            low, high = interval(found[name]) if n >= _MIN_RESAMPLED else (np.nan, np.nan)
+        table.append({"statistic": name, "value": value, "low": low, "high": high})
     return table
 
 
@@ -194,7 +208,7 @@ def _thresholds(rows: pd.DataFrame, curves: Mapping[str, np.ndarray], weights: n
     """Return the area under the curve and the best Dice."""
     known = rows["truth_id"].isin(list(curves)).to_numpy(dtype=bool)
     if not known.any():
-        return dict.fromkeys(("average_precision", "best_dice_pooled"), np.full(len(weights), np.nan))
+        return dict.fromkeys(("average_precision", "best_dice_pooled", "best_threshold"), np.full(len(weights), np.nan))
     counts = np.array([curves[name] for name in rows["truth_id"][known]], dtype=float)
     pooled = np.tensordot(weights[:, known].astype(float), counts, axes=1)
     hit, said = pooled[:, 0], pooled[:, 1]
@@ -255,6 +269,12 @@ def _sizes(rows: pd.DataFrame, objects: pd.DataFrame, weights: np.ndarray) -> di
 def _sums(values: np.ndarray, owners: np.ndarray, n: int) -> np.ndarray:
     """Add up the particles of each micrograph."""
     return np.bincount(owners, weights=values, minlength=n).astype(float)
+
+
+def _prediction(rows: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the error of the Dice that was predicted without labels, where it was."""
+    predicted = _numbers(rows, "predicted_dice") if "predicted_dice" in rows else np.full(len(rows), np.nan)
+    return {"predicted_dice_error": weighted_mean(np.abs(predicted - _numbers(rows, "dice")), weights)}
 
 
 def _empties(rows: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:

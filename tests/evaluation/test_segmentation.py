@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from hrtem_dask.evaluation import confusion, dice, precision, recall, score_masks
+from hrtem_dask.evaluation import confusion, dice, precision, recall
 
 masks = hnp.arrays(np.bool_, (5, 7))
 
@@ -24,19 +23,9 @@ def test_scores_are_those_of_scikit_learn(mask: np.ndarray, truth: np.ndarray) -
         assert np.isnan(precision(mask, truth))
 
 
-@given(st.lists(st.tuples(masks, masks), min_size=1, max_size=4))
-def test_pooling_is_scoring_side_by_side(pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    table = score_masks([(str(i), m, t) for i, (m, t) in enumerate(pairs)])
-    together = confusion(np.hstack([m for m, _ in pairs]), np.hstack([t for _, t in pairs]))
-    np.testing.assert_equal(table.loc["pooled", "dice"], together.dice)
-
-
-def test_empty_micrographs_stay_out_of_the_mean() -> None:
-    full, none, spot = np.ones((4, 4), bool), np.zeros((4, 4), bool), np.eye(4, dtype=bool)
-    table = score_masks([("good", full, full), ("empty", spot, none)])
-    assert table.loc["mean", "dice"] == 1.0
-    assert np.isnan(table.loc["empty", "dice"])
-    assert table.loc["empty", "false_positive_share"] == 0.25
+@given(masks, masks, masks, masks)
+def test_pooling_is_scoring_side_by_side(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> None:
+    assert confusion(a, b) + confusion(c, d) == confusion(np.hstack([a, c]), np.hstack([b, d]))
 
 
 def test_different_fields_are_refused() -> None:
