@@ -70,11 +70,13 @@ class _Inference(nn.Module):
             _fold(block)
         self.config = model.config
         final, particle = self.net.final, model.config.particle_class
+        n = model.config.block_px**2
         if model.config.n_classes == 2:
             # softmax of two classes is the sigmoid of their difference: one output channel instead of two
-            final.weight = nn.Parameter(final.weight[[particle]] - final.weight[[1 - particle]], requires_grad=False)
             assert final.bias is not None
-            final.bias = nn.Parameter(final.bias[[particle]] - final.bias[[1 - particle]], requires_grad=False)
+            this, other = (slice(c * n, (c + 1) * n) for c in (particle, 1 - particle))
+            final.weight = nn.Parameter(final.weight[this] - final.weight[other], requires_grad=False)
+            final.bias = nn.Parameter(final.bias[this] - final.bias[other], requires_grad=False)
             self.config = dataclasses.replace(model.config, n_classes=1, particle_class=0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

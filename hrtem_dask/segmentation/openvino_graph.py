@@ -1,7 +1,7 @@
 """A U-Net as an OpenVINO graph, built operation by operation.
 
 OpenVINO's own converter traces the torch module: that takes seconds in every worker, rests on a deprecated part of
-torch, and reports its use over the network. The network has six kinds of operations; they are written here.
+torch, and reports its use over the network. The network has eight kinds of operations; they are written here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def openvino_graph(folded: UNet, shape: tuple[int, ...]) -> openvino.Model:
     """
     config = folded.config
     image = opset13.parameter(list(shape), dtype=np.float32)
-    x, skips = image, []
+    skips: list[Any] = []
+    x = opset13.space_to_depth(image, "depth_first", config.block_px) if config.block_px > 1 else image
     for encoder in folded.encoders:
         for block in encoder.convs[:-1]:  # type: ignore[index]
             x = opset13.relu(_convolution(x, block.conv))
@@ -48,7 +49,10 @@ def openvino_graph(folded: UNet, shape: tuple[int, ...]) -> openvino.Model:
         x = opset13.concat([skip, _upsample(x)], axis=1)
         for block in decoder.convs:  # type: ignore[union-attr]
             x = opset13.relu(_convolution(x, block.conv))
-    return openvino.Model([_convolution(x, folded.final)], [image], "unet")
+    logits = _convolution(x, folded.final)
+    if config.block_px > 1:
+        logits = opset13.depth_to_space(logits, "depth_first", config.block_px)
+    return openvino.Model([logits], [image], "unet")
 
 
 def _convolution(x: Any, conv: Any) -> Any:

@@ -38,6 +38,9 @@ class UNetConfig:
     """Convolutions of the centre."""
     decoder_convs: int = 2
     """Convolutions per decoder block."""
+    block_px: int = 1
+    """Side of the blocks of pixels that become channels at the entrance and pixels again at the exit: 2 gives the network
+    four channels at half the resolution, a quarter of the positions, and still one logit per pixel."""
     kernel_px: int = 3
     """Side of the convolution kernels, odd."""
     pool_before_relu: bool = False
@@ -54,7 +57,7 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         counts = (*self.widths, self.centre_width, self.n_classes, self.encoder_convs, self.centre_convs)
-        if not self.widths or min(*counts, self.decoder_convs) < 1:
+        if not self.widths or min(*counts, self.decoder_convs, self.block_px) < 1:
             raise ValueError(f"a U-Net needs at least one level, and 1 or more of everything, got {self}")
         if self.kernel_px % 2 == 0 or self.kernel_px < 1:
             raise ValueError(f"kernel_px must be odd and positive, got {self.kernel_px}")
@@ -68,7 +71,7 @@ class UNetConfig:
     @property
     def total_stride_px(self) -> int:
         """Side of the blocks that pooling sees: images and tile origins are multiples of it."""
-        return int(2 ** len(self.widths))
+        return int(self.block_px * 2 ** len(self.widths))
 
     @property
     def margins_px(self) -> tuple[int, int]:
@@ -90,12 +93,13 @@ class UNetConfig:
     def _field(self, start: int, stop: int) -> tuple[int, int]:
         """Follow the pixels `start`..`stop` of the output back to the input, along the deepest path."""
         reach = self.kernel_px // 2
+        start, stop = start // self.block_px, stop // self.block_px
         for _ in self.widths:
             start, stop = (start - self.decoder_convs * reach) // 2, (stop + self.decoder_convs * reach) // 2
         start, stop = start - self.centre_convs * reach, stop + self.centre_convs * reach
         for _ in self.widths:
             start, stop = 2 * start - self.encoder_convs * reach, 2 * stop + 1 + self.encoder_convs * reach
-        return start, stop
+        return start * self.block_px, stop * self.block_px + self.block_px - 1
 
 
 def groschner2021_config(
@@ -196,7 +200,7 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
-        above = (1, *config.widths[:-1])
+        above = (config.block_px**2, *config.widths[:-1])
         self.encoders = nn.ModuleList(_Encoder(i, o, config) for i, o in zip(above, config.widths, strict=True))
         self.centre = nn.ModuleList(
             _ConvNorm(config.widths[-1] if i == 0 else config.centre_width, config.centre_width, config)
@@ -206,7 +210,7 @@ class UNet(nn.Module):
         self.decoders = nn.ModuleList(
             _Decoder(b, s, config) for b, s in reversed(list(zip(below, config.widths, strict=True)))
         )
-        self.final = nn.Conv2d(config.widths[0], config.n_classes, 1)
+        self.final = nn.Conv2d(config.widths[0], config.n_classes * config.block_px**2, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return class logits (before softmax).
@@ -222,6 +226,7 @@ class UNet(nn.Module):
             Shape (n, n_classes, y, x).
         """
         skips = []
+        x = nn.functional.pixel_unshuffle(x, self.config.block_px)
         for encoder in self.encoders:
             skip, x = encoder(x)
             skips.append(skip)
@@ -229,7 +234,7 @@ class UNet(nn.Module):
             x = block(x)
         for decoder, skip in zip(self.decoders, reversed(skips), strict=True):
             x = decoder(x, skip)
-        return self.final(x)  # type: ignore[no-any-return]
+        return nn.functional.pixel_shuffle(self.final(x), self.config.block_px)
 
     def conv_norms(self) -> list[nn.Module]:
         """Return every convolution with its batch normalisation, in order of execution.

@@ -20,8 +20,10 @@ Range = tuple[float, float]
 Schedule = Literal["one_cycle", "constant"]
 Loss = Literal["dice_cross_entropy", "cross_entropy"]
 Precision = Literal["auto", "float32", "bfloat16"]
-DEFAULT_NETWORK = UNetConfig(widths=(8, 16, 32, 48, 64), centre_width=64, pixel_size_nm=0.04, input_scaling="standard")
-"""Small enough for a CPU; it sees 0.2 nm fringes as 5 px."""
+DEFAULT_NETWORK = UNetConfig(
+    widths=(16, 24, 32, 48), centre_width=64, block_px=2, pixel_size_nm=0.05, input_scaling="standard"
+)
+"""Small enough for a CPU; it sees 0.2 nm fringes as 4 px."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,9 @@ class TrainingRecipe:
     """Distance (px) from the outline at which that weight has fallen to 1/√e."""
     ema_decay: float = 0.998
     """Decay per step of the running average of weights that is validated and saved; 0 saves the weights themselves."""
+    keep: Literal["best", "last"] = "best"
+    """Which weights are saved: of the epoch that was best on the validation set, or of the last one, so that the
+    validation set has chosen nothing and its scores are honest."""
     early_stop_on: Literal["dice", "loss"] = "dice"
     """What must improve on the validation set: mean Dice upwards or loss downwards."""
     early_stop_epochs: int = 0
@@ -125,6 +130,8 @@ class TrainingRecipe:
     """What counts as improvement."""
     validation_share: float = 0.1
     """Share of the micrographs (without the test set) that validate."""
+    validation_most: int = 60
+    """Most micrographs (or groups of them) that validate, since each epoch takes their time; 0 is no limit."""
     test_share: float = 0.0
     """Share of the micrographs held out, scored once at the end."""
     keep_empty: bool = True
@@ -206,7 +213,9 @@ class TrainingRecipe:
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"the recipe is no valid TOML: {error}") from error
         try:
-            network = dataclasses.asdict(cls().network) | {"pixel_size_nm": None} | values.pop("network", {})
+            default = dataclasses.asdict(cls().network)
+            # TOML has no null: a network that names no pixel size has none
+            network = default | {"pixel_size_nm": None} | values.pop("network") if "network" in values else default
             augmentation = values.pop("augmentation", {})
             return cls(
                 network=config_from_dict(network),
@@ -269,6 +278,20 @@ RECIPES = {
         keep_empty=False,
         centre_on_particle=0.0,
         augmentation=NO_AUGMENTATION,
+    ),
+    # few images, a network that knows particles already: small steps, its statistics of batch normalisation kept
+    "fine_tune": TrainingRecipe(
+        name="fine_tune",
+        crops_per_epoch=64,
+        batch=8,
+        epochs=20,
+        learning_rate=3e-4,
+        clip_norm=1.0,
+        ema_decay=0.95,
+        keep="last",
+        validation_share=0.25,
+        centre_on_particle=0.5,
+        freeze_norm=True,
     ),
 }
 """Recipes by name."""

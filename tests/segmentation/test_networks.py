@@ -148,6 +148,8 @@ def test_dropout_acts_in_training_only(random_unet: Any) -> None:
         (UNetConfig(widths=(1,), centre_width=1), None, None),
         (UNetConfig(widths=(1, 1), centre_width=1, encoder_convs=1, pool_before_relu=True), None, None),
         (UNetConfig(widths=(1, 1), centre_width=1, encoder_convs=3, centre_convs=1, kernel_px=5), None, None),
+        (UNetConfig(widths=(1, 1), centre_width=1, encoder_convs=1, block_px=2), None, None),
+        (UNetConfig(widths=(1,), centre_width=1, block_px=3), None, None),
     ],
 )
 def test_receptive_field_is_what_a_touched_pixel_reaches(config: UNetConfig, halo: int, field: int) -> None:
@@ -172,6 +174,21 @@ def test_receptive_field_is_what_a_touched_pixel_reaches(config: UNetConfig, hal
     assert config.halo_px % stride == 0
     if halo:
         assert (config.halo_px, config.receptive_field_px) == (halo, field)
+
+
+@pytest.mark.parametrize("block_px", [1, 2, 3])
+def test_blocks_as_channels_give_a_logit_per_pixel_in_both_engines(block_px: int) -> None:
+    torch.manual_seed(0)
+    model = UNet(UNetConfig(widths=(4, 6), centre_width=5, block_px=block_px, input_scaling="standard")).eval()
+    side = 4 * model.config.total_stride_px
+    shape = (1, 1, side, side + model.config.total_stride_px)
+    image = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(image))
+    assert expected.shape == (1, 2, *image.shape[2:])
+    for engine in ("torch", "openvino"):
+        log_odds = make_engine(model, engine=engine)(image[0])
+        np.testing.assert_allclose(log_odds[0], (expected[0, 1] - expected[0, 0]).numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize(

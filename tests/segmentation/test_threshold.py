@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.filtering import prepare
-from hrtem_dask.segmentation.threshold import fourier_mask, gaussian, otsu_mask
+from hrtem_dask.segmentation.threshold import fourier_mask, fourier_mask_px, gaussian, otsu_mask
 from hrtem_dask.simulation import simulate_scene
 
 
@@ -49,6 +49,24 @@ def test_gaussian_damps_a_wave_as_it_must(sigma_px: float) -> None:
     wave = np.cos(np.pi * half_waves / n * (np.arange(n) + 0.5))[None].repeat(5, axis=0).astype(np.float32)
     damped = wave * np.exp(-0.5 * (sigma_px * np.pi * half_waves / n) ** 2)
     np.testing.assert_allclose(gaussian(wave, sigma_px=(1.0, sigma_px)), damped, atol=1e-6)
+
+
+@pytest.mark.parametrize("pixel_size_nm", [0.03, 0.05])
+def test_an_annulus_in_cycles_per_pixel_is_the_same_filter_at_one_pixel_size(pixel_size_nm: float) -> None:
+    image, inside = lattice_scene(pixel_size_nm=(pixel_size_nm, pixel_size_nm))
+    in_nm = fourier_mask(image, pixel_size_nm=(pixel_size_nm, pixel_size_nm), annulus_per_nm=(2.4, 6.0), sigma_nm=0.8)
+    annulus = (2.4 * pixel_size_nm, 6.0 * pixel_size_nm)
+    in_px = fourier_mask_px(image, annulus_per_px=annulus, sigma_px=0.8 / pixel_size_nm)
+    assert dice(in_nm, inside) > 0.8
+    assert (in_nm == in_px).mean() > 0.999
+
+
+def test_an_annulus_in_cycles_per_pixel_misses_the_lattice_at_another_pixel_size() -> None:
+    image, inside = lattice_scene(pixel_size_nm=(0.02, 0.02))
+    assert dice(fourier_mask_px(image, annulus_per_px=(0.12, 0.3), sigma_px=16), inside) < 0.5
+    for annulus in ((0.3, 0.1), (-0.1, 0.2), (0.5, 0.6)):
+        with pytest.raises(ValueError, match="cycles per pixel"):
+            fourier_mask_px(image, annulus_per_px=annulus)
 
 
 def test_otsu_parts_dark_from_bright(xp_array: Any) -> None:

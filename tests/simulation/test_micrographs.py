@@ -74,14 +74,14 @@ def test_an_empty_field_is_a_row_too() -> None:
 def test_gold_on_zone_shows_the_lattice_of_gold() -> None:
     """The strongest spacings in the image are those of {111} and {200}: pixel size, crystal and optics agree."""
     ranges = SimulationRanges(
-        size_px=384, pixel_size_nm=(0.03, 0.03), materials={"Au": 1}, shapes={"sphere": 1}, empty_fraction=0,
-        median_diameter_nm=(4.0, 4.0), diameter_spread=0.0, misoriented_fraction=0, between_fraction=0,
+        size_px=640, pixel_size_nm=(0.03, 0.03), materials={"Au": 1}, shapes={"sphere": 1}, empty_fraction=0,
+        median_diameter_nm=(3.0, 3.0), diameter_spread=0.0, misoriented_fraction=0, between_fraction=0,
         fault_fraction=1, carbon_thickness_nm=(1.0, 1.5), edge_fraction=0, defocus_nm=(40, 50),
         overfocus_fraction=0, dose_per_nm2=(4e5, 6e5),
-        drift_nm=(0, 0), coverage=(0.3, 0.3), astigmatism_nm=(0, 0), coma_nm=(0, 0), aperture_per_nm=(9, 9),
+        drift_nm=(0, 0), coverage=(0.2, 0.2), astigmatism_nm=(0, 0), coma_nm=(0, 0), aperture_per_nm=(9, 9),
     )  # fmt: skip
     found = []
-    for index in range(4):
+    for index in range(2):
         one = simulate_micrograph(ranges, seed=11, index=index)
         for row in one.particles[~one.particles["touches_edge"].astype(bool)].itertuples():
             box = ndimage.find_objects((one.labels == row.particle_id).astype(int))[0]
@@ -90,7 +90,7 @@ def test_gold_on_zone_shows_the_lattice_of_gold() -> None:
             )
             found += [r.spacing_nm for r in reflections[:1]]
     off = [min(abs(spacing / known - 1) for known in (0.23546, 0.20391)) for spacing in found]
-    assert len(found) >= 10
+    assert len(found) >= 5
     assert np.median(off) < 0.01
 
 
