@@ -200,7 +200,7 @@ def _score_methods(
         folder = results
         if folder is None:
             folder = place.path(method.name)
-            say(f"{method.name}{': ' if method.note else ''}{method.note}")
+            say(f"running {method.name}{': ' if method.note else ''}{method.note}")
             run(truth.inputs, folder, settings=method.settings, client=client)
         yield score_results(client, truth, open_results(folder), method, segment_again=segment_again, say=say)
 
