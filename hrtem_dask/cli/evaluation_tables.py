@@ -185,7 +185,8 @@ def _paper(group: tuple[str, str, str]) -> Any:
     method, by, name = group
     if by not in {"all", "material"}:
         return None
-    return PUBLISHED.get((method, name))
+    # several networks go by their files' names
+    return PUBLISHED.get((method if method in {"otsu", "fourier", "fourier_pixels"} else "unet", name))
 
 
 def _names(group: tuple[str, str, str]) -> Any:
