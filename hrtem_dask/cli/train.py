@@ -19,7 +19,11 @@ def train() -> None:
 @train.command()
 @click.argument("data", nargs=-1, required=True, metavar="DATA…")
 @click.option("--out", required=True, type=click.Path(), metavar="MODEL.safetensors", help="The trained model.")
-@click.option("--recipe", default="default", show_default=True, metavar="NAME|FILE.toml", help="How to train.")
+@click.option(
+    "--recipe",
+    metavar="NAME|FILE.toml",
+    help="default, groschner2021, fine_tune or a file; with --from it is fine_tune unless given.",
+)
 @click.option("--from", "start_from", type=click.Path(), metavar="MODEL", help="Fine-tune this model.")
 @click.option(
     "--validation", "validation_places", multiple=True, metavar="DATA", help="Validate on this, not on a share of DATA."
@@ -32,7 +36,7 @@ def train() -> None:
 @click.option(
     "--workdir", type=click.Path(), metavar="DIR", help="For log, curves and checkpoint; training goes on from there."
 )
-def segmentation(data: tuple[str, ...], out: str, recipe: str, pixel_size: float | None, **options: Any) -> None:
+def segmentation(data: tuple[str, ...], out: str, recipe: str | None, pixel_size: float | None, **options: Any) -> None:
     """Train the U-Net that tells particles from their support.
 
     DATA are simulated stores, folders of images and masks (images/NAME.ext with masks/NAME.ext, or NAME.ext with
@@ -42,6 +46,7 @@ def segmentation(data: tuple[str, ...], out: str, recipe: str, pixel_size: float
     from hrtem_dask.training.recipes import read_recipe
     from hrtem_dask.training.segmentation import train_segmentation
 
+    recipe = recipe or ("fine_tune" if options["start_from"] else "default")
     with clear_errors():
         result = train_segmentation(
             data, out, read_recipe(recipe), pixel_size_nm=pixel_size,
@@ -52,4 +57,19 @@ def segmentation(data: tuple[str, ...], out: str, recipe: str, pixel_size: float
         if scores is not None and len(scores.table):
             values = ", ".join(f"{k} {v:.4f}" for k, v in scores.summary().items() if v == v)
             click.echo(f"{name + ':':12} {values}")
+    if result.before is not None:
+        click.echo(_before_and_after(result))
     click.echo(f"model:       {out}")
+
+
+def _before_and_after(result: Any) -> str:
+    """Return the Dice of each micrograph held out, before and after fine-tuning."""
+    import pandas as pd
+
+    after = pd.concat([scores.table for scores in (result.validation, result.test) if scores is not None])
+    lines = ["held out                          Dice before   after"]
+    for (name, old), new in zip(result.before.table["dice"].items(), after["dice"], strict=True):
+        shown = "".join("      empty" if v != v else f"{v:11.4f}" for v in (old, new))
+        lines.append(f"{name!s:32.32} {shown}")
+    means = result.before.table["dice"].mean(), after["dice"].mean()
+    return "\n".join([*lines, f"{'mean':32} {means[0]:11.4f}{means[1]:11.4f}"])

@@ -31,9 +31,9 @@ class Fit:
     """What came of a training."""
 
     model: UNet
-    """Of the best epoch, in evaluation mode, on the CPU."""
+    """Of the epoch that is kept, in evaluation mode, on the CPU."""
     best_epoch: int
-    """Which one that was, from 1."""
+    """Which one that is, from 1."""
     rows: list[dict[str, float]]
     """One per epoch, as `journal.COLUMNS` says."""
     stopped: str
@@ -95,7 +95,7 @@ def fit(
     Returns
     -------
     Fit
-        The network of the best epoch.
+        The network of the best epoch, or of the last one, as the recipe says.
 
     Raises
     ------
@@ -259,7 +259,7 @@ class _Trainer:
         score = row["dice_mean"] if self.recipe.early_stop_on == "dice" else -row["validation_loss"]
         if math.isnan(score):  # no micrograph that is not empty, or none at all
             score = -row["validation_loss"] if not math.isnan(row["validation_loss"]) else row["epoch"]
-        if score > self.progress.best_score:
+        if score > self.progress.best_score or self.recipe.keep == "last":
             self.progress.best_score, self.progress.best_epoch = score, int(row["epoch"])
             self.best.load_state_dict(self.average.model.state_dict())
 

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 from hrtem_dask.backend import keep_freed_memory
@@ -28,6 +29,9 @@ from hrtem_dask.training.validation import Scores, ValidationImage, make_validat
 
 __all__ = ["TrainingResult", "train_segmentation"]
 
+TRIAL = 10
+"""Micrographs after which the memory that all will take is foreseen."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
@@ -35,6 +39,9 @@ class TrainingResult:
 
     fit: Fit
     """The network and its history."""
+    before: Scores | None
+    """Of the network that it began with, on the micrographs held out (those that validate, then those of the test);
+    None where it began anew."""
     validation: Scores
     """Of the saved network, per micrograph."""
     test: Scores | None
@@ -98,18 +105,17 @@ def train_segmentation(
     where = _device(device)
     keep_freed_memory()
     torch.manual_seed(seed)
-    start = None if start_from is None else load_model(start_from)
-    if start is not None:
-        recipe = dataclasses.replace(recipe, network=start.config)
+    model = UNet(recipe.network) if start_from is None else load_model(start_from)
+    recipe = dataclasses.replace(recipe, network=model.config)
     split = _split(places, validation_places, recipe, pixel_size_nm, seed)
     training, validation, test = _read(split, recipe, say)
+    before = None if start_from is None else _score(model, [*validation, *test], where)
     data_hash = _hash(training, [*validation, *test])
     origin = "" if start_from is None else model_hash(start_from)
-    fingerprint = _digest(recipe.to_toml(), str(seed), data_hash, origin)
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
     result = fit(
-        start or UNet(recipe.network),
+        model,
         training,
         validation,
         recipe,
@@ -118,23 +124,14 @@ def train_segmentation(
         minutes=minutes,
         epochs=epochs,
         workdir=workdir,
-        fingerprint=fingerprint,
+        fingerprint=_digest(recipe.to_toml(), str(seed), data_hash, origin),
         say=say,
     )
-    engine = make_engine(result.model, engine="torch", device=where)
-    scores, test_scores = (score_images(images, engine, recipe.network) for images in (validation, test))
+    scores, test_scores = (_score(result.model, images, where) for images in (validation, test))
     metadata = {
         "recipe": json.dumps(recipe.to_dict()),
         "seed": str(seed),
-        "data": json.dumps(
-            {
-                "places": [Path(p).name for p in places],
-                "training": len(training),
-                "validation": [one.micrograph_id for one in split.validation],
-                "test": [one.micrograph_id for one in split.test],
-                "hash": data_hash,
-            }
-        ),
+        "data": json.dumps(_described(places, split, data_hash)),
         "start_from": origin,
         "epoch": str(result.best_epoch),
         "stopped": result.stopped,
@@ -143,7 +140,23 @@ def train_segmentation(
         "code_version": version("hrtem-dask"),
     }
     save_model(result.model, out, metadata=metadata)
-    return TrainingResult(fit=result, validation=scores, test=test_scores if test else None)
+    return TrainingResult(fit=result, before=before, validation=scores, test=test_scores if test else None)
+
+
+def _described(places: Sequence[str | Path], split: Split, data_hash: str) -> dict[str, object]:
+    """Say what a network was trained on."""
+    return {
+        "places": [Path(place).name for place in places],
+        "training": len(split.training),
+        "validation": [one.micrograph_id for one in split.validation],
+        "test": [one.micrograph_id for one in split.test],
+        "hash": data_hash,
+    }
+
+
+def _score(model: UNet, images: Sequence[ValidationImage], device: str) -> Scores:
+    """Score a network on whole micrographs."""
+    return score_images(images, make_engine(model, engine="torch", device=device), model.config)
 
 
 def _split(
@@ -156,7 +169,13 @@ def _split(
     """List and split what there is."""
     labelled = list_labelled(places, pixel_size_nm=pixel_size_nm)
     share = 0.0 if validation_places else recipe.validation_share
-    split = split_by_group(labelled, validation_share=share, test_share=recipe.test_share, seed=seed)
+    split = split_by_group(
+        labelled,
+        validation_share=share,
+        validation_most=recipe.validation_most,
+        test_share=recipe.test_share,
+        seed=seed,
+    )
     if not validation_places:
         return split
     validation = list_labelled(validation_places, pixel_size_nm=pixel_size_nm)
@@ -170,22 +189,33 @@ def _read(
     split: Split, recipe: TrainingRecipe, say: Callable[[str], None]
 ) -> tuple[list[TrainingImage], list[ValidationImage], list[ValidationImage]]:
     """Read everything into memory, as the network sees it."""
+    say(f"reading {len(split.training)} micrographs to train on, {len(split.validation) + len(split.test)} held out")
+    available, held_bytes = psutil.virtual_memory().available, 0
+    training: list[TrainingImage] = []
+    for i, one in enumerate(split.training):
+        image = make_training_image(one.read(), recipe.network)
+        held_bytes += image.image.nbytes + image.mask.nbytes
+        if i == TRIAL:
+            _warn_of_memory(held_bytes / (i + 1) * len(split.training), available, say)
+        if recipe.keep_empty or image.mask.any():
+            training.append(image)
+    if not training:
+        raise SettingsError("no micrograph to train on: all are empty, and the recipe says keep_empty = false")
 
     def held(part: Sequence[Labelled]) -> list[ValidationImage]:
         images = [make_validation_image(one.micrograph_id, one.read(), recipe.network) for one in part]
         return [one for one in images if recipe.keep_empty or one.truth.any()]
 
-    training = [make_training_image(one.read(), recipe.network) for one in split.training]
-    training = [one for one in training if recipe.keep_empty or one.mask.any()]
-    if not training:
-        raise SettingsError("no micrograph to train on: all are empty, and the recipe says keep_empty = false")
-    validation, test = held(split.validation), held(split.test)
-    gigabytes = sum(one.image.nbytes + one.mask.nbytes for one in training) / 2**30
-    say(
-        f"{len(training)} micrographs to train on ({gigabytes:.2f} GiB in memory), {len(validation)} to validate"
-        + (f", {len(test)} to test" if test else "")
-    )
-    return training, validation, test
+    return training, held(split.validation), held(split.test)
+
+
+def _warn_of_memory(needed: float, available: int, say: Callable[[str], None]) -> None:
+    """Say early where the micrographs will not fit."""
+    if needed > 0.7 * available:
+        say(
+            f"warning: the micrographs will take about {needed / 2**30:.1f} GiB as the network sees them, "
+            f"{available / 2**30:.1f} GiB are free: give fewer of them, or train on a larger machine"
+        )
 
 
 def _hash(training: Sequence[TrainingImage], held: Sequence[ValidationImage]) -> str:

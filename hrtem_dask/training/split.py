@@ -26,7 +26,12 @@ class Split:
 
 
 def split_by_group(
-    labelled: Sequence[Labelled], *, validation_share: float, test_share: float = 0.0, seed: int = 0
+    labelled: Sequence[Labelled],
+    *,
+    validation_share: float,
+    validation_most: int = 0,
+    test_share: float = 0.0,
+    seed: int = 0,
 ) -> Split:
     """Split at random, the same way for the same micrographs and seed, in whatever order they are listed.
 
@@ -36,6 +41,8 @@ def split_by_group(
         All there are.
     validation_share : float
         Share of the groups that are left after the test set, 0 to 1; at least one group where it is not 0.
+    validation_most : int
+        Most groups that validate; 0 is no limit.
     test_share : float
         Share of all groups, 0 to 1; at least one group where it is not 0.
     seed : int
@@ -54,7 +61,7 @@ def split_by_group(
     groups = sorted({one.group for one in labelled})
     order = np.random.default_rng(seed).permutation(len(groups))
     n_test = _number(test_share, len(groups))
-    n_validation = _number(validation_share, len(groups) - n_test)
+    n_validation = min(_number(validation_share, len(groups) - n_test), validation_most or len(groups))
     if len(groups) - n_test - n_validation < 1:
         raise SettingsError(
             f"{len(groups)} independent micrographs cannot be split into training, {n_validation} for validation and "

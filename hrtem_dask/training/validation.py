@@ -128,8 +128,7 @@ def score_images(
     Scores
         Per micrograph, in their order.
     """
-    rows: dict[str, dict[str, float]] = {}
-    losses = []
+    rows, losses = [], []
     for one in images:
         seen = one.seen.image.astype(np.float32)
         tile_px = None if max(seen.shape) <= WHOLE_PX else WHOLE_PX
@@ -141,8 +140,8 @@ def score_images(
         loss = segmentation_loss(torch.from_numpy(log_odds), truth, torch.from_numpy(known), dice=dice_loss)
         losses.append(float(loss))
         probability = resample(torch.sigmoid(torch.from_numpy(log_odds)).numpy(), one.truth.shape, method="bilinear")
-        rows[one.micrograph_id] = _row(probability >= threshold, one)
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=_COLUMNS)
+        rows.append(_row(probability >= threshold, one))
+    table = pd.DataFrame(rows, index=[one.micrograph_id for one in images], columns=_COLUMNS)
     return Scores(loss=float(np.mean(losses)) if losses else float("nan"), table=table)
 
 
