@@ -328,7 +328,7 @@ def _predicted_quality(
         return {}
     properties = {**metrics, "pixel_size_nm": None if pixel_size_nm is None else float(np.mean(pixel_size_nm))}
     return {
-        "mask_agreement": terms["mask_agreement"],
+        "mask_agreement": terms.get("mask_agreement"),
         "predicted_dice": segmenter.dice_model.predict(terms, properties),
     }
 

@@ -58,8 +58,10 @@ class SegmentationSettings:
     model_pixel_size_nm: float | None = None
     """Pixel size (nm) that the U-Net sees; None takes the model's own, and where it states none the micrograph's."""
     predict_quality: bool = True
-    """Guess each mask's Dice coefficient, where the U-Net's file holds a calibration: part of the image is looked at
-    three more times."""
+    """Guess each mask's Dice coefficient, where the U-Net's file holds a calibration."""
+    mask_agreement: bool = False
+    """With that, compare the masks of the image turned and mirrored: three more passes of the network over up to
+    512² px, which hardly improve the guess."""
     particles_are: Literal["dark", "bright"] = "dark"
     """Side of Otsu's threshold that is particle: dark in bright-field TEM, bright in HAADF-STEM."""
     otsu_sigma_nm: float = 0.0

@@ -128,7 +128,7 @@ MICROGRAPHS: Schema = (
     Column(
         "mask_agreement",
         "float",
-        "agreement of the U-Net's masks of the image turned and mirrored, 0 to 1; null where its quality is not known",
+        "agreement of the U-Net's masks of the image turned and mirrored, 0 to 1; null where it was not asked for",
         "",
         "mean Dice of all pairs of masks; see segmentation.agreement",
     ),

@@ -32,6 +32,7 @@ def judge_mask(
     threshold: float,
     stride_px: int,
     window_px: int = WINDOW_PX,
+    turn: bool = True,
 ) -> dict[str, float] | None:
     """Measure how far a network agrees with itself on one image.
 
@@ -49,17 +50,21 @@ def judge_mask(
         Total stride of the network.
     window_px : int
         Largest side of the window that is looked at again.
+    turn : bool
+        Whether it is looked at again: three or four passes of the network over the window, for `mask_agreement`.
 
     Returns
     -------
     dict or None
-        ``mask_agreement``
-            Mean Dice of each pair among the masks of the window and of its copies, turned back; 0 to 1.
         ``mask_confidence``
             The Dice coefficient to be expected if the probabilities p are right: 2 Σ_mask p / (Σ p + area of mask);
             for an empty mask 1 − the largest p.
+        ``mask_fraction``
+            Share of the image that is mask.
         ``outline_entropy``
             Mean binary entropy (bit) of the window's pixels within 2 px of the outline; 0 for an empty mask.
+        ``mask_agreement``
+            If asked for: mean Dice of each pair among the masks of the window and of its copies, turned back; 0 to 1.
 
         None where the image is smaller than one block of the network.
     """
@@ -67,18 +72,21 @@ def judge_mask(
     window = _most_doubtful(p, window_px=window_px, stride_px=stride_px)
     if window is None:
         return None
-    image = as_tensor(seen)[window]
-    # of a window the network sees the border, so the masks to be compared all end there
-    whole = image.shape == p.shape
-    masks = [p >= threshold if whole else _mask(image, network, threshold, like=seen)]
-    for quarters, mirrored in COPIES:
-        copy = _mask(turned(image, quarters, mirrored), network, threshold, like=seen)
-        masks.append(turned_back(copy, quarters, mirrored))
-    return {
-        "mask_agreement": mask_agreement(torch.stack(masks)),
-        "mask_confidence": _confidence(p, threshold),
-        "outline_entropy": _outline_entropy(p[window], threshold),
+    mask = p >= threshold
+    terms = {
+        "mask_confidence": _confidence(p, mask),
+        "mask_fraction": float(mask.sum()) / mask.numel(),
+        "outline_entropy": _outline_entropy(p[window], mask[window]),
     }
+    if turn:
+        image = as_tensor(seen)[window]
+        # of a window the network sees the border, so the masks to be compared all end there
+        masks = [mask if image.shape == p.shape else _mask(image, network, threshold, like=seen)]
+        for quarters, mirrored in COPIES:
+            copy = _mask(turned(image, quarters, mirrored), network, threshold, like=seen)
+            masks.append(turned_back(copy, quarters, mirrored))
+        terms["mask_agreement"] = mask_agreement(torch.stack(masks))
+    return terms
 
 
 def turned(image: torch.Tensor, quarters: int, mirrored: bool) -> torch.Tensor:
@@ -163,23 +171,23 @@ def _mask(image: torch.Tensor, network: Callable[[Any], Any], threshold: float, 
     return torch.sigmoid(as_tensor(logits)[0]) >= threshold
 
 
-def _confidence(probability: torch.Tensor, threshold: float) -> float:
+def _confidence(probability: torch.Tensor, mask: torch.Tensor) -> float:
     """Return the Dice coefficient to be expected of a mask if the probabilities are right."""
-    mask = probability >= threshold
     area = int(mask.sum())
     if not area:
         return 1 - float(probability.max())
-    inside, everywhere = (float(x.sum(dtype=torch.float64)) for x in (probability * mask, probability))
-    return 2 * inside / (everywhere + area)
+    return 2 * float((probability * mask).sum()) / (float(probability.sum()) + area)
 
 
-def _outline_entropy(probability: torch.Tensor, threshold: float) -> float:
+def _outline_entropy(probability: torch.Tensor, mask: torch.Tensor) -> float:
     """Return the mean binary entropy (bit) around the outline of a mask."""
-    filled = (probability >= threshold)[None, None].float()
-    size = 2 * OUTLINE_PX + 1
-    grown = torch.nn.functional.max_pool2d(filled, size, stride=1, padding=OUTLINE_PX)
-    shrunk = -torch.nn.functional.max_pool2d(-filled, size, stride=1, padding=OUTLINE_PX)
-    near = probability[(grown != shrunk)[0, 0]].double().clamp(1e-7, 1 - 1e-7)
+    # largest value and least one around each pixel, along one axis after the other
+    reach = torch.stack([mask, ~mask]).float()[None]
+    for axis in (0, 1):
+        size, padding = [1, 1], [0, 0]
+        size[axis], padding[axis] = 2 * OUTLINE_PX + 1, OUTLINE_PX
+        reach = torch.nn.functional.max_pool2d(reach, size, stride=1, padding=padding)
+    near = probability[(reach[0, 0] > 0) & (reach[0, 1] > 0)].double().clamp(1e-7, 1 - 1e-7)
     if not len(near):
         return 0.0
     return float(-(near * near.log2() + (1 - near) * (1 - near).log2()).mean())

@@ -1,9 +1,9 @@
 """How good a mask is, guessed without labels: a small calibrated model that travels with the network it judges.
 
-A logistic curve over a few terms, each of which may only push the guess the way that it should: copies of the image,
-turned and mirrored, that give the same mask, and sure probabilities push it up; blurred outlines and images unlike
-those of training push it down. `training.quality_fit` fits it on micrographs with known truth; it is kept as JSON in
-the header of the network's file.
+A logistic curve over a few terms, each of which may only push the guess the way that it should: sure probabilities, a
+large mask, and copies of the image, turned and mirrored, that give the same mask, push it up; blurred outlines and
+images unlike those of training push it down. An empty mask is right or wrong: its guess is how often such were right.
+`training.quality_fit` fits it on micrographs with known truth; it is kept as JSON in the header of the network's file.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from typing import Any, Self
 __all__ = ["PROPERTIES", "TERMS", "DiceModel"]
 
 TERMS: dict[str, int] = {
-    "mask_agreement": 1,
     "mask_confidence": 1,
+    "mask_fraction": 1,
     "outline_entropy": -1,
     "distance_from_training": -1,
+    "mask_agreement": 1,
 }
-"""Name → sign of its coefficient."""
+"""Name → sign of its coefficient; the last one is dear, the others cost next to nothing."""
 PROPERTIES: dict[str, float] = {"log_pixel_size": 0.1, "sharpness": 0.1, "log_mass_contrast": 0.5, "log_peak_snr": 0.5}
 """What is compared with the range in training → the least half-width of that range: beyond it all the same differ."""
 
@@ -37,9 +38,11 @@ class DiceModel:
     coefficients: Mapping[str, float]
     """Term → logit per unit of its scale; of the sign that `TERMS` gives."""
     centres: Mapping[str, float]
-    """Term → its mean in the fit."""
+    """Term → its mean in the fit, of what `straightened` makes of it."""
     scales: Mapping[str, float]
-    """Term → its standard deviation in the fit."""
+    """Term → its standard deviation in the fit, likewise."""
+    empty_dice: float
+    """What is said of an empty mask: the share of them that were right in the fit."""
     ranges: Mapping[str, tuple[float, float]]
     """Property → from the 1st to the 99th percentile in training."""
     errors: Mapping[str, float] = field(default_factory=dict)
@@ -51,7 +54,7 @@ class DiceModel:
         Parameters
         ----------
         terms : mapping
-            ``mask_agreement``, ``mask_confidence`` and ``outline_entropy``, from `agreement.judge_mask`.
+            From `agreement.judge_mask`; of these, the ones that it was fitted on.
         properties : mapping
             As `distance_from_training` takes it.
 
@@ -60,10 +63,12 @@ class DiceModel:
         float
             0 to 1. Terms count up to four standard deviations from their mean: beyond, nothing was fitted.
         """
+        if terms["mask_fraction"] == 0:
+            return self.empty_dice
         known = {**terms, "distance_from_training": self.distance_from_training(properties)}
         logit = self.intercept
         for name, coefficient in self.coefficients.items():
-            z = (known[name] - self.centres[name]) / self.scales[name]
+            z = (straightened(name, known[name]) - self.centres[name]) / self.scales[name]
             logit += coefficient * min(4.0, max(-4.0, z))
         return 1 / (1 + math.exp(min(30.0, -logit)))
 
@@ -129,9 +134,32 @@ class DiceModel:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the calibration of its quality is not whole: {error}") from error
-        if unknown or not whole or not math.isfinite(model.intercept):
+        if unknown or not whole or not math.isfinite(model.intercept + model.empty_dice):
             raise ValueError(f"the calibration of its quality has unknown terms {unknown} or impossible numbers")
         return model
+
+
+def straightened(name: str, value: float) -> float:
+    """Return what of a term the logit depends on in a nearly straight line.
+
+    Parameters
+    ----------
+    name : str
+        Of `TERMS`.
+    value : float
+        The term.
+
+    Returns
+    -------
+    float
+        Log-odds of the shares near 1, logarithm of the mask's fraction, −ln(1 − entropy); cut off far out.
+    """
+    if name in ("mask_confidence", "mask_agreement"):
+        share = min(1 - 1e-3, max(1e-3, value))
+        return math.log(share / (1 - share))
+    if name == "mask_fraction":
+        return math.log(max(value, 1e-4))
+    return -math.log(max(1 - value, 1e-4)) if name == "outline_entropy" else value
 
 
 def comparable(properties: Mapping[str, float | None]) -> dict[str, float]:

@@ -28,7 +28,7 @@ class UNetSegmenter:
     Parameters
     ----------
     segmentation : SegmentationSettings
-        Uses `model`, `threshold`, `model_pixel_size_nm` and `predict_quality`.
+        Uses `model`, `threshold`, `model_pixel_size_nm`, `predict_quality` and `mask_agreement`.
     execution : ExecutionSettings
         Device, engine and tiles.
     judge_always : bool
@@ -56,6 +56,8 @@ class UNetSegmenter:
         self.config = self._model.config
         self.dice_model = load_dice_model(segmentation.model) if segmentation.predict_quality else None
         self._judges = judge_always or self.dice_model is not None
+        needed = self.dice_model is not None and "mask_agreement" in self.dice_model.coefficients
+        self._turns = judge_always or segmentation.mask_agreement or needed
         self.receptive_field_px: int | None = self.config.receptive_field_px
         self.model_pixel_size_nm = segmentation.model_pixel_size_nm or self.config.pixel_size_nm
         self._threshold = segmentation.threshold
@@ -105,7 +107,12 @@ class UNetSegmenter:
         if self._judges:
             engine = self._engine(inference.device)
             quality_terms = judge_mask(
-                seen, probability, engine, threshold=self._threshold, stride_px=self.config.total_stride_px
+                seen,
+                probability,
+                engine,
+                threshold=self._threshold,
+                stride_px=self.config.total_stride_px,
+                turn=self._turns,
             )
         probability = resample(probability, native, method="bilinear")
         return Segmentation(

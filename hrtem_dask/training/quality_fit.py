@@ -7,7 +7,7 @@ empty field is here 1 where nothing was found and 0 otherwise: false particles o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from hrtem_dask import analysis
 from hrtem_dask.errors import ModelError
 from hrtem_dask.evaluation import dice
-from hrtem_dask.segmentation.dice_model import PROPERTIES, TERMS, DiceModel, comparable
+from hrtem_dask.segmentation.dice_model import PROPERTIES, TERMS, DiceModel, comparable, straightened
 from hrtem_dask.segmentation.unet_segmenter import UNetSegmenter
 from hrtem_dask.segmentation.weights import with_dice_model
 from hrtem_dask.settings import Settings
@@ -32,6 +32,9 @@ FAILURE_DICE = 0.5
 SOURCES = ("pixel_size_nm", "sharpness", "mass_contrast", "peak_snr")
 PENALTY = 0.0005
 """Weight of the squared coefficients against the mean squared error: terms that say the same shall not quarrel."""
+FOLDS = 5
+GAIN = 0.02
+"""By how much a term must lower the squared error of micrographs left out."""
 
 
 def judge_micrographs(store: SimulatedStore, model: str | Path, *, settings: Settings | None = None) -> pd.DataFrame:
@@ -63,7 +66,7 @@ def judge_micrographs(store: SimulatedStore, model: str | Path, *, settings: Set
         metrics, _ = analysis.judge_quality(image, settings, pixel_size_nm=size)
         prepared, _ = analysis.prepare(image, settings)
         segmentation = analysis.segment(prepared, segmenter, pixel_size_nm=size)
-        if segmentation.quality_terms is None:
+        if segmentation.quality_terms is None:  # smaller than a block of the network
             continue
         found = analysis.label(image, segmentation, settings, pixel_size_nm=size).labels > 0
         true = store.labels(name) > 0
@@ -77,7 +80,8 @@ def judge_micrographs(store: SimulatedStore, model: str | Path, *, settings: Set
 def fit_dice_model(judged: pd.DataFrame, *, familiar: pd.DataFrame) -> DiceModel:
     """Fit the guess of the Dice coefficient.
 
-    Least squares of a logistic curve, each coefficient bound to the sign that its term must have.
+    Least squares of a logistic curve, each coefficient bound to the sign that its term must have. Terms are taken in
+    one after the other, the cheap ones first, and kept where they lower the cross-validated squared error by 2 %.
 
     Parameters
     ----------
@@ -102,22 +106,58 @@ def fit_dice_model(judged: pd.DataFrame, *, familiar: pd.DataFrame) -> DiceModel
             f"need at least 20 micrographs to fit on and 1 of training, got {len(judged)}, {len(familiar)}"
         )
     ranges = _ranges(familiar)
-    blank = DiceModel(intercept=0.0, coefficients={}, centres={}, scales={}, ranges=ranges)
-    distances = [blank.distance_from_training(row) for row in _rows(judged)]
-    terms = judged.assign(distance_from_training=distances)[list(TERMS)].to_numpy(float)
-    spread = terms.std(axis=0)
-    kept = np.flatnonzero(spread > 1e-9)  # a term that never changes says nothing
-    names = [list(TERMS)[i] for i in kept]
-    centres, scales = terms.mean(axis=0)[kept], spread[kept]
-    z = np.clip((terms[:, kept] - centres) / scales, -4, 4)
-    intercept, coefficients = _fitted(z, judged["dice"].to_numpy(float), [TERMS[name] for name in names])
-    return DiceModel(
-        intercept=intercept,
-        coefficients=dict(zip(names, coefficients, strict=True)),
-        centres=dict(zip(names, centres.tolist(), strict=True)),
-        scales=dict(zip(names, scales.tolist(), strict=True)),
+    nothing = (judged["mask_fraction"] == 0).to_numpy()
+    n_right = judged["dice"][nothing].sum()
+    blank = DiceModel(
+        intercept=0.0,
+        coefficients={},
+        centres={},
+        scales={},
+        empty_dice=float((n_right + 1) / (nothing.sum() + 2)),  # Laplace: of none, one cannot say
         ranges=ranges,
     )
+    rows = [{**row, "distance_from_training": blank.distance_from_training(row)} for row in _rows(judged[~nothing])]
+    values = np.array([[straightened(name, row[name]) for name in TERMS] for row in rows])
+    truth = judged["dice"].to_numpy(float)[~nothing]
+    centres, scales = values.mean(axis=0), values.std(axis=0)
+    z = np.clip((values - centres) / np.maximum(scales, 1e-9), -4, 4)
+    signs = np.array(list(TERMS.values()))
+    kept = _chosen(z, truth, signs)
+    intercept, coefficients = _fitted(z[:, kept], truth, signs[kept])
+    names = [list(TERMS)[i] for i in kept]
+    return dataclasses.replace(
+        blank,
+        intercept=intercept,
+        coefficients=dict(zip(names, coefficients, strict=True)),
+        centres=dict(zip(names, centres[kept].tolist(), strict=True)),
+        scales=dict(zip(names, scales[kept].tolist(), strict=True)),
+    )
+
+
+def _chosen(z: np.ndarray, truth: np.ndarray, signs: np.ndarray) -> list[int]:
+    """Return the terms that earn their place, by the squared error of micrographs left out of the fit."""
+    fold = np.arange(len(truth)) % FOLDS
+
+    def left_out(columns: list[int]) -> float:
+        errors = np.empty(len(truth))
+        for k in range(FOLDS):
+            intercept, coefficients = _fitted(z[fold != k][:, columns], truth[fold != k], signs[columns])
+            guess = _logistic(intercept + z[fold == k][:, columns] @ np.array(coefficients))
+            errors[fold == k] = guess - truth[fold == k]
+        return float(np.mean(errors**2))
+
+    kept: list[int] = []
+    best = left_out(kept)
+    for column in range(z.shape[1]):
+        error = left_out([*kept, column])
+        if error < (1 - GAIN) * best:
+            kept, best = [*kept, column], error
+    return kept
+
+
+def _logistic(logit: np.ndarray) -> np.ndarray:
+    """Return the share of which this is the logit."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
 
 
 def _rows(judged: pd.DataFrame) -> list[dict[str, float]]:
@@ -138,18 +178,18 @@ def _ranges(familiar: pd.DataFrame) -> dict[str, tuple[float, float]]:
     return ranges
 
 
-def _fitted(z: np.ndarray, truth: np.ndarray, signs: Sequence[int]) -> tuple[float, list[float]]:
+def _fitted(z: np.ndarray, truth: np.ndarray, signs: np.ndarray) -> tuple[float, list[float]]:
     """Return intercept and coefficients of the logistic curve nearest to the truth."""
 
     def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
-        guess = 1 / (1 + np.exp(-np.clip(x[0] + z @ x[1:], -30, 30)))
+        guess = _logistic(x[0] + z @ x[1:])
         error = guess - truth
         slope = 2 * error * guess * (1 - guess) / len(truth)
-        gradient = np.concatenate([[slope.sum()], z.T @ slope + 2 * PENALTY * x[1:]])
+        gradient = np.append(slope.sum(), z.T @ slope + 2 * PENALTY * x[1:])
         return float(np.mean(error**2) + PENALTY * np.sum(x[1:] ** 2)), gradient
 
     bounds = [(-10.0, 10.0), *((0.0, 10.0) if sign > 0 else (-10.0, 0.0) for sign in signs)]
-    start = np.concatenate([[0.0], 0.5 * np.asarray(signs, float)])
+    start = np.append(0.0, 0.5 * signs)
     best = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
     return float(best[0]), [float(c) for c in best[1:]]
 

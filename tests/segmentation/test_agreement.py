@@ -100,7 +100,24 @@ def test_confidence_is_the_expected_dice_and_of_nothing_how_sure_it_is() -> None
     assert judged(image[:40, :40], symmetric)["mask_confidence"] == pytest.approx(drawn, abs=2e-3)
     empty = judged(np.full((32, 32), 0.9, np.float32), symmetric)
     p_max = 1 / (1 + np.exp(20 * 0.4))
-    assert empty == {"mask_agreement": 1.0, "mask_confidence": pytest.approx(1 - p_max), "outline_entropy": 0.0}
+    assert empty == {
+        "mask_confidence": pytest.approx(1 - p_max),
+        "mask_fraction": 0.0,
+        "outline_entropy": 0.0,
+        "mask_agreement": 1.0,
+    }
+
+
+def test_the_network_is_not_asked_again_where_nobody_wants_to_know() -> None:
+    image = np.random.default_rng(0).random((32, 32), dtype=np.float32)
+
+    def never(_: Any) -> Any:
+        raise AssertionError("asked again")
+
+    terms = judge_mask(image, image, never, threshold=0.5, stride_px=4, turn=False)
+    assert terms is not None
+    assert terms["mask_fraction"] == (image >= 0.5).mean()
+    assert "mask_agreement" not in terms
 
 
 def test_entropy_is_that_of_the_outline_only() -> None:
@@ -121,11 +138,12 @@ def test_entropy_is_that_of_the_outline_only() -> None:
 MODEL = DiceModel(
     intercept=1.0,
     coefficients={"mask_agreement": 2.0, "mask_confidence": 1.0, "outline_entropy": -1.0, "distance_from_training": -1},
-    centres={"mask_agreement": 0.8, "mask_confidence": 0.9, "outline_entropy": 0.3, "distance_from_training": 0.0},
-    scales={"mask_agreement": 0.2, "mask_confidence": 0.1, "outline_entropy": 0.1, "distance_from_training": 0.5},
+    centres={"mask_agreement": 0.0, "mask_confidence": 0.0, "outline_entropy": 0.3, "distance_from_training": 0.0},
+    scales={"mask_agreement": 0.2, "mask_confidence": 2.0, "outline_entropy": 0.1, "distance_from_training": 0.5},
+    empty_dice=0.7,
     ranges={"log_pixel_size": (float(np.log(0.02)), float(np.log(0.06))), "sharpness": (0.2, 0.8)},
 )
-TERMS = {"mask_agreement": 0.8, "mask_confidence": 0.9, "outline_entropy": 0.3}
+TERMS = {"mask_agreement": 0.5, "mask_confidence": 0.5, "outline_entropy": 1 - np.exp(-0.3), "mask_fraction": 0.2}
 
 
 def test_the_guess_is_monotone_and_between_0_and_1() -> None:
@@ -136,6 +154,7 @@ def test_the_guess_is_monotone_and_between_0_and_1() -> None:
         assert (np.diff(guesses) * sign >= 0).all()
         assert guesses[0] != guesses[-1]
         assert 0 <= min(guesses) <= max(guesses) <= 1
+    assert MODEL.predict({**TERMS, "mask_fraction": 0.0}, inside) == 0.7
     assert MODEL.predict({**TERMS, "mask_agreement": -1e9}, inside) > 0  # beyond four deviations nothing was fitted
 
 
@@ -158,7 +177,7 @@ def test_it_travels_in_the_networks_file(tmp_path: Any, random_unet: Any) -> Non
     with_dice_model(net, MODEL, net)
     assert load_dice_model(net) == MODEL
     assert model_metadata(net)["licence"] == "GPL"
-    for damaged in ("{", '{"intercept": 1}', MODEL.to_json().replace("0.8", "NaN", 1), '{"a":1}', "[]",
+    for damaged in ("{", '{"intercept": 1}', MODEL.to_json().replace("0.3", "NaN", 1), '{"a":1}', "[]",
                     MODEL.to_json().replace("mask_agreement", "luck")):  # fmt: skip
         with pytest.raises(ValueError):  # noqa: PT011 - of whichever kind, it becomes one ModelError
             DiceModel.from_json(damaged)

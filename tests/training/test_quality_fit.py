@@ -24,14 +24,22 @@ CPU = {"execution": {"device": "cpu"}}
 
 
 def made_up(n: int, seed: int, *, noise: float = 0.0) -> pd.DataFrame:
-    """Terms at random, and a Dice coefficient that is a logistic curve of two of them and of the pixel size."""
+    """Terms at random, and a Dice coefficient that is a logistic curve of two of them and of the pixel size.
+
+    Every tenth mask is empty, and of these, every other one is right.
+    """
     rng = np.random.default_rng(seed)
-    table = pd.DataFrame(rng.uniform(0, 1, (n, 3)), columns=list(TERMS)[:3])
+    names = [name for name in TERMS if name != "distance_from_training"]
+    table = pd.DataFrame(rng.uniform(0.02, 0.98, (n, 4)), columns=names)
     table["pixel_size_nm"] = np.exp(rng.uniform(np.log(0.02), np.log(0.2), n))
     table["sharpness"], table["mass_contrast"], table["peak_snr"] = 0.5, np.nan, 20.0
     outside = np.maximum(0, np.log(table["pixel_size_nm"] / 0.06)) / (np.log(3) / 2)
-    logit = 4 * (table["mask_agreement"] - 0.5) - 3 * (table["outline_entropy"] - 0.3) - 1.5 * outside
+    confidence, entropy = table["mask_confidence"], table["outline_entropy"]
+    logit = 0.8 * np.log(confidence / (1 - confidence)) + 0.5 * np.log(1 - entropy) + 0.5 - 1.5 * outside
     table["dice"] = np.clip(1 / (1 + np.exp(-logit)) + noise * rng.normal(size=n), 0, 1)
+    table.loc[::10, "mask_fraction"] = 0.0
+    table.loc[::10, "dice"] = 1.0
+    table.loc[::20, "dice"] = 0.0
     return table
 
 
@@ -43,17 +51,20 @@ def familiar() -> pd.DataFrame:
 def test_a_known_curve_is_found_again() -> None:
     model = fit_dice_model(made_up(600, 0, noise=0.05), familiar=familiar())
     slopes = {name: c / model.scales[name] for name, c in model.coefficients.items()}
-    assert slopes["mask_agreement"] == pytest.approx(4, rel=0.2)
-    assert slopes["outline_entropy"] == pytest.approx(-3, rel=0.2)
+    assert slopes.keys() == {"mask_confidence", "outline_entropy", "distance_from_training"}
+    assert slopes["mask_confidence"] == pytest.approx(0.8, rel=0.2)
+    assert slopes["outline_entropy"] == pytest.approx(-0.5, rel=0.2)
     assert slopes["distance_from_training"] == pytest.approx(-1.5, rel=0.2)
-    assert abs(slopes["mask_confidence"]) < 0.2
-    errors = quality_errors(model, made_up(600, 1, noise=0.05))
+    assert model.empty_dice == pytest.approx(0.5)
+    other = made_up(600, 1, noise=0.05)
+    errors = quality_errors(model, other[other["mask_fraction"] > 0])
     assert errors["mae"] < 0.06 < errors["mae_of_mean"]
     assert errors["failure_auroc"] > 0.95
     assert errors["rank_correlation"] > 0.95
+    assert quality_errors(model, other)["mae"] == pytest.approx(0.9 * errors["mae"] + 0.1 * 0.5)
     # a term that says the opposite of what it should is not believed
-    wrong = made_up(600, 0).eval("mask_agreement = 1 - mask_agreement")
-    assert fit_dice_model(wrong, familiar=familiar()).coefficients["mask_agreement"] == 0
+    wrong = made_up(600, 0).eval("mask_confidence = 1 - mask_confidence")
+    assert fit_dice_model(wrong, familiar=familiar()).coefficients.get("mask_confidence", 0) == 0
 
 
 def test_errors_of_a_useless_guess_are_said() -> None:
@@ -113,8 +124,13 @@ def test_the_whole_way_from_a_store_to_a_guess_in_the_table(store: Any, tmp_path
         store.image(name), pixel_size_nm=(0.05, 0.05), settings=unet,
         segmenter=make_segmenter(unet.segmentation, unet.execution),
     ).micrograph  # fmt: skip
-    assert found["mask_agreement"] == judged.loc[name, "mask_agreement"]
+    assert found["mask_agreement"] is None
     assert found["predicted_dice"] == pytest.approx(calibrated.predict(judged.loc[name], judged.loc[name]))
+    asked = unet.updated({"segmentation": {"mask_agreement": True}})
+    assert analysis.analyse(
+        store.image(name), pixel_size_nm=(0.05, 0.05), settings=asked,
+        segmenter=make_segmenter(asked.segmentation, asked.execution),
+    ).micrograph["mask_agreement"] == judged.loc[name, "mask_agreement"]  # fmt: skip
     off = unet.updated({"segmentation": {"predict_quality": False}})
     without = analysis.analyse(
         store.image(name), pixel_size_nm=(0.05, 0.05), settings=off,
