@@ -78,7 +78,8 @@ def fit(
     recipe : TrainingRecipe
         How.
     seed : int
-        Decides crops and dropout: on one machine, the same numbers whether interrupted or not.
+        Decides crops and dropout: with one machine and number of threads, the same numbers whether interrupted or
+        not.
     device : {"cpu", "cuda"}
         Where.
     minutes : float, optional

@@ -149,7 +149,20 @@ def _read(image_path: Path, mask_path: Path, pixel_size_nm: float | None) -> Lab
 
 def _files(folder: Path) -> Iterable[Path]:
     """Return the files of a folder that could be images, by name."""
-    others = {".txt", ".md", ".json", ".csv", ".toml", ".yaml", ".yml", ".xml"}
+    others = {
+        ".txt",
+        ".md",
+        ".json",
+        ".csv",
+        ".toml",
+        ".yaml",
+        ".yml",
+        ".xml",
+        ".svg",
+        ".safetensors",
+        ".pt",
+        ".parquet",
+    }
     return sorted(
         p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and p.suffix.lower() not in others
     )

@@ -12,9 +12,10 @@ import torch
 
 from hrtem_dask.errors import CalibrationError, ModelError, SettingsError
 from hrtem_dask.segmentation import Segmenter, make_segmenter, segmenter_loads
+from hrtem_dask.segmentation.network_input import network_input
 from hrtem_dask.segmentation.rescale import model_shape, resample
 from hrtem_dask.segmentation.unet import UNet, UNetConfig
-from hrtem_dask.segmentation.weights import save_model
+from hrtem_dask.segmentation.weights import load_model, save_model
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 
 CPU = ExecutionSettings(device="cpu")
@@ -247,3 +248,42 @@ def test_masks_on_cuda_equal_those_on_the_cpu(paper_like: SegmentationSettings, 
         assert (cuda.engine, cuda.device) == ("torch", "cuda")
         near = abs(cpu.probability - 0.5) < 1e-4
         np.testing.assert_array_equal(cupy.asnumpy(cuda.mask) | near, cpu.mask | near)
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_standard_scaling_is_of_the_whole_image(tmp_path: Path, engine: Any, xp_array: Any) -> None:
+    """Shift and gain change nothing, and tiles equal the whole: with statistics of a tile they would not."""
+    torch.manual_seed(0)
+    config = UNetConfig(widths=(4, 6), centre_width=6, encoder_convs=1, decoder_convs=1, input_scaling="standard")
+    path = tmp_path / "net.safetensors"
+    save_model(UNet(config).eval(), path)
+    rng = np.random.default_rng(0)
+    image = xp_array((rng.random((90, 300)) * np.linspace(0.1, 1, 300)).astype(np.float32))  # tiles differ by far
+    settings = SegmentationSettings(method="unet", model=str(path))
+
+    def probability(array: np.ndarray, **execution: Any) -> np.ndarray:
+        segmenter = make_segmenter(settings, ExecutionSettings(device="cpu", engine=engine, **execution))
+        return np.asarray(segmenter(array, pixel_size_nm=None).probability)
+
+    whole = probability(image)
+    assert whole.std() > 0.01
+    np.testing.assert_allclose(probability(image * 0.25 + 0.5), whole, atol=2e-5)
+    np.testing.assert_allclose(probability(image, whole_px=64, tile_px=32), whole, atol=2e-5)
+    with torch.inference_mode():
+        seen = (image - image.mean(dtype=float)) / image.std(dtype=float)
+        padded = np.pad(seen, ((0, 2), (0, 0)), mode="symmetric").astype(np.float32)
+        logits = load_model(path)(torch.from_numpy(padded)[None, None])[0, :, :90]
+    np.testing.assert_allclose(torch.softmax(logits, dim=0)[1].numpy(), whole, atol=2e-5)
+    assert np.isfinite(probability(np.full((20, 20), 0.3, np.float32))).all()
+
+
+def test_scaling_is_done_at_the_models_pixel_size() -> None:
+    image = np.random.default_rng(0).random((80, 60), dtype=np.float32)
+    options: dict[str, Any] = {"pixel_size_nm": (0.02, 0.02), "model_pixel_size_nm": 0.04}
+    seen = network_input(image, scaling="standard", **options)
+    assert seen.shape == (40, 30)
+    assert (float(seen.mean()), float(seen.std())) == pytest.approx((0, 1), abs=1e-5)
+    seen = network_input(image, scaling="min_max", **options)
+    assert (seen.min(), seen.max()) == (0, 1)
+    assert network_input(image, pixel_size_nm=None, model_pixel_size_nm=0.04, scaling="min_max") is image
+    assert (network_input(np.full((9, 9), 0.1, np.float32), scaling="standard", **options) == 0).all()

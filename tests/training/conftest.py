@@ -11,7 +11,7 @@ from hrtem_dask.training.labelled import Labelled, LabelledMicrograph, make_labe
 from hrtem_dask.training.recipes import NO_AUGMENTATION, TrainingRecipe
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
     """Threads of torch wait for one another longer than such small work takes."""
     before = torch.get_num_threads()

@@ -1,0 +1,71 @@
+"""The command line of training."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from hrtem_dask.cli import main
+from hrtem_dask.segmentation.weights import load_model
+
+RECIPE = """
+crop_px = 32
+batch = 4
+crops_per_epoch = 16
+validation_share = 0.3
+[network]
+widths = [4, 4]
+centre_width = 4
+block_px = 1
+input_scaling = "standard"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        mask = np.zeros((64, 64), np.uint8)
+        mask[10:30, 20:45] = 255 * (i > 0)
+        assert cv2.imwrite(str(tmp_path / f"{i}.png"), (rng.integers(0, 99, (64, 64)) + mask // 2).astype(np.uint8))
+        assert cv2.imwrite(str(tmp_path / f"{i}_mask.png"), mask)
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+def run(*arguments: Any) -> Any:
+    return CliRunner().invoke(main, ["train", "segmentation", *map(str, arguments)])
+
+
+def test_training_and_fine_tuning(folder: Path) -> None:
+    out, recipe = folder / "m.safetensors", folder / "recipe.toml"
+    first = run(folder, "--out", out, "--recipe", recipe, "--epochs", 2, "--seed", 1)
+    assert first.exit_code == 0, first.output
+    assert "epoch 2/2: loss" in first.stderr
+    assert "ended:       after 2 epochs" in first.stdout
+    assert load_model(out).config.widths == (4, 4)
+    tuned = run(folder, "--out", folder / "t.safetensors", "--recipe", recipe, "--from", out, "--epochs", 1)
+    assert tuned.exit_code == 0, tuned.output
+    table = tuned.stdout.splitlines()
+    start = table.index("held out                          Dice before   after")
+    assert table[start + 3].startswith("mean")
+
+
+def test_what_a_user_can_mend_is_one_line(folder: Path) -> None:
+    for arguments, says in [
+        ((folder / "absent",), "nothing of this name"),
+        ((folder, "--recipe", "best"), "neither a recipe"),
+        ((folder, "--from", folder / "recipe.toml"), "neither a safetensors file"),
+    ]:
+        result = run(*arguments, "--out", folder / "m.safetensors")
+        assert result.exit_code == 1
+        assert says in result.stderr
+        assert "Traceback" not in result.stderr
