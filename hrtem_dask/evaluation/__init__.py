@@ -1,10 +1,11 @@
 """Evaluation: prediction and truth → scores."""
 
 from hrtem_dask.evaluation.curves import average_precision, curve, threshold_counts
+from hrtem_dask.evaluation.definitions import STATISTICS
 from hrtem_dask.evaluation.micrographs import MicrographScores, score_micrograph
 from hrtem_dask.evaluation.objects import compare_objects, count_objects
 from hrtem_dask.evaluation.segmentation import Confusion, confusion, dice, precision, recall
-from hrtem_dask.evaluation.summary import STATISTICS, summarize_scores
+from hrtem_dask.evaluation.summary import summarize_scores
 
 __all__ = [
     "STATISTICS",

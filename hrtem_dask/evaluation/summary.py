@@ -21,50 +21,10 @@ from hrtem_dask.evaluation.bootstrap import (
     weighted_ratio,
 )
 from hrtem_dask.evaluation.curves import THRESHOLDS, average_precision
+from hrtem_dask.evaluation.definitions import STATISTICS
 from hrtem_dask.evaluation.objects import IOU_THRESHOLDS
 
-__all__ = ["STATISTICS", "group_labels", "summarize_scores"]
-
-STATISTICS: dict[str, str] = {
-    "n_micrographs": "micrographs",
-    "n_empty": "of these empty in truth: scored apart",
-    "dice_mean": "Dice of the particles' pixels, mean over micrographs that are not empty",
-    "precision_mean": "precision of the particles' pixels, mean over those",
-    "recall_mean": "recall of the particles' pixels, mean over those",
-    "dice_pooled": "Dice over all pixels of those",
-    "precision_pooled": "precision over all pixels of those",
-    "recall_pooled": "recall over all pixels of those",
-    "false_positive_rate": "share of their background that was taken for particle",
-    "mask_dice_mean": "as dice_mean, of the segmenter's own mask before opening, closing and splitting",
-    "mask_precision_mean": "as precision_mean, of that mask",
-    "mask_recall_mean": "as recall_mean, of that mask",
-    "mask_dice_pooled": "as dice_pooled, of that mask",
-    "mask_precision_pooled": "as precision_pooled, of that mask",
-    "mask_recall_pooled": "as recall_pooled, of that mask",
-    "mask_false_positive_rate": "as false_positive_rate, of that mask",
-    "average_precision": "area under the pooled precision–recall curve of the probability",
-    "best_dice_pooled": "highest pooled Dice over thresholds; the threshold is chosen on these very micrographs",
-    "best_threshold": "that threshold",
-    "object_precision": "share of particles found that are right (IoU at least 0.5), pooled over micrographs not empty",
-    "object_recall": "share of true particles that were found, pooled",
-    "object_f1": "2TP / (2TP + FP + FN) of particles, pooled",
-    "object_f1_iou50_95": "the same, mean over IoU 0.50, 0.55 … 0.95",
-    "merges_per_particle": "particles found that cover more than half of several true ones, per true particle",
-    "splits_per_particle": "true particles that hold more than half of several found ones, per true particle",
-    "count_bias_mean": "(found − true) / true number of particles, mean over micrographs not empty",
-    "count_bias_pooled": "the same of the sums",
-    "size_bias_mean": "relative error of the equivalent diameter, mean over matched particles not cut by the border",
-    "size_bias_median": "the same, median",
-    "area_bias_mean": "relative error of the area, mean over those",
-    "area_bias_median": "the same, median",
-    "population_size_bias": "median diameter of all found over that of all true particles, minus 1; cut ones left out",
-    "predicted_dice_error": "mean distance of the Dice predicted without labels (predicted_dice) from dice, of those",
-    "empty_clean_share": "share of empty micrographs with no false particle",
-    "empty_without_pixels_share": "share of empty micrographs with no pixel in a particle of any size",
-    "empty_false_area_px": "area taken for particle on empty micrographs, mean (px)",
-    "empty_false_area_nm2": "the same (nm²), of those with a pixel size",
-}  # fmt: skip
-"""What is summarized, and what it means."""
+__all__ = ["group_labels", "summarize_scores"]
 
 _MAX_CATEGORIES = 6
 _MIN_RESAMPLED = 5
@@ -173,8 +133,7 @@ def _statistics(
         if name.endswith("_share") and empty.any():
             low, high = share_interval(round(value * counts["n_empty"]), int(counts["n_empty"]))
         elif name in found and name != "best_threshold":
-            n = counts["n_empty"] if name.startswith("empty_") else len(filled)
-            low, high = interval(found[name]) if n >= _MIN_RESAMPLED else (np.nan, np.nan)
+            low, high = interval(found[name])
         table.append({"statistic": name, "value": value, "low": low, "high": high})
     return table
 
@@ -192,13 +151,21 @@ def _pixels(rows: pd.DataFrame, weights: np.ndarray, prefix: str) -> dict[str, n
     hit, false, missed, weights = hit[known], false[known], missed[known], weights[:, known]
     rows = rows[known]
     background = _numbers(rows, "n_pixels") - hit - missed
-    return {
+    found = {
         **{f"{prefix}{k}_mean": weighted_mean(_numbers(rows, f"{prefix}{k}"), weights) for k in _PIXEL_SCORES},
         f"{prefix}dice_pooled": weighted_ratio(2 * hit, 2 * hit + false + missed, weights),
         f"{prefix}precision_pooled": weighted_ratio(hit, hit + false, weights),
         f"{prefix}recall_pooled": weighted_ratio(hit, hit + missed, weights),
         f"{prefix}false_positive_rate": weighted_ratio(false, background, weights),
     }
+    return _without_draws(found, int(known.sum()))
+
+
+def _without_draws(found: dict[str, np.ndarray], n_micrographs: int) -> dict[str, np.ndarray]:
+    """Blank the resamples of what too few micrographs contribute to: of one, they would all be the same."""
+    if n_micrographs >= _MIN_RESAMPLED:
+        return found
+    return {name: np.where(np.arange(len(drawn)) == 0, drawn, np.nan) for name, drawn in found.items()}
 
 
 _PIXEL_SCORES = ("dice", "precision", "recall")
@@ -215,20 +182,21 @@ def _thresholds(rows: pd.DataFrame, curves: Mapping[str, np.ndarray], weights: n
     under = said + hit[:, :1]
     dice = np.divide(2 * hit, under, out=np.full_like(hit, np.nan), where=hit[:, :1] > 0)
     best = np.where(np.isnan(dice).all(axis=1), np.nan, np.nan_to_num(dice, nan=-1).max(axis=1))
-    return {
+    found = {
         "average_precision": average_precision(pooled),
         "best_dice_pooled": best,
         "best_threshold": THRESHOLDS[np.nan_to_num(dice, nan=-1).argmax(axis=1)],
     }
+    return _without_draws(found, int(known.sum()))
 
 
 def _objects(rows: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Return the scores of particles."""
-    true, found, judged = (_numbers(rows, name) for name in ("n_true", "n_predicted", "n_judged"))
+    true, said, judged = (_numbers(rows, name) for name in ("n_true", "n_predicted", "n_judged"))
     matched = {t: _numbers(rows, f"n_matched_iou{round(100 * t)}") for t in IOU_THRESHOLDS}
     f1 = {t: weighted_ratio(2 * hits, judged + true, weights) for t, hits in matched.items()}
     first = IOU_THRESHOLDS[0]
-    return {
+    found = {
         "object_precision": weighted_ratio(matched[first], judged, weights),
         "object_recall": weighted_ratio(matched[first], true, weights),
         "object_f1": f1[first],
@@ -236,8 +204,9 @@ def _objects(rows: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
         "merges_per_particle": weighted_ratio(_numbers(rows, "n_merges"), true, weights),
         "splits_per_particle": weighted_ratio(_numbers(rows, "n_splits"), true, weights),
         "count_bias_mean": weighted_mean(_numbers(rows, "count_bias"), weights),
-        "count_bias_pooled": weighted_ratio(found - true, true, weights),
+        "count_bias_pooled": weighted_ratio(said - true, true, weights),
     }
+    return _without_draws(found, len(rows))
 
 
 def _sizes(rows: pd.DataFrame, objects: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -259,11 +228,13 @@ def _sizes(rows: pd.DataFrame, objects: pd.DataFrame, weights: np.ndarray) -> di
     biases = {"size": np.sqrt(ratio) - 1, "area": ratio - 1}
     sums = {name: _sums(values, owner[matched], len(rows)) for name, values in biases.items()}
     counts = _sums(np.ones(int(matched.sum())), owner[matched], len(rows))
-    return {
+    found = {
         **{f"{name}_bias_mean": weighted_ratio(sums[name], counts, weights) for name in biases},
         **{f"{name}_bias_median": weighted_median(v, owner[matched], weights) for name, v in biases.items()},
-        "population_size_bias": medians["predicted"] / medians["true"] - 1,
     }
+    population = {"population_size_bias": medians["predicted"] / medians["true"] - 1}
+    owners = min(len(np.unique(owner[at])) for at in (is_true, ~is_true))
+    return _without_draws(found, int((counts > 0).sum())) | _without_draws(population, owners)
 
 
 def _sums(values: np.ndarray, owners: np.ndarray, n: int) -> np.ndarray:
@@ -274,15 +245,18 @@ def _sums(values: np.ndarray, owners: np.ndarray, n: int) -> np.ndarray:
 def _prediction(rows: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Return the error of the Dice that was predicted without labels, where it was."""
     predicted = _numbers(rows, "predicted_dice") if "predicted_dice" in rows else np.full(len(rows), np.nan)
-    return {"predicted_dice_error": weighted_mean(np.abs(predicted - _numbers(rows, "dice")), weights)}
+    error = np.abs(predicted - _numbers(rows, "dice"))
+    found = {"predicted_dice_error": weighted_mean(error, weights)}
+    return _without_draws(found, int(np.isfinite(error).sum()))
 
 
 def _empties(rows: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Return what is falsely found on micrographs without particles."""
     area = _numbers(rows, "false_positive_px")
-    return {
+    found = {
         "empty_clean_share": weighted_mean((_numbers(rows, "n_predicted") == 0).astype(float), weights),
         "empty_without_pixels_share": weighted_mean((area == 0).astype(float), weights),
         "empty_false_area_px": weighted_mean(area, weights),
         "empty_false_area_nm2": weighted_mean(_numbers(rows, "false_positive_area_nm2"), weights),
     }
+    return _without_draws(found, len(rows))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from hrtem_dask.evaluation.definitions import STATISTICS
 from hrtem_dask.evaluation.figure import draw_scores
-from hrtem_dask.evaluation.summary import STATISTICS
 from hrtem_dask.storage.location import Location
 
 __all__ = ["write_scores"]

@@ -130,6 +130,15 @@ def test_intervals_hold_the_value_and_repeat(rng: np.random.Generator) -> None:
     assert not summary.equals(summarize_scores(*tables(scores), seed=4))
 
 
+def test_one_micrograph_gives_no_interval_however_many_are_beside_it() -> None:
+    scores = {str(i): score_micrograph(field(), field(20, 20), pixel_size_nm=None) for i in range(6)}
+    scores["x"] = score_micrograph(field(22, 21), field(20, 20), pixel_size_nm=None)
+    table = summarize_scores(*tables(scores), n_resamples=200).set_index("statistic")
+    assert table.loc["size_bias_mean", "value"] == pytest.approx(0.075)
+    assert table.loc[["size_bias_mean", "size_bias_median", "population_size_bias"], "low"].isna().all()
+    assert table.loc["dice_mean", "low"] == 0
+
+
 def test_thresholds_are_pooled(rng: np.random.Generator) -> None:
     truth = [field(20, 30), field(25)]
     guesses = [np.clip(0.5 * (t > 0) + rng.normal(0.3, 0.15, t.shape), 0, 1).astype(np.float32) for t in truth]
