@@ -53,7 +53,7 @@ def test_toml_keeps_what_it_does_not_name() -> None:
     [
         ("batch = 0", "need batch >= 1, got 0"),
         ("bath = 4", "there is no bath"),
-        ("[augmentation]\nblurr = 1", r"there is no augmentation\.blurr"),
+        ("[augmentation]\nfog = 1", r"there is no augmentation\.fog"),
         ("[augmentation]\nblur_probability = 2", r"blur_probability <= 1, got 2"),
         ("[augmentation]\ngamma = [2, 1]", r"gamma is a range"),
         ("[augmentation]\nscale = 0.5", r"1 <= augmentation\.scale"),

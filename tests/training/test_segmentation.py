@@ -179,7 +179,7 @@ def test_the_papers_recipe_runs_its_whole_way(tmp_path: Path, make_disks: Any) -
         file["images"] = np.stack([image for image, _ in pairs])[..., None]
         particle = np.stack([labels > 0 for _, labels in pairs])
         file["maps"] = np.stack([~particle, particle], axis=-1).astype(np.float32)
-    recipe = dataclasses.replace(RECIPES["groschner2021"], crops_per_epoch=100)
+    recipe = dataclasses.replace(RECIPES["groschner2021"], crops_per_epoch=40)
     said: list[str] = []
     result = train_segmentation([tmp_path / "stack.h5"], tmp_path / "m.safetensors", recipe, say=said.append)
     assert 3 <= len(result.fit.rows) <= 10
