@@ -26,8 +26,10 @@ __all__ = [
     "FaultKind",
     "build_crystal",
     "cubic",
+    "fault_middle",
     "find_crystal",
     "hexagonal",
+    "lasting_faults",
     "layer_index",
     "stacking",
 ]
@@ -202,7 +204,8 @@ def stacking(crystal: Crystal, n_layers: int, faults: Sequence[Fault] = ()) -> n
     n_layers : int
         Number of layers.
     faults : sequence of Fault
-        Faults, in any order. In ABC stacking *intrinsic* is one wrong step (ABC|BCA), *extrinsic* two, *twin* turns all
+        Put in one after the other; in AB stacking one wipes out those above it that were put in before it
+        (`lasting_faults`). In ABC stacking *intrinsic* is one wrong step (ABC|BCA), *extrinsic* two, *twin* turns all
         steps from there on, *layer* is five hexagonal layers. In AB stacking *intrinsic* is I2 (three equal steps,
         ABAB|CACA), *extrinsic* E (four), *twin* I1 (two: all that follows is mirrored), *layer* five cubic layers.
 
@@ -241,6 +244,46 @@ def _fault_hexagonal(steps: np.ndarray, i: int, kind: FaultKind) -> None:
     steps[start : start + n] = sign
     rest = len(steps[start + n :])
     steps[start + n :] = np.resize([-sign, sign], rest)
+
+
+def lasting_faults(crystal: Crystal, faults: Sequence[Fault]) -> list[Fault]:
+    """Return the faults that are there once `stacking` has put in all of them.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        What is built.
+    faults : sequence of Fault
+        As `stacking` takes them, too far apart to touch one another.
+
+    Returns
+    -------
+    list of Fault
+        In their order: all of them in ABC stacking; in AB stacking those above which lies every later one.
+    """
+    if crystal.is_cubic:
+        return list(faults)
+    return [fault for i, fault in enumerate(faults) if all(later.layer > fault.layer for later in faults[i + 1 :])]
+
+
+def fault_middle(crystal: Crystal, fault: Fault) -> float:
+    """Return where the middle of the layers that a fault touches is.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        What is built.
+    fault : Fault
+        The fault.
+
+    Returns
+    -------
+    float
+        In layers, as they are numbered in `stacking`: a twin's mirror plane is a layer, an intrinsic fault lies
+        between two.
+    """
+    layers_of_other = 1.5 if crystal.is_cubic else 1.0
+    return fault.layer + {"twin": -1.0, "intrinsic": -0.5, "extrinsic": 0.0, "layer": layers_of_other}[fault.kind]
 
 
 def build_crystal(

@@ -8,7 +8,16 @@ from typing import Any, cast
 import numpy as np
 from scipy.spatial import ConvexHull
 
-from hrtem_dask.simulation.crystals import Crystal, Fault, FaultKind, build_crystal, find_crystal, layer_index
+from hrtem_dask.simulation.crystals import (
+    Crystal,
+    Fault,
+    FaultKind,
+    build_crystal,
+    fault_middle,
+    find_crystal,
+    lasting_faults,
+    layer_index,
+)
 from hrtem_dask.simulation.orientations import MISORIENTED_DEG, ON_ZONE_DEG, Orientation, draw_orientation
 from hrtem_dask.simulation.ranges import SimulationRanges, choose
 from hrtem_dask.simulation.shapes import Shape, ShapeName, draw_shape
@@ -97,10 +106,12 @@ def _atoms(
         # faults nearer than the thickest kind of fault would make another one
         chosen = [i for i, layer in enumerate(layers) if all(abs(layer - other) > 6 for other in layers[:i])]
         faults = [Fault(kinds[i], layers[i]) for i in chosen]
-        n_half = layer_index(crystal, shape.radius_nm, origin[2], origin[2])
-        height = (faults[0].layer - 0.5 - n_half) * crystal.layer_nm + origin[2]
     positions, kind = build_crystal(crystal, shape.radius_nm, origin_nm=origin, faults=faults)
     inside = shape.contains(positions)
+    faults = lasting_faults(crystal, faults)
+    if faults:
+        n_half = layer_index(crystal, shape.radius_nm, origin[2], origin[2])
+        height = (fault_middle(crystal, faults[0]) - n_half) * crystal.layer_nm + origin[2]
     return positions[inside], kind[inside], faults, height
 
 

@@ -66,7 +66,8 @@ TRUTH_PARTICLES: Schema = (
     Column(
         "fault_offset_nm",
         "float",
-        "distance of that plane from the particle's centre, positive 90° counter-clockwise of the trace",
+        "distance of that plane (the middle of a thicker fault) from the particle's centre, positive 90° "
+        "counter-clockwise of the trace",
         "nm",
     ),
     Column("is_agglomerated", "bool", "shares its region with another particle"),
