@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import numbers
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -107,13 +108,21 @@ class SimulationRanges:
         """Refuse impossible values."""
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
+            if f.type == "Range" and not isinstance(value, tuple):
+                raise SettingsError(f"{f.name} must be a pair (from, to), got {value!r}")
+            if f.type == "float" and not isinstance(value, numbers.Real):
+                raise SettingsError(f"{f.name} must be one number, got {value!r}")
+            if f.type == "int" and not isinstance(value, numbers.Integral):
+                raise SettingsError(f"{f.name} must be a whole number, got {value!r}")
             if isinstance(value, tuple) and not (len(value) == 2 and value[0] <= value[1]):
                 raise SettingsError(f"{f.name} must be a pair from ≤ to, got {value!r}")
             if f.name.endswith("_fraction") and not 0 <= value <= 1:
                 raise SettingsError(f"{f.name} must be from 0 to 1, got {value!r}")
-        for name in ("pixel_size_nm", "median_diameter_nm", "dose_per_nm2", "aperture_per_nm"):
+        for name in ("pixel_size_nm", "median_diameter_nm", "diameter_limits_nm", "dose_per_nm2", "aperture_per_nm"):
             if not getattr(self, name)[0] > 0:
                 raise SettingsError(f"{name} must be positive, got {getattr(self, name)!r}")
+        if self.carbon_thickness_nm[0] < 0:
+            raise SettingsError(f"carbon_thickness_nm must be at least 0, got {self.carbon_thickness_nm!r}")
         if self.pixel_size_nm[1] > 0.1:
             raise SettingsError(f"pixel_size_nm must be at most 0.1 nm to show a lattice, got {self.pixel_size_nm!r}")
         if not 64 <= self.size_px <= 4096:

@@ -26,7 +26,7 @@ def test_perfect_stacking() -> None:
 )
 def test_faults_of_abc_stacking(kind: str, expected: str) -> None:
     # Hirth & Lothe: intrinsic = one layer taken out (B), extrinsic = one put in, twin = mirrored from there on
-    assert letters(stacking(FCC, 9, [Fault(kind, 4)])) != "ABCABCABC"
+    assert letters(stacking(FCC, 9, [Fault(kind, 4)])) == expected
     steps = np.diff(stacking(FCC, 30, [Fault(kind, 10)])) % 3
     wrong = np.count_nonzero(steps == 2)
     assert wrong == {"intrinsic": 1, "extrinsic": 2, "twin": 20, "layer": 3}[kind]
