@@ -46,14 +46,18 @@ def list_coco(path: Path, *, pixel_size_nm: float | None = None) -> list[Labelle
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         images, annotations = content["images"], content["annotations"]
+        of_image: dict[Any, list[Any]] = {one["id"]: [] for one in images}
+        for annotation in annotations:
+            of_image.setdefault(annotation["image_id"], []).append(annotation)
+        names = {one["id"]: str(one["file_name"]) for one in images}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NothingToAnalyseError(f"{path}: is no COCO file with images and annotations: {error!r}") from error
-    of_image: dict[Any, list[Any]] = {one["id"]: [] for one in images}
-    for annotation in annotations:
-        of_image.setdefault(annotation["image_id"], []).append(annotation)
+    unknown = sorted(map(str, set(of_image) - set(names)))
+    if unknown:
+        raise NothingToAnalyseError(f"{path}: has annotations of image {unknown[0]}, which it does not list")
     listed = []
     for one in images:
-        file = _find(path.parent, one["file_name"], path)
+        file = _find(path.parent, names[one["id"]], path)
         read = functools.partial(_read, file, one, of_image[one["id"]], path, pixel_size_nm)
         listed.append(Labelled(micrograph_id=file.stem, group=group_of(file), read=read))
     return listed
@@ -139,7 +143,10 @@ def _read(
             valid &= ~drawn
         else:
             mask |= drawn
-    return make_labelled(pixels, mask, pixel_size_nm=size, valid=None if valid.all() else valid)
+    try:
+        return make_labelled(pixels, mask, pixel_size_nm=size, valid=None if valid.all() else valid)
+    except ValueError as error:
+        raise UnreadableMicrographError(f"{file}: {error}") from error
 
 
 def _find(folder: Path, name: str, path: Path) -> Path:

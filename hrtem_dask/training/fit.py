@@ -311,9 +311,16 @@ def uses_bfloat16(precision: str, device: str) -> bool:
 
 
 def _last_improvement(rows: Sequence[dict[str, float]], recipe: TrainingRecipe) -> int:
-    """Return the last epoch that was better than all before it by what counts as improvement."""
+    """Return the last epoch that was better than all before it by what counts as improvement.
+
+    Of empty micrographs alone there is no Dice, so the loss counts; without any, every epoch is as good.
+    """
     sign, name = (1, "dice_mean") if recipe.early_stop_on == "dice" else (-1, "validation_loss")
+    if all(math.isnan(row[name]) for row in rows):
+        sign, name = -1, "validation_loss"
     values = [sign * row[name] for row in rows]
+    if all(math.isnan(value) for value in values):
+        return len(rows)
     best, last = -math.inf, 0
     for epoch, value in enumerate(values, start=1):
         if value > best + recipe.early_stop_delta:

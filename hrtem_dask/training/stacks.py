@@ -70,7 +70,10 @@ def _read(path: Path, index: int, size_nm: float | None) -> LabelledMicrograph:
     # maps are one-hot or probabilities
     particle = classes[..., 1] > 0.5 if classes.ndim == 3 else classes
     size = None if size_nm is None else (size_nm, size_nm)
-    return make_labelled(image.reshape(image.shape[:2]), particle, pixel_size_nm=size)
+    try:
+        return make_labelled(image.reshape(image.shape[:2]), particle, pixel_size_nm=size)
+    except ValueError as error:
+        raise UnreadableMicrographError(f"{path}, image {index}: {error}") from error
 
 
 def _text(value: object) -> str:

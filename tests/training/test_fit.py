@@ -104,6 +104,20 @@ def test_early_stopping_waits_for_its_epochs(data: Any, tiny_recipe: TrainingRec
     assert "no improvement of the validation loss for 2 epochs" in result.stopped
 
 
+@pytest.mark.parametrize("on", ["loss", "dice"])
+def test_what_is_not_measured_stops_nothing(data: Any, tiny_recipe: TrainingRecipe, on: Any) -> None:
+    recipe = dataclasses.replace(tiny_recipe, crops_per_epoch=8, early_stop_on=on, early_stop_epochs=1, epochs=3)
+    assert train((data[0], []), recipe).stopped == "3 epochs"
+
+
+def test_where_all_validation_is_empty_the_loss_stops(data: Any, tiny_recipe: TrainingRecipe) -> None:
+    recipe = dataclasses.replace(tiny_recipe, crops_per_epoch=32, early_stop_epochs=1, epochs=3)
+    empty = [one for one in data[1] if not one.truth.any()]
+    assert empty
+    rows = train((data[0], empty), recipe).rows
+    assert len(rows) > 1, "the loss of the second epoch is the first that can be no improvement"
+
+
 def test_what_is_frozen_stays(data: Any, tiny_recipe: TrainingRecipe) -> None:
     recipe = dataclasses.replace(
         tiny_recipe, crops_per_epoch=16, epochs=1, freeze_encoder=True, freeze_norm=True, ema_decay=0.0

@@ -141,9 +141,26 @@ def test_coco_crowds_are_unknown_and_errors_name_the_annotation(tmp_path: Path, 
     path.write_text(path.read_text().replace("a.png", "lost.png"))
     with pytest.raises(NothingToAnalyseError, match=r"its image 'lost\.png'"):
         list_labelled([path])
-    path.write_text("{}")
-    with pytest.raises(NothingToAnalyseError, match="no COCO file"):
+    for text in ('{}', '{"images": [{"file_name": "a.png"}], "annotations": []}',
+                 '{"images": [], "annotations": [{"segmentation": []}]}'):  # fmt: skip
+        path.write_text(text)
+        with pytest.raises(NothingToAnalyseError, match="no COCO file"):
+            list_labelled([path])
+    path.write_text('{"images": [], "annotations": [{"image_id": 3, "segmentation": []}]}')
+    with pytest.raises(NothingToAnalyseError, match="annotations of image 3, which it does not list"):
         list_labelled([path])
+
+
+def test_an_image_without_a_finite_pixel_is_named(tmp_path: Path) -> None:
+    lost = np.full((4, 64, 64, 1), np.nan, np.float32)
+    one = list_labelled([stack(tmp_path / "lost.h5", images=lost)])[2]
+    with pytest.raises(UnreadableMicrographError, match=r"lost\.h5, image 2: "):
+        one.read()
+    tifffile.imwrite(tmp_path / "lost.tif", lost[0, :40, :50, 0])
+    path = coco(tmp_path, [])
+    path.write_text(path.read_text().replace("a.png", "lost.tif"))
+    with pytest.raises(UnreadableMicrographError, match=r"lost\.tif: "):
+        only([path])
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
