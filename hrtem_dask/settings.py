@@ -14,12 +14,16 @@ import tomllib
 import types
 import typing
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import tomli_w
 
 from hrtem_dask.errors import SettingsError
+
+BUNDLED_MODEL = "models/unet.safetensors"
+"""The U-Net that comes with the package; ``models/unet.md`` says what it was trained on and how good it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +53,9 @@ class SegmentationSettings:
     """How particles are told from the support."""
 
     method: Literal["otsu", "fourier", "unet"] | None = None
-    """Otsu's threshold, Fourier filtering by an annulus, or a U-Net; None takes the U-Net where a model is named, else
-    the Fourier filter."""
+    """Otsu's threshold, Fourier filtering by an annulus, or a U-Net, which is the default."""
     model: str | None = None
-    """Path of the U-Net's weights: ``.safetensors``, or the paper's Keras ``.h5``."""
+    """Path of the U-Net's weights: ``.safetensors``, or the paper's Keras ``.h5``; None takes the bundled model."""
     threshold: float = 0.5
     """A pixel whose particle probability is at least this is particle (U-Net)."""
     model_pixel_size_nm: float | None = None
@@ -63,7 +66,8 @@ class SegmentationSettings:
     """With that, compare the masks of the image turned and mirrored: three more passes of the network over up to
     512² px, which hardly improve the guess."""
     particles_are: Literal["dark", "bright"] = "dark"
-    """Side of Otsu's threshold that is particle: dark in bright-field TEM, bright in HAADF-STEM."""
+    """Dark in bright-field TEM, bright in HAADF-STEM: the side of Otsu's threshold that is particle; the U-Net sees the
+    image of bright ones inverted. The Fourier filter sees no difference."""
     otsu_sigma_nm: float = 0.0
     """Gaussian smoothing before Otsu's threshold (nm)."""
     annulus_per_nm: tuple[float, float] = (2.4, 6.0)
@@ -71,7 +75,7 @@ class SegmentationSettings:
     fourier_sigma_nm: float = 0.8
     """Gaussian smoothing (nm) of the squared Fourier-filtered image; Otsu's threshold is applied to its root."""
     annulus_per_px: tuple[float, float] | None = None
-    """Annulus in cycles per pixel instead, the same for every pixel size, as the paper's; None takes `annulus_per_nm`."""
+    """Annulus in cycles per pixel instead, the same for every pixel size, as the paper's; None takes the other one."""
     fourier_sigma_px: float = 20.0
     """With it, the smoothing in px."""
     fourier_min_contrast: float = 1.05
@@ -88,7 +92,14 @@ class SegmentationSettings:
     @property
     def chosen_method(self) -> Literal["otsu", "fourier", "unet"]:
         """The method, decided."""
-        return self.method or ("fourier" if self.model is None else "unet")
+        return self.method or "unet"
+
+    @property
+    def model_file(self) -> str | None:
+        """Where the U-Net's weights are on this machine; None for the other methods."""
+        if self.chosen_method != "unet":
+            return None
+        return self.model or str(resources.files("hrtem_dask").joinpath(BUNDLED_MODEL))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
+from hrtem_dask.simulation import SimulationRanges
 
 
 def test_settings_survive_toml() -> None:
@@ -55,6 +58,16 @@ def test_the_pipelines_are_valid(pytestconfig: pytest.Config) -> None:
         assert Settings.from_file(recipe) != Settings()
 
 
-def test_a_model_is_used_where_it_is_named() -> None:
-    assert Settings().segmentation.chosen_method == "fourier"
-    assert Settings().updated({"segmentation": {"model": "x.h5"}}).segmentation.chosen_method == "unet"
+def test_the_simulations_ranges_are_valid(pytestconfig: pytest.Config) -> None:
+    files = sorted((pytestconfig.rootpath / "pipelines" / "simulation").glob("*.toml"))
+    assert files
+    for file in files:
+        assert SimulationRanges.from_file(file) != SimulationRanges()
+
+
+def test_the_bundled_model_is_used_unless_another_is_named() -> None:
+    plain = Settings().segmentation
+    assert plain.chosen_method == "unet"
+    assert Path(plain.model_file or "").is_file()
+    assert Settings().updated({"segmentation": {"model": "x.h5"}}).segmentation.model_file == "x.h5"
+    assert Settings().updated({"segmentation": {"method": "otsu"}}).segmentation.model_file is None

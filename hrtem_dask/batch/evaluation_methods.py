@@ -56,9 +56,7 @@ def choose_methods(
     unknown = sorted(set(names or ()) - set(METHODS))
     if unknown:
         raise SettingsError(f"unknown method {unknown[0]!r}: known are {', '.join(METHODS)}")
-    paths = [str(m) for m in models] or ([settings.segmentation.model] if settings.segmentation.model else [])
-    if names is not None and "unet" in names and not paths:
-        raise SettingsError("the method unet needs a model: name one (--model FILE)")
+    paths: list[str | None] = [str(m) for m in models] or [settings.segmentation.model]
     if names is not None and models and "unet" not in names:
         raise SettingsError(f"--model is named, but the methods are {', '.join(names)}: add unet")
     plain = settings.updated({"segmentation": {"model": None, "method": "otsu"}})
@@ -67,7 +65,8 @@ def choose_methods(
         if name == "unet":
             for path in paths:
                 unet = plain.updated({"segmentation": {"method": "unet", "model": path}})
-                chosen.append(Method(name if len(paths) == 1 else Path(path).stem, unet, path))
+                stem = Path(path).stem if path and len(paths) > 1 else name
+                chosen.append(Method(stem, unet, path or "the bundled model"))
         elif name == "otsu":
             chosen.append(Method(name, plain))
         elif names is None and pixel_size_nm is None:

@@ -88,8 +88,8 @@ def _analyse_image(
     segmenter = make_segmenter(settings.segmentation, settings.execution)
     if model_hash is not None and segmenter.model_hash != model_hash:
         raise ModelError(
-            f"{settings.segmentation.model} on this worker has the hash {segmenter.model_hash}, the run began with "
-            f"{model_hash}: put the same file everywhere"
+            f"{settings.segmentation.model_file} on this worker has the hash {segmenter.model_hash}, the run began "
+            f"with {model_hash}: put the same file everywhere"
         )
     found = analysis.analyse(
         image,

@@ -16,11 +16,15 @@ __all__ = ["demo", "ingest", "inspect", "run"]
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT…")
 @click.option("--out", "-o", required=True, metavar="DIR", help="Results folder; run again into it to resume.")
-@click.option("--model", metavar="FILE", help="Weights of a U-Net: .safetensors, or the paper's Keras .h5.")
+@click.option(
+    "--model",
+    metavar="FILE",
+    help="Weights of another U-Net than the bundled one: .safetensors, or the paper's Keras .h5.",
+)
 @click.option(
     "--method",
     type=click.Choice(["otsu", "fourier", "unet"]),
-    help="Segmentation; by default unet with --model, else fourier.",
+    help="Segmentation; by default unet.",
 )
 @click.option("--material", metavar="NAME", help="Known material, such as Au: its lattice checks the pixel size.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where images are processed.")

@@ -24,7 +24,7 @@ def train() -> None:
     metavar="NAME|FILE.toml",
     help="default, groschner2021, fine_tune or a file; with --from it is fine_tune unless given.",
 )
-@click.option("--from", "start_from", type=click.Path(), metavar="MODEL", help="Fine-tune this model.")
+@click.option("--from", "start_from", type=click.Path(), metavar="MODEL", help="Fine-tune this model; bundled is ours.")
 @click.option(
     "--validation", "validation_places", multiple=True, metavar="DATA", help="Validate on this, not on a share of DATA."
 )
@@ -43,9 +43,12 @@ def segmentation(data: tuple[str, ...], out: str, recipe: str | None, pixel_size
     NAME_mask.ext), COCO files (.json), or HDF5 stacks with images and maps. Micrographs are split by name, and patches
     of one micrograph (NAME_patch1, NAME_tile2) stay together.
     """
+    from hrtem_dask.settings import SegmentationSettings
     from hrtem_dask.training.recipes import read_recipe
     from hrtem_dask.training.segmentation import train_segmentation
 
+    if options["start_from"] == "bundled":
+        options["start_from"] = SegmentationSettings().model_file
     recipe = recipe or ("fine_tune" if options["start_from"] else "default")
     with clear_errors():
         result = train_segmentation(
@@ -60,6 +63,32 @@ def segmentation(data: tuple[str, ...], out: str, recipe: str | None, pixel_size
     if result.before is not None:
         click.echo(_before_and_after(result))
     click.echo(f"model:       {out}")
+
+
+@train.command()
+@click.argument("model", type=click.Path(), metavar="MODEL.safetensors")
+@click.argument("stores", nargs=-1, required=True, metavar="STORE…")
+@click.option(
+    "--familiar", multiple=True, required=True, metavar="STORE", help="Micrographs like those of training; may repeat."
+)
+@click.option("--out", type=click.Path(), metavar="FILE", help="File to write; by default MODEL itself.")
+def quality(model: str, stores: tuple[str, ...], familiar: tuple[str, ...], out: str | None) -> None:
+    """Calibrate how a network guesses the Dice coefficient of its own masks.
+
+    STORES are simulated micrographs that the network was not trained on, also unlike those of its training. The guess
+    is fitted on every other one of each store and measured on the rest.
+    """
+    from hrtem_dask.storage.simulated import open_simulated
+    from hrtem_dask.training.quality_fit import calibrate_quality
+
+    with clear_errors():
+        fitted = calibrate_quality(
+            model, [open_simulated(s) for s in stores], familiar=[open_simulated(s) for s in familiar], out=out
+        )
+    for name, value in fitted.coefficients.items():
+        click.echo(f"{name:24} {value:8.3f} per standard deviation")
+    for name, value in fitted.errors.items():
+        click.echo(f"{name:24} {value:8.4f}")
 
 
 def _before_and_after(result: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from hrtem_dask import backend
-from hrtem_dask.errors import CalibrationError, SettingsError
+from hrtem_dask.errors import CalibrationError
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.dice_model import DiceModel
 from hrtem_dask.segmentation.threshold import fourier_mask, fourier_mask_px, otsu_mask
@@ -210,7 +210,7 @@ def make_segmenter(segmentation: SegmentationSettings, execution: ExecutionSetti
     Raises
     ------
     SettingsError
-        If the method is ``"unet"`` and no model is named, or the threshold is not between 0 and 1.
+        If the threshold is not between 0 and 1.
     ModelError
         If the model cannot be read.
     """
@@ -220,15 +220,14 @@ def make_segmenter(segmentation: SegmentationSettings, execution: ExecutionSetti
         return OtsuSegmenter(segmentation)
     if method == "fourier":
         return FourierSegmenter(segmentation)
-    if segmentation.model is None:
-        raise SettingsError('segmentation.method = "unet" needs a model: name one (--model FILE, segmentation.model)')
+    assert segmentation.model_file is not None
     from hrtem_dask.segmentation.unet_segmenter import UNetSegmenter
     from hrtem_dask.segmentation.weights import model_hash
 
     # overlays and grouping do not concern the network
     relevant = replace(ExecutionSettings(), device=execution.device, engine=execution.engine,
                        tile_px=execution.tile_px, whole_px=execution.whole_px)  # fmt: skip
-    key = (segmentation, relevant, model_hash(segmentation.model))
+    key = (segmentation, relevant, model_hash(segmentation.model_file))
     with _lock:
         if key not in _segmenters:
             _segmenters[key] = UNetSegmenter(segmentation, relevant)

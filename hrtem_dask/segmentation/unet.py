@@ -39,8 +39,8 @@ class UNetConfig:
     decoder_convs: int = 2
     """Convolutions per decoder block."""
     block_px: int = 1
-    """Side of the blocks of pixels that become channels at the entrance and pixels again at the exit: 2 gives the network
-    four channels at half the resolution, a quarter of the positions, and still one logit per pixel."""
+    """Side of the blocks of pixels that become channels at the entrance and pixels again at the exit: 2 gives the
+    network four channels at half the resolution, a quarter of the positions, and still one logit per pixel."""
     kernel_px: int = 3
     """Side of the convolution kernels, odd."""
     pool_before_relu: bool = False

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from hrtem_dask import backend
-from hrtem_dask.errors import ModelError, SettingsError
+from hrtem_dask.errors import SettingsError
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.agreement import judge_mask
 from hrtem_dask.segmentation.engines import Engine, make_engine
@@ -28,7 +28,7 @@ class UNetSegmenter:
     Parameters
     ----------
     segmentation : SegmentationSettings
-        Uses `model`, `threshold`, `model_pixel_size_nm`, `predict_quality` and `mask_agreement`.
+        Uses `model`, `threshold`, `particles_are`, `model_pixel_size_nm`, `predict_quality`, `mask_agreement`.
     execution : ExecutionSettings
         Device, engine and tiles.
     judge_always : bool
@@ -49,18 +49,20 @@ class UNetSegmenter:
     ) -> None:
         if not 0 < segmentation.threshold < 1:
             raise SettingsError(f"need 0 < segmentation.threshold < 1, got {segmentation.threshold:g}")
-        if segmentation.model is None:
-            raise ModelError("a U-Net needs a model file")
-        self._model = load_model(segmentation.model)
-        self.model_hash: str | None = model_hash(segmentation.model)
+        path = segmentation.model_file
+        if path is None:
+            raise SettingsError(f'segmentation.method is "{segmentation.method}": a U-Net needs "unet"')
+        self._model = load_model(path)
+        self.model_hash: str | None = model_hash(path)
         self.config = self._model.config
-        self.dice_model = load_dice_model(segmentation.model) if segmentation.predict_quality else None
+        self.dice_model = load_dice_model(path) if segmentation.predict_quality else None
         self._judges = judge_always or self.dice_model is not None
         needed = self.dice_model is not None and "mask_agreement" in self.dice_model.coefficients
         self._turns = judge_always or segmentation.mask_agreement or needed
         self.receptive_field_px: int | None = self.config.receptive_field_px
         self.model_pixel_size_nm = segmentation.model_pixel_size_nm or self.config.pixel_size_nm
         self._threshold = segmentation.threshold
+        self._inverted = segmentation.particles_are == "bright"
         self._execution = execution
         self._device = backend.resolve_device(execution.device)
         self._engines: dict[str, Engine] = {}
@@ -89,7 +91,7 @@ class UNetSegmenter:
         """
         native = (int(image.shape[0]), int(image.shape[1]))
         seen = network_input(
-            image,
+            1 - image if self._inverted else image,
             pixel_size_nm=pixel_size_nm,
             model_pixel_size_nm=self.model_pixel_size_nm,
             scaling=self.config.input_scaling,
@@ -114,7 +116,8 @@ class UNetSegmenter:
                 stride_px=self.config.total_stride_px,
                 turn=self._turns,
             )
-        probability = resample(probability, native, method="bilinear")
+        # interpolation in float32 passes 1 by a rounding error
+        probability = resample(probability, native, method="bilinear").clip(0, 1)
         return Segmentation(
             probability=probability,
             mask=probability >= self._threshold,

@@ -56,7 +56,7 @@ def test_a_store_is_run_and_scored(store: Path, tmp_path: Path, client: Client, 
     evaluation = evaluate(
         store, out=tmp_path / "out", settings=settings, n_resamples=50, client=client, say=said.append
     )
-    assert list(dict.fromkeys(evaluation.micrographs["method"])) == ["otsu", "fourier", "fourier_pixels"]
+    assert list(dict.fromkeys(evaluation.micrographs["method"])) == ["unet", "otsu", "fourier", "fourier_pixels"]
     assert "running fourier_pixels: one annulus for all, 0.12 to 0.3 cycles per pixel" in said
     # every toy micrograph has the same pixel size: one annulus is then the same in both units
     rows = evaluation.micrographs.set_index(["method", "truth_id"])
@@ -78,7 +78,7 @@ def test_a_store_is_run_and_scored(store: Path, tmp_path: Path, client: Client, 
     assert scores["scores"]["otsu"]["all"]["all"]["average_precision"]["value"] is None
     assert set(scores["scores"]["otsu"]["all"]["all"]) == set(scores["statistics"])
     written = pd.read_csv(tmp_path / "out" / "micrographs.csv")
-    assert len(written) == 18
+    assert len(written) == 24
     assert (tmp_path / "out" / "scores.svg").read_text().startswith("<svg")
 
 
@@ -162,7 +162,7 @@ def test_methods_are_chosen_by_what_there_is(tmp_path: Path) -> None:
     def names(*arguments: Any) -> list[str]:
         return [m.name for m in choose_methods(*arguments)]
 
-    assert names(None, [], plain, None) == ["otsu"]
+    assert names(None, [], plain, None) == ["unet", "otsu"]
     assert names(None, [model], plain, 0.04) == ["unet", "otsu", "fourier", "fourier_pixels"]
     assert names(["unet", "otsu"], [model, "b.h5"], plain, None) == ["net", "b", "otsu"]
     assert names(None, [], plain.updated({"segmentation": {"model": model}}), None) == ["unet", "otsu"]
@@ -174,7 +174,6 @@ def test_methods_are_chosen_by_what_there_is(tmp_path: Path) -> None:
     assert choose_methods(["fourier"], [], own, None)[0].settings.segmentation.annulus_per_px is None
     for arguments, complaint in (
         ((["magic"], [], plain, None), "unknown method 'magic'"),
-        ((["unet"], [], plain, None), "needs a model"),
         ((["otsu"], [model], plain, None), "add unet"),
         ((["fourier_pixels"], [], plain, None), "annulus_per_px"),
         ((None, ["a/net.h5", "b/net.h5"], plain, None), "two models or methods"),

@@ -313,7 +313,7 @@ def test_what_cannot_work_is_refused_before_anything_is_read(
     for changes, words in (
         ({"loading": {"pixels": True}, "segmentation": {"method": "fourier"}}, "needs pixel sizes"),
         ({"fourier": {"material": "Unobtainium"}}, "fourier.material"),
-        ({"segmentation": {"method": "unet"}}, "needs a model"),
+        ({"segmentation": {"method": "unet", "threshold": 0.0}}, "threshold"),
     ):
         with pytest.raises(SettingsError, match=words):
             run(folder, tmp_path / "out", settings=settings.updated(changes), client=client)

@@ -75,7 +75,7 @@ def test_gold_on_zone_shows_the_lattice_of_gold() -> None:
     """The strongest spacings in the image are those of {111} and {200}: pixel size, crystal and optics agree."""
     ranges = SimulationRanges(
         size_px=640, pixel_size_nm=(0.03, 0.03), materials={"Au": 1}, shapes={"sphere": 1}, empty_fraction=0,
-        median_diameter_nm=(3.0, 3.0), diameter_spread=0.0, misoriented_fraction=0, between_fraction=0,
+        median_diameter_nm=(4.5, 4.5), diameter_spread=0.0, misoriented_fraction=0, between_fraction=0,
         fault_fraction=1, carbon_thickness_nm=(1.0, 1.5), edge_fraction=0, defocus_nm=(40, 50),
         overfocus_fraction=0, dose_per_nm2=(4e5, 6e5),
         drift_nm=(0, 0), coverage=(0.2, 0.2), astigmatism_nm=(0, 0), coma_nm=(0, 0), aperture_per_nm=(9, 9),

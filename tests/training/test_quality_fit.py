@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
 
 from hrtem_dask import analysis
+from hrtem_dask.cli import main
 from hrtem_dask.errors import ModelError
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.segmentation.dice_model import TERMS
@@ -139,3 +141,16 @@ def test_the_whole_way_from_a_store_to_a_guess_in_the_table(store: Any, tmp_path
     assert "predicted_dice" not in without
     with pytest.raises(ModelError, match="cannot keep a calibration"):
         calibrate_quality(tmp_path / "paper.h5", [store], familiar=[store])
+
+
+def test_the_command_calibrates(store: Any, tmp_path: Path) -> None:
+    path = dark_detector(tmp_path / "dark.safetensors")
+    place = str(store.place.url)
+    result = CliRunner().invoke(main, ["train", "quality", str(path), place, "--familiar", place])
+    assert result.exit_code == 0, result.output
+    fitted = load_dice_model(path)
+    assert fitted is not None
+    assert all(name in result.output for name in fitted.coefficients)
+    missing = CliRunner().invoke(main, ["train", "quality", str(path), str(tmp_path / "no"), "--familiar", place])
+    assert missing.exit_code == 1
+    assert "no" in missing.output
