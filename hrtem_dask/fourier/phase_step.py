@@ -38,6 +38,10 @@ __all__ = ["PHASE_STEP_COLUMNS", "PhaseStep", "ReflectionStep", "phase_step", "p
 
 MAX_REFLECTIONS = 8
 """The strongest are fitted."""
+SIDE_LOBE_SIZES = 3.5
+"""Nearer than so many reciprocal particle sizes to a stronger reflection a maximum is its side lobe, or its streak."""
+MAX_SIDE_LOBE_PER_NM = 0.6
+"""But two reflections farther apart than this (1/nm) may be of a particle and its twin."""
 PARALLEL_DEG = 8.0
 """Reflections within this angle of the normal belong to the plane itself: a fault does not shift them."""
 MIN_NORMAL_SEPARATION_DEG = 4.0
@@ -47,6 +51,7 @@ MIN_SIDE_SHARE = 0.12
 """Each side of the plane has at least this share of the particle."""
 MAX_RAMP_TURNS = 1.0
 """A reflection's place is refined by up to so many turns of phase across the particle."""
+RAMP_STEP_TURNS = 0.125
 BIN_NM = 0.1
 BACKGROUND_SIGMA_NM = 0.5
 NOISE_RING_PER_NM = 0.3
@@ -209,9 +214,9 @@ def phase_step(
     if crop.shape != mask.shape:
         raise ValueError(f"the mask's shape {mask.shape} is not the crop's {crop.shape}")
     frequencies_per_nm((1, 1), pixel_size_nm)  # refuses an impossible pixel size
-    fitted = sorted(reflections, key=lambda r: -r.snr)[:MAX_REFLECTIONS]
-    if not fitted or not mask.any():
+    if not reflections or not mask.any():
         return None
+    fitted = _without_side_lobes(reflections, float(mask.sum()) * pixel_size_nm[0] * pixel_size_nm[1])
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     particle = _Particle.of(crop[box], mask[box], fitted, pixel_size_nm)
@@ -301,6 +306,20 @@ def _normals(reflections: Sequence[Reflection]) -> list[float]:
     return [n if n >= 90 else n + 180 for n in normals]
 
 
+def _without_side_lobes(reflections: Sequence[Reflection], area_nm2: float) -> list[Reflection]:
+    """Return the strongest reflections, without those so near to a stronger one that they are part of it."""
+    near = min(SIDE_LOBE_SIZES / float(np.sqrt(area_nm2)), MAX_SIDE_LOBE_PER_NM)
+    kept: list[Reflection] = []
+    for r in sorted(reflections, key=lambda r: -r.snr):
+        y, x = r.frequency_y_per_nm, r.frequency_x_per_nm
+        distances = [
+            np.hypot(y - sign * k.frequency_y_per_nm, x - sign * k.frequency_x_per_nm) for k in kept for sign in (1, -1)
+        ]
+        if min(distances, default=np.inf) > near:
+            kept.append(r)
+    return kept[:MAX_REFLECTIONS]
+
+
 def _between_deg(a: float, b: float) -> float:
     """Return the angle between two lines (°)."""
     return abs((a - b + 90) % 180 - 90)
@@ -332,7 +351,7 @@ def _best_plane(particle: _Particle, normal_deg: float) -> _Plane | None:
     if not allowed.any():
         return None
     size = float(place[-1] - place[0])
-    turns = np.arange(-MAX_RAMP_TURNS, MAX_RAMP_TURNS + 0.01, 0.125)
+    turns = np.arange(-MAX_RAMP_TURNS, MAX_RAMP_TURNS + 0.01, RAMP_STEP_TURNS)
     ramped = profile[:, None] * np.exp((-2j * np.pi / size) * turns[:, None] * place)  # (reflection, slope, bin)
     sums = np.cumsum(ramped, axis=-1)
     whole = (np.abs(sums[..., -1]) ** 2).max(1)[:, None] / cumulated[-1]
@@ -343,7 +362,7 @@ def _best_plane(particle: _Particle, normal_deg: float) -> _Plane | None:
     extra = explained - whole / particle.noise
     joint = _gain(extra[~own].sum(0), explained[~own].sum(0), int((~own).sum()))
     at = int(np.argmax(np.where(allowed, joint, -1)))
-    amplitude = [np.take_along_axis(s, best_slope, 1)[:, 0, at] for s in (first, second)]
+    amplitudes = _amplitudes(place, count, profile, at, turns[best_slope[:, 0, at]] / size)
     return _Plane(
         normal_deg=normal_deg,
         offset_nm=float(place[at] + place[at + 1]) / 2,
@@ -351,9 +370,25 @@ def _best_plane(particle: _Particle, normal_deg: float) -> _Plane | None:
         snr=float(extra[~own, at].mean()),
         own=own,
         gains=_gain(extra[:, at], explained[:, at], 1),
-        before=amplitude[0] / before[at],
-        behind=amplitude[1] / behind[at],
+        before=amplitudes[0],
+        behind=amplitudes[1],
         streak=_streak(place, profile[~own], particle.noise[~own] * cumulated[-1], size),
+    )
+
+
+def _amplitudes(
+    place: np.ndarray, count: np.ndarray, profile: np.ndarray, at: int, slope_per_nm: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the complex amplitudes before and behind a plane; slopes are refined, whose errors would be steps."""
+    reach = RAMP_STEP_TURNS / float(place[-1] - place[0])
+    slopes = slope_per_nm[:, None] + np.linspace(-reach, reach, 17)
+    ramped = profile[:, None] * np.exp(-2j * np.pi * slopes[..., None] * (place - place[at]))
+    first, second = ramped[..., : at + 1].sum(-1), ramped[..., at + 1 :].sum(-1)
+    n_first, n_second = count[: at + 1].sum(), count[at + 1 :].sum()
+    best = (np.abs(first) ** 2 / n_first + np.abs(second) ** 2 / n_second).argmax(1)[:, None]
+    return (
+        np.take_along_axis(first, best, 1)[:, 0] / n_first,
+        np.take_along_axis(second, best, 1)[:, 0] / n_second,
     )
 
 
