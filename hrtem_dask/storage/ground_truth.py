@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask import loading
-from hrtem_dask.errors import NothingToAnalyseError, UnreadableMicrographError
+from hrtem_dask.errors import NothingToAnalyseError, SettingsError, UnreadableMicrographError
 from hrtem_dask.evaluation.micrographs import connected_pieces
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
@@ -91,7 +91,7 @@ class GroundTruth:
 
         Raises
         ------
-        ValueError
+        SettingsError
             If two rows are the same micrograph.
         """
         if self.is_simulated and self.place is not None:
@@ -103,7 +103,9 @@ class GroundTruth:
         again = found[found.notna() & found.duplicated()]
         if len(again):
             twice = results.loc[found == again.iloc[0], "source"].tolist()
-            raise ValueError(f"{again.iloc[0]} is there twice, from {twice}: one image per mask, give it its own name")
+            raise SettingsError(
+                f"{again.iloc[0]} is there twice, from {twice}: one image per mask, give it its own name"
+            )
         return found.rename("truth_id")
 
 

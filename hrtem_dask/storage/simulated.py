@@ -188,13 +188,13 @@ def truth_ids(micrographs: pd.DataFrame, store: SimulatedStore) -> pd.Series:
 
     Raises
     ------
-    ValueError
+    SettingsError
         If two rows are the same micrograph, as in a run over two stores of one seed.
     """
     titles = micrographs["title"].where(micrographs["title"].isin(store.micrographs["micrograph_id"]))
     again = titles[titles.notna() & titles.duplicated()]
     if len(again):
-        raise ValueError(
+        raise SettingsError(
             f"{again.iloc[0]} is there twice, from {micrographs.loc[titles == again.iloc[0], 'source'].tolist()}: "
             "run over one simulated store at a time, or pick the rows of one by their source"
         )

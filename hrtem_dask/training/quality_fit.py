@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from hrtem_dask import analysis
-from hrtem_dask.errors import ModelError
+from hrtem_dask.errors import ModelError, SettingsError
 from hrtem_dask.evaluation import dice
 from hrtem_dask.segmentation.dice_model import PROPERTIES, TERMS, DiceModel, comparable, straightened
 from hrtem_dask.segmentation.unet_segmenter import UNetSegmenter
@@ -98,15 +98,16 @@ def fit_dice_model(judged: pd.DataFrame, *, familiar: pd.DataFrame) -> DiceModel
 
     Raises
     ------
-    ValueError
-        If there are fewer than 20 micrographs to fit on, or none of training.
+    SettingsError
+        If there are fewer than 20 micrographs to fit on, fewer than 5 masks that are not empty, or none of training.
     """
-    if len(judged) < 20 or not len(familiar):
-        raise ValueError(
-            f"need at least 20 micrographs to fit on and 1 of training, got {len(judged)}, {len(familiar)}"
+    nothing = (judged["mask_fraction"] == 0).to_numpy()
+    if len(judged) < 20 or not len(familiar) or nothing.sum() > len(judged) - FOLDS:
+        raise SettingsError(
+            f"need at least 20 micrographs to fit on, {FOLDS} of them with a mask that is not empty, and 1 of "
+            f"training, got {len(judged)}, {len(judged) - nothing.sum()} and {len(familiar)}"
         )
     ranges = _ranges(familiar)
-    nothing = (judged["mask_fraction"] == 0).to_numpy()
     n_right = judged["dice"][nothing].sum()
     blank = DiceModel(
         intercept=0.0,
@@ -260,7 +261,7 @@ def calibrate_quality(
     ------
     ModelError
         If `out` is not given for a model in the paper's Keras format, which keeps no calibration.
-    ValueError
+    SettingsError
         If there are too few micrographs.
     """
     if out is None and Path(model).suffix != ".safetensors":

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError
+from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError
 from hrtem_dask.storage.ground_truth import open_truth
 
 
@@ -82,7 +82,7 @@ def test_images_and_masks_pair_by_name(folder: Path) -> None:
     rows = pd.DataFrame({"source": ["/x/c.tif", "/x/e.tif", "/y.zip::in/b.tif"]})
     found = truth.join(rows)
     assert [None if pd.isna(n) else n for n in found] == ["c.tif", None, "b.tif"]
-    with pytest.raises(ValueError, match=r"c\.tif is there twice"):
+    with pytest.raises(SettingsError, match=r"c\.tif is there twice"):
         truth.join(pd.DataFrame({"source": ["/x/c.tif", "/y/c.tif"]}))
 
 

@@ -114,5 +114,5 @@ def test_rows_of_two_stores_are_not_confused(place: Location, make_toy: Make, to
     rows = pd.DataFrame({"title": ["sim-4-000000", "other", None], "source": ["a", "b", "c"]})
     assert simulated.truth_ids(rows, store).tolist()[0] == "sim-4-000000"
     assert simulated.truth_ids(rows, store).isna().tolist() == [False, True, True]
-    with pytest.raises(ValueError, match=r"twice, from \['a', 'b'\]"):
+    with pytest.raises(SettingsError, match=r"twice, from \['a', 'b'\]"):
         simulated.truth_ids(rows.assign(title=["sim-4-000000"] * 2 + [None]), store)
