@@ -1,4 +1,4 @@
-"""How fast networks are, side by side: the bundled model and others on one simulated micrograph, in Mpx/s of its pixels.
+"""How fast networks are, side by side: the bundled model and others on one image of noise, in Mpx/s of its pixels.
 
 python benchmarks/networks.py [MODEL…] --size 2048 --pixel-size 0.025 --rounds 5
 """
@@ -14,6 +14,7 @@ from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 
 
 def main() -> None:
+    """Measure, the networks alternating within a round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", help="weight files; the bundled model is always there")
     parser.add_argument("--size", type=int, default=2048, help="side of the micrograph, px")

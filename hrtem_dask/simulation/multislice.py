@@ -28,12 +28,12 @@ def _add_profiles(phase, x, y, kind, profiles, sampling, radius):  # type: ignor
     scale = (profiles.shape[1] - 1) / radius**2
     for n in range(x.size):
         cx, cy = x[n] / sampling, y[n] / sampling
-        ix, iy = int(np.floor(cx)), int(np.floor(cy))
+        left, top = int(np.floor(cx)), int(np.floor(cy))
         profile = profiles[kind[n]]
-        for row in range(iy - reach, iy + reach + 1):
+        for row in range(top - reach, top + reach + 1):
             dy = (row - cy) * sampling
             wrapped = row % height
-            for column in range(ix - reach, ix + reach + 1):
+            for column in range(left - reach, left + reach + 1):
                 dx = (column - cx) * sampling
                 t = (dx * dx + dy * dy) * scale
                 i = int(t)

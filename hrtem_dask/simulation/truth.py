@@ -35,7 +35,7 @@ TRUTH_MICROGRAPHS: Schema = (
     Column("aperture_per_nm", "float", "radius of the objective aperture"),
     Column("carbon_thickness_nm", "float", "thickness of the amorphous carbon", "nm"),
     Column("carbon_contrast", "float", "standard deviation of the noise-free carbon over its mean"),
-    Column("dose_per_nm2", "float", "electrons per nm² that enter the specimen"),
+    Column("dose_per_nm2", "float", "electrons per nm² that are recorded, on average over the field"),
     Column("electrons_per_px", "float", "mean electrons per pixel"),
     Column("gradient", "float", "intensity change across the field over its mean"),
     Column("n_spikes", "int", "X-ray spikes"),
