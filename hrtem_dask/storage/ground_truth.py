@@ -18,7 +18,7 @@ from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.simulated import IMAGES, LABELS, open_simulated, truth_ids
 
-__all__ = ["GroundTruth", "TrueMicrograph", "open_truth"]
+__all__ = ["GroundTruth", "TrueMicrograph", "open_truth", "read_mask"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TrueMicrograph:
         """
         if self.labels_place is not None:
             return zarr_store.read_labels(self.labels_place, self.truth_id), True
-        return _mask_labels(str(self.mask))
+        return read_mask(str(self.mask))
 
 
 @dataclass(frozen=True)
@@ -191,8 +191,27 @@ def _stem(path: str) -> str:
     return Path(path.split("::")[-1]).stem
 
 
-def _mask_labels(path: str) -> tuple[np.ndarray, bool]:
-    """Read a mask file, and say whether it tells touching particles apart."""
+def read_mask(path: str) -> tuple[np.ndarray, bool]:
+    """Read a mask file; evaluation and training read it alike.
+
+    Parameters
+    ----------
+    path : str
+        The file, with ``::member`` for one in an archive: true and false, or whole numbers. One value other than 0,
+        or 8 bits that reach 255, are particle above half of the highest value; else each value is a particle.
+
+    Returns
+    -------
+    labels : numpy.ndarray
+        Shape (y, x), int32: the particle of each pixel, 0 = background.
+    told_apart : bool
+        Whether it tells touching particles apart; otherwise connected pieces are numbered.
+
+    Raises
+    ------
+    UnreadableMicrographError
+        If it cannot be read, or holds fractions or negative numbers.
+    """
     mask = loading.read_single_image(path)
     if mask.dtype == bool:
         return connected_pieces(mask), False
@@ -202,6 +221,8 @@ def _mask_labels(path: str) -> tuple[np.ndarray, bool]:
             "the particle"
         )
     highest = int(mask.max(initial=0))
-    if (mask.dtype == np.uint8 and highest == 255) or not np.any((mask > 0) & (mask < highest)):
+    lossy = Path(path).suffix.lower() in {".jpg", ".jpeg"}  # around edges JPEG is never quite 0
+    two_values = not np.any((mask > 0) & (mask < highest))
+    if lossy or two_values or (mask.dtype == np.uint8 and highest == 255):
         return connected_pieces(2 * mask.astype(np.int64) > highest), False
     return mask.astype(np.int32), True

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from hrtem_dask.errors import NothingToAnalyseError, UnreadableMicrographError
-from hrtem_dask.loading import find_sources, list_micrographs, read_image, read_single_image
+from hrtem_dask.loading import find_sources, list_micrographs, read_image
 from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.storage.ground_truth import read_mask
 from hrtem_dask.training.labelled import Labelled, LabelledMicrograph, make_labelled
 
 __all__ = ["group_of", "has_mask_folder", "list_folder", "read_calibrated"]
@@ -27,8 +28,8 @@ def list_folder(folder: Path, *, pixel_size_nm: float | None = None) -> list[Lab
     ----------
     folder : path-like
         Holds ``images/NAME.ext`` and ``masks/NAME.ext`` (or ``masks/NAME_mask.ext``), or ``NAME.ext`` beside
-        ``NAME_mask.ext``; any format that `loading` reads, one image per file. Of a mask, what is not 0 is
-        particle: 0 and 255, 0 and 1, or labels (of a JPEG, from 128).
+        ``NAME_mask.ext``; any format that `loading` reads, one image per file. Masks are 0 and 1, 0 and 255
+        or numbered particles, as `storage.ground_truth.read_mask` reads them.
     pixel_size_nm : float, optional
         Pixel size (nm) for images that state none.
 
@@ -40,7 +41,7 @@ def list_folder(folder: Path, *, pixel_size_nm: float | None = None) -> list[Lab
     Raises
     ------
     NothingToAnalyseError
-        If there is no image, or one has no mask.
+        If there is no image, one has no mask, or a mask has no image or a double.
     """
     if has_mask_folder(folder):
         images, masks = list(_files(folder / "images")), list(_files(folder / "masks"))
@@ -59,6 +60,14 @@ def list_folder(folder: Path, *, pixel_size_nm: float | None = None) -> list[Lab
         raise NothingToAnalyseError(
             f"{folder}: {lacking[0]} has no mask ({len(lacking)} of {len(images)} images); name it "
             f"{Path(lacking[0]).stem}.png or {Path(lacking[0]).stem}_mask.png; an empty field needs one of zeros"
+        )
+    stems = {path.stem for path in images}
+    spare = [path.name for path in masks if by_name[_MASK_SUFFIX.sub("", path.stem)] != path]
+    spare += [path.name for name, path in by_name.items() if name not in stems]
+    if spare:
+        raise NothingToAnalyseError(
+            f"{folder}: the mask {spare[0]} belongs to no image, or to one that has another mask ({len(spare)} such): "
+            "name it after its image, or take it away"
         )
     return [
         Labelled(
@@ -138,11 +147,9 @@ def read_calibrated(path: Path, pixel_size_nm: float | None) -> tuple[np.ndarray
 def _read(image_path: Path, mask_path: Path, pixel_size_nm: float | None) -> LabelledMicrograph:
     """Read an image and its mask."""
     image, size = read_calibrated(image_path, pixel_size_nm)
-    mask = read_single_image(str(mask_path))
-    if mask_path.suffix.lower() in {".jpg", ".jpeg"}:
-        mask = mask >= 128  # around edges JPEG is never quite 0
+    mask, _ = read_mask(str(mask_path))
     try:
-        return make_labelled(image, mask, pixel_size_nm=size)
+        return make_labelled(image, mask > 0, pixel_size_nm=size)
     except ValueError as error:
         raise UnreadableMicrographError(f"{image_path} and {mask_path}: {error}") from error
 

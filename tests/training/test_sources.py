@@ -12,6 +12,7 @@ import tifffile
 
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError, UnreadableMicrographError
 from hrtem_dask.storage import simulated
+from hrtem_dask.storage.ground_truth import open_truth
 from hrtem_dask.storage.location import Location
 from hrtem_dask.training.coco import rasterize
 from hrtem_dask.training.labelled import Labelled, LabelledMicrograph
@@ -60,6 +61,27 @@ def test_a_jpeg_mask_is_not_all_particle(tmp_path: Path, image: np.ndarray) -> N
     write(tmp_path / "a.png", image)
     write(tmp_path / "a_mask.jpg", 255 * MASK.astype(np.uint8))
     assert (only([tmp_path])[1].mask == MASK).mean() > 0.99
+
+
+def test_an_antialiased_mask_is_read_as_evaluation_reads_it(tmp_path: Path, image: np.ndarray) -> None:
+    soft = cv2.GaussianBlur(255 * MASK.astype(np.uint8), (5, 5), 0)
+    write(tmp_path / "images" / "a.png", image)
+    write(tmp_path / "masks" / "a.png", soft)
+    read = only([tmp_path])[1].mask
+    np.testing.assert_array_equal(read, soft > 127)
+    np.testing.assert_array_equal(read, open_truth(tmp_path).micrographs["a"].read()[0] > 0)
+
+
+def test_no_mask_is_left_over_unsaid(tmp_path: Path, image: np.ndarray) -> None:
+    write(tmp_path / "images" / "a.png", image)
+    write(tmp_path / "masks" / "a.png", 255 * MASK.astype(np.uint8))
+    write(tmp_path / "masks" / "b.png", image)
+    with pytest.raises(NothingToAnalyseError, match=r"the mask b\.png belongs to no image"):
+        list_labelled([tmp_path])
+    (tmp_path / "masks" / "b.png").unlink()
+    write(tmp_path / "masks" / "a_mask.tif", 255 * MASK.astype(np.uint8))
+    with pytest.raises(NothingToAnalyseError, match="another mask"):
+        list_labelled([tmp_path])
 
 
 def test_an_images_own_pixel_size_wins(tmp_path: Path, image: np.ndarray) -> None:
