@@ -15,6 +15,7 @@ from hrtem_dask.segmentation import Segmenter, make_segmenter, segmenter_loads
 from hrtem_dask.segmentation.network_input import network_input
 from hrtem_dask.segmentation.rescale import model_shape, resample
 from hrtem_dask.segmentation.unet import UNet, UNetConfig
+from hrtem_dask.segmentation.unet_segmenter import UNetSegmenter
 from hrtem_dask.segmentation.weights import load_model, save_model
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 
@@ -207,8 +208,8 @@ def test_a_network_is_loaded_once(tmp_path: Path, random_unet: Any) -> None:
 
 
 def test_impossible_settings_are_said(tmp_path: Path, detector: SegmentationSettings) -> None:
-    with pytest.raises(SettingsError, match="--model"):
-        make_segmenter(SegmentationSettings(method="unet"), CPU)
+    with pytest.raises(SettingsError, match='a U-Net needs "unet"'):
+        UNetSegmenter(SegmentationSettings(method="otsu"), CPU)
     with pytest.raises(ModelError, match=r"absent\.h5"):
         make_segmenter(SegmentationSettings(method="unet", model=str(tmp_path / "absent.h5")), CPU)
     with pytest.raises(SettingsError, match=r"got 1\.5"):
