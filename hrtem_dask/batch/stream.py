@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from distributed import Client, as_completed
+from distributed import Client, as_completed, wait
 
 from hrtem_dask.errors import SettingsError
 
@@ -15,6 +16,8 @@ __all__ = ["stream"]
 
 FIRST_WORKER_S = 60.0
 """How long to wait for a worker: those of a queue may not have started yet."""
+LEFT_BEHIND_S = 60.0
+"""How long a caller who gives up waits for what is in flight."""
 REFRESH_S = 2.0
 """How often to ask for the number of workers; asking costs the scheduler some time with many of them."""
 
@@ -63,7 +66,7 @@ def stream(
     _await_worker(client)
     waiting = iter(enumerate(items))
     pending = as_completed()
-    in_flight: dict[Any, Item] = {}
+    in_flight: dict[Any, tuple[Item, Any]] = {}
     prefix = f"{key or function.__name__.strip('_')}-{uuid.uuid4().hex[:8]}"
 
     threads, counted_at = 0, -REFRESH_S
@@ -79,16 +82,26 @@ def stream(
                 return
             number, item = number_item
             future = client.submit(function, item, *arguments, key=f"{prefix}-{number}", pure=False)
-            in_flight[future.key] = item
+            in_flight[future.key] = item, future
             pending.add(future)
 
     fill()
-    for future in pending:
-        item = in_flight.pop(future.key)
-        error = future.exception()
-        yield item, future.result() if error is None else error
-        future.release()
-        fill()
+    try:
+        for future in pending:
+            item, _ = in_flight.pop(future.key)
+            error = future.exception()
+            yield item, future.result() if error is None else error
+            future.release()
+            fill()
+    finally:
+        _let_finish(client, [future for _, future in in_flight.values()])
+
+
+def _let_finish(client: Client, futures: Sequence[Any]) -> None:
+    """Wait for what a caller who gave up has left in flight: it could write into what the next call writes."""
+    if futures and client.status == "running":
+        with contextlib.suppress(TimeoutError):
+            wait(futures, timeout=LEFT_BEHIND_S)
 
 
 def _await_worker(client: Client) -> None:

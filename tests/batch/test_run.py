@@ -1,5 +1,6 @@
 import json
 import os
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from distributed import Client
 
 from hrtem_dask import crop, open_results, run
 from hrtem_dask.batch import task
+from hrtem_dask.batch.stream import stream
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.settings import Settings
 from hrtem_dask.simulation import simulate_scene
@@ -365,3 +367,24 @@ def test_a_wrong_pixel_size_is_found_by_the_lattice_of_a_known_material(
         assert row["n_particles"] == len(scene.truth)
         assert row["lattice_scale_ratio"] == pytest.approx(ratio, abs=0.01)
         assert (None if pd.isna(row["calibration_flags"]) else row["calibration_flags"]) == flags
+
+
+def test_who_gives_up_leaves_nothing_running(client: Client) -> None:
+    finished: list[int] = []
+
+    def work(number: int) -> int:
+        if number:
+            time.sleep(0.3)
+        finished.append(number)
+        return number
+
+    def give_up() -> None:
+        for number, _ in stream(client, work, range(20), limit=4):
+            raise RuntimeError(f"enough after {number}")
+
+    with pytest.raises(RuntimeError, match="enough after 0"):
+        give_up()
+    n = len(finished)
+    assert 1 < n < 20
+    time.sleep(0.5)
+    assert len(finished) == n
