@@ -186,7 +186,7 @@ def _checked_model(settings: Settings) -> str | None:
     """Refuse what cannot work before anything is computed; return the content hash of the model."""
     in_nm = settings.segmentation.chosen_method == "fourier" and settings.segmentation.annulus_per_px is None
     if settings.loading.pixels and in_nm:
-        raise SettingsError("the Fourier filter needs pixel sizes: with --pixels choose --method otsu, or a --model")
+        raise SettingsError("the Fourier filter needs pixel sizes: with --pixels choose --method unet or otsu")
     if settings.fourier.material is not None:
         try:
             fourier.find_material(settings.fourier.material)
