@@ -79,6 +79,23 @@ class Grid:
             size += 1
         return cls(shape_px, pixel_size_nm, subpixels, margin, size)
 
+    def sample(self, position_nm: float) -> float:
+        """Return where a position is among the samples.
+
+        Parameters
+        ----------
+        position_nm : float
+            From the image's upper or left edge (nm).
+
+        Returns
+        -------
+        float
+            In samples of the field: the centre of a pixel, at a half, falls on the sample that
+            `camera.expected_image` takes for it.
+        """
+        pixels = position_nm / self.pixel_size_nm - 0.5 + self.margin_px
+        return pixels * self.subpixels + self.subpixels // 2
+
     def image(self, values: np.ndarray) -> np.ndarray:
         """Cut the image out of the field's pixels.
 
@@ -150,24 +167,33 @@ def field_wave(placed: Sequence[Placed], grid: Grid, *, voltage_kv: float, absor
     n = grid.size
     wave = np.ones((n, n), np.complex64)
     for one in placed:
-        box = _particle_wave(one.particle, grid.sampling_nm, voltage_kv, absorption)
-        centre = [round((c + grid.margin_px * grid.pixel_size_nm) / grid.sampling_nm) for c in one.centre_nm]
-        start = [c - len(box) // 2 for c in centre]
+        exact = [grid.sample(c) for c in one.centre_nm]
+        # the box lies on samples, the particle in it where it really is
+        y, x = ((c - round(c)) * grid.sampling_nm for c in exact)
+        box = _particle_wave(one.particle, grid.sampling_nm, voltage_kv, absorption, shift_nm=(x, y))
+        start = [round(c) - len(box) // 2 for c in exact]
         target = tuple(slice(max(s, 0), min(s + len(box), n)) for s in start)
         source = tuple(slice(t.start - s, t.stop - s) for t, s in zip(target, start, strict=True))
         wave[target] *= box[source]
     return wave
 
 
-def _particle_wave(particle: SimulatedParticle, sampling_nm: float, voltage_kv: float, absorption: float) -> np.ndarray:
-    """Return a particle's exit wave in a square box of the field's samples, its centre in the middle."""
+def _particle_wave(
+    particle: SimulatedParticle,
+    sampling_nm: float,
+    voltage_kv: float,
+    absorption: float,
+    *,
+    shift_nm: tuple[float, float],
+) -> np.ndarray:
+    """Return a particle's exit wave in a square box of the field's samples, its centre (x, y) off the middle one."""
     wanted = PARTICLE_SAMPLING_NM["heavy" if HEAVY & set(particle.elements) else "light"]
     box_px = int(np.ceil(2 * (particle.radius_nm + BOX_MARGIN_NM) / sampling_nm))
     box_nm = box_px * sampling_nm
     size = scipy.fft.next_fast_len(int(np.ceil(box_nm / wanted)))
     middle = box_px // 2 * sampling_nm
     wave = exit_wave(
-        particle.positions_nm + np.array([middle, middle, 0]),
+        particle.positions_nm + np.array([middle + shift_nm[0], middle + shift_nm[1], 0]),
         particle.kinds,
         particle.elements,
         size_px=size,

@@ -76,7 +76,7 @@ def test_gold_on_zone_shows_the_lattice_of_gold() -> None:
     ranges = SimulationRanges(
         size_px=640, pixel_size_nm=(0.03, 0.03), materials={"Au": 1}, shapes={"sphere": 1}, empty_fraction=0,
         median_diameter_nm=(4.5, 4.5), diameter_spread=0.0, misoriented_fraction=0, between_fraction=0,
-        fault_fraction=1, carbon_thickness_nm=(1.0, 1.5), edge_fraction=0, defocus_nm=(40, 50),
+        fault_fraction=0, carbon_thickness_nm=(1.0, 1.5), edge_fraction=0, defocus_nm=(40, 50),
         overfocus_fraction=0, dose_per_nm2=(4e5, 6e5),
         drift_nm=(0, 0), coverage=(0.2, 0.2), astigmatism_nm=(0, 0), coma_nm=(0, 0), aperture_per_nm=(9, 9),
     )  # fmt: skip
@@ -91,7 +91,7 @@ def test_gold_on_zone_shows_the_lattice_of_gold() -> None:
             found += [r.spacing_nm for r in reflections[:1]]
     off = [min(abs(spacing / known - 1) for known in (0.23546, 0.20391)) for spacing in found]
     assert len(found) >= 5
-    assert np.median(off) < 0.01
+    assert np.median(off) < 0.01  # a fault would split reflections, and move what is seen of them
 
 
 def test_particles_of_heavy_atoms_are_darker_than_their_support() -> None:
