@@ -14,7 +14,7 @@ from hrtem_dask.fourier import (
     find_reflections,
     geometric_phase,
     phase_step,
-    phase_step_features,
+    region_features,
 )
 from hrtem_dask.simulation import SimulationRanges, simulate_micrograph
 
@@ -74,6 +74,12 @@ def find_step(image: np.ndarray, mask: np.ndarray, pixel_size_nm: tuple[float, f
     step = phase_step(image, mask, found, pixel_size_nm=pixel_size_nm)
     assert step is not None
     return step
+
+
+def gain_of(image: np.ndarray, mask: np.ndarray, **arguments: object) -> float:
+    """0 where nothing can be said."""
+    _, step = region_features(image, mask, pixel_size_nm=PIXEL, **arguments)
+    return 0.0 if step is None else step.gain
 
 
 def line_difference(a: float, b: float) -> float:
@@ -186,7 +192,7 @@ def test_perfect_lattices_have_no_step() -> None:
         image, mask = faulted(
             shift_rad=(0, 0, 0), rotation_deg=11.0 * seed, seed=seed, noise=0.3 + 0.02 * seed, diameter_nm=3 + seed % 4
         )
-        gains.append(phase_step_features(image, mask, pixel_size_nm=PIXEL)["phase_step_gain"] or 0.0)
+        gains.append(gain_of(image, mask))
     # at the level that tells faults best on simulated particles (0.13), fewer than 5 % false ones
     assert np.mean(np.array(gains) > 0.13) <= 0.05
 
@@ -202,10 +208,12 @@ def test_a_quarter_turn_of_the_pixels() -> None:
 
 def test_scale_and_level_of_the_image_do_not_matter() -> None:
     image, mask = faulted(rotation_deg=70, offset_nm=-0.3)
-    here = phase_step_features(image, mask, pixel_size_nm=PIXEL)
-    there = phase_step_features((100 * image + 5000).astype(np.float32), mask, pixel_size_nm=PIXEL)
-    assert set(here) == set(there) == set(PHASE_STEP_COLUMNS)
-    assert here == pytest.approx(there, rel=0.01, abs=1e-3)
+    here, _ = region_features(image, mask, pixel_size_nm=PIXEL)
+    there, _ = region_features((100 * image + 5000).astype(np.float32), mask, pixel_size_nm=PIXEL)
+    assert set(here) == set(there) >= set(PHASE_STEP_COLUMNS)
+    of_level = {"relative_contrast"}  # that is what it says
+    same = {name: value for name, value in here.items() if name not in of_level}
+    assert same == pytest.approx({name: there[name] for name in same}, rel=0.02, abs=2e-3, nan_ok=True)
 
 
 def test_nothing_is_said_where_nothing_is_seen(xp_array: Copy) -> None:
@@ -216,8 +224,11 @@ def test_nothing_is_said_where_nothing_is_seen(xp_array: Copy) -> None:
     found = find_reflections(image, pixel_size_nm=PIXEL, spacing_range_nm=(0.1, 0.42), min_peak_snr=20)
     assert phase_step(image, np.zeros_like(mask), found, pixel_size_nm=PIXEL) is None
     assert phase_step(image, mask, found[:1], pixel_size_nm=PIXEL) is None  # one row of planes has no inclined one
-    flat = phase_step_features(xp_array(np.full((60, 60), 7, np.uint16)), nowhere, pixel_size_nm=PIXEL)
-    assert set(flat.values()) == {None}
+    flat, step = region_features(xp_array(np.full((60, 60), 7, np.uint16)), everywhere, pixel_size_nm=PIXEL)
+    assert step is None
+    assert all(np.isnan(flat[name]) for name in PHASE_STEP_COLUMNS)
+    with pytest.raises(ValueError, match="mask"):
+        region_features(noise, nowhere, pixel_size_nm=PIXEL)
     one_pixel = np.zeros_like(mask)
     one_pixel[40, 40] = True
     assert phase_step(image, one_pixel, found, pixel_size_nm=PIXEL) is None
@@ -277,10 +288,13 @@ def test_phase_steps_of_cdte(
     cdte: np.ndarray, box: tuple[slice, slice], trace_deg: float | None, gain: tuple[float, float]
 ) -> None:
     crop = cdte[box]
-    found = phase_step_features(crop, np.ones(crop.shape, bool), pixel_size_nm=CDTE_PIXEL, spacing_range_nm=(0.15, 0.5))
-    assert gain[0] <= found["phase_step_gain"] <= gain[1]
+    _, step = region_features(
+        crop, np.ones(crop.shape, bool), pixel_size_nm=CDTE_PIXEL, spacing_range_nm=(0.15, 0.5)
+    )  # fmt: skip
+    assert step is not None
+    assert gain[0] <= step.gain <= gain[1]
     if trace_deg is not None:
-        assert line_difference(found["phase_step_angle_deg"], trace_deg) < 4
+        assert line_difference(step.angle_deg, trace_deg) < 4
 
 
 @pytest.mark.slow
@@ -300,12 +314,10 @@ def test_faults_of_simulated_particles() -> None:
             mask = micrograph.labels == row["particle_id"]
             y, x = np.nonzero(mask)
             box = np.s_[max(y.min() - 8, 0) : y.max() + 9, max(x.min() - 8, 0) : x.max() + 9]
-            found = phase_step_features(
-                micrograph.image[box], mask[box], pixel_size_nm=(micrograph.pixel_size_nm,) * 2
-            )  # fmt: skip
-            gains[row["fault"] != "none"].append(found["phase_step_gain"] or 0.0)
-            if row["fault"] != "none" and found["phase_step_angle_deg"] is not None:
-                angles.append(line_difference(found["phase_step_angle_deg"], row["fault_trace_deg"]))
+            _, step = region_features(micrograph.image[box], mask[box], pixel_size_nm=(micrograph.pixel_size_nm,) * 2)
+            gains[row["fault"] != "none"].append(0.0 if step is None else step.gain)
+            if row["fault"] != "none" and step is not None:
+                angles.append(line_difference(step.angle_deg, row["fault_trace_deg"]))
     assert min(map(len, gains.values())) >= 15
     above = np.subtract.outer(gains[True], gains[False])
     assert (above > 0).mean() + (above == 0).mean() / 2 > 0.9  # area under the ROC curve, one feature alone

@@ -1,0 +1,212 @@
+"""The fit behind `phase_step`: profiles of demodulated reflections along a normal, with one constant and with two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hrtem_dask.fourier.flattening import flattened, noise_power
+from hrtem_dask.fourier.lattice import Reflection
+from hrtem_dask.fourier.pattern import between_deg
+from hrtem_dask.micrograph import PixelSize
+
+__all__ = ["DemodulatedParticle", "FittedPlane", "best_plane", "plane_normals"]
+
+PARALLEL_DEG = 8.0
+"""Reflections within this angle of the normal belong to the plane itself: a fault does not shift them."""
+MIN_NORMAL_SEPARATION_DEG = 4.0
+MIN_SHARE_OF_SPACING = 0.6
+"""Close-packed planes have a spacing near the lattice's largest: normals of others are not tried."""
+MIN_SIDE_SHARE = 0.12
+"""Each side of the plane has at least this share of the particle."""
+MAX_RAMP_TURNS = 1.0
+"""A reflection's place is refined by up to so many turns of phase across the particle."""
+RAMP_STEP_TURNS = 0.125
+BIN_NM = 0.1
+NOISE_GAIN = 4.0
+"""Gain of one reflection, in units of the noise, that the choice among planes and slopes finds in noise alone."""
+
+
+@dataclass(frozen=True)
+class DemodulatedParticle:
+    """A particle's pixels, demodulated by each reflection."""
+
+    y_nm: np.ndarray  # (pixel,) from the centre of the bounding box
+    x_nm: np.ndarray
+    waves: np.ndarray  # (reflection, pixel) complex64
+    noise: np.ndarray  # (reflection, 1) noise power per pixel at the reflection's frequency
+    reflections: Sequence[Reflection]
+    bin_nm: float
+
+    @classmethod
+    def of(
+        cls, crop: np.ndarray, mask: np.ndarray, reflections: Sequence[Reflection], pixel: PixelSize
+    ) -> DemodulatedParticle:
+        """Demodulate the pixels of a mask by each reflection.
+
+        Parameters
+        ----------
+        crop : numpy.ndarray
+            Shape (y, x), real, cut to the mask's bounding box.
+        mask : numpy.ndarray of bool
+            Shape (y, x).
+        reflections : sequence of Reflection
+            Which ones.
+        pixel : tuple of float
+            Height and width of a pixel (nm).
+
+        Returns
+        -------
+        DemodulatedParticle
+            Places and complex waves of its pixels, and the noise.
+        """
+        flat = flattened(crop.astype(np.float32), mask, pixel)
+        i, j = np.nonzero(mask)
+        y = (i - (mask.shape[0] - 1) / 2) * pixel[0]
+        x = (j - (mask.shape[1] - 1) / 2) * pixel[1]
+        g = np.array([[r.frequency_y_per_nm, r.frequency_x_per_nm] for r in reflections])
+        waves = flat[mask] * np.exp(-2j * np.pi * (g[:, :1] * y + g[:, 1:] * x)).astype(np.complex64)
+        noise = noise_power(flat, int(mask.sum()), np.hypot(*g.T), pixel)
+        return cls(y, x, waves, noise[:, None], reflections, max(BIN_NM, 1.5 * max(pixel)))
+
+
+@dataclass(frozen=True)
+class FittedPlane:
+    """The best plane along one normal."""
+
+    normal_deg: float  # 90 to 270, so that the trace, 90° less, is 0 to 180
+    offset_nm: float
+    gain: float
+    snr: float
+    own: np.ndarray  # (reflection,) bool
+    gains: np.ndarray  # (reflection,)
+    before: np.ndarray  # (reflection,) complex amplitude on the side of negative offsets
+    behind: np.ndarray
+    streak: float
+
+
+def plane_normals(reflections: Sequence[Reflection]) -> list[float]:
+    """Return the directions (°, 90 to 270) that planes can have, strong reflections first.
+
+    Those of reflections, and of the sums and differences of two of the three strongest: the plane's own reflection may
+    be weak.
+
+    Parameters
+    ----------
+    reflections : sequence of Reflection
+        By falling SNR.
+
+    Returns
+    -------
+    list of float
+        Directions of normals.
+    """
+    vectors = [(r.frequency_y_per_nm, r.frequency_x_per_nm) for r in reflections]
+    first = [np.array(v) for v in vectors[:3]]
+    pairs = [a + sign * b for i, a in enumerate(first) for b in first[:i] for sign in (-1, 1)]
+    longest = MIN_SHARE_OF_SPACING**-1 * min(np.hypot(*v) for v in vectors)
+    normals: list[float] = []
+    for y, x in [*vectors, *pairs]:
+        direction = float(np.degrees(np.arctan2(-y, x)) % 180)
+        new = all(between_deg(direction, other) > MIN_NORMAL_SEPARATION_DEG for other in normals)
+        if new and np.hypot(y, x) <= longest:
+            normals.append(direction)
+    return [n if n >= 90 else n + 180 for n in normals]
+
+
+def _profiles(particle: DemodulatedParticle, normal_deg: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sum over lines normal to a direction: place (bin,) in nm, pixels (bin,), profile (reflection, bin)."""
+    angle = np.deg2rad(normal_deg)
+    along = np.cos(angle) * particle.x_nm - np.sin(angle) * particle.y_nm
+    start = float(along.min())
+    number = ((along - start) / particle.bin_nm).astype(np.int64)
+    count = np.bincount(number)
+    sums = [np.bincount(number, w.real) + 1j * np.bincount(number, w.imag) for w in particle.waves]
+    filled = count > 0
+    place = start + (np.arange(count.size) + 0.5) * particle.bin_nm
+    return place[filled], count[filled].astype(float), np.array(sums)[:, filled]
+
+
+def best_plane(particle: DemodulatedParticle, normal_deg: float) -> FittedPlane | None:
+    """Fit profiles with one constant and with two, for every place of the plane.
+
+    Parameters
+    ----------
+    particle : DemodulatedParticle
+        Its pixels.
+    normal_deg : float
+        Direction of the plane's normal, counter-clockwise from +x on the screen (°).
+
+    Returns
+    -------
+    FittedPlane or None
+        The place that explains most; None where all reflections are the plane's own, or no place leaves enough of the
+        particle on both sides.
+    """
+    directions = [r.direction_deg for r in particle.reflections]
+    own = np.array([between_deg(d, normal_deg) < PARALLEL_DEG for d in directions])
+    if own.all():
+        return None
+    place, count, profile = _profiles(particle, normal_deg)
+    cumulated = np.cumsum(count)
+    before, behind = cumulated[:-1], cumulated[-1] - cumulated[:-1]
+    allowed = np.minimum(before, behind) >= MIN_SIDE_SHARE * cumulated[-1]
+    if not allowed.any():
+        return None
+    size = float(place[-1] - place[0])
+    turns = np.arange(-MAX_RAMP_TURNS, MAX_RAMP_TURNS + 0.01, RAMP_STEP_TURNS)
+    ramped = profile[:, None] * np.exp((-2j * np.pi / size) * turns[:, None] * place)  # (reflection, slope, bin)
+    sums = np.cumsum(ramped, axis=-1)
+    whole = (np.abs(sums[..., -1]) ** 2).max(1)[:, None] / cumulated[-1]
+    first, second = sums[..., :-1], sums[..., -1:] - sums[..., :-1]
+    parts = np.abs(first) ** 2 / before + np.abs(second) ** 2 / behind
+    best_slope = parts.argmax(1)[:, None]
+    explained = np.take_along_axis(parts, best_slope, 1)[:, 0] / particle.noise  # (reflection, plane)
+    extra = explained - whole / particle.noise
+    joint = _gain(extra[~own].sum(0), explained[~own].sum(0), int((~own).sum()))
+    at = int(np.argmax(np.where(allowed, joint, -1)))
+    amplitudes = _amplitudes(place, count, profile, at, turns[best_slope[:, 0, at]] / size)
+    return FittedPlane(
+        normal_deg=normal_deg,
+        offset_nm=float(place[at] + place[at + 1]) / 2,
+        gain=float(joint[at]),
+        snr=float(extra[~own, at].mean()),
+        own=own,
+        gains=_gain(extra[:, at], explained[:, at], 1),
+        before=amplitudes[0],
+        behind=amplitudes[1],
+        streak=_streak(place, profile[~own], particle.noise[~own] * cumulated[-1], size),
+    )
+
+
+def _amplitudes(
+    place: np.ndarray, count: np.ndarray, profile: np.ndarray, at: int, slope_per_nm: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the complex amplitudes before and behind a plane; slopes are refined, whose errors would be steps."""
+    reach = RAMP_STEP_TURNS / float(place[-1] - place[0])
+    slopes = slope_per_nm[:, None] + np.linspace(-reach, reach, 17)
+    ramped = profile[:, None] * np.exp(-2j * np.pi * slopes[..., None] * (place - place[at]))
+    first, second = ramped[..., : at + 1].sum(-1), ramped[..., at + 1 :].sum(-1)
+    n_first, n_second = count[: at + 1].sum(), count[at + 1 :].sum()
+    best = (np.abs(first) ** 2 / n_first + np.abs(second) ** 2 / n_second).argmax(1)[:, None]
+    return (
+        np.take_along_axis(first, best, 1)[:, 0] / n_first,
+        np.take_along_axis(second, best, 1)[:, 0] / n_second,
+    )
+
+
+def _gain(extra: np.ndarray, explained: np.ndarray, n: int) -> np.ndarray:
+    """Return the share of power that needs the step, less what `n` reflections of noise would give."""
+    return np.asarray(np.maximum(extra - NOISE_GAIN * n, 0) / (explained + NOISE_GAIN * n))
+
+
+def _streak(place: np.ndarray, profile: np.ndarray, noise: np.ndarray, size: float) -> float:
+    """Return the power along the normal over the peaks', without the noise's; 1.5 to 8 / size away from them."""
+    distance = np.arange(-8, 8.01, 0.5)
+    transform = np.exp((-2j * np.pi / size) * distance[:, None] * place)
+    power = np.abs(profile @ transform.T) ** 2 / noise
+    far = np.abs(distance) >= 1.5
+    excess = np.maximum(power[:, far].mean(1) - 1, 0).sum()
+    return float(excess / power[:, ~far].max(1).sum())

@@ -1,0 +1,76 @@
+"""All that the Fourier stage measures of a region for its classification, its reflections found once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hrtem_dask.backend import to_numpy
+from hrtem_dask.fourier.bragg_maps import BRAGG_COLUMNS, bragg_features
+from hrtem_dask.fourier.contrast import CONTRAST_COLUMNS, contrast_features
+from hrtem_dask.fourier.flattening import flattened
+from hrtem_dask.fourier.lattice import find_reflections
+from hrtem_dask.fourier.pattern import PATTERN_COLUMNS, pattern_features, without_side_lobes
+from hrtem_dask.fourier.phase_step import PHASE_STEP_COLUMNS, PhaseStep, phase_step, phase_step_features
+from hrtem_dask.micrograph import PixelSize
+
+__all__ = ["MARGIN_NM", "REGION_COLUMNS", "region_features"]
+
+MARGIN_NM = 0.6
+"""What a crop holds around its region."""
+MIN_PEAK_SNR = 12.0
+"""Lower than where reflections are counted: a weak one may show a plane's normal, one that is noise hardly weighs."""
+MAX_MAPPED = 6
+REGION_COLUMNS = ("n_reflections", *CONTRAST_COLUMNS, *PATTERN_COLUMNS, *BRAGG_COLUMNS, *PHASE_STEP_COLUMNS)
+"""Names of the features; `tables.REGION_FEATURES` says what they mean."""
+
+
+def region_features(
+    crop: Any, mask: Any, *, pixel_size_nm: PixelSize, spacing_range_nm: tuple[float, float] = (0.1, 0.42)
+) -> tuple[dict[str, float], PhaseStep | None]:
+    """Measure the features by which regions are told apart.
+
+    Parameters
+    ----------
+    crop : numpy.ndarray or cupy.ndarray
+        Shape (y, x), any real dtype, finite: the region with `MARGIN_NM` around it. Measured on the host: a crop is too
+        small to gain on a GPU.
+    mask : numpy.ndarray or cupy.ndarray of bool
+        Shape (y, x), True on the region.
+    pixel_size_nm : tuple of float
+        Height and width of a pixel in nm; the two may differ.
+    spacing_range_nm : tuple of float
+        Smallest and largest lattice spacing looked for, in nm.
+
+    Returns
+    -------
+    features : dict of str to float
+        The names of `REGION_COLUMNS`; NaN where there is nothing to measure.
+    step : PhaseStep or None
+        The plane at which the region's phases jump most, a fault or not; None where there is none.
+
+    Raises
+    ------
+    CalibrationError
+        If a pixel size is not positive and finite.
+    ValueError
+        If the range of spacings is empty, the mask is empty, or mask and crop differ in shape.
+    """
+    crop, mask = to_numpy(crop).astype(np.float32), to_numpy(mask).astype(bool)
+    if crop.shape != mask.shape or not mask.any():
+        raise ValueError(f"a mask of the crop's shape {crop.shape} with a pixel in it is needed, got {mask.shape}")
+    reflections = find_reflections(
+        crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=MIN_PEAK_SNR
+    )
+    step = phase_step(crop, mask, reflections, pixel_size_nm=pixel_size_nm)
+    area_nm2 = float(mask.sum()) * pixel_size_nm[0] * pixel_size_nm[1]
+    diameter_nm = 2 * float(np.sqrt(area_nm2 / np.pi))
+    mapped = without_side_lobes(reflections, area_nm2, most=MAX_MAPPED)
+    return {
+        "n_reflections": float(len(reflections)),
+        **contrast_features(crop, mask, pixel_size_nm=pixel_size_nm),
+        **pattern_features(reflections, diameter_nm=diameter_nm),
+        **bragg_features(flattened(crop, mask, pixel_size_nm), mask, mapped, pixel_size_nm=pixel_size_nm),
+        **phase_step_features(step, diameter_nm=diameter_nm),
+    }, step
