@@ -1,0 +1,17 @@
+"""Defects: features of regions → classes."""
+
+from hrtem_dask.defects.calibration import Calibration, expected_calibration_error, fit_calibration, reliability
+from hrtem_dask.defects.classifier import DefectClassifier
+from hrtem_dask.defects.classifier_file import load_classifier, save_classifier
+from hrtem_dask.defects.forest import Forest
+
+__all__ = [
+    "Calibration",
+    "DefectClassifier",
+    "Forest",
+    "expected_calibration_error",
+    "fit_calibration",
+    "load_classifier",
+    "reliability",
+    "save_classifier",
+]

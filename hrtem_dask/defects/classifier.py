@@ -1,0 +1,153 @@
+"""The classifier of regions: a forest, the calibration of its probabilities, and when it is unsure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from hrtem_dask.defects.calibration import Calibration
+from hrtem_dask.defects.forest import Forest
+from hrtem_dask.errors import ModelError
+
+__all__ = ["UNSURE", "DefectClassifier"]
+
+UNSURE = "unsure"
+
+
+@dataclass(frozen=True, eq=False)
+class DefectClassifier:
+    """Tells what a region is by its features."""
+
+    features: tuple[str, ...]
+    """Names of the features, as the forest counts them."""
+    classes: tuple[str, ...]
+    """Names of the classes, as the forest counts them."""
+    forest: Forest
+    """Features → probabilities."""
+    calibration: Calibration
+    """Probabilities → calibrated probabilities."""
+    unsure_threshold: float = 0.0
+    """A region whose likeliest class is less probable than this is ``unsure``, 0 to 1."""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """1st and 99th percentile of each feature in training."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Training data, settings, scores, code version."""
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not fit."""
+        n_classes = self.forest.values.shape[1]
+        if len(self.features) != self.forest.n_features or len(self.classes) != n_classes:
+            raise ModelError(
+                f"{len(self.features)} features and {len(self.classes)} classes are named, the forest has "
+                f"{self.forest.n_features} and {n_classes}"
+            )
+        if self.calibration.matrix.shape != (n_classes, n_classes) or self.calibration.offset.shape != (n_classes,):
+            raise ModelError(f"the calibration is not one of {n_classes} classes: {self.calibration.matrix.shape}")
+        if not 0 <= self.unsure_threshold <= 1:
+            raise ModelError(f"unsure_threshold = {self.unsure_threshold} is a probability: give 0 to 1")
+
+    def predict(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Classify regions.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame
+            A row per region, with the columns `features`; NaN and null are missing values. Other columns are not seen.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The same index: ``probability_<class>`` (float64, calibrated, of sum 1) and ``region_class``, one of `classes`
+            or ``unsure``.
+
+        Raises
+        ------
+        ModelError
+            If a feature is not in the table.
+        """
+        probability = self.predict_probability(feature_matrix(table, self.features))
+        best = probability.argmax(axis=1)
+        names = np.where(
+            probability[np.arange(len(best)), best] < self.unsure_threshold, UNSURE, np.array(self.classes)[best]
+        )
+        columns = {f"probability_{name}": probability[:, i] for i, name in enumerate(self.classes)}
+        return pd.DataFrame({**columns, "region_class": pd.array(names, dtype="string")}, index=table.index)
+
+    def predict_probability(self, features: np.ndarray) -> np.ndarray:
+        """Return calibrated probabilities.
+
+        Parameters
+        ----------
+        features : numpy.ndarray or cupy.ndarray
+            Shape (region, feature); NaN is a missing value.
+
+        Returns
+        -------
+        numpy.ndarray or cupy.ndarray
+            Shape (region, class), float64, where `features` are.
+
+        Raises
+        ------
+        ValueError
+            If the number of features is not the forest's.
+        """
+        probability: np.ndarray = self.calibration.apply(self.forest.predict_probability(features))
+        return probability
+
+    def outside_training(self, table: pd.DataFrame) -> pd.Series:
+        """Count the features of each region that lie outside of their range in training.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame
+            As for `predict`.
+
+        Returns
+        -------
+        pandas.Series
+            int64, the same index. About 2 % of a training region's features do.
+
+        Raises
+        ------
+        ModelError
+            If a feature is not in the table.
+        """
+        values = feature_matrix(table, self.features)
+        low, high = np.array([self.ranges.get(name, (-np.inf, np.inf)) for name in self.features]).T
+        return pd.Series(((values < low) | (values > high)).sum(axis=1), index=table.index, name="n_outside_training")
+
+
+def feature_matrix(table: pd.DataFrame, features: tuple[str, ...]) -> np.ndarray:
+    """Return features as the forest sees them.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A row per region.
+    features : tuple of str
+        Its columns, in order.
+
+    Returns
+    -------
+    numpy.ndarray of float32
+        Shape (region, feature); NaN where a value is missing or beyond float32.
+
+    Raises
+    ------
+    ModelError
+        If a feature is not in the table, or is not a number.
+    """
+    missing = [name for name in features if name not in table]
+    if missing:
+        raise ModelError(
+            f"the classifier needs the feature {missing[0]!r}, which the table lacks ({len(missing)} of "
+            f"{len(features)} lacking): measure regions with the version of this package that it was trained with"
+        )
+    try:
+        values = table[list(features)].to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"a feature is not a number: {error}") from error
+    return np.where(np.abs(values) <= np.finfo(np.float32).max, values, np.nan).astype(np.float32)

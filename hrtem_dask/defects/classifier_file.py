@@ -1,0 +1,166 @@
+"""A classifier on disk: safetensors with JSON in its header, never a pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from hrtem_dask.defects.calibration import METHODS, Calibration
+from hrtem_dask.defects.classifier import DefectClassifier
+from hrtem_dask.defects.forest import LEAF, Forest
+from hrtem_dask.errors import ModelError
+
+__all__ = ["load_classifier", "save_classifier"]
+
+FORMAT = "hrtem_dask.defects/1"
+_CONFIG = "classifier"
+
+
+def save_classifier(classifier: DefectClassifier, path: str | Path) -> None:
+    """Write a classifier.
+
+    Parameters
+    ----------
+    classifier : DefectClassifier
+        Any; its leaves' probabilities are rounded to float32, which moves none by more than 1e-7.
+    path : str or path-like
+        Ends in ``.safetensors`` by custom.
+    """
+    config = {
+        "features": classifier.features,
+        "classes": classifier.classes,
+        "calibration": classifier.calibration.method,
+        "unsure_threshold": classifier.unsure_threshold,
+        "ranges": {name: list(map(float, ends)) for name, ends in classifier.ranges.items()},
+    }
+    header = {**classifier.metadata, "format": FORMAT, _CONFIG: json.dumps(config)}
+    tensors = {
+        **_packed(classifier.forest),
+        "calibration_matrix": np.ascontiguousarray(classifier.calibration.matrix, np.float64),
+        "calibration_offset": np.ascontiguousarray(classifier.calibration.offset, np.float64),
+    }
+    save_file(tensors, Path(path), metadata=header)
+
+
+def load_classifier(path: str | Path) -> DefectClassifier:
+    """Read a classifier.
+
+    Parameters
+    ----------
+    path : str or path-like
+        What `save_classifier` wrote.
+
+    Returns
+    -------
+    DefectClassifier
+        On the host.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, of another format, or damaged.
+    """
+    try:
+        with safe_open(Path(path), framework="numpy") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path}: cannot be read as safetensors: {error}; pickled forests are not read because they can run code"
+        ) from error
+    if header.get("format") != FORMAT:
+        raise ModelError(
+            f"{path}: is not a classifier of regions of this package: format {header.get('format')!r}, need {FORMAT!r}"
+        )
+    try:
+        config = json.loads(header[_CONFIG])
+        if config["calibration"] not in METHODS:
+            raise ValueError(f"calibration {config['calibration']!r} is unknown")
+        classifier = DefectClassifier(
+            features=tuple(config["features"]),
+            classes=tuple(config["classes"]),
+            forest=_unpacked(tensors, len(config["features"])),
+            calibration=Calibration(
+                config["calibration"], tensors["calibration_matrix"], tensors["calibration_offset"]
+            ),
+            unsure_threshold=float(config["unsure_threshold"]),
+            ranges={name: (float(low), float(high)) for name, (low, high) in config["ranges"].items()},
+            metadata={name: text for name, text in header.items() if name not in {"format", _CONFIG}},
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ModelError(f"{path}: is damaged: {error}") from error
+    return classifier
+
+
+def _packed(forest: Forest) -> dict[str, np.ndarray]:
+    """Return the nodes in few bytes: thresholds and steps of inner nodes, rows of leaves, the smallest integers."""
+    inner = forest.feature != LEAF
+    values, row = np.unique(forest.values.astype(np.float32), axis=0, return_inverse=True)
+    return {
+        "start": forest.start,
+        "feature": _smallest(forest.feature[inner]),
+        "is_inner": np.packbits(inner),
+        "n_nodes": np.array([inner.size], np.int64),
+        "threshold": forest.threshold[inner],
+        "right_step": _smallest(forest.right_step[inner]),
+        "missing_goes_left": np.packbits(forest.missing_goes_left[inner]),
+        "leaf_row": _smallest(row.ravel()[forest.leaf_row[~inner]]),
+        "values": values,
+    }
+
+
+def _unpacked(tensors: Mapping[str, np.ndarray], n_features: int) -> Forest:
+    """Return the nodes as the forest walks them; ValueError where they are not trees."""
+    n_nodes = int(tensors["n_nodes"][0])
+    inner = np.unpackbits(tensors["is_inner"], count=n_nodes).astype(bool)
+
+    def spread(values: np.ndarray, where: np.ndarray, dtype: Any, other: int = 0) -> np.ndarray:
+        whole = np.full(n_nodes, other, dtype=dtype)
+        whole[where] = values
+        return whole
+
+    values = tensors["values"].astype(np.float64)
+    missing = np.unpackbits(tensors["missing_goes_left"], count=int(inner.sum())).astype(bool)
+    feature = spread(tensors["feature"], inner, np.int16, LEAF)
+    right_step = spread(tensors["right_step"], inner, np.int32)
+    leaf_row = spread(tensors["leaf_row"], ~inner, np.int32)
+    if not np.isfinite(values).all() or leaf_row.max(initial=0) >= len(values) or feature.max() >= n_features:
+        raise ValueError("leaves or features are named that are not there, or probabilities are not finite")
+    return Forest(
+        n_features=n_features,
+        depth=_depth(tensors["start"], inner, right_step),
+        start=tensors["start"],
+        feature=feature,
+        threshold=spread(tensors["threshold"], inner, np.float32),
+        right_step=right_step,
+        missing_goes_left=spread(missing, inner, bool),
+        leaf_row=leaf_row,
+        values=values,
+    )
+
+
+def _depth(start: np.ndarray, inner: np.ndarray, right_step: np.ndarray) -> int:
+    """Walk all trees a level at a time, and see that each node is reached once; ValueError where it is not."""
+    reached = np.zeros(inner.size, np.int64)
+    at, depth = start.astype(np.int64), -1
+    while at.size:
+        if at.max() >= inner.size or at.min() < 0 or depth > inner.size:
+            raise ValueError("nodes point to what is not there")
+        reached += np.bincount(at, minlength=inner.size)
+        parents = at[inner[at]]
+        at, depth = np.concatenate([parents + 1, parents + right_step[parents]]), depth + 1
+    if (reached != 1).any():
+        raise ValueError("its nodes are not trees")
+    return depth
+
+
+def _smallest(values: np.ndarray) -> np.ndarray:
+    """Return whole numbers that are not negative in the smallest type that holds them."""
+    most = int(values.max(initial=0))
+    return values.astype(next(kind for kind in (np.uint8, np.uint16, np.uint32) if most <= np.iinfo(kind).max))
