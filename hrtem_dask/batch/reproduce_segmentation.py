@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from distributed import Client
 
@@ -114,31 +115,21 @@ def _items(
     ]  # fmt: skip
     if bundled:
         networks.append(("ours, bundled", None, set(MATERIALS)))
-    items = []
-    for group, stack in files.stacks.items():
-        first = n_training if stack.n > n_training else 0
-        if first == 0 and n_training:
+    for stack in files.stacks.values():
+        if 0 < stack.n <= n_training:
             notes.append(
                 f"{stack.images.name} holds {stack.n} images, no more than the {n_training} of the training set: all "
                 "are scored; if they are those of the training set, the scores flatter"
             )
-        for network, model, groups in networks:
-            size = pixel_sizes_nm.get(group) if model is None else None
-            if group in groups:
-                items += [
-                    _Item(
-                        network=network,
-                        model=model,
-                        group=group,
-                        stack=stack,
-                        index=i,
-                        pixel_size_nm=size,
-                        device=device,
-                    )
-                    for i in range(first, stack.n)
-                ]
+    items = []
+    for network, model, groups in networks:
+        for group in (name for name in files.stacks if name in groups):
+            stack, size = files.stacks[group], pixel_sizes_nm.get(group) if model is None else None
             if model is None and size is None:
                 notes.append(f"{network}, on {MATERIALS[group]}: no pixel size is stated, images are seen as they are")
+            place: dict[str, Any] = {"network": network, "model": model, "group": group, "stack": stack}
+            first = n_training if stack.n > n_training else 0
+            items += [_Item(**place, index=i, pixel_size_nm=size, device=device) for i in range(first, stack.n)]
     return items
 
 

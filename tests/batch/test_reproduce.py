@@ -32,12 +32,12 @@ JOINT = "the paper's network"
 def write_stack(folder: Path, group: str, n: int, rng: np.random.Generator, size: int = 64) -> None:
     """Darker disks on noise, filtered and scaled as the published stacks are; one-hot maps."""
     y, x = np.indices((size, size))
-    images = rng.normal(0.6, 0.1, (n, size, size))
+    images = rng.random((n, size, size))
     particle = np.zeros((n, size, size), bool)
     for i in range(n):
         cy, cx = rng.integers(size // 4, 3 * size // 4, 2)
         particle[i] = (y - cy) ** 2 + (x - cx) ** 2 <= (size // 6) ** 2
-        images[i][particle[i]] -= 0.3
+        images[i][particle[i]] *= 0.9
     images -= images.min(axis=(1, 2), keepdims=True)
     images /= images.max(axis=(1, 2), keepdims=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,17 +48,16 @@ def write_stack(folder: Path, group: str, n: int, rng: np.random.Generator, size
 
 
 def write_network(path: Path, seed: int) -> Path:
-    """A network of the paper's kind that nobody trained, its statistics and weights all different."""
+    """A network of the paper's kind that nobody trained; half of its pixels are particle."""
     torch.manual_seed(seed)
     network = UNet(groschner2021_config())
+    noise = torch.rand(4, 1, 64, 64)
     with torch.no_grad():
-        for name, tensor in network.state_dict().items():
-            if name.endswith("running_var"):
-                tensor.copy_(torch.rand_like(tensor) + 0.5)
+        for _ in range(30):  # batch normalisation learns the statistics
+            network(noise)
+        network.eval()
+        network.final.bias[1] -= torch.median(network(noise))
     path.parent.mkdir(parents=True, exist_ok=True)
-    network.eval()
-    with torch.no_grad():  # half of the pixels of noise are particle
-        network.final.bias[1] -= torch.median(network(torch.rand(1, 1, 64, 64)))
     save_model(network, path)
     return path
 
@@ -89,7 +88,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def reproduction(published: Path, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Reproduction:
     return reproduce_groschner2021(
-        published, out=tmp_path_factory.mktemp("out"), n_training=2, n_orders=2, device="cpu", client=client
+        published, out=tmp_path_factory.mktemp("out"), n_training=2, n_orders=1, device="cpu", client=client
     )
 
 
@@ -150,7 +149,6 @@ def test_figure_5f_by_scikit_learn(published: Path, reproduction: Reproduction) 
     assert (
         ours.confusion.oriented_share(predicted=True) == np.isin(said, ["stacking_fault", "no_stacking_fault"]).mean()
     )
-    assert len(ours.others) == 1
 
 
 def test_what_is_written(reproduction: Reproduction) -> None:
