@@ -115,12 +115,12 @@ def _items(
     ]  # fmt: skip
     if bundled:
         networks.append(("ours, bundled", None, set(MATERIALS)))
-    for stack in files.stacks.values():
-        if 0 < stack.n <= n_training:
-            notes.append(
-                f"{stack.images.name} holds {stack.n} images, no more than the {n_training} of the training set: all "
-                "are scored; if they are those of the training set, the scores flatter"
-            )
+    notes += [
+        f"{stack.images.name} holds {stack.n} images, no more than the {n_training} of the training set: all are "
+        "scored; if they are those of the training set, the scores flatter"
+        for stack in files.stacks.values()
+        if 0 < stack.n <= n_training
+    ]
     items = []
     for network, model, groups in networks:
         for group in (name for name in files.stacks if name in groups):
