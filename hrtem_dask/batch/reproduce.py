@@ -190,9 +190,10 @@ def _pixel_matrix(row: SegmentationRow) -> Matrix:
 def _segmentation_json(row: SegmentationRow) -> dict[str, Any]:
     """Return a network's scores beside the paper's, as JSON holds them."""
     scores = {name: _number(getattr(row.confusion, name)) for name in ("dice", "precision", "recall")}
+    scores["dice_mean"] = _number(row.dice_mean)
     paper = dataclasses.asdict(PUBLISHED["unet", row.group])
     return {
-        "network": row.network, "data": row.group, "n_images": row.n_images, **scores,
+        "network": row.network, "data": row.group, "n_images": len(row.images), **scores,
         "pixels": dataclasses.asdict(row.confusion), "paper": paper,
     }  # fmt: skip
 

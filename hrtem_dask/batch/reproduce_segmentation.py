@@ -90,9 +90,7 @@ def segmentation_rows(
                 f"{network}, combined: the images of the stacks of CdSe and of Au together, as the joint stack lacks"
             )
         rows += [
-            SegmentationRow(
-                network=network, group=group, n_images=len(own[group]), confusion=sum(own[group][1:], own[group][0])
-            )
+            SegmentationRow(network=network, group=group, images=tuple(own[group]))
             for group in MATERIALS
             if group in own
         ]

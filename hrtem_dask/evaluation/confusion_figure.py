@@ -42,7 +42,8 @@ def draw_matrices(matrices: Sequence[Matrix]) -> str:
         A whole SVG document that needs nothing else. True classes by row, predicted ones by column; the shade is the
         share of the row.
     """
-    parts, left = [], 0
+    parts: list[str] = []
+    left = 0
     for matrix in matrices:
         parts += _matrix(matrix, left)
         left += _LEFT + _CELL * len(matrix.classes) + _GAP

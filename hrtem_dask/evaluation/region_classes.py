@@ -21,9 +21,10 @@ class RegionConfusion:
 
     @property
     def shares(self) -> np.ndarray:
-        """Counts over the sum of their row, shape (5, 5); NaN where a class has no region."""
+        """Share of each true class given each class, shape (5, 5); NaN where a class has no region."""
         n_true = self.counts.sum(axis=1, keepdims=True)
-        return np.divide(self.counts, n_true, out=np.full(self.counts.shape, np.nan), where=n_true > 0)
+        shares: np.ndarray = np.divide(self.counts, n_true, out=np.full(self.counts.shape, np.nan), where=n_true > 0)
+        return shares
 
     @property
     def accuracy(self) -> float:

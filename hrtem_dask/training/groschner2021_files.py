@@ -35,7 +35,7 @@ CLASS_FOLDERS = {
 _MATERIAL = {
     "all": re.compile(r"AuCdSe|CdSeAu|combined", re.IGNORECASE),
     "CdSe": re.compile(r"CdSe", re.IGNORECASE),
-    "Au": re.compile(r"(?<![a-z])Au(?![a-z])|AuDots|cutimages", re.IGNORECASE),
+    "Au": re.compile(r"(?<![a-z])Au(?![a-z])|AuDots|cutimages|cutmaps", re.IGNORECASE),
 }
 _FOLDER_CLASS = {name: kind for kind, theirs in CLASS_FOLDERS.items() for name in (kind, theirs)} | {
     "nofringe": "misoriented"
@@ -171,7 +171,7 @@ def find_published(folder: str | Path, *, weights: Iterable[str | Path] = ()) ->
     NothingToAnalyseError
         If the folder is absent or holds none of them.
     """
-    root = Path(folder)
+    root = Path(folder).expanduser().resolve()
     if not root.is_dir():
         raise NothingToAnalyseError(f"{root}: is no folder; --data names the folder with the paper's published files")
     heap = _Heap()
