@@ -58,6 +58,7 @@ def _matrix(matrix: Matrix, left: int) -> Iterator[str]:
     """Draw one matrix."""
     n = len(matrix.classes)
     yield _text(left + _LEFT, 24, matrix.title, anchor="start", size=14)
+    yield _text(left + _LEFT, 44, "rows: true class, columns: predicted", anchor="start", size=10)
     for i, name in enumerate(matrix.classes):
         yield _text(left + _LEFT - 8, _TOP + _CELL * (i + 0.5) + 4, name.replace("_", " "), anchor="end")
         for line, word in enumerate(_fold(name)):

@@ -101,21 +101,13 @@ def table_1(rows: Sequence[SegmentationRow]) -> TextTable:
         )
         for row in ours:
             c = row.confusion
-            lines.append(
-                (
-                    shown,
-                    row.network,
-                    str(len(row.images)),
-                    *(_share(v) for v in (c.dice, c.precision, c.recall, row.dice_mean)),
-                )
-            )
+            scores = (c.dice, c.precision, c.recall, row.dice_mean)
+            lines.append((shown, row.network, str(len(row.images)), *map(_share, scores)))
     return TextTable(
         "Table 1: pixels of the test sets, threshold 0.5",
         ("data", "network", "images", "Dice", "precision", "recall", "Dice, mean of images"),
         tuple(lines),
-        (
-            "Ours are pooled over the pixels of all images, but for the last column; the paper does not say which it took.",
-        ),
+        ("Ours are pooled over all pixels, the last column apart; the paper does not say which of the two it took.",),
     )
 
 
