@@ -39,7 +39,7 @@ class SegmentationRow:
 
     @property
     def confusion(self) -> Confusion:
-        """Pixels of all images together."""
+        """The pixels of all images, added up."""
         return sum(self.images[1:], self.images[0])
 
     @property

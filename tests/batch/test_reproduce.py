@@ -14,12 +14,14 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score,
 from sklearn.utils import shuffle
 
 from hrtem_dask.batch.reproduce import Reproduction, reproduce_groschner2021
+from hrtem_dask.batch.reproduce_forest import _patch_features
 from hrtem_dask.errors import NothingToAnalyseError
 from hrtem_dask.evaluation.reproduction import SegmentationRow
 from hrtem_dask.fourier.groschner2021 import groschner2021_features
 from hrtem_dask.segmentation.unet import UNet, groschner2021_config
 from hrtem_dask.segmentation.weights import load_model, save_model
 from hrtem_dask.tables import REGION_CLASSES
+from hrtem_dask.training.groschner2021_files import find_published
 
 NAMES = {
     "all": ("Bal_MedFilt_AuCdSeDots_20190726_v2.h5", "Bal_MedFilt_AuCdSeDots_20190726_maps_v2.h5"),
@@ -154,6 +156,27 @@ def test_figure_5f_by_scikit_learn(published: Path, reproduction: Reproduction) 
     assert (
         ours.confusion.oriented_share(predicted=True) == np.isin(said, ["stacking_fault", "no_stacking_fault"]).mean()
     )
+
+
+def test_carbon_fills_up_the_empty_regions(published: Path, reproduction: Reproduction) -> None:
+    """Patches of background alone, of the CdSe stack; in [0, 1] they differ from the pictures by scale."""
+    assert [f.name for f in reproduction.forests] == [
+        "with carbon, as the notebook", "with carbon in 8 bits", "pictures alone",
+    ]  # fmt: skip
+    (note,) = [note for note in reproduction.notes if "patches of carbon" in note]
+    n_patches = int(note.split(": ")[1].split()[0])
+    assert 0 < n_patches <= 6
+    for forest in reproduction.forests[:2]:
+        assert forest.n_training + 2 * forest.confusion.counts.sum() == 120 + n_patches
+    stack = find_published(published).stacks["CdSe"]
+    for index in range(stack.n):
+        measured = _patch_features(index, stack)
+        if measured is not None:
+            unscaled, scaled = measured
+            # but for the centre of mass, features are proportional to the intensity; 8 bits round
+            ratio = np.array(scaled) / unscaled
+            np.testing.assert_allclose(ratio[[0, 1, 3, 4]], 255, rtol=0.01)
+            assert ratio[2] == pytest.approx(1, abs=0.01)
 
 
 def test_what_is_written(reproduction: Reproduction) -> None:
