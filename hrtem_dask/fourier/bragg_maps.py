@@ -97,7 +97,7 @@ def bragg_features(
     maps = bragg_maps(flat, mask, reflections, pixel_size_nm=pixel_size_nm)
     diameter_nm = 2 * np.sqrt(mask.sum() * pixel_size_nm[0] * pixel_size_nm[1] / np.pi)
     places = np.argwhere(mask) * pixel_size_nm
-    signal = np.maximum(maps - NOISE_SNR, 0) + np.finfo(np.float32).tiny
+    signal = np.maximum(maps - NOISE_SNR, 1e-6)  # a reflection below the noise everywhere comes from everywhere
     centres = (signal @ places) / signal.sum(1, keepdims=True)
     apart = np.linalg.norm(centres[:, None] - centres, axis=-1)
     unit = signal / np.linalg.norm(signal, axis=1, keepdims=True)
