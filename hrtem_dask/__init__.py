@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hrtem_dask.analysis import analyse as analyse
     from hrtem_dask.batch.collection import Collection as Collection
+    from hrtem_dask.batch.collection import classify as classify
     from hrtem_dask.batch.collection import label as label
     from hrtem_dask.batch.collection import measure as measure
     from hrtem_dask.batch.collection import open_micrographs as open_micrographs
@@ -36,6 +37,7 @@ _HOMES = {
     "segment": "batch.collection",
     "label": "batch.collection",
     "measure": "batch.collection",
+    "classify": "batch.collection",
     "summarize": "population",
     "analyse": "analysis",
     "run": "batch.run",

@@ -24,6 +24,8 @@ from hrtem_dask.errors import SettingsError
 
 BUNDLED_MODEL = "models/unet.safetensors"
 """The U-Net that comes with the package; ``models/unet.md`` says what it was trained on and how good it is."""
+BUNDLED_DEFECT_MODEL = "models/defects.safetensors"
+"""The forest that comes with the package; see ``models/defects.md``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +149,34 @@ class FourierSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DefectSettings:
+    """How regions are classified."""
+
+    classify: bool = True
+    """Classify regions and find stacking faults, where a lattice can be seen: pixels of at most 0.1 nm."""
+    model: str | None = None
+    """Path of the forest (`hrtem-dask train defects`); None takes the bundled one."""
+    unsure_below: float | None = None
+    """A region whose likeliest class is less probable than this is unsure, 0 to 1; None takes the model's own."""
+    min_exclusion_probability: float = 0.9
+    """A particle whose region is no_particle, or an agglomeration that was not split, with at least this probability,
+    is not counted; above 1 none is left out for its class."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        if self.unsure_below is not None:
+            _require("defects.unsure_below", self.unsure_below, 0, 1)
+        _require("defects.min_exclusion_probability", self.min_exclusion_probability, 0)
+
+    @property
+    def model_file(self) -> str | None:
+        """Where the forest is on this machine; None where nothing is to be classified."""
+        if not self.classify:
+            return None
+        return self.model or str(resources.files("hrtem_dask").joinpath(BUNDLED_DEFECT_MODEL))
+
+
+@dataclass(frozen=True, kw_only=True)
 class QualitySettings:
     """Which doubtful micrographs are flagged, and which of them are set aside."""
 
@@ -198,6 +228,7 @@ class Settings:
     segmentation: SegmentationSettings = field(default_factory=SegmentationSettings)
     particles: ParticleSettings = field(default_factory=ParticleSettings)
     fourier: FourierSettings = field(default_factory=FourierSettings)
+    defects: DefectSettings = field(default_factory=DefectSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
 
@@ -207,11 +238,12 @@ class Settings:
         Returns
         -------
         str
-            16 hexadecimal digits. Left out is what the ledger holds for each micrograph (pixel size, content of model
-            and flat field) and what is decided when a run ends (duplicates).
+            16 hexadecimal digits. Left out is what the ledger holds for each micrograph (pixel size, content of
+            models and flat field) and what is decided when a run ends (duplicates).
         """
         science = {k: v for k, v in dataclasses.asdict(self).items() if k not in {"execution", "loading"}}
         science["segmentation"] |= {"model": None, "method": self.segmentation.chosen_method}
+        science["defects"] |= {"model": None}
         science["filtering"] |= {"flat_field": None}
         science["quality"] |= {"set_aside": sorted(set(self.quality.set_aside) - {"duplicate"})}
         return hashlib.blake2b(json.dumps(science, sort_keys=True).encode(), digest_size=8).hexdigest()

@@ -1,7 +1,7 @@
 """The lazy notebook API: micrographs as chunked xarray, each stage a lazy step, tables as dask.dataframe.
 
-``open_micrographs → segment → label → measure`` build a graph and compute nothing; they call the same stages of
-`analysis` as a batch, so both give the same rows. The graph carries NumPy chunks and paths only: a model is loaded by
+``open_micrographs → segment → label → measure, classify`` build a graph and compute nothing; they call the same stages
+of `analysis` as a batch, so both give the same rows. The graph carries NumPy chunks and paths only: a model is loaded by
 path, once per worker.
 """
 
@@ -28,7 +28,7 @@ from hrtem_dask.micrograph import make_micrograph
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
 
-__all__ = ["Collection", "label", "measure", "open_micrographs", "segment"]
+__all__ = ["Collection", "classify", "label", "measure", "open_micrographs", "segment"]
 
 
 @dataclass(frozen=True)
@@ -207,6 +207,28 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
     with dask.config.set({"dataframe.convert-string": False}):
         lazy: dd.DataFrame = dd.from_delayed(parts, meta=meta, verify_meta=False)
     return lazy
+
+
+def classify(micrographs: Collection) -> dd.DataFrame:
+    """Classify every region, lazily: agglomeration, no_particle, no_stacking_fault, misoriented, stacking_fault, unsure.
+
+    Parameters
+    ----------
+    micrographs : Collection
+        From `label`.
+
+    Returns
+    -------
+    dask.dataframe.DataFrame
+        The rows and dtypes of a batch's regions table, one partition per micrograph: ``region_class``, a probability
+        per class, and the features that it was told by. Fault states of particles are in `measure`.
+
+    Raises
+    ------
+    ValueError
+        If the collection is not labelled yet.
+    """
+    return measure(micrographs, "regions")
 
 
 def _segment(image: np.ndarray, pixel_size_nm: Any, settings: Settings) -> Any:

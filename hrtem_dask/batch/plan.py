@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hrtem_dask import loading, tables
-from hrtem_dask.batch.record_analysis import code_version, gain_hash
+from hrtem_dask.batch.record_analysis import ModelHashes, code_version, gain_hash
 from hrtem_dask.batch.task import Item, Task
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
@@ -38,7 +38,7 @@ def make_plan(
     records: Sequence[loading.MicrographRecord],
     entries: Mapping[str, ledger.Entry],
     settings: Settings,
-    model_hash: str | None,
+    models: ModelHashes,
 ) -> Plan:
     """Compare what there is with what has been done.
 
@@ -50,13 +50,13 @@ def make_plan(
         The ledger.
     settings : Settings
         All settings.
-    model_hash : str or None
-        Content hash of the model.
+    models : ModelHashes
+        Content of the models.
 
     Returns
     -------
     Plan
-        Failed micrographs are tried again; done ones only where their file, pixel size, the settings, the model or
+        Failed micrographs are tried again; done ones only where their file, pixel size, the settings, a model or
         the code have changed.
 
     Raises
@@ -68,7 +68,7 @@ def make_plan(
     kept: dict[str, ledger.Entry] = {}
     items: list[Item] = []
     undrawn: list[Item] = []
-    fixed = _fixed_key(settings, model_hash)
+    fixed = _fixed_key(settings, models)
     ok = [r for r in records if r.status == "ok"]
     pictured = _pictured([r.micrograph_id for r in ok], settings.execution.overlays)
     for record in ok:
@@ -125,12 +125,13 @@ def _require_unique_ids(records: Sequence[loading.MicrographRecord]) -> None:
             )
 
 
-def _fixed_key(settings: Settings, model_hash: str | None) -> str:
+def _fixed_key(settings: Settings, models: ModelHashes) -> str:
     """Return a hash of all that the rows of every micrograph depend on."""
     return ledger.hash_of(
         {
             "settings": settings.science_hash(),
-            "model": model_hash,
+            "model": models.segmentation,
+            "defect_model": models.defects,
             "flat_field": gain_hash(settings.filtering.flat_field),
             "code": code_version(),
             "schema": tables.SCHEMA_VERSION,

@@ -15,11 +15,22 @@ import pandas as pd
 
 import hrtem_dask
 from hrtem_dask import analysis, loading, tables
+from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import ModelError, UnreadableMicrographError
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
 
-__all__ = ["Analysed", "analyse_record", "code_version", "gain_hash", "gain_reference"]
+__all__ = ["Analysed", "ModelHashes", "analyse_record", "code_version", "gain_hash", "gain_reference"]
+
+
+@dataclass(frozen=True)
+class ModelHashes:
+    """Content of the models that a run began with: workers must have the same."""
+
+    segmentation: str | None = None
+    """Of the U-Net; None for methods without one."""
+    defects: str | None = None
+    """Of the forest; None where nothing is classified."""
 
 
 @dataclass
@@ -40,7 +51,7 @@ class Analysed:
     """Size and date of its file before it was read."""
 
 
-def analyse_record(record: loading.MicrographRecord, settings: Settings, model_hash: str | None = None) -> Analysed:
+def analyse_record(record: loading.MicrographRecord, settings: Settings, models: ModelHashes | None = None) -> Analysed:
     """Read and analyse one micrograph; whatever goes wrong becomes its row.
 
     Parameters
@@ -49,8 +60,8 @@ def analyse_record(record: loading.MicrographRecord, settings: Settings, model_h
         From the listing.
     settings : Settings
         All settings.
-    model_hash : str, optional
-        Content hash that the model must have.
+    models : ModelHashes, optional
+        Content that the models must have; None asks for nothing.
 
     Returns
     -------
@@ -61,7 +72,8 @@ def analyse_record(record: loading.MicrographRecord, settings: Settings, model_h
     row = {
         **loading.to_row(record),
         "settings_hash": settings.science_hash(),
-        "model_hash": model_hash,
+        "model_hash": models.segmentation if models else None,
+        "defect_model_hash": models.defects if models else None,
         "code_version": code_version(),
     }
     analysed = Analysed(row, stat=loading.source_stat(record.source))
@@ -71,7 +83,7 @@ def analyse_record(record: loading.MicrographRecord, settings: Settings, model_h
         if loading.source_stat(record.source) != analysed.stat:
             raise UnreadableMicrographError("the file changed while it was read: run again when it is complete")
         analysed.execution["seconds_read"] = time.perf_counter() - began
-        _analyse_image(analysed, image, record, settings, model_hash)
+        _analyse_image(analysed, image, record, settings, models)
     except Exception as error:  # noqa: BLE001 - whatever a file or an image provokes, the batch goes on and says so
         row |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
     return analysed
@@ -82,20 +94,20 @@ def _analyse_image(
     image: np.ndarray,
     record: loading.MicrographRecord,
     settings: Settings,
-    model_hash: str | None,
+    models: ModelHashes | None,
 ) -> None:
     """Take an image through every stage and fill in its rows."""
     segmenter = make_segmenter(settings.segmentation, settings.execution)
-    if model_hash is not None and segmenter.model_hash != model_hash:
-        raise ModelError(
-            f"{settings.segmentation.model_file} on this worker has the hash {segmenter.model_hash}, the run began "
-            f"with {model_hash}: put the same file everywhere"
-        )
+    classifier = make_classifier(settings.defects)
+    if models is not None:
+        _require_same(settings.segmentation.model_file, segmenter.model_hash, models.segmentation)
+        _require_same(settings.defects.model_file, classifier and classifier.model_hash, models.defects)
     found = analysis.analyse(
         image,
         pixel_size_nm=record.pixel_size_nm,
         settings=settings,
         segmenter=segmenter,
+        classifier=classifier,
         gain=gain_reference(settings.filtering.flat_field),
     )
     flags = [*record.calibration_flags, found.micrograph.get("calibration_flags")]
@@ -107,6 +119,14 @@ def _analyse_image(
     analysed.particles = tables.conform(found.particles.assign(**named), tables.PARTICLES)
     analysed.execution |= found.execution
     analysed.found = found
+
+
+def _require_same(file: str | None, here: str | None, begun: str | None) -> None:
+    """Refuse a model that is not the run's."""
+    if here != begun:
+        raise ModelError(
+            f"{file} on this worker has the hash {here}, the run began with {begun}: put the same file everywhere"
+        )
 
 
 @functools.cache

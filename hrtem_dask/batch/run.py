@@ -17,9 +17,10 @@ from hrtem_dask.batch import plan as planning
 from hrtem_dask.batch.cluster import connect
 from hrtem_dask.batch.listing import find_inputs, list_on_workers
 from hrtem_dask.batch.progress import RunLog, progress_bar
-from hrtem_dask.batch.record_analysis import gain_reference
+from hrtem_dask.batch.record_analysis import ModelHashes, gain_reference
 from hrtem_dask.batch.stream import stream
 from hrtem_dask.batch.task import Outcome, Task, draw_overlay, failed, run_task
+from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
@@ -105,12 +106,12 @@ def run(
     settings = _with_absolute_paths(settings or Settings())
     place = Location.of(out)
     samples = loading.read_metadata(metadata) if metadata is not None else None
-    content = _checked_model(settings)
+    models = _checked_models(settings)
     sources = find_inputs(inputs, leave_out=place)
     if client is not None:
-        return _run(client, sources, place, settings, samples, content, progress, say, began)
+        return _run(client, sources, place, settings, samples, models, progress, say, began)
     with connect(scheduler, workers=workers, device=settings.execution.device) as own:
-        return _run(own, sources, place, settings, samples, content, progress, say, began)
+        return _run(own, sources, place, settings, samples, models, progress, say, began)
 
 
 def _run(
@@ -119,7 +120,7 @@ def _run(
     place: Location,
     settings: Settings,
     samples: loading.SampleMetadata | None,
-    content: str | None,
+    models: ModelHashes,
     progress: bool,
     say: Callable[[str], None],
     began: float,
@@ -131,11 +132,11 @@ def _run(
         say(complaint)
     records = list_on_workers(client, sources, settings, samples)
     entries = ledger.read_entries(place)
-    plan = planning.make_plan(records, entries, settings, content)
+    plan = planning.make_plan(records, entries, settings, models)
     forgotten = {n for n, e in entries.items() if e.status != "interrupted"} - {r.micrograph_id for r in records}
     if forgotten:
         say(f"{len(forgotten)} micrographs of earlier runs are not among these inputs: the tables leave them out")
-    write_run_file(place, settings, model_hash=content)
+    write_run_file(place, settings, models=dataclasses.asdict(models))
     zarr_store.create_store(Location.of(place.path("labels.zarr")))
     to_do = sum(len(task.items) for task in plan.tasks)
     say(f"{len(records)} images listed in {len(sources)} files: {to_do} to analyse, {len(plan.kept)} done before")
@@ -143,8 +144,10 @@ def _run(
         say(doubt)
     done = dict(plan.kept)
     with RunLog(place) as log, progress_bar(to_do, shown=progress) as advance:
-        log.write("start", listed=len(records), to_analyse=to_do, kept=len(plan.kept), model_hash=content)
-        for outcome in _outcomes(client, plan.tasks, settings, place, content):
+        log.write(
+            "start", listed=len(records), to_analyse=to_do, kept=len(plan.kept), models=dataclasses.asdict(models)
+        )
+        for outcome in _outcomes(client, plan.tasks, settings, place, models):
             done[outcome.entry.micrograph_id] = outcome.entry
             log.write(
                 outcome.entry.status,
@@ -173,17 +176,18 @@ def _memory_per_worker(client: Client) -> int:
 
 def _with_absolute_paths(settings: Settings) -> Settings:
     """Make paths absolute: a worker may run in another folder."""
-    model, flat_field = settings.segmentation.model, settings.filtering.flat_field
+    flat_field = settings.filtering.flat_field
     changed: dict[str, dict[str, Any]] = {}
-    if model is not None:
-        changed["segmentation"] = {"model": str(Path(model).expanduser().absolute())}
+    for stage, model in (("segmentation", settings.segmentation.model), ("defects", settings.defects.model)):
+        if model is not None:
+            changed[stage] = {"model": str(Path(model).expanduser().absolute())}
     if flat_field is not None and "://" not in flat_field:
         changed["filtering"] = {"flat_field": str(Path(flat_field).expanduser().absolute())}
     return settings.updated(changed)
 
 
-def _checked_model(settings: Settings) -> str | None:
-    """Refuse what cannot work before anything is computed; return the content hash of the model."""
+def _checked_models(settings: Settings) -> ModelHashes:
+    """Refuse what cannot work before anything is computed; return the content of the models."""
     in_nm = settings.segmentation.chosen_method == "fourier" and settings.segmentation.annulus_per_px is None
     if settings.loading.pixels and in_nm:
         raise SettingsError("the Fourier filter needs pixel sizes: with --pixels choose --method unet or otsu")
@@ -195,11 +199,12 @@ def _checked_model(settings: Settings) -> str | None:
     gain_reference(settings.filtering.flat_field)
     # the workers' device may not be this machine's
     on_host = dataclasses.replace(settings.execution, device="cpu")
-    return make_segmenter(settings.segmentation, on_host).model_hash
+    segmenter, classifier = make_segmenter(settings.segmentation, on_host), make_classifier(settings.defects)
+    return ModelHashes(segmenter.model_hash, None if classifier is None else classifier.model_hash)
 
 
 def _outcomes(
-    client: Client, tasks: Sequence[Task], settings: Settings, place: Location, content: str | None
+    client: Client, tasks: Sequence[Task], settings: Settings, place: Location, models: ModelHashes
 ) -> Iterator[Outcome]:
     """Run the tasks; find out which micrograph killed a worker.
 
@@ -207,14 +212,14 @@ def _outcomes(
     micrograph, with nothing else in flight. One that then kills its worker again has failed.
     """
     suspects: list[Task] = []
-    for task, result in stream(client, run_task, tasks, settings, place, content, key="analyse"):
+    for task, result in stream(client, run_task, tasks, settings, place, models, key="analyse"):
         if not isinstance(result, BaseException):
             yield from result
         elif isinstance(result, KilledWorker):
             suspects.extend(task.split())
         else:
             raise result
-    for task, result in stream(client, run_task, suspects, settings, place, content, key="analyse-alone", limit=1):
+    for task, result in stream(client, run_task, suspects, settings, place, models, key="analyse-alone", limit=1):
         if not isinstance(result, BaseException):
             yield from result
         elif isinstance(result, KilledWorker):

@@ -13,7 +13,7 @@ import pandas as pd
 import psutil
 
 from hrtem_dask import analysis, backend, loading, tables
-from hrtem_dask.batch.record_analysis import Analysed, analyse_record, code_version, gain_reference
+from hrtem_dask.batch.record_analysis import Analysed, ModelHashes, analyse_record, code_version, gain_reference
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.location import Location
@@ -74,7 +74,7 @@ class Outcome:
     """Time it took (s)."""
 
 
-def run_task(task: Task, settings: Settings, place: Location, model_hash: str | None) -> list[Outcome]:
+def run_task(task: Task, settings: Settings, place: Location, models: ModelHashes) -> list[Outcome]:
     """Analyse a group of micrographs and commit it.
 
     Parameters
@@ -85,8 +85,8 @@ def run_task(task: Task, settings: Settings, place: Location, model_hash: str | 
         All settings.
     place : Location
         The results folder.
-    model_hash : str or None
-        Content hash that the model must have.
+    models : ModelHashes
+        Content that the models must have.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def run_task(task: Task, settings: Settings, place: Location, model_hash: str | 
     outcomes, parts = [], []
     for item in task.items:
         began = time.perf_counter()
-        analysed = analyse_record(item.record, settings, model_hash)
+        analysed = analyse_record(item.record, settings, models)
         _write_pictures(place, item, analysed, settings)
         parts.append(_part(item, analysed))
         status, reason = analysed.row["status"], analysed.row.get("reason")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from hrtem_dask.cli import analysis, evaluate, simulate, train
+from hrtem_dask.cli import analysis, evaluate, reproduce, simulate, train
 
 EXAMPLES = """\b
 Examples:
@@ -32,5 +32,6 @@ for _command in (
     simulate.simulate,
     train.train,
     evaluate.evaluate,
+    reproduce.reproduce,
 ):
     main.add_command(_command)

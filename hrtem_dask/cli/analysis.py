@@ -27,6 +27,11 @@ __all__ = ["demo", "ingest", "inspect", "run"]
     help="Segmentation; by default unet.",
 )
 @click.option("--material", metavar="NAME", help="Known material, such as Au: its lattice checks the pixel size.")
+@click.option(
+    "--defect-model",
+    metavar="FILE",
+    help="Another classifier of regions than the bundled one: hrtem-dask train defects.",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where images are processed.")
 @click.option("--overlays", type=click.Choice(["sample", "all", "none"]), help="Pictures of the outlines.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")

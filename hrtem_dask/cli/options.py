@@ -56,6 +56,7 @@ def read_settings(options: dict[str, Any]) -> Any:
         "model": ("segmentation", "model"),
         "method": ("segmentation", "method"),
         "material": ("fourier", "material"),
+        "defect_model": ("defects", "model"),
         "device": ("execution", "device"),
         "overlays": ("execution", "overlays"),
     }

@@ -2,7 +2,7 @@
 
 from hrtem_dask.defects.calibration import Calibration, expected_calibration_error, fit_calibration, reliability
 from hrtem_dask.defects.classifier import DefectClassifier
-from hrtem_dask.defects.classifier_file import load_classifier, save_classifier
+from hrtem_dask.defects.classifier_file import load_classifier, make_classifier, save_classifier
 from hrtem_dask.defects.forest import Forest
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "expected_calibration_error",
     "fit_calibration",
     "load_classifier",
+    "make_classifier",
     "reliability",
     "save_classifier",
 ]

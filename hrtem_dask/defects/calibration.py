@@ -15,7 +15,6 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
-from sklearn.model_selection import GroupKFold
 
 from hrtem_dask.backend import array_namespace
 
@@ -113,6 +112,8 @@ def fit_calibration(
     losses : dict of str to float
         Cross-validated log loss (nat) of each method.
     """
+    from sklearn.model_selection import GroupKFold
+
     weight = np.ones(len(truth)) if weight is None else weight
     n_folds = min(n_folds, len(np.unique(groups)))
     if n_folds < 2:

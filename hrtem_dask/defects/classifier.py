@@ -35,6 +35,8 @@ class DefectClassifier:
     """1st and 99th percentile of each feature in training."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Training data, settings, scores, code version."""
+    model_hash: str | None = None
+    """Content hash of its file; None for one that was not read from a file."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +18,9 @@ from hrtem_dask.defects.calibration import METHODS, Calibration
 from hrtem_dask.defects.classifier import DefectClassifier
 from hrtem_dask.defects.forest import LEAF, Forest
 from hrtem_dask.errors import ModelError
+from hrtem_dask.settings import DefectSettings
 
-__all__ = ["load_classifier", "save_classifier"]
+__all__ = ["load_classifier", "make_classifier", "save_classifier"]
 
 FORMAT = "hrtem_dask.defects/1"
 _CONFIG = "classifier"
@@ -96,6 +100,40 @@ def load_classifier(path: str | Path) -> DefectClassifier:
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ModelError(f"{path}: is damaged: {error}") from error
     return classifier
+
+
+def make_classifier(settings: DefectSettings) -> DefectClassifier | None:
+    """Return the classifier that the settings ask for; it is loaded once per process.
+
+    Parameters
+    ----------
+    settings : DefectSettings
+        Which file, and when it is unsure.
+
+    Returns
+    -------
+    DefectClassifier or None
+        The same object for the same settings and content of the file; None where nothing is to be classified.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read.
+    """
+    if settings.model_file is None:
+        return None
+    try:
+        content = hashlib.blake2b(Path(settings.model_file).read_bytes(), digest_size=8).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{settings.model_file}: cannot be read: {error}") from error
+    return _loaded(settings.model_file, content, settings.unsure_below)
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(path: str, content: str, unsure_below: float | None) -> DefectClassifier:
+    classifier = load_classifier(path)
+    threshold = classifier.unsure_threshold if unsure_below is None else unsure_below
+    return dataclasses.replace(classifier, unsure_threshold=threshold, model_hash=content)
 
 
 def _packed(forest: Forest) -> dict[str, np.ndarray]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from hrtem_dask.backend import array_namespace
 from hrtem_dask.errors import ModelError
+
+if TYPE_CHECKING:  # scikit-learn takes a second to import, which a worker that predicts can do without
+    from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 __all__ = ["Forest"]
 

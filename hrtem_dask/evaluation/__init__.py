@@ -4,6 +4,7 @@ from hrtem_dask.evaluation.curves import average_precision, curve, threshold_cou
 from hrtem_dask.evaluation.definitions import STATISTICS
 from hrtem_dask.evaluation.micrographs import MicrographScores, score_micrograph
 from hrtem_dask.evaluation.objects import compare_objects, count_objects
+from hrtem_dask.evaluation.regions import true_region_classes
 from hrtem_dask.evaluation.segmentation import Confusion, confusion, dice, precision, recall
 from hrtem_dask.evaluation.summary import summarize_scores
 
@@ -22,4 +23,5 @@ __all__ = [
     "score_micrograph",
     "summarize_scores",
     "threshold_counts",
+    "true_region_classes",
 ]

@@ -7,12 +7,14 @@ from hrtem_dask.particles.morphology import clean_mask
 from hrtem_dask.particles.outlines import draw_overlay
 from hrtem_dask.particles.regions import label_regions
 from hrtem_dask.particles.split import split_touching
+from hrtem_dask.particles.traces import fault_trace
 
 __all__ = [
     "Particles",
     "clean_mask",
     "crop_particle",
     "draw_overlay",
+    "fault_trace",
     "find_particles",
     "label_regions",
     "measure_particles",

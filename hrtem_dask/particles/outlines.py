@@ -10,6 +10,7 @@ from hrtem_dask import backend
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.runs import find_runs
 from hrtem_dask.particles.surroundings import readable
+from hrtem_dask.particles.traces import fault_trace
 
 __all__ = ["OUTLINE_COLOURS", "draw_overlay"]
 
@@ -18,8 +19,10 @@ OUTLINE_COLOURS: dict[str, tuple[int, int, int]] = {
     "edge": (86, 180, 233),
     "too_small": (240, 228, 66),
     "agglomerate": (255, 80, 30),
+    "no_particle": (150, 150, 150),
 }
 """Red, green and blue of an outline: counted, or why not. Told apart with red-green blindness too."""
+TRACE_COLOUR = (255, 0, 200)
 _PERCENTILES = (0.5, 99.5)
 _BAR_SHARE = 0.2
 """Share of the width that the scale bar takes at most."""
@@ -45,7 +48,7 @@ def draw_overlay(
         Shape (y, x), 0 is background.
     table : pandas.DataFrame, optional
         With ``particle_id`` and ``exclusion_reason``: outlines are coloured by it (`OUTLINE_COLOURS`); without it
-        all are drawn as counted.
+        all are drawn as counted. With ``fault_trace_deg`` and ``fault_offset_nm`` the traces of faults are drawn too.
     pixel_size_nm : tuple of float, optional
         Height and width of a pixel (nm): a scale bar is drawn, and non-square pixels are shown in true shape.
     max_side_px : int
@@ -69,6 +72,7 @@ def draw_overlay(
     reasons: dict[int, str] = {}
     if table is not None:
         reasons = dict(zip(table["particle_id"], table["exclusion_reason"].fillna("counted"), strict=True))
+    traces = _traces(table)
     runs = find_runs(labels)
     for label, (y0, x0, y1, x1) in zip(runs.ids, runs.boxes, strict=True):
         inside = (labels[y0:y1, x0:x1] == label).view(np.uint8)
@@ -78,9 +82,24 @@ def draw_overlay(
         lines = [((c + corner) * (scale_x, scale_y) - 0.5) * 2**_SHIFT for c in contours]
         colour = OUTLINE_COLOURS[reasons.get(int(label), "counted")]
         cv2.polylines(picture, [np.rint(p).astype(np.int32) for p in lines], True, colour, 1, cv2.LINE_AA, _SHIFT)
+        if (trace := traces.get(int(label))) is not None and pixel_size_nm is not None:
+            ends = fault_trace(inside > 0, trace_deg=trace[0], offset_nm=trace[1], pixel_size_nm=pixel_size_nm)
+            if ends is not None:
+                drawn = ((np.array(ends)[:, ::-1] + corner) * (scale_x, scale_y) - 0.5) * 2**_SHIFT
+                first, last = np.rint(drawn).astype(int).tolist()
+                cv2.line(picture, first, last, TRACE_COLOUR, 1, cv2.LINE_AA, _SHIFT)
     if pixel_size_nm is not None:
         _draw_scale_bar(picture, nm_per_px=pixel_size_nm[1] / scale_x)
     return picture
+
+
+def _traces(table: pd.DataFrame | None) -> dict[int, tuple[float, float]]:
+    """Return direction and offset of the faults, by particle."""
+    if table is None or "fault_trace_deg" not in table:
+        return {}
+    faulted = table[table["fault_trace_deg"].notna()]
+    values = faulted[["fault_trace_deg", "fault_offset_nm"]].astype(float).to_numpy()
+    return {int(i): (a, o) for i, (a, o) in zip(faulted["particle_id"], values.tolist(), strict=True)}
 
 
 def _stretched(image: np.ndarray) -> np.ndarray:

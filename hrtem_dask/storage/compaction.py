@@ -21,7 +21,7 @@ __all__ = ["compact", "write_run_file"]
 STATUSES = ("done", "empty", "set_aside", "failed")
 
 
-def write_run_file(place: Location, settings: Settings, *, model_hash: str | None) -> None:
+def write_run_file(place: Location, settings: Settings, *, models: Mapping[str, str | None]) -> None:
     """Write ``run.toml``: what is needed to run again.
 
     Parameters
@@ -30,8 +30,8 @@ def write_run_file(place: Location, settings: Settings, *, model_hash: str | Non
         The results folder.
     settings : Settings
         All settings; `Settings.from_file` reads them back from the table ``[settings]`` of this file.
-    model_hash : str or None
-        Content hash of the model.
+    models : mapping of str to str or None
+        Stage → content hash of its model.
     """
     import tomllib
 
@@ -40,8 +40,7 @@ def write_run_file(place: Location, settings: Settings, *, model_hash: str | Non
         "settings_hash": settings.science_hash(),
         "settings": tomllib.loads(settings.to_toml()),
     }
-    if model_hash is not None:
-        content["model_hash"] = model_hash
+    content["models"] = {stage: content_hash for stage, content_hash in models.items() if content_hash is not None}
     place.write_bytes("run.toml", tomli_w.dumps(content).encode())
 
 

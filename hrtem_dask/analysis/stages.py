@@ -1,20 +1,22 @@
 """The stages composed for one micrograph: image in, labels and rows out. No Dask, no files.
 
 `analyse` is what a batch runs. The lazy notebook API calls the same stages one by one (`segment`, `label`,
-`measure`), so both give the same rows.
+`measure`, `classify`), so both give the same rows.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hrtem_dask import backend, filtering, fourier, particles, tables
+from hrtem_dask.analysis.classification import classify
+from hrtem_dask.defects import DefectClassifier
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.loading import quality
 from hrtem_dask.micrograph import PixelSize
@@ -219,6 +221,7 @@ def analyse(
     pixel_size_nm: PixelSize | None,
     settings: Settings,
     segmenter: Segmenter,
+    classifier: DefectClassifier | None = None,
     gain: np.ndarray | None = None,
 ) -> Analysis:
     """Take one micrograph through every stage.
@@ -233,6 +236,8 @@ def analyse(
         All stages' settings.
     segmenter : Segmenter
         From `segmentation.make_segmenter`.
+    classifier : DefectClassifier, optional
+        From `defects.make_classifier`; None classifies nothing.
     gain : numpy.ndarray, optional
         Gain reference that the image is divided by.
 
@@ -264,8 +269,11 @@ def analyse(
     clock.lap("seconds_segment")
     found = label(image, segmentation, settings, pixel_size_nm=pixel_size_nm)
     clock.lap("seconds_particles")
-    table = measure(prepared, found, settings, pixel_size_nm=pixel_size_nm)
+    found = replace(found, particles=measure(prepared, found, settings, pixel_size_nm=pixel_size_nm))
     clock.lap("seconds_fourier")
+    found = classify(backend.to_numpy(prepared), found, settings, classifier, pixel_size_nm=pixel_size_nm)
+    table = found.particles
+    clock.lap("seconds_defects")
     row |= {
         "n_regions": len(found.regions),
         "n_particles": len(table),

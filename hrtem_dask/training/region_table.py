@@ -1,0 +1,118 @@
+"""A labelled region table from a simulated store: what the forest learns from.
+
+Each micrograph is taken through the same stages as in a run, twice: with the segmenter's own mask (``segmented``) and
+with the true one (``truth``). Regions get their class from the true particles in them. The class no_particle is the
+segmenter's own false positives; where they are few, patches of bare support of the same outlines (``patch``) fill up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from hrtem_dask import analysis, backend
+from hrtem_dask.evaluation import true_region_classes
+from hrtem_dask.particles.find import Particles
+from hrtem_dask.segmentation import Segmentation, make_segmenter
+from hrtem_dask.settings import Settings
+from hrtem_dask.storage.simulated import SimulatedStore
+
+__all__ = ["SOURCES", "region_rows"]
+
+SOURCES = ("segmented", "truth", "patch")
+PATCHES_PER_MICROGRAPH = 1
+MIN_ORDINARY_DEFOCUS_NM, MAX_ORDINARY_DRIFT_NM = 15.0, 0.08
+_ATTEMPTS = 20
+
+
+def region_rows(store: SimulatedStore, micrograph_id: str, settings: Settings) -> pd.DataFrame:
+    """Measure the regions of one simulated micrograph, and say what each is.
+
+    Parameters
+    ----------
+    store : SimulatedStore
+        The store.
+    micrograph_id : str
+        Which micrograph.
+    settings : Settings
+        As for a run: the segmenter, the rules of particles.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per region: ``micrograph_id``, ``region_id``, ``source``, ``material``, the columns of
+        `evaluation.true_region_classes`, and those of `tables.REGION_FEATURES`. Regions of no class (pieces of
+        particles, orientations between) have a null ``region_class``.
+    """
+    about = store.micrographs.set_index("micrograph_id").loc[micrograph_id]
+    size = float(about["pixel_size_nm"])
+    truth = store.labels(micrograph_id)
+    image = store.image(micrograph_id)
+    prepared, _ = analysis.prepare(image, settings)
+    particles = store.particles[store.particles["micrograph_id"] == micrograph_id]
+    ordinary = (
+        abs(float(about["defocus_nm"])) >= MIN_ORDINARY_DEFOCUS_NM and float(about["drift_nm"]) <= MAX_ORDINARY_DRIFT_NM
+    )
+    segmenter = make_segmenter(settings.segmentation, settings.execution)
+    masks = {"segmented": analysis.segment(prepared, segmenter, pixel_size_nm=(size, size)), "truth": _as_mask(truth)}
+    host, parts = backend.to_numpy(prepared), []
+    for source, segmented in masks.items():
+        found = analysis.label(image, segmented, settings, pixel_size_nm=(size, size))
+        parts.append(_rows(host, found, truth, particles, ordinary, size).assign(source=source))
+    background = (truth == 0) & ~backend.to_numpy(masks["segmented"].mask)
+    rng = np.random.default_rng([int(about["seed"]), int(about["index"])])
+    if (patch := _patch(rng, truth, background)) is not None:
+        found = analysis.label(image, _as_mask(patch), settings, pixel_size_nm=(size, size))
+        parts.append(_rows(host, found, truth, particles, ordinary, size).assign(source="patch"))
+    rows = pd.concat([part for part in parts if len(part)] or parts[:1])
+    material = about["material"]
+    return rows.assign(micrograph_id=micrograph_id, material=None if pd.isna(material) else str(material)).reset_index(
+        drop=True
+    )
+
+
+def _rows(
+    image: np.ndarray, found: Particles, truth: np.ndarray, particles: pd.DataFrame, ordinary: bool, size: float
+) -> pd.DataFrame:
+    """Join features and classes."""
+    if not len(found.regions):
+        return pd.DataFrame()
+    features = analysis.region_features(image, found, pixel_size_nm=(size, size))
+    known = true_region_classes(analysis.region_labels(found), truth, particles, ordinary=ordinary)
+    area = found.regions.set_index("region_id")["area_nm2"].astype(float)
+    return known.join(features).assign(area_nm2=area).reset_index()
+
+
+def _as_mask(labels: np.ndarray) -> Segmentation:
+    """Return a segmentation that is a mask."""
+    mask = labels > 0
+    return Segmentation(probability=mask.astype(np.float32), mask=mask, device="cpu", engine="truth")
+
+
+def _patch(rng: np.random.Generator, truth: np.ndarray, background: np.ndarray) -> np.ndarray | None:
+    """Move the outline of a true particle, or a disk, to a place of bare support; None where there is no room."""
+    shape = _outline(rng, truth)
+    height, width = shape.shape
+    for _ in range(_ATTEMPTS):
+        if height >= truth.shape[0] - 2 or width >= truth.shape[1] - 2:
+            return None
+        y = int(rng.integers(1, truth.shape[0] - height - 1))
+        x = int(rng.integers(1, truth.shape[1] - width - 1))
+        window = np.s_[y : y + height, x : x + width]
+        if background[window][shape].all():
+            patch = np.zeros(truth.shape, np.int32)
+            patch[window] = shape
+            return patch
+    return None
+
+
+def _outline(rng: np.random.Generator, truth: np.ndarray) -> np.ndarray:
+    """Return the outline of a particle, cut out; of an empty field a disk."""
+    labels = np.unique(truth[truth > 0])
+    if not labels.size:
+        radius = int(rng.integers(15, 50))
+        y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+        return np.asarray(y**2 + x**2 <= radius**2)
+    inside = truth == rng.choice(labels)
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    return np.asarray(inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
