@@ -2,8 +2,8 @@
 
 The mean of trees' votes is pulled away from 0 and 1 (A. Niculescu-Mizil, R. Caruana, Proc. 22nd Int. Conf. Machine
 Learning (2005) 625). A calibration maps the logarithms of the probabilities linearly and takes the softmax: by one
-factor (temperature; C. Guo et al., Proc. 34th Int. Conf. Machine Learning (2017) 1321), by a factor and an offset for each
-class (vector, ibid.), or by a whole matrix (Dirichlet; M. Kull et al., Adv. Neural Inf. Process. Syst. 32 (2019)).
+factor (temperature; C. Guo et al., Proc. 34th Int. Conf. Machine Learning (2017) 1321), by a factor and an offset for
+each class (vector, ibid.), or by a whole matrix (Dirichlet; M. Kull et al., Adv. Neural Inf. Process. Syst. 32 (2019)).
 """
 
 from __future__ import annotations

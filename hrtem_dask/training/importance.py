@@ -42,8 +42,8 @@ def permutation_importance(
     -------
     pandas.DataFrame
         Index: features, the most important first. ``importance``: loss of balanced accuracy, mean over folds and
-        shuffles (L. Breiman, Mach. Learn. 45 (2001) 5); ``spread``: standard deviation over folds. Features that say the
-        same share what they are worth.
+        shuffles (L. Breiman, Mach. Learn. 45 (2001) 5); ``spread``: standard deviation over folds. Features that say
+        the same share what they are worth.
     """
     items = [(candidate, fold, seed + i) for i, fold in enumerate(folds)]
     losses = np.array(list(map_tasks(_losses_of_fold, items, samples)))

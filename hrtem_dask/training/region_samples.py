@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from hrtem_dask.defects.classifier import feature_matrix
 from hrtem_dask.errors import SettingsError
-from hrtem_dask.tables import REGION_CLASSES
+from hrtem_dask.tables import REGION_CLASSES, REGION_FEATURES
 
 __all__ = ["NOT_FEATURES", "RegionSamples", "grouped_folds", "make_samples", "table_features"]
 
@@ -67,9 +67,11 @@ def table_features(table: pd.DataFrame) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        The numeric columns with a value that are not in `NOT_FEATURES`.
+        Those of `tables.REGION_FEATURES` that have a value; in a table of other features the numeric columns that have one
+        and are not in `NOT_FEATURES`.
     """
-    return tuple(
+    known = tuple(c.name for c in REGION_FEATURES if c.name in table and table[c.name].notna().any())
+    return known or tuple(
         str(name)
         for name in table
         if str(name) not in NOT_FEATURES
