@@ -22,8 +22,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "misoriented": ("misoriented", "misorientated", "offzone", "nofringe", "nofringes"),
     "stacking_fault": ("stackingfault", "stackingfaults", "sf", "fault", "faulted", "yes"),
 }
-"""Names of folders by class, without case, spaces, hyphens and underscores; `empty`, `no`, `no_fringe` and `yes` are those
-of Groschner et al. 2021."""
+"""Names of folders by class, without case, spaces, hyphens and underscores; `empty`, `no`, `no_fringe` and `yes` are
+those of Groschner et al. 2021."""
 _NUMBER = re.compile(r"[_-]\d+$")
 
 
@@ -84,8 +84,8 @@ def crop_table(
     Returns
     -------
     pandas.DataFrame
-        A row per crop: ``file``, ``micrograph_id``, ``region_class``, the paper's five features (of the crop as it is in
-        the file) and those of `fourier.region_features` with the whole crop as the region: NaN where no pixel size is
+        A row per crop: ``file``, ``micrograph_id``, ``region_class``, the paper's five features (of the crop as it is
+        in the file) and those of `fourier.region_features` with the whole crop as the region: NaN where no pixel size is
         known. Shape cannot be measured without an outline.
 
     Raises
@@ -98,7 +98,8 @@ def crop_table(
     others = [p.name for p in folder.iterdir() if p.is_dir() and p not in kinds]
     if not kinds:
         raise NothingToAnalyseError(
-            f"{folder}: holds no folder of a class: name them {', '.join(ALIASES)}; it holds {', '.join(others) or 'none'}"
+            f"{folder}: holds no folder of a class: name them {', '.join(ALIASES)}; "
+            f"it holds {', '.join(others) or 'none'}"
         )
     if others:
         say(f"{folder.name}: folders that name no class are left out: {', '.join(sorted(others))}")
@@ -117,8 +118,8 @@ def crop_table(
         raise NothingToAnalyseError(f"{folder}: no crop could be used")
     if uncalibrated:
         say(
-            f"{uncalibrated} of {len(rows)} crops have no pixel size: only the paper's five features, which are in pixels, "
-            "are measured on them; give --pixel-size"
+            f"{uncalibrated} of {len(rows)} crops have no pixel size: only the paper's five features, which are "
+            "in pixels, are measured on them; give --pixel-size"
         )
     columns = ["file", "micrograph_id", "region_class", *_features_of(rows)]
     return pd.DataFrame(rows, columns=columns)

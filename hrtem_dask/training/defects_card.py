@@ -40,15 +40,16 @@ def defects_card(trained: TrainedDefects, *, command: str, test: pd.DataFrame | 
         "# Classifier of regions",
         f"    {command}",
         "## Data",
-        f"{len(samples.truth):,} regions of {len(np.unique(samples.groups)):,} micrographs: {counts_said}. {_about(samples.table)}",
+        f"{len(samples.truth):,} regions of {len(np.unique(samples.groups)):,} micrographs: {counts_said}. "
+        f"{_about(samples.table)}",
         f"{len(samples.features)} features. Forest: {classifier.metadata['forest']}.",
-        f"Probabilities are those {classifier.metadata['probabilities']}. Below {classifier.unsure_threshold:.2f} a region "
-        "is unsure.",
+        f"Probabilities are those {classifier.metadata['probabilities']}. "
+        f"Below {classifier.unsure_threshold:.2f} a region is unsure.",
         "## How good it is",
         "On micrographs left out (cross-validation; 95 % intervals by bootstrap over micrographs):",
         _scores_text(trained.scores),
-        f"Out-of-bag accuracy {trained.out_of_bag:.3f}: it is no estimate for new micrographs, whose other regions trees "
-        "have not seen.",
+        f"Out-of-bag accuracy {trained.out_of_bag:.3f}: it is no estimate for new micrographs, whose other regions "
+        "trees have not seen.",
         "Confusion (rows: true class, share of its regions):",
         confusion_text(trained.probability, samples.truth, samples.classes),
     ]

@@ -27,8 +27,8 @@ def preset(name: str) -> tuple[DefectTraining, tuple[str, ...] | None]:
     Parameters
     ----------
     name : {"default", "groschner2021"}
-        ``groschner2021``: 500 trees grown out, Gini impurity, √5 features per split, no weights, no calibration, its five
-        features.
+        ``groschner2021``: 500 trees grown out, Gini impurity, √5 features per split, no weights, no calibration, its
+        five features.
 
     Returns
     -------

@@ -67,8 +67,8 @@ def table_features(table: pd.DataFrame) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Those of `tables.REGION_FEATURES` that have a value; in a table of other features the numeric columns that have one
-        and are not in `NOT_FEATURES`.
+        Those of `tables.REGION_FEATURES` that have a value; in a table of other features the numeric columns that have
+        one and are not in `NOT_FEATURES`.
     """
     known = tuple(c.name for c in REGION_FEATURES if c.name in table and table[c.name].notna().any())
     return known or tuple(
