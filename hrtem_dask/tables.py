@@ -297,6 +297,36 @@ PARTICLES: Schema = (
         "direction of the strongest reflection's wave vector, counter-clockwise from +x on the screen, 0 to 180",
         "°",
     ),
+    Column("on_zone_score", "float", "whether it is seen along a zone axis, 0 to 1, told without knowing the crystal"),
+    Column(
+        "zone_axis",
+        "str",
+        "best low-index zone axis of the stated material, such as [110] or [11-20], any member of its family; "
+        "to be believed where its confidence is high",
+    ),
+    Column(
+        "zone_axis_confidence",
+        "float",
+        "0 to 1",
+        "",
+        "likelihood over the sum of all candidates' and of reflections at random; see fourier.zone_axis",
+    ),
+    Column("zone_axis_second", "str", "second-best zone axis"),
+    Column(
+        "zone_axis_residual_per_nm",
+        "float",
+        "root mean square distance of the reflections from the pattern of the zone axis",
+        "1/nm",
+    ),
+    Column(
+        "zone_axis_rotation_deg",
+        "float",
+        "rotation about the beam: direction of the pattern's reference reflection, counter-clockwise from +x on the "
+        "screen, below the rotation that repeats the pattern (60, 90 or 180)",
+        "°",
+        "reference: shortest reflection on a mirror line, such as {200} on [110]; see fourier.zone_patterns",
+    ),
+    Column("zone_axis_spacing_ratio", "float", "measured over known spacings along the zone axis"),
     Column("fault_state", "str", "fault, no_fault or unknown"),
 )
 

@@ -5,6 +5,7 @@ from hrtem_dask.fourier.geometric_phase import geometric_phase
 from hrtem_dask.fourier.groschner2021 import groschner2021_features, ring_integrals
 from hrtem_dask.fourier.lattice import Reflection, find_reflections, measure_lattice
 from hrtem_dask.fourier.materials import MATERIALS, KnownReflection, Material, find_material, known_reflections
+from hrtem_dask.fourier.on_zone import on_zone_score
 from hrtem_dask.fourier.phase_step import (
     PHASE_STEP_COLUMNS,
     PhaseStep,
@@ -13,16 +14,26 @@ from hrtem_dask.fourier.phase_step import (
     phase_step_features,
 )
 from hrtem_dask.fourier.spectrum import frequencies_per_nm, power_spectrum, radial_power_spectrum
+from hrtem_dask.fourier.zone_axis import (
+    ZONE_AXIS_COLUMNS,
+    ZoneAxisCandidate,
+    measure_zone_axis,
+    zone_axis_candidates,
+)
+from hrtem_dask.fourier.zone_patterns import ZonePattern, low_index_zone_axes, zone_pattern
 
 __all__ = [
     "MATERIALS",
     "PHASE_STEP_COLUMNS",
+    "ZONE_AXIS_COLUMNS",
     "KnownReflection",
     "LatticeScale",
     "Material",
     "PhaseStep",
     "Reflection",
     "ReflectionStep",
+    "ZoneAxisCandidate",
+    "ZonePattern",
     "find_material",
     "find_reflections",
     "frequencies_per_nm",
@@ -30,10 +41,15 @@ __all__ = [
     "groschner2021_features",
     "known_reflections",
     "lattice_scale_ratio",
+    "low_index_zone_axes",
     "measure_lattice",
+    "measure_zone_axis",
+    "on_zone_score",
     "phase_step",
     "phase_step_features",
     "power_spectrum",
     "radial_power_spectrum",
     "ring_integrals",
+    "zone_axis_candidates",
+    "zone_pattern",
 ]
