@@ -313,10 +313,11 @@ PARTICLES: Schema = (
     ),
     Column("zone_axis_second", "str", "second-best zone axis"),
     Column(
-        "zone_axis_residual_per_nm",
+        "zone_axis_residual",
         "float",
-        "root mean square distance of the reflections from the pattern of the zone axis",
-        "1/nm",
+        "distance of the reflections from the fitted pattern, relative to their frequency; null of a single one",
+        "",
+        "√(mean squared distance / mean squared frequency)",
     ),
     Column(
         "zone_axis_rotation_deg",

@@ -35,7 +35,7 @@ from hrtem_dask.micrograph import PixelSize
 __all__ = ["ZONE_AXIS_COLUMNS", "ZoneAxisCandidate", "measure_zone_axis", "zone_axis_candidates"]
 
 ZONE_AXIS_COLUMNS = (
-    "zone_axis", "zone_axis_confidence", "zone_axis_second", "zone_axis_residual_per_nm", "zone_axis_rotation_deg",
+    "zone_axis", "zone_axis_confidence", "zone_axis_second", "zone_axis_residual", "zone_axis_rotation_deg",
     "zone_axis_spacing_ratio", "on_zone_score",
 )  # fmt: skip
 FOREIGN_SHARE = 0.15
@@ -73,8 +73,9 @@ class ZoneAxisCandidate:
     """Rotation that repeats the pattern (°): `rotation_deg` is below it."""
     spacing_ratio: float
     """Measured over known spacing, the best common factor."""
-    residual_per_nm: float | None
-    """Root mean square distance of the explained reflections from the fitted pattern (1/nm); None of a single one."""
+    residual: float | None
+    """Distance of the explained reflections from the fitted pattern, root mean squares, over their frequency; None
+    of a single one."""
     n_explained: int
     """Reflections that the pattern explains."""
 
@@ -189,7 +190,7 @@ def measure_zone_axis(
         "zone_axis": best.zone_axis,
         "zone_axis_confidence": best.confidence,
         "zone_axis_second": candidates[1].zone_axis if len(candidates) > 1 else None,
-        "zone_axis_residual_per_nm": best.residual_per_nm,
+        "zone_axis_residual": best.residual,
         "zone_axis_rotation_deg": best.rotation_deg,
         "zone_axis_spacing_ratio": best.spacing_ratio,
     }
@@ -282,7 +283,7 @@ def _candidate(fit: _Fit, found: _Found, confidence: float) -> ZoneAxisCandidate
     peaks = np.where((peaks * known.conj()).real < 0, -peaks, peaks)
     weight = found.weight[own] / np.square(found.error[own])
     factor = (weight * peaks * known.conj()).sum() / (weight * np.square(np.abs(known))).sum()
-    residual = np.sqrt((weight * np.square(np.abs(peaks - factor * known))).sum() / weight.sum())
+    distance, frequency = (weight @ np.square(np.abs(z)) for z in (peaks - factor * known, peaks))
     return ZoneAxisCandidate(
         zone_axis=fit.pattern.zone_axis,
         score=fit.score,
@@ -291,6 +292,6 @@ def _candidate(fit: _Fit, found: _Found, confidence: float) -> ZoneAxisCandidate
         reference_hkl=fit.pattern.reference_hkl,
         period_deg=fit.pattern.period_deg,
         spacing_ratio=float(1 / np.abs(factor)),
-        residual_per_nm=float(residual) if own.sum() > 1 else None,
+        residual=float(np.sqrt(distance / frequency)) if own.sum() > 1 else None,
         n_explained=int(own.sum()),
     )

@@ -127,13 +127,8 @@ def test_textbook_patterns() -> None:
     assert {(1, 1, 1), (0, 0, 2), (0, 2, 2), (1, 1, 3)} <= families
     assert not families & {(0, 0, 1), (0, 1, 1), (0, 1, 2), (1, 1, 2)}
     # double diffraction lights up 0001 along [11-20], where 01-10 and 01-11 meet; along [10-10] it cannot
-    row = {
-        hkl[2]: w
-        for hkl, w in zip(
-            zone_pattern("CdSe", "[11-20]").hkl.tolist(), zone_pattern("CdSe", "[11-20]").weight, strict=True
-        )
-        if hkl[:2] == [0, 0]
-    }
+    cdse = zone_pattern("CdSe", "[11-20]")
+    row = {hkl[2]: weight for hkl, weight in zip(cdse.hkl.tolist(), cdse.weight, strict=True) if hkl[:2] == [0, 0]}
     assert row[1] == 0
     assert row[2] > 0.1
     assert [0, 0, 1] not in zone_pattern("CdSe", "[10-10]").hkl.tolist()
@@ -148,7 +143,7 @@ def test_exact_lattices_at_any_rotation_and_scale(case: tuple[str, str], rotatio
     assert best.score > max((other.score for other in others), default=-np.inf) + (0.5 if axis == "[112]" else 2)
     assert turned_by(best.rotation_deg, rotation, best.period_deg) < 1e-6
     assert best.spacing_ratio == pytest.approx(1 / scale, rel=1e-6)
-    assert best.residual_per_nm is None or best.residual_per_nm == pytest.approx(0, abs=1e-6)
+    assert best.residual is None or best.residual == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(("name", "axis"), [("Au", "[110]"), ("Au", "[112]"), ("CdSe", "[11-20]"), ("CdSe", "[11-23]")])
