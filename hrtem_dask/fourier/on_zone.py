@@ -19,9 +19,9 @@ from hrtem_dask.fourier.lattice import MIN_ANGLE_DEG, Reflection
 
 __all__ = ["NOISE_SNR", "evidence", "on_zone_score", "position_errors_per_nm"]
 
-NOISE_SNR = 6.0
+NOISE_SNR = 8.0
 """Below this a maximum of the spectrum is noise; among thousands of frequencies, some noise reaches it."""
-FULL_SNR = 60.0
+FULL_SNR = 200.0
 """From here on a reflection is full evidence."""
 STRAIN = 0.012
 """Relative error of a frequency: strain, pixel size, tilt."""
@@ -44,7 +44,7 @@ def evidence(snr: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        From 0 (SNR 6) to 1 (60 and more), linear in the logarithm; the same shape.
+        From 0 (SNR 8) to 1 (200 and more), linear in the logarithm; the same shape.
     """
     return np.clip(_log_evidence(snr), 0, 1)
 
@@ -73,7 +73,7 @@ def on_zone_score(reflections: Sequence[Reflection], *, size_nm: float) -> float
     Parameters
     ----------
     reflections : sequence of Reflection
-        From `find_reflections`, weak ones (SNR 6 and more) included, by falling SNR.
+        From `find_reflections`, weak ones (SNR 8 and more) included, by falling SNR.
     size_nm : float
         Shorter side of the crop (nm).
 

@@ -9,8 +9,9 @@ and the patterns are compared by the logarithm of the likelihood of the reflecti
 - *Missing.* Reflections of equal frequency and strength pass the lens alike, so where one is seen its symmetric mates
   must be, too. Where none is, the lens may have a zero there [2], and it counts for less.
 
-Evidence grows with the logarithm of a reflection's SNR up to a limit: a strong reflection is no more than one. That
-nothing fits (every reflection from elsewhere) is the hypothesis of likelihood 1, which a confident answer must beat.
+A reflection counts by the probability that it is none of the noise, which grows with the logarithm of its SNR up to 1:
+a strong reflection is no more than one. That nothing fits, positions being at random, is the hypothesis of likelihood
+1, which a confident answer must beat.
 
 References
 ----------
@@ -28,8 +29,13 @@ import numpy as np
 
 from hrtem_dask.fourier.lattice import Reflection, find_reflections
 from hrtem_dask.fourier.materials import Material
-from hrtem_dask.fourier.on_zone import NOISE_SNR, evidence, on_zone_score, position_errors_per_nm
-from hrtem_dask.fourier.zone_patterns import ZonePattern, low_index_zone_axes, zone_pattern
+from hrtem_dask.fourier.on_zone import (
+    NOISE_SNR,
+    evidence,
+    on_zone_score,
+    position_errors_per_nm,
+)
+from hrtem_dask.fourier.zone_patterns import ZonePattern, faulted_pattern, low_index_zone_axes, zone_pattern
 from hrtem_dask.micrograph import PixelSize
 
 __all__ = ["ZONE_AXIS_COLUMNS", "ZoneAxisCandidate", "measure_zone_axis", "zone_axis_candidates"]
@@ -46,6 +52,8 @@ MISSING_RING = 1.0
 """What missing rings cost that hold the whole strength of the pattern."""
 GATE = 3.0
 """A reflection further than this many errors of position from every place of the pattern does not belong to it."""
+FAULTED = 2.0
+"""What it costs to assume a fault."""
 _PLANE_PER_NM2 = 100.0
 """Area over which foreign reflections are spread: the half disk of 8 1/nm (1/nm²)."""
 _FLOOR = 0.02
@@ -93,7 +101,7 @@ def zone_axis_candidates(
     Parameters
     ----------
     reflections : sequence of Reflection
-        From `find_reflections`, weak ones (SNR 6 and more) included.
+        From `find_reflections`, weak ones (SNR 8 and more) included.
     material : str or Material
         Name of a known material, or a crystal of your own.
     size_nm : float
@@ -122,7 +130,11 @@ def zone_axis_candidates(
     fits = []
     for name in names:
         pattern = zone_pattern(material, name, max_frequency_per_nm=max_frequency_per_nm)
-        fits += [fit for fit in (_best_rotation(pattern, found),) if fit is not None]
+        perfect, faulted = _best_rotation(pattern, found), None
+        if (other := faulted_pattern(pattern)) is not None:
+            faulted = _best_rotation(other, found, prior=-FAULTED)
+        either = [fit for fit in (perfect, faulted) if fit is not None]
+        fits += sorted(either, key=lambda fit: -fit.score)[:1]
     fits.sort(key=lambda fit: -fit.score)
     highest = max([0.0, *(fit.score for fit in fits)])
     likelihoods = np.exp([fit.score - highest for fit in fits])
@@ -154,7 +166,7 @@ def measure_zone_axis(
     zone_axes : sequence of str, optional
         Candidates; by default the usual low-index ones of `low_index_zone_axes`.
     reflections : sequence of Reflection, optional
-        The crop's reflections with an SNR of 6 and more, where they are known already.
+        The crop's reflections with an SNR of 8 and more, where they are known already.
 
     Returns
     -------
@@ -173,7 +185,8 @@ def measure_zone_axis(
         return result
     if reflections is None:
         reflections = find_reflections(
-            crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=NOISE_SNR
+            crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=NOISE_SNR,
+            min_share_of_strongest=0,
         )
     size_nm = min(n * step for n, step in zip(crop.shape, pixel_size_nm, strict=True))
     result["on_zone_score"] = on_zone_score(reflections, size_nm=size_nm)
@@ -223,7 +236,7 @@ class _Fit:
     own: np.ndarray  # (peak,): whether it belongs to the pattern
 
 
-def _best_rotation(pattern: ZonePattern, found: _Found) -> _Fit | None:
+def _best_rotation(pattern: ZonePattern, found: _Found, *, prior: float = 0.0) -> _Fit | None:
     """Fit a pattern, and where that is another one its mirror image; None where no reflection fits in frequency."""
     best: _Fit | None = None
     for mirror in (1,) if pattern.has_mirror else (1, -1):
@@ -232,7 +245,7 @@ def _best_rotation(pattern: ZonePattern, found: _Found) -> _Fit | None:
         if not turns.size:
             continue
         distance = _distances(places, turns, found)
-        scores = _scores(pattern, distance, found)
+        scores = _scores(pattern, distance, found) + prior
         k = int(scores.argmax())
         if best is None or scores[k] > best.score:
             here = distance[k]
@@ -262,7 +275,8 @@ def _scores(pattern: ZonePattern, distance: np.ndarray, found: _Found) -> np.nda
     """Return the logarithm of the likelihood of each rotation."""
     prior = (pattern.weight + _FLOOR) / (pattern.weight + _FLOOR).sum()
     density = np.exp(-0.5 * distance) @ prior / (2 * np.pi * np.square(found.error))
-    explained = np.log(FOREIGN_SHARE + (1 - FOREIGN_SHARE) * density * _PLANE_PER_NM2) @ found.weight
+    ratio = FOREIGN_SHARE + (1 - FOREIGN_SHARE) * density * _PLANE_PER_NM2
+    explained = np.log1p(found.weight * (ratio - 1)).sum(axis=1)
     # a place is seen if a peak is near; within one error it is seen in full
     near = np.exp(-0.5 * np.maximum(distance - 1, 0)) * (distance < GATE**2)
     seen = (near * found.weight[:, None]).max(axis=1)  # (turn, place)
@@ -270,7 +284,8 @@ def _scores(pattern: ZonePattern, distance: np.ndarray, found: _Found) -> np.nda
     for ring in np.unique(pattern.ring[pattern.ring >= 0]):
         members = pattern.ring == ring
         brightest = seen[:, members].max(axis=1)
-        loss += MISSING_MATE * (brightest[:, None] - seen[:, members]).sum(axis=1)
+        if not pattern.streak[members].any():
+            loss += MISSING_MATE * (brightest[:, None] - seen[:, members]).sum(axis=1)
         loss += MISSING_RING * pattern.weight[members].sum() * (1 - brightest)
     return np.asarray(explained - loss)
 

@@ -14,6 +14,7 @@ References
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class ZonePattern:
     """Shape (n,): expected share of the pattern's strength; 0 where only double diffraction leads there."""
     ring: np.ndarray
     """Shape (n,), int: number of the set of reflections of equal frequency and strength; −1 where there is none."""
+    streak: np.ndarray
+    """Shape (n,), bool: on a row that stacking faults spread out along their normal; symmetric mates may lack."""
     reference_hkl: tuple[int, int, int]
     """Reflection whose direction is the pattern's rotation: the shortest on a mirror line of the pattern."""
     period_deg: float
@@ -118,6 +121,68 @@ def zone_pattern(material: str | Material, zone_axis: str, *, max_frequency_per_
 
 
 @functools.lru_cache(maxsize=512)
+def faulted_pattern(pattern: ZonePattern) -> ZonePattern | None:
+    """Return what becomes of a close-packed crystal's pattern when its stacking is faulted.
+
+    Planes normal to the stacking direction stand edge-on along [110] of face-centred and [11-20] of hexagonal crystals.
+    Rows of reflections along their normal stay sharp where k, the number of the row, is a multiple of 3; on the others
+    faults move the strength along the row, to the places of the twin and of the other stacking [3].
+
+    Parameters
+    ----------
+    pattern : ZonePattern
+        Of a perfect crystal.
+
+    Returns
+    -------
+    ZonePattern or None
+        The faulted one, seen along the same axis; None along other axes.
+    """
+    normal_hkl = {"[110]": (1, -1, 1), "[11-20]": (0, 0, 2)}.get(pattern.zone_axis)
+    hkl = pattern.hkl.tolist()
+    if normal_hkl is None or list(normal_hkl) not in hkl:
+        return None
+    place = pattern.frequency_per_nm @ [1, 1j]
+    normal = place[hkl.index(list(normal_hkl))]
+    if not pattern.weight[hkl.index(list(normal_hkl))] > 0:
+        return None  # body-centred: not close-packed
+    unit = normal / abs(normal)
+    turned = place / unit  # real part along the normal
+    across = np.abs(turned.imag)
+    step = across[across > 1e-6].min()
+    row = np.round(turned.imag / step).astype(int)
+    spread = row % 3 != 0
+    steps = np.arange(-int(np.abs(turned).max() / abs(normal)) * 6 - 6, 6 * int(np.abs(turned).max() / abs(normal)) + 7)
+    x = abs(normal) * steps / 6
+    x = x[(steps % 6 % 3 == 0) | (steps % 2 == 0)]
+    new_place, new_weight = [turned[~spread]], [pattern.weight[~spread]]
+    for k in np.unique(np.abs(row[spread])):
+        own = np.abs(row) == k
+        own_x = turned[own].real * np.sign(turned[own].imag)
+        total = pattern.weight[own].sum()
+        near = np.exp(-0.5 * np.square((x[:, None] - np.concatenate([own_x, -own_x])) / (abs(normal) / 4)))
+        share = near @ np.tile(pattern.weight[own], 2)
+        if total > 0:
+            new_place.append(x + 1j * k * step)
+            new_weight.append(share / share.sum() * total)
+    z, weight = np.concatenate(new_place) * unit, np.concatenate(new_weight)
+    streak = np.arange(len(z)) >= (~spread).sum()
+    kept = ~streak | (weight > _MIN_WEIGHT)
+    z, weight, streak = z[kept], weight[kept], streak[kept]
+    rows = np.round((z / unit).imag / step).astype(int)
+    ring = np.concatenate([pattern.ring[~spread], 10_000 + rows[streak]])
+    return dataclasses.replace(
+        pattern,
+        hkl=np.concatenate([pattern.hkl[~spread], np.zeros((int(streak.sum()), 3), int)]),
+        frequency_per_nm=np.stack([z.real, z.imag], axis=1),
+        weight=weight / weight.sum(),
+        ring=ring,
+        streak=streak,
+        has_mirror=False,
+    )
+
+
+@functools.lru_cache(maxsize=512)
 def _pattern(crystal: Material, zone_axis: str, max_frequency: float) -> ZonePattern:
     """Build a pattern once."""
     uvw = _three_indices(zone_axis)
@@ -145,6 +210,7 @@ def _pattern(crystal: Material, zone_axis: str, max_frequency: float) -> ZonePat
         frequency_per_nm=turned,
         weight=weight,
         ring=_rings(position, weight),
+        streak=np.zeros(len(weight), bool),
         reference_hkl=_triple(hkl[reference]),
         period_deg=_period_deg(position, weight),
         has_mirror=has_mirror,
