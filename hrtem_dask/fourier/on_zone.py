@@ -27,7 +27,7 @@ STRAIN = 0.012
 """Relative error of a frequency: strain, pixel size, tilt."""
 WIDTH_SHARE = 0.18
 """Error of a reflection's position times the size of the crop."""
-_COEFFICIENTS = (-1.8, -0.78, 2.49, 1.16)
+_COEFFICIENTS = (-1.81, -0.62, 2.93, 1.21)
 """Intercept, first direction, second direction, lattice: logistic regression on simulated particles."""
 _BASES = 4
 """Reflections that are tried as the lattice's second vector."""

@@ -185,7 +185,10 @@ def measure_zone_axis(
         return result
     if reflections is None:
         reflections = find_reflections(
-            crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=NOISE_SNR,
+            crop,
+            pixel_size_nm=pixel_size_nm,
+            spacing_range_nm=spacing_range_nm,
+            min_peak_snr=NOISE_SNR,
             min_share_of_strongest=0,
         )
     size_nm = min(n * step for n, step in zip(crop.shape, pixel_size_nm, strict=True))
@@ -256,7 +259,7 @@ def _best_rotation(pattern: ZonePattern, found: _Found, *, prior: float = 0.0) -
 def _rotations(pattern: ZonePattern, places: np.ndarray, found: _Found) -> np.ndarray:
     """Return the rotations (radians) that put an allowed reflection where a strong one of its frequency was found."""
     frequency, known = np.hypot(*found.position[:_SEEDS].T), np.hypot(*places.T)
-    near = np.abs(frequency[:, None] - known) < 2 * found.error[:_SEEDS, None]
+    near = np.abs(frequency[:, None] - known) < GATE * found.error[:_SEEDS, None]
     i, j = np.nonzero(near & (pattern.weight > 0))
     turn = np.arctan2(found.position[i, 1], found.position[i, 0]) - np.arctan2(places[j, 1], places[j, 0])
     step = np.radians(_TURN_STEP_DEG)

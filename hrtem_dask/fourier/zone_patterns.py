@@ -10,6 +10,7 @@ References
 [1] Williams & Carter, Transmission Electron Microscopy, 2nd ed., Springer 2009, chapters 16 and 18: forbidden
     reflections, zone-axis patterns.
 [2] Frank, Acta Cryst. 18 (1965) 862: four-index symbols of directions; [uvtw] is [u−t, v−t, w] in three.
+[3] Warren, X-ray Diffraction, Addison-Wesley 1969, chapter 13: rows with h − k not a multiple of 3 streak.
 """
 
 from __future__ import annotations
@@ -88,9 +89,10 @@ def low_index_zone_axes(material: str | Material, *, max_index: int | None = Non
         uvw = _three_indices(name)
         if max(abs(i) for i in uvw) <= max_index:
             named[_family(crystal, uvw)] = name
-    for uvw in sorted(itertools.product(range(-max_index, max_index + 1), repeat=3), key=lambda i: np.abs(i).sum()):
-        if gcd(*uvw) == 1:
-            family = _family(crystal, uvw)
+    steps = range(-max_index, max_index + 1)
+    for direction in sorted(itertools.product(steps, repeat=3), key=lambda i: np.abs(i).sum()):
+        if gcd(*direction) == 1:
+            family = _family(crystal, direction)
             named.setdefault(family, f"[{''.join(map(str, family))}]")
     return tuple(named.values())
 
@@ -152,9 +154,10 @@ def faulted_pattern(pattern: ZonePattern) -> ZonePattern | None:
     step = across[across > 1e-6].min()
     row = np.round(turned.imag / step).astype(int)
     spread = row % 3 != 0
-    steps = np.arange(-int(np.abs(turned).max() / abs(normal)) * 6 - 6, 6 * int(np.abs(turned).max() / abs(normal)) + 7)
-    x = abs(normal) * steps / 6
-    x = x[(steps % 6 % 3 == 0) | (steps % 2 == 0)]
+    reach = 6 * int(np.abs(turned).max() / abs(normal)) + 6
+    steps = np.arange(-reach, reach + 1)
+    # along the normal, in sixths: 2 and 4 the crystal and its twin, 0 and 3 the other stacking
+    x = abs(normal) / 6 * steps[(steps % 3 == 0) | (steps % 2 == 0)]
     new_place, new_weight = [turned[~spread]], [pattern.weight[~spread]]
     for k in np.unique(np.abs(row[spread])):
         own = np.abs(row) == k

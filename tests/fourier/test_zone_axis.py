@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hrtem_dask import filtering
 from hrtem_dask.fourier import (
     MATERIALS,
     ZONE_AXIS_COLUMNS,
@@ -17,6 +18,9 @@ from hrtem_dask.fourier import (
     zone_axis_candidates,
     zone_pattern,
 )
+from hrtem_dask.particles import crop_particle
+from hrtem_dask.simulation.micrographs import simulate_micrograph
+from hrtem_dask.simulation.ranges import SimulationRanges
 
 # three-index symbols written out by hand: [uvtw] = [u - t, v - t, w]
 THREE_INDICES = {
@@ -103,7 +107,8 @@ def test_projected_atoms(name: str, axis: str) -> None:
     assert measured["zone_axis"] == axis, measured
     # along [112] of small cells hardly more than one row lies within the resolution
     assert measured["zone_axis_confidence"] > (0.6 if axis == "[112]" else 0.95)
-    assert measured["zone_axis_spacing_ratio"] == pytest.approx(1, abs=0.005)
+    # a single row of fringes leaves nothing to average the noise over
+    assert measured["zone_axis_spacing_ratio"] == pytest.approx(1, abs=0.01 if axis == "[112]" else 0.005)
     pattern = zone_pattern(name, axis)
     expected = direction_deg(name, pattern.reference_hkl, screen)
     assert turned_by(measured["zone_axis_rotation_deg"], expected, pattern.period_deg) < 1
@@ -219,3 +224,23 @@ def test_bad_input_is_said() -> None:
         zone_axis_candidates([], "Au", size_nm=0)
     with pytest.raises(ValueError, match="raise max_frequency_per_nm"):
         zone_pattern("Au", "[112]", max_frequency_per_nm=1)
+
+
+@pytest.mark.slow
+def test_clear_simulated_particles_by_multislice() -> None:
+    # the measure: at least 95 % of clear on-zone particles; one particle per region, none cut by the border
+    ranges = SimulationRanges(
+        size_px=384, empty_fraction=0, misoriented_fraction=0, between_fraction=0, touching_fraction=0,
+        carbon_thickness_nm=(2, 4), dose_per_nm2=(1e5, 6e5), defocus_nm=(20, 60),
+    )  # fmt: skip
+    right = []
+    for index in range(30):
+        simulated = simulate_micrograph(ranges, seed=84, index=index)
+        image, step = filtering.prepare(simulated.image)[0], simulated.pixel_size_nm
+        clear = simulated.regions.query("is_clear and n_particles == 1 and not touches_edge")["region_id"]
+        for particle in simulated.particles[simulated.particles["region_id"].isin(clear)].itertuples():
+            crop, _ = crop_particle(image, simulated.labels, particle.particle_id)
+            measured = measure_zone_axis(crop, pixel_size_nm=(step, step), material=particle.material)
+            right.append(measured["zone_axis"] == particle.zone_axis)
+    assert len(right) >= 40
+    assert np.mean(right) >= 0.95
