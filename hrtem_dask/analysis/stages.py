@@ -208,6 +208,12 @@ def measure(
             spacing_range_nm=settings.fourier.spacing_range_nm,
             min_peak_snr=settings.fourier.min_peak_snr,
         )
+        row |= fourier.measure_zone_axis(
+            crop,
+            pixel_size_nm=pixel_size_nm,
+            material=settings.fourier.material,
+            spacing_range_nm=settings.fourier.spacing_range_nm,
+        )
         rows.append(row)
     if not rows:
         return table
