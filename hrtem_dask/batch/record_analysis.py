@@ -18,6 +18,7 @@ from hrtem_dask import analysis, loading, tables
 from hrtem_dask.errors import ModelError, UnreadableMicrographError
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
+from hrtem_dask.storage.corrections import Correction
 
 __all__ = ["Analysed", "analyse_record", "code_version", "gain_hash", "gain_reference"]
 
@@ -40,7 +41,12 @@ class Analysed:
     """Size and date of its file before it was read."""
 
 
-def analyse_record(record: loading.MicrographRecord, settings: Settings, model_hash: str | None = None) -> Analysed:
+def analyse_record(
+    record: loading.MicrographRecord,
+    settings: Settings,
+    model_hash: str | None = None,
+    correction: Correction | None = None,
+) -> Analysed:
     """Read and analyse one micrograph; whatever goes wrong becomes its row.
 
     Parameters
@@ -51,6 +57,8 @@ def analyse_record(record: loading.MicrographRecord, settings: Settings, model_h
         All settings.
     model_hash : str, optional
         Content hash that the model must have.
+    correction : Correction, optional
+        Labels corrected by hand, which are measured in place of what the segmenter finds.
 
     Returns
     -------
@@ -71,7 +79,7 @@ def analyse_record(record: loading.MicrographRecord, settings: Settings, model_h
         if loading.source_stat(record.source) != analysed.stat:
             raise UnreadableMicrographError("the file changed while it was read: run again when it is complete")
         analysed.execution["seconds_read"] = time.perf_counter() - began
-        _analyse_image(analysed, image, record, settings, model_hash)
+        _analyse_image(analysed, image, record, settings, model_hash, correction)
     except Exception as error:  # noqa: BLE001 - whatever a file or an image provokes, the batch goes on and says so
         row |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
     return analysed
@@ -83,6 +91,7 @@ def _analyse_image(
     record: loading.MicrographRecord,
     settings: Settings,
     model_hash: str | None,
+    correction: Correction | None,
 ) -> None:
     """Take an image through every stage and fill in its rows."""
     segmenter = make_segmenter(settings.segmentation, settings.execution)
@@ -97,6 +106,7 @@ def _analyse_image(
         settings=settings,
         segmenter=segmenter,
         gain=gain_reference(settings.filtering.flat_field),
+        corrected=None if correction is None else correction.read(),
     )
     flags = [*record.calibration_flags, found.micrograph.get("calibration_flags")]
     reasons = "; ".join(filter(None, [found.reason, record.reason]))

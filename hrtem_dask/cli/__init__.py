@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from hrtem_dask.cli import analysis, evaluate, simulate, train
+from hrtem_dask.cli import analysis, correction, evaluate, simulate, train
 
 EXAMPLES = """\b
 Examples:
@@ -32,5 +32,7 @@ for _command in (
     simulate.simulate,
     train.train,
     evaluate.evaluate,
+    correction.export,
+    correction.correct,
 ):
     main.add_command(_command)

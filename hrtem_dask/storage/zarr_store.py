@@ -20,7 +20,16 @@ from hrtem_dask.micrograph import PixelSize, make_micrograph
 from hrtem_dask.storage import ngff
 from hrtem_dask.storage.location import Location
 
-__all__ = ["create_store", "open_store", "read_labels", "read_micrograph", "remove", "write_labels", "write_micrograph"]
+__all__ = [
+    "create_store",
+    "open_store",
+    "read_labels",
+    "read_micrograph",
+    "remove",
+    "write_label_image",
+    "write_labels",
+    "write_micrograph",
+]
 
 MICROGRAPH_CHUNK_PX = 4096
 LABEL_CHUNK_PX = 2048
@@ -150,6 +159,25 @@ def write_labels(place: Location, micrograph_id: str, labels: np.ndarray, *, pix
         dimension_names=("y", "x"),
     )
     array[:] = labels
+
+
+def write_label_image(place: Location, path: str, labels: np.ndarray, *, pixel_size_nm: PixelSize | None) -> None:
+    """Write labels beside the image that they belong to, where OME-NGFF wants them.
+
+    Parameters
+    ----------
+    place : Location
+        The store; `write_micrograph` has written the image.
+    path : str
+        ``<micrograph_id>/labels/<name>``.
+    labels : numpy.ndarray of int
+        Shape (y, x), 0 = background.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+    """
+    parent, _, name = path.rpartition("/")
+    _new_group(place, parent, {"ome": {"version": "0.5", "labels": [name]}})
+    write_labels(place, path, labels, pixel_size_nm=pixel_size_nm)
 
 
 def read_labels(place: Location, micrograph_id: str, box: tuple[slice, slice] | None = None) -> np.ndarray:
