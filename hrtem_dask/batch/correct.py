@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from distributed import Client
@@ -144,7 +144,7 @@ def correct(
     files = list_corrected(corrected, form=form)
     exported = exported_hashes(corrected)
     session = _Session.open(results, device)
-    returned, taken = _matched(files, session.micrographs, exported)
+    returned, taken = _matched(files, session.rows(), exported)
     create_corrections(session.place)
 
     def work(connected: Client) -> CorrectionSummary:
@@ -208,13 +208,13 @@ def undo_corrections(
     names = [name for name in read_corrections(session.place) if fnmatch.fnmatchcase(name, only)]
     if not names:
         raise NothingToAnalyseError(f"no corrected micrograph {only!r} in {session.place.url}")
-    rows = session.micrographs.set_index("micrograph_id", drop=False)
+    rows = session.rows()
     taken = []
     for name in names:
         try:
             # a correction that no row uses only has to be forgotten
-            used = name in rows.index and rows.loc[name, "corrected"] is not pd.NA and bool(rows.loc[name, "corrected"])
-            record = find_record(rows.loc[name]) if used else None
+            used = name in rows and _is_true(rows[name]["corrected"])
+            record = find_record(rows[name]) if used else None
         except (HrtemDaskError, OSError, ValueError) as error:
             taken.append(TakenBack(name, name, "failed", str(error)))
         else:
@@ -227,25 +227,29 @@ def undo_corrections(
 
 
 def _matched(
-    files: Sequence[CorrectedFile], micrographs: pd.DataFrame, exported: Mapping[str, str]
+    files: Sequence[CorrectedFile], rows: Mapping[str, pd.Series], exported: Mapping[str, str]
 ) -> tuple[list[_Returned], list[TakenBack]]:
     """Find the micrograph of each file; what has none has failed."""
-    rows = micrographs.set_index("micrograph_id", drop=False)
     returned: dict[str, _Returned] = {}
     failed = []
     for file in files:
         name = file.micrograph_id
-        if name not in rows.index:
+        if name not in rows:
             reason = f"there is no micrograph {name!r} in the results: name the file after its micrograph_id"
-        elif rows.loc[name, "status"] not in {"done", "empty"}:
-            reason = f"the micrograph has no labels to correct: it is {rows.loc[name, 'status']}, see its reason"
+        elif (status := str(rows[name]["status"])) not in {"done", "empty"}:
+            reason = f"the micrograph has no labels to correct: it is {status}, see its reason"
         elif name in returned:
             reason = f"{returned[name].file.path} is of the same micrograph: leave one of them out"
         else:
-            returned[name] = _Returned(file, rows.loc[name], exported.get(name))
+            returned[name] = _Returned(file, rows[name], exported.get(name))
             continue
         failed.append(TakenBack(name, file.path, "failed", reason))
     return list(returned.values()), failed
+
+
+def _is_true(value: Any) -> bool:
+    """Read a flag that may be null."""
+    return value is not pd.NA and bool(value)
 
 
 def _take_back(one: _Returned, place: Location) -> TakenBack:
@@ -307,6 +311,10 @@ class _Session:
                 f"{unfinished[0]}): let it end, or run again, then correct"
             )
         return cls(opened.place, micrographs, settings, content, entries)
+
+    def rows(self) -> dict[str, pd.Series]:
+        """Return each micrograph's row by its name."""
+        return {str(row["micrograph_id"]): row for _, row in self.micrographs.iterrows()}
 
     def measure_again(
         self, client: Client, taken: Sequence[TakenBack], say: Callable[[str], None]

@@ -110,7 +110,8 @@ def export(
         if name in _TABLE_FORMATS:
             _TABLE_FORMATS[name](target, _tables(opened, chosen, all_rows=only is None and doubtful is None))
     pictured = [name for name in wished if name not in _TABLE_FORMATS]
-    done, failed = [], {}
+    done: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
     if pictured:
         if not len(chosen):
             raise NothingToAnalyseError(
@@ -163,7 +164,7 @@ def choose(micrographs: pd.DataFrame, *, only: str | None = None, doubtful: int 
                 "name": rows["micrograph_id"].astype(object),
             }
         )
-        rows = rows.loc[keys.sort_values(list(keys), na_position="last").index[:doubtful]]
+        rows = rows.loc[keys.sort_values(["corrected", "dice", "flags", "name"], na_position="last").index[:doubtful]]
     return rows
 
 

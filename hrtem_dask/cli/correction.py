@@ -82,7 +82,7 @@ def correct(results: str, corrected: str | None, form: Any, undo: str | None, **
             summary = batch.undo_corrections(results, undo, say=say, **options)
         else:
             summary = batch.correct(results, str(corrected), form=form, say=say, **options)
-    states = ("corrected", "undone", "unchanged", "failed")
+    states: Any = ("corrected", "undone", "unchanged", "failed")
     counts = ", ".join(f"{n} {state}" for state in states if (n := summary.count(state)) or state == "corrected")
     click.echo(f"labels:  {counts}")
     click.echo(f"results: {summary.results}  ({summary.n_corrected} of its micrographs are corrected)")

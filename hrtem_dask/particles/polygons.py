@@ -47,7 +47,7 @@ def _corners(contour: np.ndarray) -> np.ndarray:
     """Return the points (x, y) at which a contour (row, column) turns."""
     before, after = contour - np.roll(contour, 1, axis=0), np.roll(contour, -1, axis=0) - contour
     turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
-    return contour[turns][:, ::-1]
+    return np.asarray(contour[turns][:, ::-1])
 
 
 def _area(ring: np.ndarray) -> float:

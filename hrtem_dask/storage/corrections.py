@@ -78,7 +78,7 @@ def labels_hash(labels: np.ndarray) -> str:
         16 hexadecimal digits.
     """
     digest = hashlib.blake2b(json.dumps(labels.shape).encode(), digest_size=8)
-    digest.update(np.ascontiguousarray(renumber(labels)).astype("<i4"))
+    digest.update(renumber(labels).astype("<i4").tobytes())
     return digest.hexdigest()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -186,17 +187,26 @@ def listed_record(row: pd.Series) -> loading.MicrographRecord:
     loading.MicrographRecord
         With the row's source by its path alone: good for tables, not for reading; see `find_record`.
     """
-    known = {str(name): None if pd.isna(value) else value for name, value in row.items()}
+    known: dict[str, Any] = {str(name): None if pd.isna(value) else value for name, value in row.items()}
     schema = {column.name for column in tables.MICROGRAPHS}
     analysed = known["settings_hash"] is not None
     flags = str(known["calibration_flags"] or "").split(",")
-    texts = {name: str(known[name] or "") for name in ("title", "dtype", "sample")}
-    same = ("signal", "frame", "height_px", "width_px", "voltage_kv", "magnification", "instrument", "acquired_at")
+    texts: dict[str, Any] = {name: str(known[name] or "") for name in ("title", "dtype", "sample")}
+    same: tuple[str, ...] = (
+        "signal",
+        "frame",
+        "height_px",
+        "width_px",
+        "voltage_kv",
+        "magnification",
+        "instrument",
+        "acquired_at",
+    )
     return loading.MicrographRecord(
         micrograph_id=str(known["micrograph_id"]),
         source=loading.Source(url=str(known["source"]), relative=str(known["source"])),
         **texts,
-        **{name: known[name] for name in same},
+        **dict[str, Any]((name, known[name]) for name in same),
         pixel_size_nm=pixel_size_of(row),
         pixel_size_source=str(known["pixel_size_source"]),
         # off_lattice is what the analysis adds
