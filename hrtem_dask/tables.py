@@ -98,6 +98,9 @@ MICROGRAPHS: Schema = (
     Column("title", "str", "the file's own name for the signal"),
     Column("status", "str", "done, empty (no particle), set_aside or failed"),
     Column("reason", "str", "why it was set aside or failed, in words"),
+    Column(
+        "corrected", "bool", "whether its labels are those that `hrtem-dask correct` took back, not the segmenter's"
+    ),
     Column("height_px", "int", "image height", "px"),
     Column("width_px", "int", "image width", "px"),
     Column("dtype", "str", "data type in the file"),
@@ -254,7 +257,7 @@ PARTICLES: Schema = (
     Column(
         "split_confidence",
         "float",
-        "how narrow the neck was along which it was split off, 0 to 1; null where not split",
+        "how narrow the neck was along which it was split off, 0 to 1; null where not split, or corrected by hand",
         "",
         "1 − neck width / width of the narrower part (diameters of inscribed circles); the lowest of its cuts",
     ),

@@ -94,7 +94,14 @@ def compact(
         write_table(place, f"{name}.parquet", written[name], tables.SCHEMAS[name])
     write_table(place, "execution.parquet", part.execution, tables.EXECUTION)
     counts = {status: int((micrographs["status"] == status).sum()) for status in STATUSES}
-    place.write_json("summary.json", {"micrographs": counts, "samples": summarize(written["particles"])})
+    place.write_json(
+        "summary.json",
+        {
+            "micrographs": counts,
+            "corrected": int(micrographs["corrected"].fillna(False).sum()),
+            "samples": summarize(written["particles"]),
+        },
+    )
     ledger.remove_replaced_parts(place, known, {**known, **done})
     return counts, len(written["particles"])
 
