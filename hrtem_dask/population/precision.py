@@ -94,11 +94,11 @@ def needed_for(
     Returns
     -------
     dict
-        ``relative_half_width`` now; ``n_micrographs_needed`` and ``n_particles_needed`` for the target by sampling alone
-        (the variance falls as 1/n: n × (half width / target)², of the normal interval), the latter with ``low`` and ``high``
-        from the χ² interval of the variance; ``relative_half_width_of_calibration``, which no number of particles
-        narrows; ``n_particles_where_calibration_dominates``: there the two are equal; ``n_particles_needed_with_calibration``
-        for the target by both, None where calibration alone exceeds it.
+        ``relative_half_width`` now; ``n_micrographs_needed`` and ``n_particles_needed`` for the target by sampling
+        alone (the variance falls as 1/n: n × (half width / target)², of the normal interval), the latter with ``low``
+        and ``high`` from the χ² interval of the variance; ``relative_half_width_of_calibration``, which no number of
+        particles narrows; ``n_particles_where_calibration_dominates``: there the two are equal;
+        ``n_particles_needed_with_calibration`` for the target by both, None where calibration alone exceeds it.
     """
     z = float(scipy.stats.norm.ppf((1 + options.confidence) / 2))
     width = z * standard_error(statistic, n) / float(statistic[0])
@@ -110,11 +110,11 @@ def needed_for(
     left = None if ceiling is None else target**2 - ceiling**2
     return {
         "relative_half_width": width,
-        "n_micrographs_needed": int(np.ceil(needed)),
+        "n_micrographs_needed": _ceil(needed),
         "n_particles_needed": {
-            "value": float(np.ceil(needed * per)),
-            "low": float(np.ceil(needed * per * low)),
-            "high": float(np.ceil(needed * per * high)),
+            "value": _ceil(needed * per),
+            "low": _ceil(needed * per * low),
+            "high": _ceil(needed * per * high),
         },
         "relative_half_width_of_calibration": ceiling,
         "n_particles_where_calibration_dominates": float(np.ceil(n * per * (width / ceiling) ** 2))
@@ -122,3 +122,8 @@ def needed_for(
         else None,
         "n_particles_needed_with_calibration": float(np.ceil(n * per * width**2 / left)) if left and left > 0 else None,
     }
+
+
+def _ceil(number: float) -> int | None:
+    """Round up; None for NaN."""
+    return int(np.ceil(number)) if np.isfinite(number) else None

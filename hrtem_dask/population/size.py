@@ -9,6 +9,7 @@ import pandas as pd
 
 from hrtem_dask.population import bootstrap, distributions, precision, uncertainty
 from hrtem_dask.population.between_micrographs import variance_components
+from hrtem_dask.population.fits import fit_sizes
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.quantiles import weighted_quantiles
 from hrtem_dask.population.sizes import Sizes, size_statistics, sizes_of
@@ -68,6 +69,9 @@ def describe_size(
         "without_edge_weights": _without_weights(sizes, digest),
         "histogram": distributions.histogram(sizes.values, sizes.weights, width_nm=options.bin_width_nm),
         "cumulative": distributions.cumulative(sizes.values, sizes.weights),
+        "fits": fit_sizes(
+            sizes, _limits(rows, column, options), n_simulations=options.n_fit_simulations, seed=options.seed
+        ),
         "between_micrographs": variance_components(sizes),
         "precision": precision.precision(sizes, statistics, options=options, calibration=calibration[0]),
         "uncertainty": {
@@ -80,6 +84,17 @@ def _interval_reason(n: int) -> str | None:
     """Say why there are no intervals."""
     least = bootstrap.MIN_MICROGRAPHS
     return None if n >= least else f"no intervals: {n} micrographs with counted particles, at least {least} are needed"
+
+
+def _limits(rows: pd.DataFrame, column: str, options: PopulationOptions) -> np.ndarray:
+    """Return the size below which each particle would not have been counted; 0 for Feret diameters: areas are limited."""
+    if column != "equivalent_diameter_nm":
+        return np.zeros(len(rows))
+    area_nm2, area_px = (rows[name].to_numpy(dtype=float) for name in ("area_nm2", "area_px"))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        smallest = np.fmax(options.min_area_nm2, options.min_area_px * area_nm2 / area_px)
+    limits: np.ndarray = np.minimum(np.sqrt(4 * smallest / np.pi), rows[column].to_numpy(dtype=float))
+    return limits
 
 
 def _without_weights(sizes: Sizes, digest: dict[str, float]) -> dict[str, float]:
