@@ -14,7 +14,7 @@ from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.quantiles import weighted_quantiles
 from hrtem_dask.population.sizes import Sizes, moment_intervals, size_statistics, sizes_of
 
-__all__ = ["describe_size"]
+__all__ = ["describe_size", "with_intervals"]
 
 _DIGEST = {"mean": "mean_nm", "sd": "sd_nm", "median": "median_nm", "d10": "d10_nm", "d90": "d90_nm"}
 _VOLUME = "volume_"
@@ -55,7 +55,7 @@ def describe_size(
     counts = bootstrap.resamples(m, n_resamples=options.n_resamples, seed=options.seed)
     statistics = size_statistics(sizes, counts)
     digest = {name: float(statistics[key][0]) for name, key in _DIGEST.items()}
-    shown = _with_intervals(sizes, statistics, counts, options.confidence)
+    shown = with_intervals(sizes, statistics, counts, options.confidence)
     rows = counted[known]
     calibration = uncertainty.pixel_size_uncertainty(pixel_size_sources, options)
     return {
@@ -80,10 +80,28 @@ def describe_size(
     }
 
 
-def _with_intervals(
+def with_intervals(
     sizes: Sizes, statistics: dict[str, np.ndarray], counts: np.ndarray, confidence: float
 ) -> dict[str, dict[str, float | None]]:
-    """Return each statistic with its interval; None for what there is not."""
+    """Give each statistic its interval.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        The particles.
+    statistics : dict
+        Of `size_statistics`, with all resamples.
+    counts : numpy.ndarray of float
+        Shape (resamples + 1, micrographs), of `bootstrap.resamples`.
+    confidence : float
+        How often the intervals shall hold the truth.
+
+    Returns
+    -------
+    dict
+        Statistic → ``value``, ``low``, ``high``; None for what there is not: the ends below
+        `bootstrap.MIN_MICROGRAPHS` micrographs.
+    """
     ends: dict[str, tuple[float, float]] = {}
     if sizes.n_micrographs >= bootstrap.MIN_MICROGRAPHS:
         ends = {k: bootstrap.interval(v, sizes.n_micrographs, confidence=confidence) for k, v in statistics.items()}
