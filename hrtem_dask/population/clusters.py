@@ -46,7 +46,8 @@ def counted_particles(particles: Any) -> pd.DataFrame:
         The rows with `counted`, numbered anew.
     """
     table: pd.DataFrame = particles.compute() if hasattr(particles, "compute") else particles
-    return table[table["counted"].fillna(False).astype(bool)].reset_index(drop=True)
+    counted: pd.DataFrame = table[table["counted"].fillna(False).astype(bool)].reset_index(drop=True)
+    return counted
 
 
 def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
@@ -67,7 +68,7 @@ def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
     if column not in table:
         return np.full(len(table), np.nan)
     values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    return np.where(np.isfinite(values), values, np.nan)
+    return np.asarray(np.where(np.isfinite(values), values, np.nan))
 
 
 def particle_weights(table: pd.DataFrame) -> np.ndarray:

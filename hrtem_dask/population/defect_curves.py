@@ -5,80 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.stats
 from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 
-from hrtem_dask.population.clusters import (
-    counted_particles,
-    estimate_row,
-    micrograph_codes,
-    no_estimate,
-    numbers,
-    particle_weights,
-    too_few,
-)
-from hrtem_dask.population.defects import fault_states
+from hrtem_dask.population.clusters import counted_particles, micrograph_codes, no_estimate, numbers, particle_weights
+from hrtem_dask.population.fault_models import assessable_rows, odds_ratio, sample_terms, within_sd
 from hrtem_dask.population.fractions import clustered_fraction
 from hrtem_dask.population.regression import Fit, fit_logistic
 
-__all__ = ["MIN_OUTCOMES", "assessable_rows", "defect_curve", "sample_terms"]
-
-MIN_OUTCOMES = 10
-"""Fewer faulted, or fewer not faulted, particles are not related to anything (P. Peduzzi et al., 1996)."""
-
-
-def assessable_rows(table: pd.DataFrame, columns: list[str]) -> tuple[pd.DataFrame, str | None]:
-    """Return the particles that can be related to their faults.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Counted particles.
-    columns : list of str
-        Descriptors that must be there.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        Particles that are faulted or not, of positive weight, with all descriptors, of samples that have both kinds:
-        a sample all faulted says nothing about what faults depend on.
-    reason : str or None
-        Why they are too few; None where they suffice.
-    """
-    fault = fault_states(table)
-    kept = np.isfinite(fault) & (particle_weights(table) > 0)
-    for column in columns:
-        kept &= np.isfinite(numbers(table, column))
-    table = table[kept].assign(_fault=fault[kept], _sample=table["sample"].fillna("")[kept])
-    kinds = table.groupby("_sample")["_fault"].transform("nunique")
-    table = table[kinds == 2].reset_index(drop=True)
-    n_fault = int(table["_fault"].sum())
-    fewest = min(n_fault, len(table) - n_fault)
-    if fewest < MIN_OUTCOMES:
-        return table, (
-            f"{n_fault} faulted and {len(table) - n_fault} not faulted particles with these values in samples that "
-            f"have both: at least {MIN_OUTCOMES} of each are needed"
-        )
-    return table, too_few(table["micrograph_id"].nunique())
-
-
-def sample_terms(table: pd.DataFrame) -> np.ndarray:
-    """Return the terms of a regression that let each sample have its own level.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Rows of `assessable_rows`.
-
-    Returns
-    -------
-    numpy.ndarray of float
-        Shape (rows, samples): 1 where the row is of the sample.
-    """
-    codes, samples = pd.factorize(table["_sample"])
-    return np.asarray(codes[:, None] == np.arange(len(samples)), dtype=float)
+__all__ = ["defect_curve"]
 
 
 def defect_curve(
@@ -138,7 +74,8 @@ def defect_curve(
     if sd == 0:
         return result | {"reason": f"all values of {descriptor} are equal"}
     fit = fit_logistic(np.column_stack([(x - middle) / sd, levels]), y, weights, codes)
-    grid = np.linspace(*np.quantile(x, [0.01, 0.99]), n_points)
+    start, stop = np.quantile(x, [0.01, 0.99])
+    grid = np.linspace(float(start), float(stop), n_points)
     result |= {"sd": sd, "isotonic": _isotonic(x, y, weights, grid), "reason": fit.reason}
     result["odds_ratio_per_sd"] = odds_ratio(fit, confidence)
     if fit.reason is None:
@@ -147,27 +84,6 @@ def defect_curve(
         )
         result["logistic"] = _band(fit, at, grid, confidence)
     return result
-
-
-def odds_ratio(fit: Fit, confidence: float) -> dict[str, Any]:
-    """Return the odds ratio of a fit's first term."""
-    if fit.reason is not None:
-        return no_estimate(fit.reason, n=fit.n, n_micrographs=fit.n_micrographs)
-    return estimate_row(
-        float(fit.coefficients[0]),
-        fit.error(0),
-        n=fit.n,
-        n_micrographs=fit.n_micrographs,
-        df=fit.df,
-        scale="exp",
-        confidence=confidence,
-    )
-
-
-def within_sd(x: np.ndarray, weights: np.ndarray, levels: np.ndarray) -> float:
-    """Return the standard deviation within samples."""
-    means = (levels.T @ (weights * x)) / (levels.T @ weights)
-    return float(np.sqrt(np.average((x - levels @ means) ** 2, weights=weights)))
 
 
 def _band(fit: Fit, at: np.ndarray, grid: np.ndarray, confidence: float) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from hrtem_dask.population.clusters import (
     numbers,
     particle_weights,
 )
-from hrtem_dask.population.defect_curves import assessable_rows, odds_ratio, sample_terms, within_sd
+from hrtem_dask.population.fault_models import assessable_rows, odds_ratio, sample_terms, within_sd
 from hrtem_dask.population.grades import grades_within
 from hrtem_dask.population.multiple_testing import adjust_p_values
 from hrtem_dask.population.regression import fit_linear, fit_logistic
@@ -66,8 +66,9 @@ def defect_effects(
         keys of `clusters.estimate_row` under ``odds_ratio_per_sd`` and ``odds_ratio_per_sd_given`` (logistic regression
         alone and with `given`), ``difference_of_means`` (faulted minus not faulted, in the descriptor's unit),
         ``auc`` (chance that a faulted particle has the larger value; N. Obuchowski, Biometrics 53 (1997) 567) and
-        ``cliffs_delta`` (2 auc − 1). ``p_adjusted`` is Benjamini–Hochberg over the list for the odds ratio alone,
-        ``p_adjusted_given`` for that with `given`.
+        ``cliffs_delta`` (2 auc − 1; N. Cliff, Psychol. Bull. 114 (1993) 494). The standard errors of odds ratios and
+        auc are those of their logarithm and logit. ``p_adjusted`` is Benjamini–Hochberg over the list for the odds ratio
+        alone, ``p_adjusted_given`` for that with `given`.
     """
     table = counted_particles(particles)
     rows = [_one(table, descriptor, given, confidence) for descriptor in descriptors]
@@ -107,7 +108,12 @@ def _one(table: pd.DataFrame, descriptor: str, given: str, confidence: float) ->
         both = fit_logistic(np.column_stack([z, w, levels]), fault, weights, codes)
         row["odds_ratio_per_sd_given"] = odds_ratio(both, confidence)
     line = fit_linear(np.column_stack([fault, levels]), x, weights, codes)
-    sizes = {"n": len(table), "n_micrographs": line.n_micrographs, "df": line.df, "confidence": confidence}
+    sizes: dict[str, Any] = {
+        "n": len(table),
+        "n_micrographs": line.n_micrographs,
+        "df": line.df,
+        "confidence": confidence,
+    }
     row["difference_of_means"] = estimate_row(float(line.coefficients[0]), line.error(0), **sizes)
     return row | _auc(x, fault, weights, codes, levels, sizes)
 
@@ -137,4 +143,4 @@ def _auc(
         return {"auc": whole | {"estimate": auc}, "cliffs_delta": whole | {"estimate": 2 * auc - 1}}
     row = estimate_row(float(logit(auc)), error / (auc * (1 - auc)), scale="expit", **sizes)
     delta = {k: None if row[k] is None else 2 * row[k] - 1 for k in ("estimate", "low", "high")}
-    return {"auc": row, "cliffs_delta": row | delta}
+    return {"auc": row, "cliffs_delta": row | delta | {"standard_error": 2 * error if row["standard_error"] else None}}

@@ -115,7 +115,8 @@ def _true_fraction(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     except np.linalg.LinAlgError:
         return np.full(len(observed), np.nan)
     assessable = true[:, 0] + true[:, 1]
-    return np.divide(true[:, 0], assessable, out=np.full(len(true), np.nan), where=assessable > 0)
+    fraction: np.ndarray = np.divide(true[:, 0], assessable, out=np.full(len(true), np.nan), where=assessable > 0)
+    return fraction
 
 
 def _checked(confusion: Mapping[str, Mapping[str, int]], measured_on: str) -> tuple[tuple[str, ...], np.ndarray]:

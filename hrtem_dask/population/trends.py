@@ -74,8 +74,9 @@ def _trend(table: pd.DataFrame, covariate: str, outcome: str, confidence: float)
     weights = particle_weights(table)
     kept = np.isfinite(x) & np.isfinite(y) & (weights > 0)
     x, y, weights, table = x[kept], y[kept], weights[kept], table[kept]
-    more = {"n_values": len(np.unique(x)), "between_samples": None, "note": None}
-    if more["n_values"] < 2:
+    n_values = len(np.unique(x))
+    more: dict[str, Any] = {"n_values": n_values, "between_samples": None, "note": None}
+    if n_values < 2:
         return no_estimate(f"{covariate} has fewer than two values among these particles", n=len(x)) | more
     codes = micrograph_codes(table)
     if pd.Series(x).groupby(codes).nunique().max() > 1:
