@@ -12,7 +12,6 @@ import pandas as pd
 from hrtem_dask.population.clusters import (
     counted_particles,
     estimate_row,
-    influence_errors,
     micrograph_codes,
     no_estimate,
     numbers,
@@ -48,6 +47,7 @@ _ALIKE = (
     {"solidity", "convexity", "circularity", "extent"},
 )
 _MIN_PARTICLES = 10
+_SAME = 1e-12
 
 
 def correlations(
@@ -72,8 +72,8 @@ def correlations(
         One per pair and coefficient (``pearson``, ``spearman``): ``first``, ``second``, ``coefficient``, the keys
         of `clusters.estimate_row`, ``p_adjusted`` (Benjamini–Hochberg over the whole list) and ``same_ingredients``
         (true where the two descriptors are made of the same lengths, so that a correlation is no discovery).
-        Intervals are made on Fisher's z; standard errors are the jackknife's over micrographs, see `clusters`; p-values
-        are those of Student's t with one degree of freedom less than micrographs.
+        Intervals and tests are the delete-one-micrograph jackknife's on Fisher's z, with Student's t of as many
+        degrees of freedom as micrographs less samples.
     """
     table = counted_particles(particles)
     values = {name: fault_states(table) if name == "faulted" else numbers(table, name) for name in descriptors}
@@ -102,66 +102,68 @@ def _one(
     coefficient: str,
     confidence: float,
 ) -> dict[str, Any]:
-    """Return the row of one pair, averaged over samples."""
-    influences = np.zeros(len(x))
-    used = np.zeros(len(x), dtype=bool)
-    total = 0.0
+    """Return the row of one pair: the samples' correlations averaged, with what leaving out a micrograph changes."""
+    moments = _pearson_moments if coefficient == "pearson" else _spearman_moments
+    parts = []
     for sample in np.unique(samples):
         here = samples == sample
-        if here.sum() < _MIN_PARTICLES or np.ptp(x[here]) == 0 or np.ptp(y[here]) == 0:
-            continue
-        correlate = _pearson if coefficient == "pearson" else _spearman
-        r, influences[here] = correlate(x[here], y[here], weights[here])
-        total += r * weights[here].sum()
-        used |= here
-    n, n_micrographs = int(used.sum()), len(np.unique(codes[used]))
-    if not used.any():
-        return no_estimate(f"fewer than {_MIN_PARTICLES} particles have both values, or these are all equal", n=len(x))
-    r = float(np.clip(total / weights[used].sum(), -1, 1))
-    if abs(r) > 1 - 1e-12:
-        return no_estimate("the two are the same", n=n, n_micrographs=n_micrographs) | {"estimate": r}
-    error, _ = influence_errors(influences[used], weights[used], codes[used])
-    df = n_micrographs - len(np.unique(samples[used]))
+        several = len(np.unique(codes[here])) > 1
+        if several and here.sum() >= _MIN_PARTICLES and np.ptp(x[here]) > 0 and np.ptp(y[here]) > 0:
+            left_out = _leave_one_out(moments(x[here], y[here], weights[here]), weights[here], codes[here])
+            parts.append((weights[here].sum(), int(here.sum()), left_out))
+    if not parts:
+        return no_estimate(
+            f"no sample has two micrographs and {_MIN_PARTICLES} particles with both values, not all equal", n=len(x)
+        )
+    shares = np.array([total for total, _, _ in parts])
+    shares /= shares.sum()
+    r = float(np.clip(sum(share * left[0] for share, (_, _, left) in zip(shares, parts, strict=True)), -1, 1))
+    counts = {"n": sum(n for _, n, _ in parts), "n_micrographs": sum(len(left) - 1 for _, _, left in parts)}
+    if abs(r) > 1 - _SAME:
+        return no_estimate("the two are the same", **counts) | {"estimate": r}
+    squares = 0.0
+    for share, (_, _, left) in zip(shares, parts, strict=True):
+        changed = np.clip(r + share * (left[1:] - left[0]), -1 + _SAME, 1 - _SAME)
+        squares += (len(left) - 2) / (len(left) - 1) * ((np.arctanh(changed) - np.arctanh(r)) ** 2).sum()
+    df = counts["n_micrographs"] - len(parts)
     return estimate_row(
-        np.arctanh(r),
-        float(error) / (1 - r**2),
-        n=n,
-        n_micrographs=n_micrographs,
-        df=df,
-        scale="tanh",
-        confidence=confidence,
+        float(np.arctanh(r)), float(np.sqrt(squares)), **counts, df=df, scale="tanh", confidence=confidence
     )
 
 
-def _pearson(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return Pearson's r and each particle's influence, z_x z_y − r (z_x² + z_y²) / 2 (S. Devlin et al., 1975)."""
-    zx, zy = _standardised(x, weights), _standardised(y, weights)
-    r = float(np.average(zx * zy, weights=weights))
-    return r, zx * zy - r * (zx**2 + zy**2) / 2
+def _leave_one_out(moments: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the correlation of all, then without each micrograph, of the moments u, v, uu, vv, uv of each particle."""
+    _, codes = np.unique(codes, return_inverse=True)
+    sums = np.stack([np.bincount(codes, weights * row) for row in (np.ones(len(weights)), *moments)])
+    total = sums.sum(axis=1, keepdims=True)
+    left = np.concatenate([total, total - sums], axis=1)
+    u, v, uu, vv, uv = left[1:] / left[0]
+    spread = (uu - u**2) * (vv - v**2)
+    # without its one odd micrograph a sample may have no spread left: that one decides all, and r is 0 without it
+    r: np.ndarray = np.divide(uv - u * v, np.sqrt(spread.clip(min=0)), out=np.zeros_like(u), where=spread > 0)
+    return r
 
 
-def _standardised(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return x with weighted mean 0 and variance 1."""
-    centred = x - np.average(x, weights=weights)
-    return np.asarray(centred / np.sqrt(np.average(centred**2, weights=weights)))
+def _pearson_moments(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return u, v, uu, vv, uv of each particle; without a micrograph, their means are those of the others."""
+    u, v = (column - np.average(column, weights=weights) for column in (x, y))
+    u, v = u / np.abs(u).max(), v / np.abs(v).max()
+    return np.stack([u, v, u * u, v * v, u * v])
 
 
-def _spearman(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return Spearman's ρ and each particle's influence.
+def _spearman_moments(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the same of grades.
 
-    A particle moves ρ by its own two grades and by the grades of all the others, which it shifts (C. Croux, C. Dehon,
-    Stat. Methods Appl. 19 (2010) 497); weighted grades, ties at the middle.
+    A particle moves the moments by its own grades and by the grades of all others, which it shifts; the shift is
+    taken to first order (C. Croux, C. Dehon, Stat. Methods Appl. 19 (2010) 497). The mean of grades is always 1/2.
     """
-    u, v = grades_within(x, x, weights), grades_within(y, y, weights)
-    cu, cv = u - 0.5, v - 0.5
-    suu, svv, suv = (float(np.average(a * b, weights=weights)) for a, b in ((cu, cu), (cv, cv), (cu, cv)))
-    r = suv / np.sqrt(suu * svv)
+    u, v = grades_within(x, x, weights) - 0.5, grades_within(y, y, weights) - 0.5
 
-    def influence(product: np.ndarray, *shifted: np.ndarray) -> np.ndarray:
-        total = sum(shifted, product)
-        return np.asarray(total - np.average(total, weights=weights))
+    def with_shift(product: np.ndarray, *shifts: np.ndarray) -> np.ndarray:
+        return np.asarray(product + sum(shift - np.average(shift, weights=weights) for shift in shifts))
 
-    i_uv = influence(cu * cv, mean_above(x, cv, weights), mean_above(y, cu, weights))
-    i_uu = influence(cu * cu, mean_above(x, 2 * cu, weights))
-    i_vv = influence(cv * cv, mean_above(y, 2 * cv, weights))
-    return r, i_uv / np.sqrt(suu * svv) - r / 2 * (i_uu / suu + i_vv / svv)
+    zero = np.zeros(len(x))
+    uu = with_shift(u * u, mean_above(x, 2 * u, weights))
+    vv = with_shift(v * v, mean_above(y, 2 * v, weights))
+    uv = with_shift(u * v, mean_above(x, v, weights), mean_above(y, u, weights))
+    return np.stack([zero, zero, uu, vv, uv])

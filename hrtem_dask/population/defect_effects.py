@@ -66,8 +66,8 @@ def defect_effects(
         keys of `clusters.estimate_row` under ``odds_ratio_per_sd`` and ``odds_ratio_per_sd_given`` (logistic regression
         alone and with `given`), ``difference_of_means`` (faulted minus not faulted, in the descriptor's unit),
         ``auc`` (chance that a faulted particle has the larger value; N. Obuchowski, Biometrics 53 (1997) 567) and
-        ``cliffs_delta`` (2 auc − 1; N. Cliff, Psychol. Bull. 114 (1993) 494). The standard errors of odds ratios and
-        auc are those of their logarithm and logit. ``p_adjusted`` is Benjamini–Hochberg over the list for the odds ratio
+        ``cliffs_delta`` (2 auc − 1; N. Cliff, Psychol. Bull. 114 (1993) 494). Standard errors of odds ratios and auc
+        are those of their logarithm and logit. ``p_adjusted`` is Benjamini–Hochberg over the list for the odds ratio
         alone, ``p_adjusted_given`` for that with `given`.
     """
     table = counted_particles(particles)
