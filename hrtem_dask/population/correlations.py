@@ -17,8 +17,8 @@ from hrtem_dask.population.clusters import (
     numbers,
     particle_weights,
 )
+from hrtem_dask.population.correlations_left_out import pearson_left_out, spearman_left_out
 from hrtem_dask.population.defects import fault_states
-from hrtem_dask.population.grades import grades_within, mean_above
 from hrtem_dask.population.multiple_testing import adjust_p_values
 
 __all__ = ["DESCRIPTORS", "correlations"]
@@ -103,13 +103,13 @@ def _one(
     confidence: float,
 ) -> dict[str, Any]:
     """Return the row of one pair: the samples' correlations averaged, with what leaving out a micrograph changes."""
-    moments = _pearson_moments if coefficient == "pearson" else _spearman_moments
+    leave_out = pearson_left_out if coefficient == "pearson" else spearman_left_out
     parts = []
     for sample in np.unique(samples):
         here = samples == sample
         several = len(np.unique(codes[here])) > 1
         if several and here.sum() >= _MIN_PARTICLES and np.ptp(x[here]) > 0 and np.ptp(y[here]) > 0:
-            left_out = _leave_one_out(moments(x[here], y[here], weights[here]), weights[here], codes[here])
+            left_out = leave_out(x[here], y[here], weights[here], codes[here])
             parts.append((weights[here].sum(), int(here.sum()), left_out))
     if not parts:
         return no_estimate(
@@ -129,41 +129,3 @@ def _one(
     return estimate_row(
         float(np.arctanh(r)), float(np.sqrt(squares)), **counts, df=df, scale="tanh", confidence=confidence
     )
-
-
-def _leave_one_out(moments: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return the correlation of all, then without each micrograph, of the moments u, v, uu, vv, uv of each particle."""
-    _, codes = np.unique(codes, return_inverse=True)
-    sums = np.stack([np.bincount(codes, weights * row) for row in (np.ones(len(weights)), *moments)])
-    total = sums.sum(axis=1, keepdims=True)
-    left = np.concatenate([total, total - sums], axis=1)
-    u, v, uu, vv, uv = left[1:] / left[0]
-    spread = (uu - u**2) * (vv - v**2)
-    # without its one odd micrograph a sample may have no spread left: that one decides all, and r is 0 without it
-    r: np.ndarray = np.divide(uv - u * v, np.sqrt(spread.clip(min=0)), out=np.zeros_like(u), where=spread > 0)
-    return r
-
-
-def _pearson_moments(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return u, v, uu, vv, uv of each particle; without a micrograph, their means are those of the others."""
-    u, v = (column - np.average(column, weights=weights) for column in (x, y))
-    u, v = u / np.abs(u).max(), v / np.abs(v).max()
-    return np.stack([u, v, u * u, v * v, u * v])
-
-
-def _spearman_moments(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the same of grades.
-
-    A particle moves the moments by its own grades and by the grades of all others, which it shifts; the shift is
-    taken to first order (C. Croux, C. Dehon, Stat. Methods Appl. 19 (2010) 497). The mean of grades is always 1/2.
-    """
-    u, v = grades_within(x, x, weights) - 0.5, grades_within(y, y, weights) - 0.5
-
-    def with_shift(product: np.ndarray, *shifts: np.ndarray) -> np.ndarray:
-        return np.asarray(product + sum(shift - np.average(shift, weights=weights) for shift in shifts))
-
-    zero = np.zeros(len(x))
-    uu = with_shift(u * u, mean_above(x, 2 * u, weights))
-    vv = with_shift(v * v, mean_above(y, 2 * v, weights))
-    uv = with_shift(u * v, mean_above(x, v, weights), mean_above(y, u, weights))
-    return np.stack([zero, zero, uu, vv, uv])

@@ -100,14 +100,17 @@ def _band(fit: Fit, at: np.ndarray, grid: np.ndarray, confidence: float) -> dict
 
 
 def _isotonic(x: np.ndarray, y: np.ndarray, weights: np.ndarray, grid: np.ndarray) -> dict[str, Any]:
-    """Return the best curve that only rises or only falls, whichever way Spearman's ρ points."""
-    model = IsotonicRegression(increasing="auto", out_of_bounds="clip", y_min=0, y_max=1)
-    model.fit(x, y, sample_weight=weights)
-    return {
-        "value": grid.tolist(),
-        "fraction": model.predict(grid).tolist(),
-        "increasing": bool(model.increasing_),
-    }
+    """Return the best curve that only rises or only falls, whichever fits better."""
+
+    def fit(increasing: bool) -> tuple[float, IsotonicRegression]:
+        model = IsotonicRegression(increasing=increasing, out_of_bounds="clip", y_min=0, y_max=1)
+        model.fit(x, y, sample_weight=weights)
+        return float((weights * (y - model.predict(x)) ** 2).sum()), model
+
+    rising, falling = fit(True), fit(False)
+    increasing = rising[0] <= falling[0]
+    model = (rising if increasing else falling)[1]
+    return {"value": grid.tolist(), "fraction": model.predict(grid).tolist(), "increasing": increasing}
 
 
 def _bins(
