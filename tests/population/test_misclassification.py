@@ -65,7 +65,9 @@ def test_a_small_matrix_widens_the_interval() -> None:
         ({"fault": {"fault": 5}, "no_fault": {"no_fault": 0}}, "x", "counts"),
     ],
 )
-def test_a_matrix_that_cannot_correct_is_refused(matrix: dict[str, dict[str, int]], measured_on: str, words: str) -> None:
+def test_a_matrix_that_cannot_correct_is_refused(
+    matrix: dict[str, dict[str, int]], measured_on: str, words: str
+) -> None:
     with pytest.raises(ConfusionError, match=words):
         corrected_defect_fraction(tables.empty(tables.PARTICLES), matrix, measured_on=measured_on)
 
