@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hrtem_dask.population.grades import grades_within, mean_above
+from hrtem_dask.population.grades import mean_above, ties
 
 __all__ = ["pearson_left_out", "spearman_left_out"]
 
-_EXACT = 500_000
+_EXACT = 100_000
 """Micrographs × particles up to which the others' ranks are made anew without each micrograph."""
 
 
@@ -69,10 +69,9 @@ def spearman_left_out(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: 
 
 def _grades_without(x: np.ndarray, weights: np.ndarray, without: np.ndarray) -> np.ndarray:
     """Return the centred grades of x among the weights that are left, shape (rows of `without`, n)."""
-    order = np.argsort(x, kind="stable")
+    order, low, high = ties(x)
     left = (weights - without)[:, order]
     until = np.concatenate([np.zeros((len(left), 1)), np.cumsum(left, axis=1)], axis=1)
-    low, high = (np.searchsorted(x[order], x, side=side) for side in ("left", "right"))
     return np.asarray((until[:, low] + until[:, high]) / (2 * until[:, -1:]) - 0.5)
 
 
@@ -99,13 +98,15 @@ def _shifted_moments(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.nd
     A particle moves the moments by its own grades and by the grades of all others, which it shifts; the shift is
     taken to first order (C. Croux, C. Dehon, Stat. Methods Appl. 19 (2010) 497). The mean of grades is always 1/2.
     """
-    u, v = grades_within(x, x, weights) - 0.5, grades_within(y, y, weights) - 0.5
+    tied_x, tied_y = ties(x), ties(y)
+    # the share of weight above, ties at the middle, is one minus the grade
+    u, v = (0.5 - mean_above(tied, np.ones(len(x)), weights) for tied in (tied_x, tied_y))
 
     def with_shift(product: np.ndarray, *shifts: np.ndarray) -> np.ndarray:
         return np.asarray(product + sum(shift - np.average(shift, weights=weights) for shift in shifts))
 
     zero = np.zeros(len(x))
-    uu = with_shift(u * u, mean_above(x, 2 * u, weights))
-    vv = with_shift(v * v, mean_above(y, 2 * v, weights))
-    uv = with_shift(u * v, mean_above(x, v, weights), mean_above(y, u, weights))
+    uu = with_shift(u * u, mean_above(tied_x, 2 * u, weights))
+    vv = with_shift(v * v, mean_above(tied_y, 2 * v, weights))
+    uv = with_shift(u * v, mean_above(tied_x, v, weights), mean_above(tied_y, u, weights))
     return np.stack([zero, zero, uu, vv, uv])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["grades_within", "mean_above", "weighted_quantile"]
+__all__ = ["grades_within", "mean_above", "ties", "weighted_quantile"]
 
 
 def grades_within(values: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -30,13 +30,37 @@ def grades_within(values: np.ndarray, others: np.ndarray, weights: np.ndarray) -
     return np.asarray((until[low] + until[high]) / (2 * until[-1]))
 
 
-def mean_above(values: np.ndarray, moments: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return for each value the weighted mean of moments · (1 where the value is larger, ½ where it is equal).
+def ties(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return how values sort.
 
     Parameters
     ----------
     values : numpy.ndarray of float
         Shape (n,).
+
+    Returns
+    -------
+    order : numpy.ndarray of int
+        Shape (n,): what sorts them.
+    low, high : numpy.ndarray of int
+        Shape (n,): for each value, how many are below, and how many are below or equal.
+    """
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    low, high = np.empty_like(order), np.empty_like(order)
+    # looking up sorted values goes through memory once
+    low[order] = np.searchsorted(ordered, ordered, side="left")
+    high[order] = np.searchsorted(ordered, ordered, side="right")
+    return order, low, high
+
+
+def mean_above(tied: tuple[np.ndarray, np.ndarray, np.ndarray], moments: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return for each value the weighted mean of moments · (1 where the value is larger, ½ where it is equal).
+
+    Parameters
+    ----------
+    tied : tuple of numpy.ndarray
+        `ties` of the values.
     moments : numpy.ndarray of float
         Shape (n,).
     weights : numpy.ndarray of float
@@ -47,9 +71,8 @@ def mean_above(values: np.ndarray, moments: np.ndarray, weights: np.ndarray) -> 
     numpy.ndarray of float
         Shape (n,): what a particle at each value moves the mean of moments by, through the grades of the others.
     """
-    order = np.argsort(values, kind="stable")
+    order, low, high = tied
     until = np.concatenate([[0.0], np.cumsum((weights * moments)[order])])
-    low, high = (np.searchsorted(values[order], values, side=side) for side in ("left", "right"))
     return np.asarray((until[-1] - (until[low] + until[high]) / 2) / weights.sum())
 
 
