@@ -14,7 +14,7 @@ from hrtem_dask.population.clusters import (
     micrograph_codes,
     no_estimate,
     numbers,
-    particle_weights,
+    weight_column,
 )
 from hrtem_dask.population.defects import fault_states
 from hrtem_dask.population.multiple_testing import adjust_p_values
@@ -71,7 +71,7 @@ def _trend(table: pd.DataFrame, covariate: str, outcome: str, confidence: float)
     """Return one slope."""
     x = numbers(table, covariate)
     y = fault_states(table) if outcome == "defect_fraction" else numbers(table, outcome)
-    weights = particle_weights(table)
+    weights = weight_column(table)
     kept = np.isfinite(x) & np.isfinite(y) & (weights > 0)
     x, y, weights, table = x[kept], y[kept], weights[kept], table[kept]
     n_values = len(np.unique(x))
