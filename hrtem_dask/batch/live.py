@@ -51,7 +51,7 @@ class PopulationPlugin(SchedulerPlugin):  # type: ignore[misc]
         """
         from hrtem_dask.batch.population_page import add_page
 
-        add_page(scheduler, PAGE, self.state)
+        add_page(scheduler, PAGE, lambda: self.state)
 
     def log_event(self, topic: str, msg: Any) -> None:
         """Take what a run tells.
@@ -61,11 +61,15 @@ class PopulationPlugin(SchedulerPlugin):  # type: ignore[misc]
         topic : str
             Only `TOPIC` is of interest.
         msg : mapping
-            Its ``kind`` is a method of `PopulationState`: begin, add or end.
+            Its ``kind`` is begin, add or end; see the methods of `PopulationState`.
         """
-        if topic == TOPIC:
-            take = {"begin": self.state.begin, "add": self.state.add, "end": self.state.end}[msg["kind"]]
-            take(msg, time.monotonic())
+        if topic != TOPIC:
+            return
+        now_s = time.monotonic()
+        if msg["kind"] == "begin":
+            self.state = PopulationState.begun(msg, now_s)
+        elif msg["run"] == self.state.run:
+            {"add": self.state.add, "end": self.state.end}[msg["kind"]](msg, now_s)
 
 
 class Feed:

@@ -6,6 +6,7 @@ import base64
 import functools
 import html
 import time
+from collections.abc import Callable
 from typing import Any
 
 import scipy.stats
@@ -38,7 +39,7 @@ COLOURS = {  # Okabe & Ito's, which colour-blind people tell apart
 }
 
 
-def add_page(scheduler: Scheduler, page: str, state: PopulationState) -> None:
+def add_page(scheduler: Scheduler, page: str, state: Callable[[], PopulationState]) -> None:
     """Add the page to a running dashboard, and to the navigation of its pages.
 
     Parameters
@@ -47,8 +48,8 @@ def add_page(scheduler: Scheduler, page: str, state: PopulationState) -> None:
         The scheduler that this runs on.
     page : str
         Last part of the page's address.
-    state : PopulationState
-        What the page shows.
+    state : callable
+        Returns what the page shows.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def add_page(scheduler: Scheduler, page: str, state: PopulationState) -> None:
     app.start()
 
 
-def _draw(state: PopulationState, scheduler: Scheduler, extra: dict[str, Any], doc: Document) -> None:
+def _draw(state: Callable[[], PopulationState], scheduler: Scheduler, extra: dict[str, Any], doc: Document) -> None:
     """Fill a document for one visitor."""
     del scheduler
     page = _Page(state)
@@ -84,7 +85,7 @@ def _draw(state: PopulationState, scheduler: Scheduler, extra: dict[str, Any], d
 class _Page:
     """The plots of one visitor, brought up to date as the state changes."""
 
-    def __init__(self, state: PopulationState) -> None:
+    def __init__(self, state: Callable[[], PopulationState]) -> None:
         self.state = state
         self.heading, self.overlays = Div(sizing_mode="stretch_width"), Div(sizing_mode="stretch_width")
         self.progress, self.progress_source = _stack("Micrographs", ["done", "empty", "set aside", "failed", "left"])
@@ -104,12 +105,12 @@ class _Page:
 
     def update(self) -> None:
         """Draw the state as it is now."""
-        state = self.state
+        state = self.state()
         statuses = [state.statuses[name] for name in ("done", "empty", "set_aside", "failed")]
         _set(self.heading, text=_heading(state))
         _fill_stack(self.progress_source, [*statuses, state.n_left])
-        self._update_sizes()
-        self._update_faults()
+        self._update_sizes(state)
+        self._update_faults(state)
         times, analysed, fault, known = zip(*state.history, strict=True) if state.history else ((), (), (), ())
         _set(self.rate_source, data={"minutes": [t / 60 for t in times], "analysed": list(analysed)})
         _set(self.rate.title, text=f"Throughput: {_rate_text(state)}")
@@ -120,20 +121,20 @@ class _Page:
         _set(self.fraction_source, data={"n": n, "share": share, "low": low, "high": high})
         _set(self.overlays, text=_gallery(state))
 
-    def _update_sizes(self) -> None:
-        edges, counts = self.state.histogram()
+    def _update_sizes(self, state: PopulationState) -> None:
+        edges, counts = state.histogram()
         data = {"left": edges[:-1].tolist(), "right": edges[1:].tolist(), "n": counts.tolist()}
         _set(self.size_source, data=data)
-        median = self.state.median_nm()
-        sized = self.state.sizes.total()
-        without = self.state.n_counted - sized
+        median = state.median_nm()
+        sized = state.sizes.total()
+        without = state.n_counted - sized
         parts = [f"Size: {sized} counted particles"]
         parts += [f"median {median:.2f} nm"] if median is not None else []
         parts += [f"{without} without a pixel size are not shown"] if without else []
         _set(self.size.title, text=", ".join(parts))
 
-    def _update_faults(self) -> None:
-        states = self.state.fault_states
+    def _update_faults(self, state: PopulationState) -> None:
+        states = state.fault_states
         fault, no_fault, unknown = states["fault"], states["no_fault"], states["unknown"]
         _fill_stack(self.faults_source, [fault, no_fault, unknown])
         known = fault + no_fault

@@ -129,8 +129,9 @@ class PopulationState:
         """Number of micrographs that have not ended yet."""
         return self.n_to_analyse - self.n_analysed
 
-    def begin(self, message: Mapping[str, Any], now_s: float) -> None:
-        """Begin anew with a run.
+    @classmethod
+    def begun(cls, message: Mapping[str, Any], now_s: float) -> PopulationState:
+        """Begin with a run.
 
         Parameters
         ----------
@@ -139,26 +140,35 @@ class PopulationState:
             ``summary``: the fields of a `MicrographSummary` over the micrographs done before.
         now_s : float
             Time (s).
+
+        Returns
+        -------
+        PopulationState
+            With nothing analysed yet.
         """
-        self.__init__()  # type: ignore[misc]
-        self.run, self.results, self.began_s = message["run"], message["results"], now_s
-        self.statuses.update(message["statuses"])
-        self.n_before, self.n_to_analyse = sum(self.statuses.values()), message["n_to_analyse"]
-        self._add_particles(message["summary"])
-        self.history.append(self._point(now_s))
+        statuses: Counter[str] = Counter(message["statuses"])
+        state = cls(
+            run=message["run"],
+            results=message["results"],
+            began_s=now_s,
+            statuses=statuses,
+            n_before=statuses.total(),
+            n_to_analyse=message["n_to_analyse"],
+        )
+        state._add_particles(message["summary"])
+        state.history.append(state._point(now_s))
+        return state
 
     def add(self, message: Mapping[str, Any], now_s: float) -> None:
-        """Add a micrograph that has ended; one of another run is left out.
+        """Add a micrograph that has ended.
 
         Parameters
         ----------
         message : mapping
-            ``run``, ``micrograph_id``, ``status`` and ``summary``: the fields of a `MicrographSummary`.
+            ``micrograph_id``, ``status`` and ``summary``: the fields of a `MicrographSummary`.
         now_s : float
             Time (s).
         """
-        if message["run"] != self.run:
-            return
         self.n_analysed += 1
         self.statuses[message["status"]] += 1
         summary = message["summary"]
@@ -177,12 +187,12 @@ class PopulationState:
         Parameters
         ----------
         message : mapping
-            ``run``.
+            Nothing of it is used.
         now_s : float
             Time (s).
         """
-        if message["run"] == self.run:
-            self.ended_s = now_s
+        del message
+        self.ended_s = now_s
 
     def histogram(self, max_bars: int = 40) -> tuple[np.ndarray, np.ndarray]:
         """Return the size histogram in bins wide enough to be seen.
