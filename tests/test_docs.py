@@ -1,7 +1,9 @@
 """What the docs say exists: files and anchors that are linked, commands and options, columns and settings."""
 
+import ast
 import dataclasses
 import functools
+import importlib
 import importlib.util
 import re
 import shlex
@@ -12,6 +14,7 @@ from types import ModuleType
 import click
 import pytest
 
+import hrtem_dask
 from hrtem_dask import cli, tables
 from hrtem_dask.settings import Settings
 
@@ -72,15 +75,9 @@ def code(page: Path) -> list[str]:
 
 def commands(text: str) -> list[list[str]]:
     """The words of every call of hrtem-dask in a text."""
-    calls = re.findall(r"(?:^|[\s(&;|])(hrtem-dask +\S[^\n]*)", text)
-    found = []
-    for call in calls:
-        for part in re.split(r"&&|;|\|(?=\s)| hrtem-dask ", call.replace("hrtem-dask ", "", 1)):
-            words = shlex.split(re.sub(r"\s#.*$", "", part), posix=True)
-            if part is not None and words:
-                found.append(words)
-            break
-    return found
+    lines = re.sub(r"\s#.*", "", text).splitlines()
+    parts = [part for line in lines for part in re.split(r"&&|;|\|(?=\s)", line)]
+    return [shlex.split(found[1]) for part in parts if (found := re.search(r"(?:^|\s)hrtem-dask +(\S.*)", part))]
 
 
 def complaint(words: list[str]) -> str | None:
@@ -110,7 +107,9 @@ def test_commands_and_options_exist(page: Path) -> None:
                 assert (wrong := complaint(words)) is None, f"{page.name}: hrtem-dask {' '.join(words)}: {wrong}"
 
 
-@pytest.mark.parametrize("call", ["nothing", "run x --outt y", "train nothing x", "export r --formats coco", "--nothing"])
+@pytest.mark.parametrize(
+    "call", ["nothing", "run x --outt y", "train nothing x", "export r --formats coco", "--nothing"]
+)
 def test_wrong_calls_are_found(call: str) -> None:
     [words] = commands(f"    $ hrtem-dask {call}  # why\n")
     assert complaint(words) is not None
@@ -131,10 +130,23 @@ def test_settings_in_toml_exist(page: Path) -> None:
 def test_settings_that_are_named_exist(page: Path) -> None:
     stages = {f.name: type(getattr(Settings(), f.name)) for f in dataclasses.fields(Settings)}
     text = page.read_text(encoding="utf-8")
-    for stage, name in re.findall(rf"`({'|'.join(stages)})\.([a-z_0-9]+)`", text):
+    for stage, name in re.findall(rf"`({'|'.join(stages)})\.(?!parquet`)([a-z_0-9]+)`", text):
         names = {f.name for f in dataclasses.fields(stages[stage])}
         modules = {p.stem for p in (ROOT / "hrtem_dask" / stage).glob("*.py")}
         assert name in names | modules, f"{page.name}: no setting {stage}.{name}"
+
+
+@every_page
+def test_python_in_blocks_compiles_and_its_names_exist(page: Path) -> None:
+    for kind, body in FENCE.findall(page.read_text(encoding="utf-8")):
+        if kind != "python":
+            continue
+        for node in ast.walk(ast.parse(body)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "hd":
+                assert node.attr in hrtem_dask.__all__, f"{page.name}: no hd.{node.attr}"
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hrtem_dask"):
+                module = importlib.import_module(node.module or "")
+                assert all(hasattr(module, name.name) for name in node.names), f"{page.name}: {ast.unparse(node)}"
 
 
 @functools.cache

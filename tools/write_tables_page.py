@@ -10,7 +10,7 @@ HEAD = """# The tables and their columns
 
 <!-- Written by tools/write_tables_page.py from hrtem_dask/tables.py: change it there. -->
 
-A run writes four Parquet files into its results folder. Every column may hold nulls: what could not be measured is null, never 0.
+A run writes four Parquet files into its results folder. Every column may hold nulls: null means not known.
 Lengths in px count pixels as if they were square. Lengths in nm use the true height and width of a pixel, and are null where
 the pixel size is not known. Columns of the `--metadata` file follow those of the tables `micrographs`, `regions` and `particles`.
 The Parquet files hold meaning, unit and formula of each column too
@@ -39,7 +39,9 @@ def tables_page() -> str:
     parts = [f"{HEAD}Schema version {tables.SCHEMA_VERSION}.\n\n{links}"]
     for name, schema in tables.SCHEMAS.items():
         rows = "".join(_row(column) for column in schema)
-        parts.append(f"\n## {name}.parquet\n\n| column | type | unit | meaning | formula |\n|---|---|---|---|---|\n{rows}")
+        parts.append(
+            f"\n## {name}.parquet\n\n| column | type | unit | meaning | formula |\n|---|---|---|---|---|\n{rows}"
+        )
     return "".join(parts)
 
 
