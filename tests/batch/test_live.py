@@ -184,10 +184,10 @@ class Refusing:
 
     dashboard_link = "http://far:8787/status"
 
-    def register_plugin(self, plugin: Any) -> None:
+    def register_plugin(self, plugin: Any) -> None:  # noqa: ARG002
         raise ModuleNotFoundError("No module named 'hrtem_dask'")
 
-    def log_event(self, topic: str, message: Any) -> None:
+    def log_event(self, topic: str, message: Any) -> None:  # noqa: ARG002
         raise OSError("gone")
 
 
