@@ -73,7 +73,15 @@ class PopulationPlugin(SchedulerPlugin):
 
 
 class Feed:
-    """Tells the scheduler what has been done; one that is closed tells nothing."""
+    """Tell the scheduler what has been done; a closed feed tells nothing.
+
+    Parameters
+    ----------
+    client : distributed.Client or None
+        Connected to the scheduler; None tells nothing.
+    say : callable
+        Takes lines for the user.
+    """
 
     def __init__(self, client: Client | None, say: Callable[[str], None]) -> None:
         self._client = client
