@@ -11,9 +11,10 @@ HEAD = """# The tables and their columns
 <!-- Written by tools/write_tables_page.py from hrtem_dask/tables.py: change it there. -->
 
 A run writes four Parquet files into its results folder. Every column may hold nulls: null means not known.
-Lengths in px count pixels as if they were square. Lengths in nm use the true height and width of a pixel, and are
-null where the pixel size is not known. Columns of the `--metadata` file follow those of the tables `micrographs`,
-`regions` and `particles`. The Parquet files hold meaning, unit and formula of each column too
+Lengths in px count pixels as if they were square. Lengths in nm use the true height and width of a pixel, and are null
+where the pixel size is not known. Columns of the `--metadata` file follow those of the tables `micrographs`, `regions`
+and `particles`.
+The Parquet files hold meaning, unit and formula of each column too
 (`pyarrow.parquet.read_schema("results/particles.parquet").field("circularity").metadata`), and the schema's version.
 
 """

@@ -57,7 +57,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
         console.print(_thresholds(scores))
     if len(evaluation.classes):
         console.print(
-            "\nClasses of found regions against the particles in them; cut ones left out; clear: visibility at least 1.7"
+            "\nClasses of found regions against the particles in them, cut ones left out; clear: visibility 1.7 or more"
         )
         console.print(_classes(evaluation.classes))
     for line in (*_FOOTNOTES, *evaluation.notes):

@@ -1,7 +1,8 @@
 """Normal, lognormal and Weibull as location–scale families, and their maximum-likelihood fit to many samples at once.
 
-With y = x (normal) or y = ln x (lognormal, Weibull), all three have the density g((y − a)/b)/b: g is the standard normal,
-or for Weibull the smallest extreme value's exp(z − eᶻ). So one Newton iteration fits them all, left-truncated or not.
+With y = x (normal) or y = ln x (lognormal, Weibull), all three have the density g((y − a)/b)/b: g is the standard
+normal, or for Weibull the smallest extreme value's exp(z − eᶻ). So one Newton iteration fits them all, left-truncated
+or not.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def log_density(z: np.ndarray, family: Family) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of float
-        ln g(z).
+        The natural logarithm of g(z).
     """
     if family == "weibull":
         return np.asarray(z - np.exp(z))
