@@ -29,7 +29,7 @@ TOPIC = "hrtem-dask-population"
 PAGE = "population"
 
 
-class PopulationPlugin(SchedulerPlugin):  # type: ignore[misc]
+class PopulationPlugin(SchedulerPlugin):
     """Sum up on the scheduler what the run tells, and add the page that shows it.
 
     It stays when a run ends: the page still shows how it ended, and the next run on this scheduler uses it again.
@@ -41,7 +41,7 @@ class PopulationPlugin(SchedulerPlugin):  # type: ignore[misc]
     def __init__(self) -> None:
         self.state = PopulationState()
 
-    def start(self, scheduler: Scheduler) -> None:
+    def start(self, scheduler: Scheduler) -> None:  # type: ignore[override]
         """Add the page beside Status.
 
         Parameters

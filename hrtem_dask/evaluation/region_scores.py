@@ -102,7 +102,8 @@ def region_scores(
 
     def totals(said: np.ndarray) -> np.ndarray:
         counts = class_counts(truth, said, groups, n_classes)
-        return (weights @ counts.reshape(len(counts), -1)).reshape(-1, n_classes, n_classes + 1).astype(float)
+        summed = weights @ counts.reshape(len(counts), -1)
+        return np.asarray(summed.reshape(-1, n_classes, n_classes + 1).astype(float))
 
     scores = _of_counts(totals(best)[..., :n_classes], classes)
     group = np.unique(groups, return_inverse=True)[1].ravel()

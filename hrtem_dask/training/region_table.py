@@ -44,7 +44,7 @@ def region_rows(store: SimulatedStore, micrograph_id: str, settings: Settings) -
         `evaluation.true_region_classes`, and those of `tables.REGION_FEATURES`. Regions of no class (pieces of
         particles, orientations between) have a null ``region_class``.
     """
-    about = store.micrographs.set_index("micrograph_id").loc[micrograph_id]
+    about = store.micrographs[store.micrographs["micrograph_id"] == micrograph_id].iloc[0]
     size = float(about["pixel_size_nm"])
     truth = store.labels(micrograph_id)
     image = store.image(micrograph_id)
