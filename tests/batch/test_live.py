@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrtem_dask import open_results, run, tables
-from hrtem_dask.batch.live import TOPIC, Feed, open_feed, population_link
+from hrtem_dask.batch.live import TOPIC, Feed, dashboard_link, open_feed, population_link
 from hrtem_dask.batch.population_state import (
     BIN_NM,
     HISTORY,
@@ -137,7 +137,10 @@ def test_the_page_is_beside_status_and_its_numbers_are_the_tables(
     (folder / "broken.tif").write_bytes(b"II*\0 nothing")
     said: list[str] = []
     summary = run(folder, tmp_path / "out", settings=settings, client=client, say=said.append)
-    link = population_link(client.dashboard_link)
+    status = dashboard_link(client)
+    assert status
+    link = population_link(status)
+    assert f"dashboard: {status}" in said
     assert f"population: {link}" in said
     table = open_results(tmp_path / "out").particles
     state = state_of(client)
@@ -155,7 +158,7 @@ def test_the_page_is_beside_status_and_its_numbers_are_the_tables(
 
     page = fetch(link)
     assert "<title>Dask: Population</title>" in page
-    for other in (client.dashboard_link, link):
+    for other in (status, link):
         assert re.search(r'<a href="population">\s*Population', fetch(other)), f"no link in the navigation of {other}"
     # behind a proxy nothing absolute is reached
     own = [a for a in re.findall(r'(?:src|href)="([^"]+)"', page) if not a.startswith(("https://", "javascript:"))]
@@ -172,11 +175,13 @@ def test_the_page_is_beside_status_and_its_numbers_are_the_tables(
 def test_a_scheduler_without_a_dashboard_is_said_and_the_run_goes_on() -> None:
     said: list[str] = []
     with (
-        LocalCluster(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            processes=False, n_workers=1, dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}
+        ) as cluster,
         Client(cluster) as client,
     ):
         open_feed(client, said.append).end()
-    assert len(said) <= 1
+    assert "without a dashboard" in said[-1]
     assert not any("population: " in line for line in said)
 
 
@@ -203,14 +208,16 @@ def test_a_browser_sees_the_population_grow(folder: Path, tmp_path: Path, settin
     from selenium.webdriver.chrome.service import Service
     from selenium.webdriver.support.wait import WebDriverWait
 
-    open_feed(client, lambda _: None)
+    said: list[str] = []
+    open_feed(client, said.append)
+    address = next(line.removeprefix("population: ") for line in said if line.startswith("population: "))
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1300,1250"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with webdriver.Chrome(options=options, service=Service(driver)) as browser:
-        browser.get(population_link(client.dashboard_link))
+        browser.get(address)
         wait = WebDriverWait(browser, 120)
         wait.until(lambda b: b.execute_script(MODEL.format("text"), "heading"))
         # the page is open before the run begins and is not loaded again
@@ -229,6 +236,7 @@ class Refusing:
     """A client whose scheduler knows neither the package nor its plugin."""
 
     dashboard_link = "http://far:8787/status"
+    cluster = None
 
     def register_plugin(self, _: Any) -> None:
         raise ModuleNotFoundError("No module named 'hrtem_dask'")
@@ -240,8 +248,9 @@ class Refusing:
 def test_a_scheduler_without_the_package_costs_one_line() -> None:
     said: list[str] = []
     open_feed(Refusing(), said.append).end()  # type: ignore[arg-type]
-    assert len(said) == 1
-    assert "No module named 'hrtem_dask'" in said[0]
+    assert said[0] == "dashboard: http://far:8787/status"
+    assert len(said) == 2
+    assert "No module named 'hrtem_dask'" in said[1]
 
 
 def test_a_page_that_cannot_be_fed_any_more_costs_one_line() -> None:
