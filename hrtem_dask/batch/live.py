@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import uuid
 from collections import Counter
@@ -100,7 +99,7 @@ class Feed:
             results=place.url,
             statuses=dict(before),
             n_to_analyse=sum(len(task.items) for task in plan.tasks),
-            summary=dataclasses.asdict(_done_before(place, plan.kept)),
+            summary=_done_before(place, plan.kept).message(),
         )
 
     def add(self, outcome: Outcome) -> None:
@@ -112,7 +111,7 @@ class Feed:
             From its worker.
         """
         entry = outcome.entry
-        summary = dataclasses.asdict(outcome.summary)
+        summary = outcome.summary.message()
         self._tell("add", micrograph_id=entry.micrograph_id, status=entry.status, summary=summary)
 
     def end(self) -> None:

@@ -29,7 +29,7 @@ from hrtem_dask.batch.population_state import (
 )
 from hrtem_dask.settings import Settings
 
-EMPTY = {"n_particles": 0, "n_counted": 0, "sizes": {}, "fault_states": {}, "thumbnail": None}
+EMPTY = MicrographSummary().message()
 
 
 def state_of(client: Client) -> PopulationState:
@@ -82,7 +82,7 @@ def test_the_state_adds_up(micrographs: list[tuple[str, list[float]]]) -> None:
     state = begun(len(micrographs) + 1, {"done": 2, "set_aside": 1})
     for i, (status, sizes_nm) in enumerate(micrographs):
         n = len(sizes_nm)
-        summary = vars(summarise(particles(list(sizes_nm), [True] * n, ["fault"] * n)))
+        summary = summarise(particles(list(sizes_nm), [True] * n, ["fault"] * n)).message()
         state.add({"micrograph_id": str(i), "status": status, "summary": summary}, float(i))
     everything = [d for _, sizes in micrographs for d in sizes]
     assert (state.n_left, state.n_analysed, state.n_before) == (1, len(micrographs), 3)
@@ -141,6 +141,7 @@ def test_the_page_is_beside_status_and_its_numbers_are_the_tables(
     assert status
     link = population_link(status)
     assert f"dashboard: {status}" in said
+    assert not [line for line in said if "stands still" in line]
     assert f"population: {link}" in said
     table = open_results(tmp_path / "out").particles
     state = state_of(client)
@@ -218,7 +219,7 @@ def test_a_browser_sees_the_population_grow(folder: Path, tmp_path: Path, settin
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with webdriver.Chrome(options=options, service=Service(driver)) as browser:
         browser.get(address)
-        wait = WebDriverWait(browser, 120)
+        wait = WebDriverWait(browser, 60)
         wait.until(lambda b: b.execute_script(MODEL.format("text"), "heading"))
         # the page is open before the run begins and is not loaded again
         run(folder, tmp_path / "out", settings=settings, client=client)
