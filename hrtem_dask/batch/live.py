@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import uuid
 from collections import Counter
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from distributed import Client, Scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
+from distributed.utils import format_dashboard_link
 
 from hrtem_dask import tables
 from hrtem_dask.batch.population_state import MicrographSummary, PopulationState, summarise
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hrtem_dask.batch.plan import Plan
     from hrtem_dask.batch.task import Outcome
 
-__all__ = ["Feed", "PopulationPlugin", "open_feed", "population_link"]
+__all__ = ["Feed", "PopulationPlugin", "dashboard_link", "open_feed", "population_link"]
 
 TOPIC = "hrtem-dask-population"
 PAGE = "population"
@@ -107,7 +107,7 @@ class Feed:
             results=place.url,
             statuses=dict(before),
             n_to_analyse=sum(len(task.items) for task in plan.tasks),
-            summary=dataclasses.asdict(_done_before(place, plan.kept)),
+            summary=_done_before(place, plan.kept).message(),
         )
 
     def add(self, outcome: Outcome) -> None:
@@ -119,7 +119,7 @@ class Feed:
             From its worker.
         """
         entry = outcome.entry
-        summary = dataclasses.asdict(outcome.summary)
+        summary = outcome.summary.message()
         self._tell("add", micrograph_id=entry.micrograph_id, status=entry.status, summary=summary)
 
     def end(self) -> None:
@@ -145,16 +145,17 @@ def open_feed(client: Client, say: Callable[[str], None]) -> Feed:
     client : distributed.Client
         The cluster.
     say : callable
-        Takes the page's address, or a line that says why there is none.
+        Takes the addresses of the dashboard and the page, or a line that says why there is no page.
 
     Returns
     -------
     Feed
         Closed where there is no page.
     """
-    link = client.dashboard_link
+    link = dashboard_link(client)
     if not link:
         return Feed(None, say)
+    say(f"dashboard: {link}")
     try:
         client.register_plugin(PopulationPlugin())
     except Exception as error:  # noqa: BLE001 - a scheduler without this package, or one that takes no plugins
@@ -164,12 +165,33 @@ def open_feed(client: Client, say: Callable[[str], None]) -> Feed:
     return Feed(client, say)
 
 
-def population_link(dashboard_link: str) -> str:
+def dashboard_link(client: Client) -> str | None:
+    """Return the address of the dashboard's page *Status*.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+
+    Returns
+    -------
+    str or None
+        Formatted by ``distributed.dashboard.link``; empty or None where there is no dashboard.
+    """
+    scheduler = getattr(client.cluster, "scheduler", None)
+    if isinstance(scheduler, Scheduler) and scheduler.http_server.address == "127.0.0.1":
+        # for a cluster of threads Dask names the machine's outer address, where nothing listens
+        return str(format_dashboard_link("127.0.0.1", scheduler.http_server.port))
+    link: str | None = client.dashboard_link
+    return link
+
+
+def population_link(status_link: str) -> str:
     """Return the address of the page, through the same proxy as the dashboard's.
 
     Parameters
     ----------
-    dashboard_link : str
+    status_link : str
         Address of the page *Status*, formatted by Dask from ``distributed.dashboard.link``.
 
     Returns
@@ -177,7 +199,7 @@ def population_link(dashboard_link: str) -> str:
     str
         The same with another last part.
     """
-    parts = urlsplit(dashboard_link)
+    parts = urlsplit(status_link)
     folder, _, last = parts.path.rpartition("/")
     if last not in ("", "status"):
         folder = parts.path

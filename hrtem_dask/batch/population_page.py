@@ -87,7 +87,8 @@ class _Page:
 
     def __init__(self, state: Callable[[], PopulationState]) -> None:
         self.state = state
-        self.heading, self.overlays = Div(sizing_mode="stretch_width"), Div(sizing_mode="stretch_width")
+        self.heading = Div(name="heading", sizing_mode="stretch_width")
+        self.overlays = Div(sizing_mode="stretch_width")
         self.progress, self.progress_source = _stack("Micrographs", ["done", "empty", "set aside", "failed", "left"])
         self.faults, self.faults_source = _stack("Stacking faults", ["fault", "no fault", "unknown"])
         self.size, self.size_source = _size_plot()
@@ -162,7 +163,7 @@ def _fill_stack(source: ColumnDataSource, numbers: list[int]) -> None:
 
 
 def _size_plot() -> tuple[Any, ColumnDataSource]:
-    source = ColumnDataSource({"left": [], "right": [], "n": []})
+    source = ColumnDataSource({"left": [], "right": [], "n": []}, name="sizes")
     plot = _figure("Size", "equivalent diameter (nm)", "counted particles")
     plot.quad(left="left", right="right", bottom=0, top="n", color="#0072B2", line_color="white", source=source)
     plot.y_range.start = 0

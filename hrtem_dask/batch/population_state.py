@@ -39,6 +39,20 @@ class MicrographSummary:
     thumbnail: bytes | None = None
     """JPEG of the overlay, at most 20 kB."""
 
+    def message(self) -> dict[str, Any]:
+        """Return the fields as Dask sends them with an event.
+
+        Returns
+        -------
+        dict
+            Field → value, with nothing but texts as keys.
+        """
+        return {
+            **vars(self),
+            "sizes": {str(i): n for i, n in self.sizes.items()},
+            "fault_states": dict(self.fault_states),
+        }
+
 
 def summarise(particles: pd.DataFrame, picture: np.ndarray | None = None) -> MicrographSummary:
     """Reduce particles to what the live page shows of them.
@@ -137,7 +151,7 @@ class PopulationState:
         ----------
         message : mapping
             ``run``, ``results``, ``statuses`` of micrographs that have ended before, ``n_to_analyse``, and
-            ``summary``: the fields of a `MicrographSummary` over the micrographs done before.
+            ``summary``: a `MicrographSummary.message` over the micrographs done before.
         now_s : float
             Time (s).
 
@@ -165,7 +179,7 @@ class PopulationState:
         Parameters
         ----------
         message : mapping
-            ``micrograph_id``, ``status`` and ``summary``: the fields of a `MicrographSummary`.
+            ``micrograph_id``, ``status`` and ``summary``: a `MicrographSummary.message`.
         now_s : float
             Time (s).
         """

@@ -128,8 +128,6 @@ def _run(
     began: float,
 ) -> RunSummary:
     """Run on a connected client."""
-    if client.dashboard_link:
-        say(f"dashboard: {client.dashboard_link}")
     feed = open_feed(client, say)
     for complaint in samples.unmatched_rows(sources) if samples is not None else ():
         say(complaint)

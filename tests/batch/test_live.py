@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrtem_dask import open_results, run, tables
-from hrtem_dask.batch.live import TOPIC, Feed, open_feed, population_link
+from hrtem_dask.batch.live import TOPIC, Feed, dashboard_link, open_feed, population_link
 from hrtem_dask.batch.population_state import (
     BIN_NM,
     HISTORY,
@@ -28,7 +29,7 @@ from hrtem_dask.batch.population_state import (
 )
 from hrtem_dask.settings import Settings
 
-EMPTY = {"n_particles": 0, "n_counted": 0, "sizes": {}, "fault_states": {}, "thumbnail": None}
+EMPTY = MicrographSummary().message()
 
 
 def state_of(client: Client) -> PopulationState:
@@ -81,7 +82,7 @@ def test_the_state_adds_up(micrographs: list[tuple[str, list[float]]]) -> None:
     state = begun(len(micrographs) + 1, {"done": 2, "set_aside": 1})
     for i, (status, sizes_nm) in enumerate(micrographs):
         n = len(sizes_nm)
-        summary = vars(summarise(particles(list(sizes_nm), [True] * n, ["fault"] * n)))
+        summary = summarise(particles(list(sizes_nm), [True] * n, ["fault"] * n)).message()
         state.add({"micrograph_id": str(i), "status": status, "summary": summary}, float(i))
     everything = [d for _, sizes in micrographs for d in sizes]
     assert (state.n_left, state.n_analysed, state.n_before) == (1, len(micrographs), 3)
@@ -136,7 +137,11 @@ def test_the_page_is_beside_status_and_its_numbers_are_the_tables(
     (folder / "broken.tif").write_bytes(b"II*\0 nothing")
     said: list[str] = []
     summary = run(folder, tmp_path / "out", settings=settings, client=client, say=said.append)
-    link = population_link(client.dashboard_link)
+    status = dashboard_link(client)
+    assert status
+    link = population_link(status)
+    assert f"dashboard: {status}" in said
+    assert not [line for line in said if "stands still" in line]
     assert f"population: {link}" in said
     table = open_results(tmp_path / "out").particles
     state = state_of(client)
@@ -154,7 +159,7 @@ def test_the_page_is_beside_status_and_its_numbers_are_the_tables(
 
     page = fetch(link)
     assert "<title>Dask: Population</title>" in page
-    for other in (client.dashboard_link, link):
+    for other in (status, link):
         assert re.search(r'<a href="population">\s*Population', fetch(other)), f"no link in the navigation of {other}"
     # behind a proxy nothing absolute is reached
     own = [a for a in re.findall(r'(?:src|href)="([^"]+)"', page) if not a.startswith(("https://", "javascript:"))]
@@ -171,31 +176,82 @@ def test_the_page_is_beside_status_and_its_numbers_are_the_tables(
 def test_a_scheduler_without_a_dashboard_is_said_and_the_run_goes_on() -> None:
     said: list[str] = []
     with (
-        LocalCluster(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            processes=False, n_workers=1, dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}
+        ) as cluster,
         Client(cluster) as client,
     ):
         open_feed(client, said.append).end()
-    assert len(said) <= 1
+    assert "without a dashboard" in said[-1]
     assert not any("population: " in line for line in said)
+
+
+PAINTED = """
+const canvases = []
+const walk = (node) => {
+  if (node.tagName === "CANVAS") canvases.push(node)
+  for (const child of node.children) walk(child)
+  if (node.shadowRoot) walk(node.shadowRoot)
+}
+walk(document.body)
+return canvases.filter((c) => c.width > 100 && c.height > 50 &&
+  c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((value) => value > 0)).length
+"""
+MODEL = "return Bokeh.documents.length ? Bokeh.documents[0].get_model_by_name(arguments[0])?.{} ?? null : null"
+
+
+@pytest.mark.slow
+def test_a_browser_sees_the_population_grow(folder: Path, tmp_path: Path, settings: Settings, client: Client) -> None:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("no browser: chromium or chromedriver is absent (Debian: chromium, chromium-driver)")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser: pip install selenium")
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    said: list[str] = []
+    open_feed(client, said.append)
+    address = next(line.removeprefix("population: ") for line in said if line.startswith("population: "))
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1300,1250"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with webdriver.Chrome(options=options, service=Service(driver)) as browser:
+        browser.get(address)
+        wait = WebDriverWait(browser, 60)
+        wait.until(lambda b: b.execute_script(MODEL.format("text"), "heading"))
+        # the page is open before the run begins and is not loaded again
+        run(folder, tmp_path / "out", settings=settings, client=client)
+        out = str(tmp_path / "out")
+        wait.until(lambda b: out in (text := b.execute_script(MODEL.format("text"), "heading")) and "finished" in text)
+        counts = browser.execute_script(MODEL.format("data.n"), "sizes")
+        wait.until(lambda b: b.execute_script(PAINTED) >= 5)
+        severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+        browser.save_screenshot(str(tmp_path / "population.png"))
+    assert sum(counts) == open_results(tmp_path / "out").particles["counted"].sum()
+    assert severe == []
 
 
 class Refusing:
     """A client whose scheduler knows neither the package nor its plugin."""
 
     dashboard_link = "http://far:8787/status"
+    cluster = None
 
-    def register_plugin(self, plugin: Any) -> None:  # noqa: ARG002
+    def register_plugin(self, _: Any) -> None:
         raise ModuleNotFoundError("No module named 'hrtem_dask'")
 
-    def log_event(self, topic: str, message: Any) -> None:  # noqa: ARG002
+    def log_event(self, *_: Any) -> None:
         raise OSError("gone")
 
 
 def test_a_scheduler_without_the_package_costs_one_line() -> None:
     said: list[str] = []
     open_feed(Refusing(), said.append).end()  # type: ignore[arg-type]
-    assert len(said) == 1
-    assert "No module named 'hrtem_dask'" in said[0]
+    assert said[0] == "dashboard: http://far:8787/status"
+    assert len(said) == 2
+    assert "No module named 'hrtem_dask'" in said[1]
 
 
 def test_a_page_that_cannot_be_fed_any_more_costs_one_line() -> None:
