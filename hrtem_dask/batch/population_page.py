@@ -12,7 +12,7 @@ from typing import Any
 import scipy.stats
 from bokeh.document import Document
 from bokeh.layouts import column, row
-from bokeh.models import ColumnDataSource, Div
+from bokeh.models import BasicTicker, ColumnDataSource, Div, Range1d
 from bokeh.plotting import figure
 from distributed import Scheduler
 from distributed.dashboard.components import add_periodic_callback
@@ -26,6 +26,7 @@ from hrtem_dask.batch.population_state import PopulationState
 __all__ = ["add_page"]
 
 REFRESH_MS = 1000
+HEIGHT_PX = 260
 RATE_WINDOW_S = 60.0
 COLOURS = {  # Okabe & Ito's, which colour-blind people tell apart
     "done": "#009E73",
@@ -91,6 +92,7 @@ class _Page:
         self.overlays = Div(sizing_mode="stretch_width")
         self.progress, self.progress_source = _stack("Micrographs", ["done", "empty", "set aside", "failed", "left"])
         self.faults, self.faults_source = _stack("Stacking faults", ["fault", "no fault", "unknown"])
+        self.faults.height = HEIGHT_PX
         self.size, self.size_source = _size_plot()
         self.rate, self.rate_source = _rate_plot()
         self.fraction, self.fraction_source = _fraction_plot()
@@ -120,6 +122,7 @@ class _Page:
         n, f, low, high = (list(c) for c in columns)
         share = [a / b for a, b in zip(f, n, strict=True)]
         _set(self.fraction_source, data={"n": n, "share": share, "low": low, "high": high})
+        _set(self.fraction.x_range, end=max([1, *n]))
         _set(self.overlays, text=_gallery(state))
 
     def _update_sizes(self, state: PopulationState) -> None:
@@ -139,7 +142,7 @@ class _Page:
         fault, no_fault, unknown = states["fault"], states["no_fault"], states["unknown"]
         _fill_stack(self.faults_source, [fault, no_fault, unknown])
         known = fault + no_fault
-        text = "Stacking faults: no particle is classified so far"
+        text = f"Stacking faults: no particle {'with a known state' if unknown else 'is classified'} so far"
         if known:
             low, high = _interval(fault, known)
             text = f"Stacking faults: {fault} of {known} known ({fault / known:.0%}, {low:.0%} to {high:.0%})"
@@ -155,6 +158,7 @@ def _stack(title: str, names: list[str]) -> tuple[Any, ColumnDataSource]:
     plot.hbar(y="name", right="n", height=0.75, color="colour", source=source)
     plot.text(x="n", y="name", text="n", x_offset=5, text_baseline="middle", text_font_size="13px", source=source)
     plot.x_range.range_padding, plot.x_range.start = 0.1, 0
+    plot.xaxis.ticker = _whole_numbers()
     return plot, source
 
 
@@ -166,7 +170,9 @@ def _size_plot() -> tuple[Any, ColumnDataSource]:
     source = ColumnDataSource({"left": [], "right": [], "n": []}, name="sizes")
     plot = _figure("Size", "equivalent diameter (nm)", "counted particles")
     plot.quad(left="left", right="right", bottom=0, top="n", color="#0072B2", line_color="white", source=source)
+    plot.x_range.range_padding, plot.x_range.range_padding_units = 0.5, "absolute"
     plot.y_range.start = 0
+    plot.yaxis.ticker = _whole_numbers()
     return plot, source
 
 
@@ -175,6 +181,7 @@ def _rate_plot() -> tuple[Any, ColumnDataSource]:
     plot = _figure("Throughput", "time since the run began (min)", "micrographs analysed")
     plot.step(x="minutes", y="analysed", mode="after", line_width=2, color="#009E73", source=source)
     plot.y_range.start = plot.x_range.start = 0
+    plot.yaxis.ticker = _whole_numbers()
     return plot, source
 
 
@@ -184,15 +191,20 @@ def _fraction_plot() -> tuple[Any, ColumnDataSource]:
         "Defect fraction with Wilson's 95 % interval, particles taken as independent",
         "particles with a known fault state",
         "fraction with a fault",
+        x_range=Range1d(0, 1),
         y_range=(0, 1),
     )
     plot.varea(x="n", y1="low", y2="high", color="#D55E00", alpha=0.2, source=source)
     plot.line(x="n", y="share", color="#D55E00", line_width=2, source=source)
-    plot.x_range.start = 0
+    plot.xaxis.ticker = _whole_numbers()
     return plot, source
 
 
-def _figure(title: str, x_label: str, y_label: str, *, height: int = 260, **options: Any) -> Any:
+def _whole_numbers() -> BasicTicker:
+    return BasicTicker(min_interval=1, num_minor_ticks=0)
+
+
+def _figure(title: str, x_label: str, y_label: str, *, height: int = HEIGHT_PX, **options: Any) -> Any:
     """Return an empty plot that is legible across a room."""
     plot = figure(
         title=title,
