@@ -1,4 +1,4 @@
-"""Training of networks."""
+"""Training of models."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import Any
 import click
 
 from hrtem_dask.cli.options import clear_errors
+from hrtem_dask.cli.train_defects import defects
 
 __all__ = ["train"]
 
 
 @click.group()
 def train() -> None:
-    """Train a network on labelled micrographs."""
+    """Train a model on labelled micrographs or regions."""
+
+
+train.add_command(defects)
 
 
 @train.command()

@@ -1,9 +1,9 @@
 """Probabilities that mean what they say: of regions said to be faulted with 0.8, eight in ten are.
 
 The mean of trees' votes is pulled away from 0 and 1 (A. Niculescu-Mizil, R. Caruana, Proc. 22nd Int. Conf. Machine
-Learning (2005) 625). A calibration maps the logarithms of the probabilities linearly and takes the softmax: by one factor
-(temperature; C. Guo et al., Proc. 34th Int. Conf. Machine Learning (2017) 1321), by a factor and an offset for each class
-(vector, ibid.), or by a whole matrix (Dirichlet; M. Kull et al., Adv. Neural Inf. Process. Syst. 32 (2019)).
+Learning (2005) 625). A calibration maps the logarithms of the probabilities linearly and takes the softmax: by one
+factor (temperature; C. Guo et al., Proc. 34th Int. Conf. Machine Learning (2017) 1321), by a factor and an offset for
+each class (vector, ibid.), or by a whole matrix (Dirichlet; M. Kull et al., Adv. Neural Inf. Process. Syst. 32 (2019)).
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def fit_calibration(
     groups : numpy.ndarray
         Shape (sample,): micrographs, kept together in cross-validation.
     weight : numpy.ndarray, optional
-        Shape (sample,): of each sample. With weights that balance the classes, probabilities are those of classes that are
-        equally frequent.
+        Shape (sample,): of each sample. With weights that balance the classes, probabilities are those of classes that
+        are equally frequent.
     methods : sequence of str
         To choose from, those with fewer parameters first.
     n_folds : int

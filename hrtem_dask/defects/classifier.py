@@ -62,8 +62,8 @@ class DefectClassifier:
         Returns
         -------
         pandas.DataFrame
-            The same index: ``probability_<class>`` (float64, calibrated, of sum 1) and ``region_class``, one of `classes`
-            or ``unsure``.
+            The same index: ``probability_<class>`` (float64, calibrated, of sum 1) and ``region_class``, one of
+            `classes` or ``unsure``.
 
         Raises
         ------

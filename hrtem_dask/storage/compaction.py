@@ -96,7 +96,8 @@ def compact(
     counts = {status: int((micrographs["status"] == status).sum()) for status in STATUSES}
     limits = PopulationOptions(min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2)
     statistics = summarize(written["particles"], written["micrographs"], limits)
-    place.write_json("summary.json", {"micrographs": counts, **statistics})
+    corrected = int(micrographs["corrected"].fillna(False).sum())
+    place.write_json("summary.json", {"micrographs": counts, "corrected": corrected, **statistics})
     ledger.remove_replaced_parts(place, known, {**known, **done})
     return counts, len(written["particles"])
 

@@ -1,0 +1,44 @@
+"""The command line of training the classifier of regions."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from click.testing import CliRunner
+
+from hrtem_dask.cli import main
+from hrtem_dask.defects import load_classifier
+from hrtem_dask.training.defects_presets import GROSCHNER2021_FEATURES
+
+
+def labelled(path: Path, *, seed: int) -> Path:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 2, 80)
+    table = pd.DataFrame({name: rng.normal(size=80) + truth for name in GROSCHNER2021_FEATURES})
+    table["region_class"] = np.array(["misoriented", "stacking_fault"])[truth]
+    table["micrograph_id"] = rng.integers(0, 10, 80)
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_from_a_table_to_a_model_and_its_card(tmp_path: Path) -> None:
+    data, test = labelled(tmp_path / "a.csv", seed=0), labelled(tmp_path / "b.csv", seed=1)
+    out, card = tmp_path / "m.safetensors", tmp_path / "m.md"
+    arguments = ["train", "defects", data, "--out", out, "--test", test, "--card", card, "--search", 2]
+    arguments += ["--preset", "groschner2021", "--scheduler", "threads"]
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exit_code == 0, result.output
+    assert "the paper's way, one random split of regions: 20 test regions" in result.stdout
+    assert "test, all: 80 regions" in result.stdout
+    assert "no part in training" in card.read_text()
+    model = load_classifier(out)
+    predicted = model.predict(pd.read_csv(test))
+    assert (predicted["region_class"] == pd.read_csv(test)["region_class"]).mean() > 0.7
+
+
+def test_what_is_no_data_is_said_in_a_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        main, ["train", "defects", str(tmp_path / "no.csv"), "--out", str(tmp_path / "m"), "--scheduler", "threads"]
+    )
+    assert result.exit_code == 1
+    assert "no.csv: is no table" in result.stderr
