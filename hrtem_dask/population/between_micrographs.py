@@ -23,10 +23,11 @@ def variance_components(sizes: Sizes) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``between_sd_nm``, ``within_sd_nm``, ``intraclass_correlation`` = σ²_b/(σ²_b + σ²_w) (σ²_b by moments with unequal
-        numbers, n₀ = (n − Σnᵢ²/n)/(M − 1), lifted to 0 where negative; S. R. Searle et al., Variance Components, 1992,
-        section 3.6), ``f`` and ``p_value`` of F(M − 1, n − M), ``design_effect`` = 1 + (n₀ − 1) × intraclass correlation,
-        and ``reason`` where there is none: fewer than two micrographs, or no micrograph with two particles.
+        ``between_sd_nm``, ``within_sd_nm``, ``intraclass_correlation`` = σ²_b/(σ²_b + σ²_w) (σ²_b by moments with
+        unequal numbers, n₀ = (n − Σnᵢ²/n)/(M − 1), lifted to 0 where negative; S. R. Searle et al., Variance
+        Components, 1992, section 3.6), ``f`` and ``p_value`` of F(M − 1, n − M), ``particles_per_micrograph`` (n₀),
+        ``design_effect`` = 1 + (n₀ − 1) × intraclass correlation, and ``reason`` where there is none: fewer than two
+        micrographs, or no micrograph with two particles.
     """
     m, n = sizes.n_micrographs, len(sizes.values)
     if m < 2 or n <= m:

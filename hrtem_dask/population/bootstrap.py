@@ -5,12 +5,10 @@ A resample is a row of numbers: how often each micrograph is in it. Every statis
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.stats
 
-__all__ = ["METHOD", "MIN_MICROGRAPHS", "interval", "resamples", "standard_error", "with_interval"]
+__all__ = ["METHOD", "MIN_MICROGRAPHS", "interval", "resamples", "standard_error"]
 
 MIN_MICROGRAPHS = 5
 """With fewer no interval is given: it would hold the truth far less often than it says."""
@@ -88,25 +86,3 @@ def standard_error(statistics: np.ndarray, n: int) -> float:
     if n < 2 or len(drawn) < 2:
         return np.nan
     return float(drawn.std(ddof=1) * np.sqrt(n / (n - 1)))
-
-
-def with_interval(statistics: np.ndarray, n: int, *, confidence: float = 0.95) -> dict[str, Any]:
-    """Return a statistic with its interval, ready for JSON.
-
-    Parameters
-    ----------
-    statistics : numpy.ndarray of float
-        Shape (resamples + 1,), the first of the micrographs themselves.
-    n : int
-        Number of micrographs.
-    confidence : float
-        How often the interval shall hold the truth.
-
-    Returns
-    -------
-    dict
-        ``value``, ``low``, ``high``; None for what there is not: the ends below `MIN_MICROGRAPHS` micrographs.
-    """
-    ends = interval(statistics, n, confidence=confidence) if n >= MIN_MICROGRAPHS else (np.nan, np.nan)
-    numbers = dict(zip(("value", "low", "high"), (float(statistics[0]), *ends), strict=True))
-    return {name: number if np.isfinite(number) else None for name, number in numbers.items()}

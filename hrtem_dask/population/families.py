@@ -1,7 +1,8 @@
 """Normal, lognormal and Weibull as location–scale families, and their maximum-likelihood fit to many samples at once.
 
-With y = x (normal) or y = ln x (lognormal, Weibull), all three have the density g((y − a)/b)/b: g is the standard normal,
-or for Weibull the smallest extreme value's exp(z − eᶻ). So one Newton iteration fits them all, left-truncated or not.
+With y = x (normal) or y = ln x (lognormal, Weibull), all three have the density g((y − a)/b)/b: g is the standard
+normal, or for Weibull the smallest extreme value's exp(z − eᶻ). So one Newton iteration fits them all, left-truncated
+or not.
 """
 
 from __future__ import annotations

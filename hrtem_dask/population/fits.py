@@ -54,7 +54,7 @@ def fit_sizes(sizes: Sizes, limits_nm: np.ndarray, *, n_simulations: int, seed: 
     Returns
     -------
     dict
-        ``method``, ``detection_limit_nm`` (lowest and highest), ``best`` (the family of least AIC), ``families`` (family →
+        ``method``, ``detection_limit_nm`` (lowest, highest), ``best`` (the family of least AIC), ``families`` (family →
         ``parameters`` with ``value``, ``standard_error``, ``clustered_standard_error``; ``log_likelihood``, ``aic``,
         ``delta_aic``, ``goodness_of_fit``, ``qq``), and ``reason`` where there is none.
     """

@@ -75,7 +75,7 @@ def summarize_partition(particles: pd.DataFrame) -> pd.DataFrame:
     others = others.rename(columns={"size": "n"}).assign(
         counted=False, particle_id=0, **dict.fromkeys(MEASURED, np.nan)
     )
-    return pd.concat([kept, others[list(kept.columns)]], ignore_index=True) if len(others) else _fresh(kept)
+    return _typed([kept, others[list(kept.columns)]])
 
 
 def merge(summaries: pd.DataFrame) -> pd.DataFrame:
@@ -95,7 +95,7 @@ def merge(summaries: pd.DataFrame) -> pd.DataFrame:
     added = others.groupby(["sample", "micrograph_id", "exclusion_reason"], as_index=False)["n"].sum()
     added = added.assign(counted=False, particle_id=0, **dict.fromkeys(MEASURED, np.nan))[list(summaries.columns)]
     kept = summaries[summaries["counted"]]
-    return pd.concat([kept, added], ignore_index=True) if len(added) else _fresh(kept)
+    return _typed([kept, added])
 
 
 def finish(summary: pd.DataFrame) -> Population:
@@ -150,6 +150,10 @@ def _nan(n: int) -> np.ndarray:
     return np.full(n, np.nan)
 
 
-def _fresh(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with rows numbered from 0."""
-    return table.reset_index(drop=True)
+def _typed(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Put tables one below the other; empty ones, whose columns have lost their types, change nothing."""
+    full = [part for part in parts if len(part)]
+    table = pd.concat(full, ignore_index=True) if full else parts[0]
+    text = dict.fromkeys(("sample", "micrograph_id", "exclusion_reason"), "str")
+    kinds = {"particle_id": np.int64, "counted": bool, "n": np.int64}
+    return table.astype({**text, **dict.fromkeys(MEASURED, float), **kinds})

@@ -12,9 +12,9 @@ from hrtem_dask.population.between_micrographs import variance_components
 from hrtem_dask.population.fits import fit_sizes
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.quantiles import weighted_quantiles
-from hrtem_dask.population.sizes import Sizes, size_statistics, sizes_of
+from hrtem_dask.population.sizes import Sizes, moment_intervals, size_statistics, sizes_of
 
-__all__ = ["describe_size"]
+__all__ = ["describe_size", "with_intervals"]
 
 _DIGEST = {"mean": "mean_nm", "sd": "sd_nm", "median": "median_nm", "d10": "d10_nm", "d90": "d90_nm"}
 _VOLUME = "volume_"
@@ -55,7 +55,7 @@ def describe_size(
     counts = bootstrap.resamples(m, n_resamples=options.n_resamples, seed=options.seed)
     statistics = size_statistics(sizes, counts)
     digest = {name: float(statistics[key][0]) for name, key in _DIGEST.items()}
-    shown = {k: bootstrap.with_interval(v, m, confidence=options.confidence) for k, v in statistics.items()}
+    shown = with_intervals(sizes, statistics, counts, options.confidence)
     rows = counted[known]
     calibration = uncertainty.pixel_size_uncertainty(pixel_size_sources, options)
     return {
@@ -80,6 +80,39 @@ def describe_size(
     }
 
 
+def with_intervals(
+    sizes: Sizes, statistics: dict[str, np.ndarray], counts: np.ndarray, confidence: float
+) -> dict[str, dict[str, float | None]]:
+    """Give each statistic its interval.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        The particles.
+    statistics : dict
+        Of `size_statistics`, with all resamples.
+    counts : numpy.ndarray of float
+        Shape (resamples + 1, micrographs), of `bootstrap.resamples`.
+    confidence : float
+        How often the intervals shall hold the truth.
+
+    Returns
+    -------
+    dict
+        Statistic → ``value``, ``low``, ``high``; None for what there is not: the ends below
+        `bootstrap.MIN_MICROGRAPHS` micrographs.
+    """
+    ends: dict[str, tuple[float, float]] = {}
+    if sizes.n_micrographs >= bootstrap.MIN_MICROGRAPHS:
+        ends = {k: bootstrap.interval(v, sizes.n_micrographs, confidence=confidence) for k, v in statistics.items()}
+        ends |= moment_intervals(sizes, counts, confidence=confidence)
+    found = {}
+    for name, values in statistics.items():
+        numbers = zip(("value", "low", "high"), (float(values[0]), *ends.get(name, (np.nan, np.nan))), strict=True)
+        found[name] = {key: number if np.isfinite(number) else None for key, number in numbers}
+    return found
+
+
 def _interval_reason(n: int) -> str | None:
     """Say why there are no intervals."""
     least = bootstrap.MIN_MICROGRAPHS
@@ -87,7 +120,7 @@ def _interval_reason(n: int) -> str | None:
 
 
 def _limits(rows: pd.DataFrame, column: str, options: PopulationOptions) -> np.ndarray:
-    """Return the size below which each particle would not have been counted; 0 for Feret diameters: areas are limited."""
+    """Return the size below which each particle would not have been counted; 0 for Feret diameters."""
     if column != "equivalent_diameter_nm":
         return np.zeros(len(rows))
     area_nm2, area_px = (rows[name].to_numpy(dtype=float) for name in ("area_nm2", "area_px"))

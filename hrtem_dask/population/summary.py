@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from hrtem_dask.population import bootstrap, edge_weights
+from hrtem_dask.population import bootstrap, edge_weights, studentized
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.reduction import SIZES, Population, collect
 from hrtem_dask.population.size import describe_size
@@ -87,7 +87,7 @@ def _definitions(options: PopulationOptions) -> dict[str, Any]:
     """Say in words how the numbers are made."""
     return {
         "confidence": options.confidence,
-        "interval_method": bootstrap.METHOD,
+        "interval_method": f"means, deviations: {studentized.METHOD}; quantiles, span: {bootstrap.METHOD}",
         "n_resamples": options.n_resamples,
         "min_micrographs_for_intervals": bootstrap.MIN_MICROGRAPHS,
         "seed": options.seed,
