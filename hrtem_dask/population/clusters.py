@@ -87,7 +87,7 @@ def particle_weights(table: pd.DataFrame) -> np.ndarray:
     """
     if "weight" not in table:
         return np.ones(len(table))
-    return np.nan_to_num(numbers(table, "weight"))
+    return np.asarray(np.nan_to_num(numbers(table, "weight")))
 
 
 def micrograph_codes(table: pd.DataFrame) -> np.ndarray:
