@@ -11,6 +11,7 @@ from bokeh.embed import components
 from bokeh.resources import Resources
 from markupsafe import Markup
 
+from hrtem_dask import tables
 from hrtem_dask.report import gallery, plots_relations
 from hrtem_dask.report.contents import gather, plain_json, weighted_particles
 from hrtem_dask.report.numbers_shown import Numbers, look_up, pointer
@@ -85,6 +86,29 @@ def populations(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return [(pointer("samples", name), name or "no sample stated") for name in names[:MAX_SAMPLES]]
 
 
+def strongest_pairs(rows: list[dict[str, Any]], limit: int = 10) -> list[int]:
+    """Find the strongest rank correlations that are a discovery.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of `population.correlations.correlations`.
+    limit : int
+        At most so many.
+
+    Returns
+    -------
+    list of int
+        Places in `rows`, the strongest first; pairs made of the same lengths are left out.
+    """
+    places = [
+        i
+        for i, row in enumerate(rows)
+        if row["coefficient"] == "spearman" and row["estimate"] is not None and not row["same_ingredients"]
+    ]
+    return sorted(places, key=lambda i: -abs(rows[i]["estimate"]))[:limit]
+
+
 def _plots(summary: dict[str, Any], particles: pd.DataFrame, micrographs: pd.DataFrame) -> dict[str, Plot]:
     """Draw every figure."""
     plots: dict[str, Plot | None] = {}
@@ -137,7 +161,6 @@ def _render(summary: dict[str, Any], plots: dict[str, Plot], pictures: dict[tupl
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        extensions=["jinja2.ext.do"],
     )
     numbers = Numbers(summary)
     bokeh = Markup("\n".join(f"<script>{raw}</script>" for raw in Resources(mode="inline", components=["bokeh"]).js_raw))
@@ -146,6 +169,10 @@ def _render(summary: dict[str, Any], plots: dict[str, Plot], pictures: dict[tupl
         n=numbers.show,
         ci=numbers.interval,
         pointer=pointer,
+        pointer_of=lambda path, name: path + pointer(name),
+        lookup=lambda path: look_up(summary, path),
+        formulas={column.name: column.formula for column in tables.PARTICLES},
+        strongest=strongest_pairs(summary["relations"]["overall"]["correlations"]),
         words=words,
         plots=shown,
         pictures=pictures,
