@@ -25,6 +25,7 @@ from hrtem_dask.storage.results import Results, open_results
 __all__ = ["report"]
 
 SIZES = {"equivalent_diameter_nm": "equivalent circular diameter", "feret_min_nm": "minimum Feret diameter"}
+MAIN_SIZE = "equivalent_diameter_nm"
 MAX_SAMPLES = 12
 """Samples that get figures of their own; every one has its numbers."""
 
@@ -117,7 +118,8 @@ def _plots(summary: dict[str, Any], particles: pd.DataFrame, micrographs: pd.Dat
         for size, label in SIZES.items():
             if size in population:
                 for kind, plot in size_plots(population[size], label, name).items():
-                    plots[f"{path}/{size}/{kind}"] = plot
+                    if kind != "precision" or size == MAIN_SIZE:
+                        plots[f"{path}/{size}/{kind}"] = plot
     related = summary["relations"]["overall"]
     for kind, plot in plots_relations.shape_plots(related["shape_distributions"], "all particles").items():
         plots[f"shape/{kind}"] = plot
