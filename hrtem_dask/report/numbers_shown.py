@@ -77,7 +77,8 @@ def as_text(value: Any, form: str = "number") -> str:
         return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
     if form == "percent":
         share = 100 * value
-        return f"{share:.2g} %" if 0 < abs(share) < 1 else f"{share:.1f} %"
+        text = f"{share:.2g} %" if 0 < abs(share) < 1 else f"{share:.1f} %".replace(".0 %", " %")
+        return text.replace("-", "−")
     if isinstance(value, int) or form == "whole":
         return f"{value:,.0f}".replace(",", "\u202f").replace("-", "−")
     return _three_digits(float(value)).replace("-", "−")

@@ -157,9 +157,9 @@ def correlation_plot(rows: list[dict[str, Any]], coefficient: str = "spearman") 
               text_baseline="middle", text_color="colour", text_font_style="style")  # fmt: skip
     tips = [("pair", "@first – @second"), ("coefficient", "@text"), ("95 %", "@low{0.00} to @high{0.00}")]
     plot.add_tools(HoverTool(renderers=[cells], tooltips=[*tips, ("adjusted p", "@p_adjusted{0.0000}"), ("n", "@n")]))
-    bar = ColorBar(color_mapper=mapper, ticker=FixedTicker(ticks=[-1, -0.5, 0, 0.5, 1]), width=10, title="ρ")
+    bar = ColorBar(color_mapper=mapper, ticker=FixedTicker(ticks=[-1, -0.5, 0, 0.5, 1]), width=10)
     plot.add_layout(bar, "right")
-    plot.xaxis.major_label_orientation = 0.9
+    plot.xaxis.major_label_orientation = "vertical"
     plot.grid.grid_line_color = None
     columns = ["first", "second", "estimate", "low", "high", "p_value", "p_adjusted", "n", "same_ingredients"]
     return Plot(plot, table[columns], "Heat map of the rank correlations of all pairs of descriptors.")

@@ -96,6 +96,7 @@ def histogram_plot(size: dict[str, Any], label: str, short: str) -> Plot:
             at = (edges[:-1] + edges[1:]) / 2
             table[f"{family}_fraction"] = _expected(size["fits"], family, at, float(bins["bin_width_nm"]))
     plot.y_range.start = 0
+    plot.y_range.end = 1.6 * float(max(*bins["number_fraction"], *bins["volume_fraction"]))  # room for the legend
     legend(plot)
     return Plot(plot, table, f"Histogram of the {label} of {short} with the fitted distributions.")
 
