@@ -22,8 +22,6 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "hrtem_dask").rglob("*.md")]
 )
-NOT_MERGED_YET: dict[str, set[str]] = {"report": set()}
-"""Commands that the docs name and that are on their way, with their options: delete each when it is there."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -84,9 +82,6 @@ def complaint(words: list[str]) -> str | None:
     """What is wrong with a call of hrtem-dask, or None."""
     command: click.Command = cli.main
     words = list(words)
-    if words[0] in NOT_MERGED_YET:
-        unknown = {w for w in words if w.startswith("--")} - NOT_MERGED_YET[words[0]]
-        return f"unknown options {unknown}" if unknown else None
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         if words[0] not in command.commands:
             return f"no command {words[0]!r}"
@@ -113,10 +108,6 @@ def test_commands_and_options_exist(page: Path) -> None:
 def test_wrong_calls_are_found(call: str) -> None:
     [words] = commands(f"    $ hrtem-dask {call}  # why\n")
     assert complaint(words) is not None
-
-
-def test_what_is_not_merged_yet_is_not_there() -> None:
-    assert not NOT_MERGED_YET.keys() & cli.main.commands.keys(), "merged: delete it from NOT_MERGED_YET"
 
 
 @every_page
