@@ -73,7 +73,15 @@ class PopulationPlugin(SchedulerPlugin):  # type: ignore[misc]
 
 
 class Feed:
-    """Tells the scheduler what has been done; one that is closed tells nothing."""
+    """Tells the scheduler what has been done; one that is closed tells nothing.
+
+    Parameters
+    ----------
+    client : distributed.Client or None
+        The cluster; None for a closed one.
+    say : callable
+        Takes a line for the user where the page cannot be fed any more.
+    """
 
     def __init__(self, client: Client | None, say: Callable[[str], None]) -> None:
         self._client = client
