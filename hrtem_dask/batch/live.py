@@ -29,7 +29,7 @@ TOPIC = "hrtem-dask-population"
 PAGE = "population"
 
 
-class PopulationPlugin(SchedulerPlugin):
+class PopulationPlugin(SchedulerPlugin):  # type: ignore[misc]
     """Sum up on the scheduler what the run tells, and add the page that shows it.
 
     It stays when a run ends: the page still shows how it ended, and the next run on this scheduler uses it again.
@@ -41,7 +41,7 @@ class PopulationPlugin(SchedulerPlugin):
     def __init__(self) -> None:
         self.state = PopulationState()
 
-    def start(self, scheduler: Scheduler) -> None:  # type: ignore[override]
+    def start(self, scheduler: Scheduler) -> None:
         """Add the page beside Status.
 
         Parameters
@@ -73,14 +73,14 @@ class PopulationPlugin(SchedulerPlugin):
 
 
 class Feed:
-    """Tell the scheduler what has been done; a closed feed tells nothing.
+    """Tells the scheduler what has been done; one that is closed tells nothing.
 
     Parameters
     ----------
     client : distributed.Client or None
-        Connected to the scheduler; None tells nothing.
+        The cluster; None for a closed one.
     say : callable
-        Takes lines for the user.
+        Takes a line for the user where the page cannot be fed any more.
     """
 
     def __init__(self, client: Client | None, say: Callable[[str], None]) -> None:
