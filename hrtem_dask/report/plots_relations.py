@@ -118,7 +118,9 @@ def defect_plot(curve: dict[str, Any], short: str) -> Plot | None:
     plot.add_tools(HoverTool(renderers=[points], tooltips=tips))
     legend(plot, location="top_left")
     columns = ["from", "to", "n", "n_micrographs", "estimate", "low", "high"]
-    return Plot(plot, bins[columns], f"Share of faulted particles of {short} against size, with logistic curve and band.")
+    return Plot(
+        plot, bins[columns], f"Share of faulted particles of {short} against size, with logistic curve and band."
+    )
 
 
 def correlation_plot(rows: list[dict[str, Any]], coefficient: str = "spearman") -> Plot | None:
@@ -153,7 +155,8 @@ def correlation_plot(rows: list[dict[str, Any]], coefficient: str = "spearman") 
     mapper = LinearColorMapper(palette=RdBu11, low=-1, high=1)
     cells = plot.rect("first", "second", width=1, height=1, source=ColumnDataSource(shown), line_color="white",
                       fill_color={"field": "estimate", "transform": mapper})  # fmt: skip
-    plot.text("first", "second", text="text", source=ColumnDataSource(shown), text_align="center", text_font_size="11px",
+    plot.text("first", "second", text="text", source=ColumnDataSource(shown), text_align="center",
+              text_font_size="11px",
               text_baseline="middle", text_color="colour", text_font_style="style")  # fmt: skip
     tips = [("pair", "@first – @second"), ("coefficient", "@text"), ("95 %", "@low{0.00} to @high{0.00}")]
     plot.add_tools(HoverTool(renderers=[cells], tooltips=[*tips, ("adjusted p", "@p_adjusted{0.0000}"), ("n", "@n")]))
@@ -204,8 +207,8 @@ def micrographs_plot(micrographs: pd.DataFrame, particles: pd.DataFrame, size: s
         (shown[flagged], RED, "triangle", "flagged"),
     ):
         if len(rows):
-            plot.scatter(x, "median_nm", source=ColumnDataSource(rows.fillna({"quality_flags": "", "calibration_flags": ""})),
-                         size=7, color=colour, marker=marker, alpha=0.7, legend_label=name)  # fmt: skip
+            source = ColumnDataSource(rows.fillna({"quality_flags": "", "calibration_flags": ""}))
+            plot.scatter(x, "median_nm", source=source, size=7, color=colour, marker=marker, alpha=0.7, legend_label=name)  # fmt: skip
     tips = [("micrograph", "@micrograph_id"), ("median", "@median_nm{0.00} nm"), ("particles", "@n_counted")]
     plot.add_tools(HoverTool(tooltips=[*tips, ("flags", "@quality_flags @calibration_flags")]))
     legend(plot)

@@ -148,7 +148,9 @@ def cumulative_plot(size: dict[str, Any], label: str, short: str) -> Plot:
         ("number_size_nm", BLUE, "by number", "solid"),
         ("volume_size_nm", ORANGE, "by volume", "dashed"),
     ):
-        line = plot.line(column, "fraction", source=table, color=colour, line_width=2, line_dash=dash, legend_label=name)
+        line = plot.line(
+            column, "fraction", source=table, color=colour, line_width=2, line_dash=dash, legend_label=name
+        )
         _hover(plot, line, [(label, f"@{column}{{0.00}} nm"), ("share below", "@fraction{0%}")])
     number = size["number_weighted"]
     marks = [(number[k]["value"], q) for k, q in (("d10_nm", 0.1), ("median_nm", 0.5), ("d90_nm", 0.9))]

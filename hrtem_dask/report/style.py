@@ -33,7 +33,8 @@ class Plot:
 
 
 def new_figure(
-    x_label: str, y_label: str, *, width: int = 440, height: int = 300, tools: str = "pan,wheel_zoom,box_zoom,reset,save",
+    x_label: str, y_label: str, *, width: int = 440, height: int = 300,
+    tools: str = "pan,wheel_zoom,box_zoom,reset,save",
     hover: list[tuple[str, str]] | None = None, **more: Any,
 ) -> Any:  # fmt: skip
     """Return an empty figure in the report's style.

@@ -97,7 +97,8 @@ def make_results(folder: Path) -> Path:
         source = next(iter(loading.find_sources(str(path))))
         listed = loading.to_row(next(iter(loading.list_micrographs(source))))
         known = {
-            "sample": sample, "status": "done", "reason": None, "pixel_size_y_nm": PIXEL_NM, "pixel_size_x_nm": PIXEL_NM,
+            "sample": sample, "status": "done", "reason": None, "pixel_size_y_nm": PIXEL_NM,
+            "pixel_size_x_nm": PIXEL_NM,
             "pixel_size_source": "user", "calibration_flags": None, "voltage_kv": 300.0, "instrument": "simulated",
             "height_px": SIDE_PX, "width_px": SIDE_PX, "n_particles": len(rows), "n_counted": len(rows) - 1,
             "predicted_dice": rng.uniform(0.85, 0.98), "quality_flags": "blur" if i == 4 else None,
