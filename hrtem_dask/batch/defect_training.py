@@ -64,7 +64,9 @@ def read_regions(
     if groups is not None:
         named = _read_table(Path(groups))
         if not {"file", "micrograph_id"} <= set(named):
-            raise SettingsError(f"{groups}: needs the columns file and micrograph_id, it has {', '.join(named)}")
+            raise SettingsError(
+                f"{groups}: needs the columns file and micrograph_id, it has {', '.join(map(str, named.columns))}"
+            )
         mapping = dict(zip(named["file"].astype(str), named["micrograph_id"].astype(str), strict=True))
     parts = []
     for place in map(Path, places):

@@ -24,8 +24,8 @@ __all__ = [
     "micrograph_codes",
     "no_estimate",
     "numbers",
-    "particle_weights",
     "too_few",
+    "weight_column",
 ]
 
 MIN_MICROGRAPHS = 5
@@ -71,8 +71,8 @@ def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
     return np.asarray(np.where(np.isfinite(values), values, np.nan))
 
 
-def particle_weights(table: pd.DataFrame) -> np.ndarray:
-    """Return how much each particle counts.
+def weight_column(table: pd.DataFrame) -> np.ndarray:
+    """Return how much each particle counts, as the table says.
 
     Parameters
     ----------

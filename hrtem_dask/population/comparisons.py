@@ -16,7 +16,7 @@ from hrtem_dask.population.clusters import (
     micrograph_codes,
     no_estimate,
     numbers,
-    particle_weights,
+    weight_column,
 )
 from hrtem_dask.population.defects import fault_states
 from hrtem_dask.population.fractions import clustered_fraction, wilson_interval
@@ -86,7 +86,7 @@ def compare_samples(
 
 def _describe(rows: pd.DataFrame, size: str, confidence: float) -> dict[str, dict[str, Any]]:
     """Return the statistics of one sample."""
-    weights, codes = particle_weights(rows), micrograph_codes(rows)
+    weights, codes = weight_column(rows), micrograph_codes(rows)
     sizes, fault = numbers(rows, size), fault_states(rows)
     sized, known = (sizes > 0) & (weights > 0), np.isfinite(fault)
     described = {

@@ -15,7 +15,7 @@ from hrtem_dask.population.clusters import (
     micrograph_codes,
     no_estimate,
     numbers,
-    particle_weights,
+    weight_column,
 )
 from hrtem_dask.population.correlations_left_out import pearson_left_out, spearman_left_out
 from hrtem_dask.population.defects import fault_states
@@ -78,7 +78,7 @@ def correlations(
     table = counted_particles(particles)
     values = {name: fault_states(table) if name == "faulted" else numbers(table, name) for name in descriptors}
     present = [name for name, column in values.items() if np.isfinite(column).any()]
-    weights, codes = particle_weights(table), micrograph_codes(table)
+    weights, codes = weight_column(table), micrograph_codes(table)
     samples = np.asarray(pd.factorize(table["sample"].fillna(""))[0])
     rows = []
     for first, second in itertools.combinations(present, 2):

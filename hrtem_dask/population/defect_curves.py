@@ -9,7 +9,7 @@ import scipy.stats
 from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 
-from hrtem_dask.population.clusters import counted_particles, micrograph_codes, no_estimate, numbers, particle_weights
+from hrtem_dask.population.clusters import counted_particles, micrograph_codes, no_estimate, numbers, weight_column
 from hrtem_dask.population.fault_models import assessable_rows, odds_ratio, sample_terms, within_sd
 from hrtem_dask.population.fractions import clustered_fraction
 from hrtem_dask.population.regression import Fit, fit_logistic
@@ -65,7 +65,7 @@ def defect_curve(
     }
     if table.empty:
         return result
-    x, y, weights = numbers(table, descriptor), table["_fault"].to_numpy(dtype=float), particle_weights(table)
+    x, y, weights = numbers(table, descriptor), table["_fault"].to_numpy(dtype=float), weight_column(table)
     codes, levels = micrograph_codes(table), sample_terms(table)
     result["bins"] = _bins(x, y, weights, codes, n_bins, confidence)
     if reason:

@@ -16,7 +16,7 @@ from hrtem_dask.population.clusters import (
     micrograph_codes,
     no_estimate,
     numbers,
-    particle_weights,
+    weight_column,
 )
 from hrtem_dask.population.fault_models import assessable_rows, odds_ratio, sample_terms, within_sd
 from hrtem_dask.population.grades import grades_within
@@ -95,7 +95,7 @@ def _one(table: pd.DataFrame, descriptor: str, given: str, confidence: float) ->
     }
     if reason:
         return row | {name: no_estimate(reason, n=len(table)) for name in effects}
-    fault, weights = table["_fault"].to_numpy(dtype=float), particle_weights(table)
+    fault, weights = table["_fault"].to_numpy(dtype=float), weight_column(table)
     codes, levels = micrograph_codes(table), sample_terms(table)
     sd = within_sd(x, weights, levels)
     z, other = (x - np.average(x, weights=weights)) / sd, numbers(table, given)

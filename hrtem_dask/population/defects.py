@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.clusters import counted_particles, micrograph_codes, particle_weights
+from hrtem_dask.population.clusters import counted_particles, micrograph_codes, weight_column
 from hrtem_dask.population.fractions import FRACTION_METHOD, clustered_fraction
 
 __all__ = ["defect_fraction", "fault_states"]
@@ -53,7 +53,7 @@ def defect_fraction(particles: Any) -> dict[str, Any]:
         Probability Distributions, 2003), each with its interval; ``method`` and ``reason``.
     """
     table = counted_particles(particles)
-    fault, weights, codes = fault_states(table), particle_weights(table), micrograph_codes(table)
+    fault, weights, codes = fault_states(table), weight_column(table), micrograph_codes(table)
     known = np.isfinite(fault)
     reason = None
     if not known.any():

@@ -121,7 +121,7 @@ def log_density(z: np.ndarray, family: Family) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of float
-        ln g(z).
+        The natural logarithm of g(z).
     """
     if family == "weibull":
         return np.asarray(z - np.exp(z))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.clusters import estimate_row, no_estimate, numbers, particle_weights, too_few
+from hrtem_dask.population.clusters import estimate_row, no_estimate, numbers, too_few, weight_column
 from hrtem_dask.population.defects import fault_states
 from hrtem_dask.population.regression import Fit
 
@@ -36,7 +36,7 @@ def assessable_rows(table: pd.DataFrame, columns: list[str]) -> tuple[pd.DataFra
         Why they are too few; None where they suffice.
     """
     fault = fault_states(table)
-    kept = np.isfinite(fault) & (particle_weights(table) > 0)
+    kept = np.isfinite(fault) & (weight_column(table) > 0)
     for column in columns:
         kept &= np.isfinite(numbers(table, column))
     table = table[kept].assign(_fault=fault[kept], _sample=table["sample"].fillna("")[kept])

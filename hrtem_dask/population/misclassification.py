@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hrtem_dask.errors import HrtemDaskError
-from hrtem_dask.population.clusters import counted_particles, micrograph_codes, particle_weights, too_few
+from hrtem_dask.population.clusters import counted_particles, micrograph_codes, too_few, weight_column
 
 __all__ = ["ConfusionError", "corrected_defect_fraction"]
 
@@ -70,7 +70,7 @@ def corrected_defect_fraction(
     states, counts = _checked(confusion, measured_on)
     table = counted_particles(particles)
     observed = np.stack([(table["fault_state"].astype(object) == state).to_numpy(dtype=bool) for state in states])
-    weights, codes = particle_weights(table), micrograph_codes(table)
+    weights, codes = weight_column(table), micrograph_codes(table)
     if len(states) == len(STATES):
         observed[2] = ~(observed[0] | observed[1])
     used = observed.any(axis=0) & (weights > 0)

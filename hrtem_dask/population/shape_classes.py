@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.clusters import counted_particles, micrograph_codes, numbers, particle_weights
+from hrtem_dask.population.clusters import counted_particles, micrograph_codes, numbers, weight_column
 from hrtem_dask.population.fractions import FRACTION_METHOD, clustered_fraction
 from hrtem_dask.population.grades import weighted_quantile
 
@@ -97,7 +97,7 @@ def shape_classes(particles: Any, *, rule: ShapeRule = ShapeRule()) -> dict[str,
     """
     table = counted_particles(particles)
     names = classify_shapes(table, rule=rule).to_numpy(dtype=object)
-    weights, codes = particle_weights(table), micrograph_codes(table)
+    weights, codes = weight_column(table), micrograph_codes(table)
     classed = ~np.isin(names, ["too_few_pixels", "not_measured"])
     classes: dict[str, Any] = {}
     for name in SHAPE_CLASSES:
@@ -132,7 +132,7 @@ def shape_distributions(particles: Any, *, descriptors: Sequence[str] = SHAPE_DE
 
 def _distribution(table: pd.DataFrame, name: str) -> dict[str, Any]:
     """Return quantiles and histogram of one descriptor."""
-    values, weights = numbers(table, name), particle_weights(table)
+    values, weights = numbers(table, name), weight_column(table)
     known = np.isfinite(values) & (weights > 0)
     edges = _ASPECT_EDGES if name == "aspect_ratio" else _UNIT_EDGES
     row: dict[str, Any] = {"n": int(known.sum()), "n_missing": len(table) - int(known.sum())}

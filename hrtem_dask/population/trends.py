@@ -14,7 +14,7 @@ from hrtem_dask.population.clusters import (
     micrograph_codes,
     no_estimate,
     numbers,
-    particle_weights,
+    weight_column,
 )
 from hrtem_dask.population.defects import fault_states
 from hrtem_dask.population.multiple_testing import adjust_p_values
@@ -54,7 +54,9 @@ def covariate_trends(
         One per covariate and outcome: ``covariate``, ``outcome``, keys of `clusters.estimate_row` (``estimate`` is the
         change of the outcome's mean per unit of the covariate, clustered by micrograph), ``p_adjusted`` (Holm over
         the list), ``n_values`` (different values of the covariate), ``between_samples`` (the same slope clustered by
-        sample, where the covariate is constant within each) and ``note``.
+        sample, where the covariate is constant within each) and ``note``. Student's t has as many degrees of freedom as
+        micrographs less 2, or fewer where few of them decide the slope: (Σγ)² / Σγ², γ the squared leverage of a
+        micrograph (C. Bell, R. McCaffrey, Survey Methodology 28 (2002) 169, for errors that a micrograph shares).
     """
     table = counted_particles(particles)
     table = table.assign(_sample=table["sample"].fillna("").astype(str))
@@ -71,7 +73,7 @@ def _trend(table: pd.DataFrame, covariate: str, outcome: str, confidence: float)
     """Return one slope."""
     x = numbers(table, covariate)
     y = fault_states(table) if outcome == "defect_fraction" else numbers(table, outcome)
-    weights = particle_weights(table)
+    weights = weight_column(table)
     kept = np.isfinite(x) & np.isfinite(y) & (weights > 0)
     x, y, weights, table = x[kept], y[kept], weights[kept], table[kept]
     n_values = len(np.unique(x))
@@ -96,11 +98,14 @@ def _slope(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndarray,
     """Return the slope, clustered by `codes`."""
     middle, sd = np.average(x, weights=weights), np.std(x)
     fit = fit_linear(np.column_stack([(x - middle) / sd, np.ones(len(x))]), y, weights, codes)
+    # a few micrographs far out decide the slope: their squared leverages count the degrees of freedom
+    leverages = np.bincount(codes, weights * (x - middle)) ** 2
+    df = min(float(fit.df), float(leverages.sum() ** 2 / (leverages**2).sum()))
     return estimate_row(
         float(fit.coefficients[0] / sd),
         fit.error(0) / sd,
         n=fit.n,
         n_micrographs=fit.n_micrographs,
-        df=fit.df,
+        df=df,
         confidence=confidence,
     )

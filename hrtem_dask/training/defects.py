@@ -115,7 +115,8 @@ def train_defects(
     best, raw, trials = search_forest(samples, candidates, folds, seed=training.seed, map_tasks=map_tasks)
     say(f"best of {len(candidates)}: balanced accuracy {trials['balanced_accuracy'].max():.4f}")
     weight = samples.balancing_weights() if best.class_weight else np.ones(len(samples.truth))
-    calibration, losses = Calibration.identity(len(samples.classes)), {}
+    calibration = Calibration.identity(len(samples.classes))
+    losses: dict[str, float] = {}
     probability = raw
     if training.calibrate:
         calibration, losses = fit_calibration(raw, samples.truth, samples.groups, weight=weight)

@@ -36,6 +36,7 @@ def defects_card(trained: TrainedDefects, *, command: str, test: pd.DataFrame | 
     errors = trained.calibration_errors
     weakest = trained.scores[(trained.scores["subset"] == "all") & trained.scores["score"].str.startswith("recall_")]
     worst = weakest.sort_values("value").head(2)
+    worst_recalls = list(zip(worst["score"], worst["value"].astype(float), strict=True))
     parts = [
         "# Classifier of regions",
         f"    {command}",
@@ -65,7 +66,7 @@ def defects_card(trained: TrainedDefects, *, command: str, test: pd.DataFrame | 
         _markdown(trained.importance.head(15).reset_index()) if len(trained.importance) else "Not measured.",
         "## What fails",
         "Least recall: "
-        + "; ".join(f"{row.score.removeprefix('recall_')} {row.value:.3f}" for row in worst.itertuples()),
+        + "; ".join(f"{str(name).removeprefix('recall_')} {value:.3f}" for name, value in worst_recalls),
         "## Ranges of the features in training (1st to 99th percentile)",
         _markdown(pd.DataFrame([(k, *v) for k, v in classifier.ranges.items()], columns=["feature", "1 %", "99 %"])),
     ]

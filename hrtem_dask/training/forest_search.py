@@ -166,7 +166,8 @@ def search_forest(
     """
     items = [(candidate, fold, seed) for candidate in candidates for fold in folds]
     parts = list(map_tasks(fit_fold, items, samples))
-    trials, best, probability = [], -1, np.empty(0)
+    trials, best = [], -1
+    probability: np.ndarray = np.empty(0)
     scores: list[float] = []
     for i, candidate in enumerate(candidates):
         whole = np.full((len(samples.truth), len(samples.classes)), np.nan)

@@ -10,8 +10,8 @@ from hrtem_dask.population.clusters import (
     influence_errors,
     no_estimate,
     numbers,
-    particle_weights,
     too_few,
+    weight_column,
 )
 
 
@@ -77,5 +77,5 @@ def test_numbers_and_weights() -> None:
     table = pd.DataFrame({"a": pd.array([1.0, None, np.inf], dtype="Float64"), "weight": [2.0, np.nan, 0.5]})
     np.testing.assert_array_equal(numbers(table, "a"), [1, np.nan, np.nan])
     assert np.isnan(numbers(table, "absent")).all()
-    np.testing.assert_array_equal(particle_weights(table), [2, 0, 0.5])
-    np.testing.assert_array_equal(particle_weights(table[["a"]]), [1, 1, 1])
+    np.testing.assert_array_equal(weight_column(table), [2, 0, 0.5])
+    np.testing.assert_array_equal(weight_column(table[["a"]]), [1, 1, 1])

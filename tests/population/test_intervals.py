@@ -54,7 +54,7 @@ def test_four_micrographs_have_no_interval(make_sizes: Draw, rng: np.random.Gene
 
 
 def test_the_number_needed_is_what_simulation_needs(make_sizes: Draw, rng: np.random.Generator) -> None:
-    """Of many samples of 60 micrographs, the prediction's median; for the truth, the spread of means of many samples."""
+    """The median prediction from 60 micrographs, against the spread of the means of many samples."""
     options = PopulationOptions()
     predicted = []
     for trial in range(60):
@@ -65,7 +65,7 @@ def test_the_number_needed_is_what_simulation_needs(make_sizes: Draw, rng: np.ra
         predicted.append(found["n_particles_needed"]["value"])
     many = make_sizes(rng, 60_000)
     sums = np.bincount(many.owners, many.values), np.bincount(many.owners)
-    k = int(round(np.median(predicted) / 20))
+    k = round(float(np.median(predicted)) / 20)
     groups = 60_000 // k
     over, under = (s[: k * groups].reshape(groups, k).sum(axis=1) for s in sums)
     half_width = 1.96 * (over / under).std(ddof=1) / (over / under).mean()
