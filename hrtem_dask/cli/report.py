@@ -11,7 +11,9 @@ __all__ = ["report"]
 
 @click.command()
 @click.argument("results", metavar="RESULTS")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of what is drawn at random.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of what is drawn at random."
+)
 def report(results: str, seed: int) -> None:
     """Write RESULTS/report.html: one page with every figure, table and picture, readable offline and on paper.
 

@@ -19,7 +19,8 @@ from hrtem_dask.storage.results import Results
 __all__ = ["gather", "weighted_particles"]
 
 _LIBRARIES = ("hrtem-dask", "dask", "distributed", "numpy", "scipy", "pandas", "pyarrow", "zarr", "torch",
-              "openvino", "scikit-image", "scikit-learn", "opencv-python-headless", "rosettasciio", "bokeh")  # fmt: skip
+              "openvino", "scikit-image", "scikit-learn", "opencv-python-headless", "rosettasciio",
+              "bokeh")  # fmt: skip
 
 
 def gather(results: Results, particles: pd.DataFrame, micrographs: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What was measured: samples, instrument, pixel sizes, what was taken and what was not, and the quality of each image."""
+"""What was measured: samples, instrument, pixel sizes, what was taken and what not, and the quality of each image."""
 
 from __future__ import annotations
 
@@ -124,7 +124,9 @@ def _samples(micrographs: pd.DataFrame, particles: pd.DataFrame) -> list[dict[st
     rows = []
     for name, of in micrographs.groupby(micrographs["sample"].fillna("")):
         status = {s: int((of["status"] == s).sum()) for s in STATUSES}
-        rows.append({"sample": str(name), "n_micrographs": len(of), **status, "n_counted": int(per_sample.get(name, 0))})
+        rows.append(
+            {"sample": str(name), "n_micrographs": len(of), **status, "n_counted": int(per_sample.get(name, 0))}
+        )
     return rows
 
 

@@ -165,7 +165,9 @@ def _render(summary: dict[str, Any], plots: dict[str, Plot], pictures: dict[tupl
         lstrip_blocks=True,
     )
     numbers = Numbers(summary)
-    bokeh = Markup("\n".join(f"<script>{raw}</script>" for raw in Resources(mode="inline", components=["bokeh"]).js_raw))
+    bokeh = Markup(
+        "\n".join(f"<script>{raw}</script>" for raw in Resources(mode="inline", components=["bokeh"]).js_raw)
+    )
     return environment.get_template("report.html.j2").render(
         s=summary,
         n=numbers.show,

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from bokeh.models import ColorBar, FixedTicker, HoverTool, LinearColorMapper, Whisker
-from bokeh.models.sources import ColumnDataSource
 from bokeh.palettes import RdBu11
 
 from hrtem_dask.report.style import (
@@ -18,6 +17,7 @@ from hrtem_dask.report.style import (
     MAX_VECTOR_POINTS,
     RED,
     Plot,
+    data_source,
     legend,
     new_figure,
 )
@@ -70,8 +70,8 @@ def shape_plots(distributions: dict[str, Any], short: str) -> dict[str, Plot]:
         shown = table.iloc[: int(np.flatnonzero(weights).max(initial=0)) + 2]
         shown = shown.iloc[max(int(np.flatnonzero(weights).min(initial=len(weights))) - 1, 0) :]
         plot = new_figure(words(name), "share of particles per bin", width=310, height=230)
-        plot.quad(left="from", right="to", bottom=0, top="share", source=shown, fill_color=BLUE, fill_alpha=0.45,
-                  line_color="white")  # fmt: skip
+        plot.quad(left="from", right="to", bottom=0, top="share", source=data_source(shown),
+                  fill_color=BLUE, fill_alpha=0.45, line_color="white")  # fmt: skip
         plot.add_tools(HoverTool(tooltips=[(words(name), "@from{0.00}–@to{0.00}"), ("share", "@share{0.0%}")]))
         plot.y_range.start = 0
         plots[name] = Plot(plot, table, f"Histogram of the {words(name)} of {short}.")
@@ -100,17 +100,19 @@ def defect_plot(curve: dict[str, Any], short: str) -> Plot | None:
     plot = new_figure(words(curve["descriptor"]), "share with a fault", width=640, height=340, y_range=(-0.02, 1.02))
     if curve["logistic"]:
         band = pd.DataFrame(curve["logistic"])
-        plot.varea(x="value", y1="low", y2="high", source=band, fill_color=BLUE, fill_alpha=0.18,
+        plot.varea(x="value", y1="low", y2="high", source=data_source(band), fill_color=BLUE, fill_alpha=0.18,
                    legend_label="95 % band, by micrograph")  # fmt: skip
-        plot.line("value", "fraction", source=band, color=BLUE, line_width=2.2, legend_label="logistic")
+        plot.line("value", "fraction", source=data_source(band), color=BLUE, line_width=2.2, legend_label="logistic")
     if curve["isotonic"]:
         steps = pd.DataFrame({k: curve["isotonic"][k] for k in ("value", "fraction")})
-        plot.line("value", "fraction", source=steps, color=RED, line_dash="dashed", line_width=1.6,
+        plot.line("value", "fraction", source=data_source(steps), color=RED, line_dash="dashed", line_width=1.6,
                   legend_label="isotonic")  # fmt: skip
-    points = plot.scatter("middle", "estimate", source=bins, size=8, color=BLACK, legend_label="bins, 95 % interval")
+    points = plot.scatter(
+        "middle", "estimate", source=data_source(bins), size=8, color=BLACK, legend_label="bins, 95 % interval"
+    )
     known = bins.dropna(subset=["low", "high"])
     if len(known):
-        source = ColumnDataSource(known[["middle", "low", "high"]])
+        source = data_source(known[["middle", "low", "high"]])
         whisker = Whisker(base="middle", lower="low", upper="high", source=source, line_color=BLACK)
         whisker.upper_head.size = whisker.lower_head.size = 6
         plot.add_layout(whisker)
@@ -118,7 +120,9 @@ def defect_plot(curve: dict[str, Any], short: str) -> Plot | None:
     plot.add_tools(HoverTool(renderers=[points], tooltips=tips))
     legend(plot, location="top_left")
     columns = ["from", "to", "n", "n_micrographs", "estimate", "low", "high"]
-    return Plot(plot, bins[columns], f"Share of faulted particles of {short} against size, with logistic curve and band.")
+    return Plot(
+        plot, bins[columns], f"Share of faulted particles of {short} against size, with logistic curve and band."
+    )
 
 
 def correlation_plot(rows: list[dict[str, Any]], coefficient: str = "spearman") -> Plot | None:
@@ -151,9 +155,10 @@ def correlation_plot(rows: list[dict[str, Any]], coefficient: str = "spearman") 
     shown["colour"] = np.where(shown["estimate"].abs() > 0.6, "white", np.where(sure, BLACK, "#595959"))
     plot = new_figure("", "", width=660, height=560, x_range=labels, y_range=labels[::-1], tools="save")
     mapper = LinearColorMapper(palette=RdBu11, low=-1, high=1)
-    cells = plot.rect("first", "second", width=1, height=1, source=ColumnDataSource(shown), line_color="white",
+    cells = plot.rect("first", "second", width=1, height=1, source=data_source(shown), line_color="white",
                       fill_color={"field": "estimate", "transform": mapper})  # fmt: skip
-    plot.text("first", "second", text="text", source=ColumnDataSource(shown), text_align="center", text_font_size="11px",
+    plot.text("first", "second", text="text", source=data_source(shown), text_align="center",
+              text_font_size="11px",
               text_baseline="middle", text_color="colour", text_font_style="style")  # fmt: skip
     tips = [("pair", "@first – @second"), ("coefficient", "@text"), ("95 %", "@low{0.00} to @high{0.00}")]
     plot.add_tools(HoverTool(renderers=[cells], tooltips=[*tips, ("adjusted p", "@p_adjusted{0.0000}"), ("n", "@n")]))
@@ -204,8 +209,8 @@ def micrographs_plot(micrographs: pd.DataFrame, particles: pd.DataFrame, size: s
         (shown[flagged], RED, "triangle", "flagged"),
     ):
         if len(rows):
-            plot.scatter(x, "median_nm", source=ColumnDataSource(rows.fillna({"quality_flags": "", "calibration_flags": ""})),
-                         size=7, color=colour, marker=marker, alpha=0.7, legend_label=name)  # fmt: skip
+            plot.scatter(x, "median_nm", source=data_source(rows), size=7, color=colour, marker=marker, alpha=0.7,
+                         legend_label=name)  # fmt: skip
     tips = [("micrograph", "@micrograph_id"), ("median", "@median_nm{0.00} nm"), ("particles", "@n_counted")]
     plot.add_tools(HoverTool(tooltips=[*tips, ("flags", "@quality_flags @calibration_flags")]))
     legend(plot)
@@ -236,8 +241,8 @@ def samples_plot(comparisons: dict[str, Any], statistic: str, label: str) -> Plo
     names = [str(name) for name in table["sample"]]
     plot = new_figure(label, "", width=440, height=110 + 26 * len(names), y_range=names[::-1])
     known = table.astype({"low": float, "high": float, "estimate": float})
-    plot.segment("low", "sample", "high", "sample", source=ColumnDataSource(known.dropna()), color=BLUE, line_width=2)
-    points = plot.scatter("estimate", "sample", source=ColumnDataSource(known), size=9, color=BLUE)
+    plot.segment("low", "sample", "high", "sample", source=data_source(known.dropna()), color=BLUE, line_width=2)
+    points = plot.scatter("estimate", "sample", source=data_source(known), size=9, color=BLUE)
     tips = [("sample", "@sample"), ("value", "@estimate{0.000}"), ("95 %", "@low{0.000}–@high{0.000}"), ("n", "@n")]
     plot.add_tools(HoverTool(renderers=[points], tooltips=tips))
     return Plot(plot, table, f"{label} of every sample with its interval.")
@@ -264,7 +269,7 @@ def embedding_plot(regions: pd.DataFrame) -> Plot:
     for i, (cluster, rows) in enumerate(table.groupby("cluster")):
         none = cluster == -1
         plot.scatter(
-            "embedding_1", "embedding_2", source=ColumnDataSource(rows), size=4 if none else 7, alpha=0.7,
+            "embedding_1", "embedding_2", source=data_source(rows), size=4 if none else 7, alpha=0.7,
             color=GREY if none else COLOURS[i % 6], marker=_MARKERS[i % len(_MARKERS)],
             legend_label="no cluster" if none else f"cluster {cluster}",
         )  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask.population import families
-from hrtem_dask.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, Plot, legend, new_figure
+from hrtem_dask.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, Plot, data_source, legend, new_figure
 
 __all__ = ["cumulative_plot", "histogram_plot", "precision_plot", "qq_plot", "size_plots"]
 
@@ -79,7 +79,7 @@ def histogram_plot(size: dict[str, Any], label: str, short: str) -> Plot:
     )
     plot = new_figure(f"{label} (nm)", "share of particles per bin", height=320)
     bars = plot.quad(
-        left="from_nm", right="to_nm", bottom=0, top="number_fraction", source=table,
+        left="from_nm", right="to_nm", bottom=0, top="number_fraction", source=data_source(table),
         fill_color=BLUE, fill_alpha=0.45, line_color="white", legend_label="number-weighted",
     )  # fmt: skip
     steps_x, steps_y = np.repeat(edges, 2), np.concatenate([[0], np.repeat(bins["volume_fraction"], 2), [0]])
@@ -148,7 +148,9 @@ def cumulative_plot(size: dict[str, Any], label: str, short: str) -> Plot:
         ("number_size_nm", BLUE, "by number", "solid"),
         ("volume_size_nm", ORANGE, "by volume", "dashed"),
     ):
-        line = plot.line(column, "fraction", source=table, color=colour, line_width=2, line_dash=dash, legend_label=name)
+        line = plot.line(
+            column, "fraction", source=data_source(table), color=colour, line_width=2, line_dash=dash, legend_label=name
+        )
         _hover(plot, line, [(label, f"@{column}{{0.00}} nm"), ("share below", "@fraction{0%}")])
     number = size["number_weighted"]
     marks = [(number[k]["value"], q) for k, q in (("d10_nm", 0.1), ("median_nm", 0.5), ("d90_nm", 0.9))]
@@ -185,7 +187,7 @@ def qq_plot(size: dict[str, Any], label: str, short: str) -> Plot:
             parts.append(part)
             marker = {"lognormal": "circle", "normal": "triangle", "weibull": "square"}[family]
             points = plot.scatter(
-                "expected_nm", "observed_nm", source=part, marker=marker, size=5, color=colour, alpha=0.75,
+                "expected_nm", "observed_nm", source=data_source(part), marker=marker, size=5, color=colour, alpha=0.75,
                 legend_label=family,
             )  # fmt: skip
             _hover(plot, points, [("expected", "@expected_nm{0.00} nm"), ("observed", "@observed_nm{0.00} nm")])
@@ -221,8 +223,8 @@ def precision_plot(size: dict[str, Any], short: str) -> Plot:
         ("median_relative_half_width", RED, "triangle", "median"),
     ):
         shown = table.assign(percent=100 * table[column])[["n_particles", "percent"]]
-        plot.line("n_particles", "percent", source=shown, color=colour, legend_label=name)
-        points = plot.scatter("n_particles", "percent", source=shown, color=colour, marker=marker, size=7,
+        plot.line("n_particles", "percent", source=data_source(shown), color=colour, legend_label=name)
+        points = plot.scatter("n_particles", "percent", source=data_source(shown), color=colour, marker=marker, size=7,
                               legend_label=name)  # fmt: skip
         _hover(plot, points, [("particles", "@n_particles{0}"), ("half width", "@percent{0.0} %")])
     target = 100 * precision["target_relative_precision"]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from bokeh.models import HoverTool
+from bokeh.models import ColumnDataSource, HoverTool
 from bokeh.plotting import figure
 
-__all__ = ["BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "ORANGE", "RED", "Plot", "new_figure"]
+__all__ = ["BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "ORANGE", "RED", "Plot", "data_source", "legend", "new_figure"]
 
 BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 PURPLE, SKY, BLACK, GREY = "#cc79a7", "#56b4e9", "#1a1a1a", "#8a8a8a"
@@ -29,11 +30,11 @@ class Plot:
     """What it shows, to be downloaded."""
     alt: str
     """What it shows, for those who do not see it."""
-    html: dict[str, str] = field(default_factory=dict)
 
 
 def new_figure(
-    x_label: str, y_label: str, *, width: int = 440, height: int = 300, tools: str = "pan,wheel_zoom,box_zoom,reset,save",
+    x_label: str, y_label: str, *, width: int = 440, height: int = 300,
+    tools: str = "pan,wheel_zoom,box_zoom,reset,save",
     hover: list[tuple[str, str]] | None = None, **more: Any,
 ) -> Any:  # fmt: skip
     """Return an empty figure in the report's style.
@@ -75,6 +76,29 @@ def new_figure(
         axis.minor_tick_line_color = None
     plot.grid.grid_line_color = "#e8e8e8"
     return plot
+
+
+def data_source(table: pd.DataFrame) -> ColumnDataSource:
+    """Return the columns of a table as Bokeh draws them.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Any table.
+
+    Returns
+    -------
+    bokeh.models.ColumnDataSource
+        Numbers as floats, where null is NaN, and all else as strings, where null is empty.
+    """
+    columns = {}
+    for name in table:
+        column = table[name]
+        if pd.api.types.is_numeric_dtype(column):
+            columns[str(name)] = column.to_numpy(dtype=float, na_value=np.nan)
+        else:
+            columns[str(name)] = [str(v) for v in column.astype(object).where(column.notna(), "")]
+    return ColumnDataSource(columns)
 
 
 def legend(plot: Any, *, location: str = "top_right") -> None:

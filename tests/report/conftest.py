@@ -8,6 +8,7 @@ import pytest
 import tifffile
 
 from hrtem_dask import loading, tables
+from hrtem_dask.population import PopulationOptions, summarize
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.compaction import write_run_file
@@ -97,7 +98,8 @@ def make_results(folder: Path) -> Path:
         source = next(iter(loading.find_sources(str(path))))
         listed = loading.to_row(next(iter(loading.list_micrographs(source))))
         known = {
-            "sample": sample, "status": "done", "reason": None, "pixel_size_y_nm": PIXEL_NM, "pixel_size_x_nm": PIXEL_NM,
+            "sample": sample, "status": "done", "reason": None, "pixel_size_y_nm": PIXEL_NM,
+            "pixel_size_x_nm": PIXEL_NM,
             "pixel_size_source": "user", "calibration_flags": None, "voltage_kv": 300.0, "instrument": "simulated",
             "height_px": SIDE_PX, "width_px": SIDE_PX, "n_particles": len(rows), "n_counted": len(rows) - 1,
             "predicted_dice": rng.uniform(0.85, 0.98), "quality_flags": "blur" if i == 4 else None,
@@ -111,12 +113,17 @@ def make_results(folder: Path) -> Path:
         micrographs.append({"micrograph_id": status, "source": f"/data/{status}.dm4", "status": status,
                             "sample": "Au & <b>", "reason": reason})  # fmt: skip
     written = {"micrographs": micrographs, "particles": particles, "regions": [], "execution": []}
+    tables_written = {}
     for name, content in written.items():
         schema = tables.SCHEMAS[name]
         table = tables.conform(pd.DataFrame(content), schema) if content else tables.empty(schema)
         if name == "micrographs":
             table = table.assign(synthesis_temperature_c=[m.get("synthesis_temperature_c") for m in content])
+        tables_written[name] = table
         write_table(place, f"{name}.parquet", table, schema)
+    options = PopulationOptions(n_resamples=100, n_fit_simulations=20)  # quick; a run takes more
+    statistics = summarize(tables_written["particles"], tables_written["micrographs"], options)
+    place.write_json("summary.json", {"micrographs": {"done": N_MICROGRAPHS}, "corrected": 1, **statistics})
     write_run_file(place, Settings(), models={"segmentation": "0123456789abcdef"})
     return folder / "results"
 
