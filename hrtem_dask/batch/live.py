@@ -29,7 +29,7 @@ TOPIC = "hrtem-dask-population"
 PAGE = "population"
 
 
-class PopulationPlugin(SchedulerPlugin):  # type: ignore[misc]
+class PopulationPlugin(SchedulerPlugin):
     """Sum up on the scheduler what the run tells, and add the page that shows it.
 
     It stays when a run ends: the page still shows how it ended, and the next run on this scheduler uses it again.
@@ -41,7 +41,7 @@ class PopulationPlugin(SchedulerPlugin):  # type: ignore[misc]
     def __init__(self) -> None:
         self.state = PopulationState()
 
-    def start(self, scheduler: Scheduler) -> None:
+    def start(self, scheduler: Scheduler) -> None:  # type: ignore[override]
         """Add the page beside Status.
 
         Parameters
@@ -179,9 +179,10 @@ def dashboard_link(client: Client) -> str | None:
         Formatted by ``distributed.dashboard.link``; empty or None where there is no dashboard.
     """
     scheduler = getattr(client.cluster, "scheduler", None)
-    if isinstance(scheduler, Scheduler) and scheduler.http_server.address == "127.0.0.1":
+    server: Any = scheduler.http_server if isinstance(scheduler, Scheduler) else None
+    if server is not None and server.address == "127.0.0.1":
         # for a cluster of threads Dask names the machine's outer address, where nothing listens
-        return str(format_dashboard_link("127.0.0.1", scheduler.http_server.port))
+        return str(format_dashboard_link("127.0.0.1", server.port))
     link: str | None = client.dashboard_link
     return link
 

@@ -116,7 +116,7 @@ def picture(results: Results, micrograph_id: str, particle_id: int) -> str:
     box = table[table["particle_id"] == particle_id].iloc[0]
     side = max(box["bbox_y1_px"] - box["bbox_y0_px"], box["bbox_x1_px"] - box["bbox_x0_px"])
     found = crop(results, micrograph_id, particle_id, margin_px=max(8, int(side // 3)))
-    image = np.asarray(found["intensity"], dtype=np.float32)
+    image: np.ndarray = np.asarray(found["intensity"], dtype=np.float32)
     labels = np.asarray(found["labels"], dtype=np.int32)
     times = max(1, -(-SIDE_PX // max(image.shape)))
     image = cv2.resize(np.nan_to_num(image), None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)

@@ -133,13 +133,22 @@ def _samples(micrographs: pd.DataFrame, particles: pd.DataFrame) -> list[dict[st
 def _counts(values: pd.Series) -> list[dict[str, Any]]:
     """Count the different values, the most frequent first; None stands for what is not stated."""
     counts = values.astype(object).where(values.notna(), None).value_counts(dropna=False)
-    return [{"value": None if pd.isna(value) else value, "n": int(n)} for value, n in counts.items()]
+    names: list[Any] = counts.index.tolist()
+    return [
+        {"value": None if pd.isna(name) else name, "n": int(n)} for name, n in zip(names, counts.tolist(), strict=True)
+    ]
 
 
 def _flags(values: pd.Series) -> list[dict[str, Any]]:
     """Count flags, which stand comma-separated."""
     flags = values.dropna().str.split(",").explode().str.strip()
     return [{"flag": str(flag), "n": int(n)} for flag, n in flags[flags != ""].value_counts().items()]
+
+
+def _listed(reasons: pd.Series) -> list[tuple[str, str, int]]:
+    """Return status, reason and number, the most frequent first."""
+    rows = reasons.rename("n").reset_index().head(LISTED)
+    return list(zip(rows["status"].astype(str), rows["reason"].astype(str), rows["n"].tolist(), strict=True))
 
 
 def _left_out(micrographs: pd.DataFrame) -> dict[str, Any]:
@@ -149,7 +158,7 @@ def _left_out(micrographs: pd.DataFrame) -> dict[str, Any]:
     reasons = out.groupby(["status", "reason"]).size().sort_values(ascending=False, kind="stable")
     return {
         "n": len(out),
-        "reasons": [{"status": s, "reason": r, "n": int(n)} for (s, r), n in list(reasons.items())[:LISTED]],
+        "reasons": [{"status": s, "reason": r, "n": n} for s, r, n in _listed(reasons)],
         "micrographs": plain_rows(out[["file", "micrograph_id", "status", "reason"]].head(LISTED)),
     }
 

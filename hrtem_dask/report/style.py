@@ -91,7 +91,7 @@ def data_source(table: pd.DataFrame) -> ColumnDataSource:
     bokeh.models.ColumnDataSource
         Numbers as floats, where null is NaN, and all else as strings, where null is empty.
     """
-    columns = {}
+    columns: dict[str, Any] = {}
     for name in table:
         column = table[name]
         if pd.api.types.is_numeric_dtype(column):

@@ -60,7 +60,7 @@ def describe_clusters(regions: pd.DataFrame, particles: pd.DataFrame) -> dict[st
         classes = rows["region_class"].fillna("not classified").value_counts()
         found.append(
             {
-                "cluster": int(cluster),
+                "cluster": int(str(cluster)),
                 "n": len(rows),
                 "classes": [{"name": str(name), "n": int(n)} for name, n in classes.items()],
                 "examples": [
