@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by its DevTools protocol: pages as a reader sees them, and what their console complains of.
+"""A headless Chromium, driven by its DevTools protocol: pages as a reader sees them, and what their console says.
 
 Only tornado is needed, which distributed brings.
 """
@@ -77,7 +77,8 @@ class Browser:
         self._loop.close()
 
     def open(self, address: str) -> None:
-        self._call("Page.navigate", url=address)
+        answer = self._call("Page.navigate", url=address)
+        assert "errorText" not in answer, f"{address}: {answer['errorText']}"
         self.wait_for("document.readyState === 'complete'")
 
     def evaluate(self, script: str) -> Any:
