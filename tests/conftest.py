@@ -1,8 +1,9 @@
 """What several tests need: the real data where it is, and arrays that refuse to be modified."""
 
 import dataclasses
+import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,19 @@ def toy_ranges() -> type[ToyRanges]:
 @pytest.fixture(scope="session")
 def make_toy() -> Callable[[ToyRanges, int, int], SimulatedMicrograph]:
     return toy_micrograph
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    """A headless Chromium with an empty profile: the `Browser` of tests/browser.py."""
+    # the folder of tests is no package: import mode importlib finds no neighbour by name
+    specification = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    executable = module.find_chromium()
+    if executable is None:
+        pytest.skip("no browser: chromium is not installed (Debian: apt-get install chromium)")
+    with module.Browser(executable, tmp_path / "profile") as opened:
+        yield opened
