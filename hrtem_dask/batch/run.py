@@ -151,19 +151,21 @@ def _run(
         log.write(
             "start", listed=len(records), to_analyse=to_do, kept=len(plan.kept), models=dataclasses.asdict(models)
         )
-        for outcome in analyse_tasks(client, plan.tasks, settings, place, models):
-            done[outcome.entry.micrograph_id] = outcome.entry
-            log.write(
-                outcome.entry.status,
-                micrograph_id=outcome.entry.micrograph_id,
-                source=outcome.source,
-                reason=outcome.reason,
-                n_particles=outcome.n_particles,
-                seconds=round(outcome.seconds, 3),
-            )
-            advance(outcome)
-            feed.add(outcome)
-        feed.end()
+        try:
+            for outcome in analyse_tasks(client, plan.tasks, settings, place, models):
+                done[outcome.entry.micrograph_id] = outcome.entry
+                log.write(
+                    outcome.entry.status,
+                    micrograph_id=outcome.entry.micrograph_id,
+                    source=outcome.source,
+                    reason=outcome.reason,
+                    n_particles=outcome.n_particles,
+                    seconds=round(outcome.seconds, 3),
+                )
+                advance(outcome)
+                feed.add(outcome)
+        finally:
+            feed.end()  # a run that is cut off must not stay "running" on a shared scheduler
         counts, n_particles = compact(place, plan.records, done, entries, settings)
         undrawn = [i for i in plan.undrawn if not overlays.overlay_exists(place, i.record.micrograph_id)]
         for item, result in stream(client, draw_overlay, undrawn, settings, place):
