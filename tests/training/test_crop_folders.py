@@ -66,7 +66,7 @@ def test_names_of_classes() -> None:
 
 def test_folders_without_classes(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
-    with pytest.raises(NothingToAnalyseError, match="no folder of a class.*it holds pictures"):
+    with pytest.raises(NothingToAnalyseError, match=r"no folder of a class.*it holds pictures"):
         crop_table(tmp_path)
     (tmp_path / "sf").mkdir()
     with pytest.raises(NothingToAnalyseError, match="no crop could be used"):

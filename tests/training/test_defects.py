@@ -191,7 +191,7 @@ def test_the_papers_preset() -> None:
     training, features = preset("groschner2021")
     table = gaussian_table(80).rename(columns={"helps": "groschner2021_fft_mean"})
     assert features is not None
-    table = table.assign(**{name: table["noise"] for name in features[1:]})
+    table = table.assign(**dict.fromkeys(features[1:], table["noise"]))
     samples = make_samples(table, features=features)
     confusion, out_of_bag = score_their_way(samples)
     assert confusion.counts.sum() == 20
