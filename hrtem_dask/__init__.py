@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from hrtem_dask.batch.collection import measure as measure
     from hrtem_dask.batch.collection import open_micrographs as open_micrographs
     from hrtem_dask.batch.collection import segment as segment
+    from hrtem_dask.batch.correct import correct as correct
+    from hrtem_dask.batch.correct import undo_corrections as undo_corrections
     from hrtem_dask.batch.evaluate import evaluate as evaluate
+    from hrtem_dask.batch.export import export as export
     from hrtem_dask.batch.ingest import ingest as ingest
     from hrtem_dask.batch.inspection import inspect_files as inspect_files
     from hrtem_dask.batch.run import run as run
@@ -43,6 +46,9 @@ _HOMES = {
     "run": "batch.run",
     "evaluate": "batch.evaluate",
     "open_results": "storage.results",
+    "export": "batch.export",
+    "correct": "batch.correct",
+    "undo_corrections": "batch.correct",
     "crop": "storage.results",
 }
 

@@ -98,6 +98,9 @@ MICROGRAPHS: Schema = (
     Column("title", "str", "the file's own name for the signal"),
     Column("status", "str", "done, empty (no particle), set_aside or failed"),
     Column("reason", "str", "why it was set aside or failed, in words"),
+    Column(
+        "corrected", "bool", "whether its labels are those that `hrtem-dask correct` took back, not the segmenter's"
+    ),
     Column("height_px", "int", "image height", "px"),
     Column("width_px", "int", "image width", "px"),
     Column("dtype", "str", "data type in the file"),
@@ -254,7 +257,7 @@ PARTICLES: Schema = (
     Column(
         "split_confidence",
         "float",
-        "how narrow the neck was along which it was split off, 0 to 1; null where not split",
+        "how narrow the neck was along which it was split off, 0 to 1; null where not split, or corrected by hand",
         "",
         "1 − neck width / width of the narrower part (diameters of inscribed circles); the lowest of its cuts",
     ),
@@ -375,6 +378,37 @@ PARTICLES: Schema = (
         "P(stacking_fault) / (P(stacking_fault) + P(no_stacking_fault))",
     ),
     *_FAULT,
+    Column("on_zone_score", "float", "whether it is seen along a zone axis, 0 to 1, told without knowing the crystal"),
+    Column(
+        "zone_axis",
+        "str",
+        "best low-index zone axis of the stated material, such as [110] or [11-20], any member of its family; "
+        "to be believed where its confidence is high",
+    ),
+    Column(
+        "zone_axis_confidence",
+        "float",
+        "0 to 1",
+        "",
+        "likelihood over the sum of all candidates' and of reflections at random; see fourier.zone_axis",
+    ),
+    Column("zone_axis_second", "str", "second-best zone axis"),
+    Column(
+        "zone_axis_residual",
+        "float",
+        "distance of the reflections from the fitted pattern, relative to their frequency; null of a single one",
+        "",
+        "√(mean squared distance / mean squared frequency)",
+    ),
+    Column(
+        "zone_axis_rotation_deg",
+        "float",
+        "rotation about the beam: direction of the pattern's reference reflection, counter-clockwise from +x on the "
+        "screen, below the rotation that repeats the pattern (60, 90 or 180)",
+        "°",
+        "reference: shortest reflection on a mirror line, such as {200} on [110]; see fourier.zone_patterns",
+    ),
+    Column("zone_axis_spacing_ratio", "float", "measured over known spacings along the zone axis"),
 )
 
 EXECUTION: Schema = (

@@ -14,7 +14,7 @@ STAGES = {
 ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
     **{stage: FOUNDATION | {stage} for stage in STAGES},
-    "analysis": FOUNDATION | STAGES,
+    "analysis": FOUNDATION | STAGES | {"analysis"},
     "models": FOUNDATION,
     "storage": FOUNDATION | STAGES | {"analysis", "storage"},
     "training": FOUNDATION | STAGES | {"analysis", "storage", "models", "training"},

@@ -58,8 +58,8 @@ def classify(
     dark = image if settings.segmentation.particles_are == "dark" else image.max() - image
     features = region_features(dark, found, pixel_size_nm=pixel_size_nm)
     regions = _classified_regions(found, features, settings, classifier)
-    parts = _parts(dark, found, features, regions, classifier, pixel_size_nm)
-    particles = _with_fault_states(found.particles, parts, classifier)
+    parts = _parts(dark, found, features, classifier, pixel_size_nm)
+    particles = _with_fault_states(found.particles, parts)
     particles = _excluded(particles, regions, settings.defects.min_exclusion_probability)
     return replace(found, regions=regions, particles=particles)
 
@@ -68,8 +68,10 @@ def _classified_regions(
     found: Particles, features: pd.DataFrame, settings: Settings, classifier: DefectClassifier
 ) -> pd.DataFrame:
     """Fill in the classes of regions; one too large for a particle is an agglomeration whatever it looks like."""
-    predicted = classifier.predict(features)
     table = found.regions.set_index("region_id", drop=False)
+    predicted = classifier.predict(features).reindex(table.index)  # specks are not measured
+    predicted["region_class"] = predicted["region_class"].fillna("unsure")
+    features = features.reindex(table.index)
     limit = settings.particles.max_region_area_nm2
     if limit is not None:
         large = (table["area_nm2"] > limit).fillna(False).to_numpy(bool)
@@ -89,16 +91,16 @@ def _parts(
     image: np.ndarray,
     found: Particles,
     features: pd.DataFrame,
-    regions: pd.DataFrame,
     classifier: DefectClassifier,
     pixel_size_nm: PixelSize,
 ) -> pd.DataFrame:
     """Return by particle_id the probabilities of its region, or its own where the region was split."""
     owner = found.particles.set_index("particle_id")["region_id"].astype(np.int64)
-    alone = owner.isin(regions.loc[regions["n_particles"] == 1, "region_id"])
     sizable = (found.particles.set_index("particle_id")["exclusion_reason"] != "too_small").fillna(True).astype(bool)
+    owner = owner[sizable]
+    alone = owner.isin(features.index[features["n_parts"] == 1])
     whole = features.loc[owner[alone]].set_axis(owner.index[alone])
-    own = particle_features(image, found, owner.index[~alone & sizable], pixel_size_nm=pixel_size_nm)
+    own = particle_features(image, found, owner.index[~alone], pixel_size_nm=pixel_size_nm)
     measured = pd.concat([whole, own])
     predicted = classifier.predict(measured)
     probability = predicted[[f"probability_{name}" for name in _SINGLE]]
@@ -110,9 +112,8 @@ def _parts(
     return predicted.join(measured[["plane_trace_deg", "plane_offset_nm"]])
 
 
-def _with_fault_states(table: pd.DataFrame, parts: pd.DataFrame, classifier: DefectClassifier) -> pd.DataFrame:
+def _with_fault_states(table: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
     """Fill in fault state, probability and trace."""
-    del classifier
     parts = parts.reindex(table["particle_id"].astype(np.int64)).set_axis(table.index)
     state = parts["region_class"].map(FAULT_STATES).fillna("unknown")
     on_zone = parts["probability_stacking_fault"] + parts["probability_no_stacking_fault"]
@@ -134,7 +135,7 @@ def _excluded(table: pd.DataFrame, regions: pd.DataFrame, min_probability: float
     for name, why in (("no_particle", "no_particle"), ("agglomeration", "agglomerate")):
         sure = by_region[f"probability_{name}"].fillna(0.0) >= min_probability
         if name == "agglomeration":
-            sure &= by_region["n_particles"] == 1
+            sure &= by_region["n_parts"].fillna(0) == 1
         hit = table["region_id"].isin(by_region.index[sure.to_numpy(bool)]).to_numpy(bool)
         reason = reason.where(~(hit & reason.isna()), why)
     return tables.conform(

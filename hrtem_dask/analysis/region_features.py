@@ -71,14 +71,17 @@ def region_features(image: np.ndarray, found: Particles, *, pixel_size_nm: Pixel
     Returns
     -------
     pandas.DataFrame
-        Index: region_id. Columns: those of `tables.REGION_FEATURES`, float64, NaN where there is nothing to measure,
-        and ``plane_trace_deg`` and ``plane_offset_nm`` of the plane at which phases jump most, a fault or not.
+        Index: region_id, of the regions that hold a part that is not too small. Columns: those of
+        `tables.REGION_FEATURES`, float64, NaN where there is nothing to measure, and ``plane_trace_deg`` and
+        ``plane_offset_nm`` of the plane at which phases jump most, a fault or not.
     """
     labels = region_labels(found)
     boxes = found.regions.set_index("region_id")[list(_BOX)]
     sizable = found.particles[(found.particles["exclusion_reason"] != "too_small").fillna(True).to_numpy(bool)]
-    parts = sizable.groupby("region_id").size().reindex(boxes.index, fill_value=0)
-    return _features(image, labels, boxes, parts.to_numpy(float), pixel_size_nm)
+    parts = sizable.groupby("region_id").size()
+    parts.index = parts.index.astype(np.int64)
+    boxes = boxes.loc[boxes.index.isin(parts.index)]
+    return _features(image, labels, boxes, parts.reindex(boxes.index).to_numpy(float), pixel_size_nm)
 
 
 def particle_features(image: np.ndarray, found: Particles, ids: Any, *, pixel_size_nm: PixelSize) -> pd.DataFrame:

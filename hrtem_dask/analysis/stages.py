@@ -138,7 +138,12 @@ def segment(prepared: Any, segmenter: Segmenter, *, pixel_size_nm: PixelSize | N
 
 
 def label(
-    image: np.ndarray, segmentation: Segmentation, settings: Settings, *, pixel_size_nm: PixelSize | None
+    image: np.ndarray,
+    segmentation: Segmentation,
+    settings: Settings,
+    *,
+    pixel_size_nm: PixelSize | None,
+    corrected: np.ndarray | None = None,
 ) -> particles.Particles:
     """Find regions and particles in a mask, and measure their size and shape.
 
@@ -152,6 +157,8 @@ def label(
         Of these, `particles`.
     pixel_size_nm : tuple of float or None
         (y, x) in nm.
+    corrected : numpy.ndarray of int, optional
+        Shape (y, x): labels corrected by hand, which are measured instead of what the mask holds.
 
     Returns
     -------
@@ -159,9 +166,21 @@ def label(
         Labels, region table, particle table.
     """
     rules = settings.particles
+    finite = filtering.replace_nonfinite(image)[0]
+    if corrected is not None:
+        return particles.measure_labels(
+            corrected,
+            finite,
+            pixel_size_nm=pixel_size_nm,
+            probability=segmentation.probability,
+            bridge_gap_nm=rules.bridge_gap_nm,
+            min_area_px=rules.min_area_px,
+            min_area_nm2=rules.min_area_nm2,
+            max_region_area_nm2=rules.max_region_area_nm2,
+        )
     return particles.find_particles(
         segmentation.mask,
-        filtering.replace_nonfinite(image)[0],
+        finite,
         pixel_size_nm=pixel_size_nm,
         probability=segmentation.probability,
         opening_radius_px=rules.opening_radius_px,
@@ -208,6 +227,12 @@ def measure(
             spacing_range_nm=settings.fourier.spacing_range_nm,
             min_peak_snr=settings.fourier.min_peak_snr,
         )
+        row |= fourier.measure_zone_axis(
+            crop,
+            pixel_size_nm=pixel_size_nm,
+            material=settings.fourier.material,
+            spacing_range_nm=settings.fourier.spacing_range_nm,
+        )
         rows.append(row)
     if not rows:
         return table
@@ -223,6 +248,7 @@ def analyse(
     segmenter: Segmenter,
     classifier: DefectClassifier | None = None,
     gain: np.ndarray | None = None,
+    corrected: np.ndarray | None = None,
 ) -> Analysis:
     """Take one micrograph through every stage.
 
@@ -240,6 +266,9 @@ def analyse(
         From `defects.make_classifier`; None classifies nothing.
     gain : numpy.ndarray, optional
         Gain reference that the image is divided by.
+    corrected : numpy.ndarray of int, optional
+        Shape (y, x): labels corrected by hand. They take the place of what the segmenter finds, whose probability is
+        measured all the same; its guess of its own mask's quality is left out.
 
     Returns
     -------
@@ -257,6 +286,7 @@ def analyse(
     prepared, n_nonfinite = prepare(image, settings, gain=gain)
     clock.lap("seconds_filter")
     row: dict[str, Any] = {**metrics, "n_nonfinite": n_nonfinite, "quality_flags": ",".join(flags) or None}
+    row["corrected"] = corrected is not None
     set_aside = [flag for flag in flags if flag in settings.quality.set_aside]
     if set_aside:
         reason = f"quality: {', '.join(set_aside)} (settings quality.set_aside)"
@@ -267,7 +297,7 @@ def analyse(
     except CalibrationError as error:  # the segmenter cannot do with this pixel size: what is known so far is kept
         return _nothing_found(backend.to_numpy(prepared), row, str(error), clock.laps)
     clock.lap("seconds_segment")
-    found = label(image, segmentation, settings, pixel_size_nm=pixel_size_nm)
+    found = label(image, segmentation, settings, pixel_size_nm=pixel_size_nm, corrected=corrected)
     clock.lap("seconds_particles")
     found = replace(found, particles=measure(prepared, found, settings, pixel_size_nm=pixel_size_nm))
     clock.lap("seconds_fourier")
@@ -280,7 +310,7 @@ def analyse(
         "n_counted": int(table["counted"].sum()),
         "coverage": float(np.count_nonzero(found.labels) / found.labels.size),
         "seam_score": segmentation.seam_score,
-        **_predicted_quality(segmenter, segmentation, metrics, pixel_size_nm),
+        **(_predicted_quality(segmenter, segmentation, metrics, pixel_size_nm) if corrected is None else {}),
         **_lattice_check(table, settings),
     }
     return Analysis(

@@ -1,8 +1,8 @@
 """The lazy notebook API: micrographs as chunked xarray, each stage a lazy step, tables as dask.dataframe.
 
 ``open_micrographs → segment → label → measure, classify`` build a graph and compute nothing; they call the same stages
-of `analysis` as a batch, so both give the same rows. The graph carries NumPy chunks and paths only: a model is loaded by
-path, once per worker.
+of `analysis` as a batch, so both give the same rows. The graph carries NumPy chunks and paths only: a model is loaded
+by path, once per worker.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
 
 
 def classify(micrographs: Collection) -> dd.DataFrame:
-    """Classify every region, lazily: agglomeration, no_particle, no_stacking_fault, misoriented, stacking_fault, unsure.
+    """Say lazily what every region is: a faulted particle, a perfect one, misoriented, several, none, or unsure.
 
     Parameters
     ----------

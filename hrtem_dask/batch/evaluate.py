@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from hrtem_dask.batch.cluster import connect
 from hrtem_dask.batch.evaluation_methods import Method, choose_methods
 from hrtem_dask.batch.listing import find_inputs, list_sources
 from hrtem_dask.batch.record_analysis import code_version
+from hrtem_dask.batch.region_scoring import score_classes
 from hrtem_dask.batch.run import run
 from hrtem_dask.batch.scoring import Scored, score_results
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
@@ -41,6 +42,10 @@ class Evaluation:
     not be analysed as micrographs on which nothing was found."""
     curves: pd.DataFrame
     """Precision, recall and Dice over thresholds, per method with a probability, pooled."""
+    regions: pd.DataFrame
+    """A row per method and classified region, with its true class; empty where truth is not simulated."""
+    classes: pd.DataFrame
+    """Scores of the classes of regions: ``method``, ``subset`` (all, clear), ``score``, ``n``, value and interval."""
     notes: tuple[str, ...]
     """What was left out, and why."""
     is_simulated: bool
@@ -133,6 +138,8 @@ def evaluate(
         objects=pd.concat([s.objects for s in scored], ignore_index=True),
         summary=pd.concat([s.summarize(groups, **options) for s in scored], ignore_index=True),
         curves=pd.concat([s.pooled_curve() for s in scored], ignore_index=True),
+        regions=pd.concat([s.regions.assign(method=s.method.name) for s in scored], ignore_index=True),
+        classes=pd.concat([s.classes.assign(method=s.method.name) for s in scored], ignore_index=True),
         notes=tuple(dict.fromkeys(note for s in scored for note in s.notes)),
         is_simulated=known.is_simulated,
         place=place,
@@ -153,6 +160,8 @@ def evaluate(
         objects=evaluation.objects,
         summary=evaluation.summary,
         curves=evaluation.curves,
+        regions=evaluation.regions,
+        classes=evaluation.classes,
         about=about,
     )
     return evaluation
@@ -202,7 +211,10 @@ def _score_methods(
             folder = place.path(method.name)
             say(f"running {method.name}{': ' if method.note else ''}{method.note}")
             run(truth.inputs, folder, settings=method.settings, client=client)
-        yield score_results(client, truth, open_results(folder), method, segment_again=segment_again, say=say)
+        done = open_results(folder)
+        scored = score_results(client, truth, done, method, segment_again=segment_again, say=say)
+        regions, classes = score_classes(client, truth, done, method.settings, say=say)
+        yield replace(scored, regions=regions, classes=classes)
 
 
 def _groups(scored: Sequence[Scored], by: Sequence[str] | None) -> list[str]:

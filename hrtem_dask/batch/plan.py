@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hrtem_dask import loading, tables
 from hrtem_dask.batch.record_analysis import ModelHashes, code_version, gain_hash
@@ -12,6 +12,7 @@ from hrtem_dask.batch.task import Item, Task
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
+from hrtem_dask.storage.corrections import Correction
 
 __all__ = ["Plan", "make_plan", "memory_doubt"]
 
@@ -32,6 +33,8 @@ class Plan:
     """What an earlier run has done already, by micrograph_id."""
     undrawn: tuple[Item, ...]
     """Of these, the ones that want an overlay."""
+    outdated: tuple[Correction, ...] = field(default=())
+    """Corrections that are left out, since the micrograph's file has changed since."""
 
 
 def make_plan(
@@ -39,6 +42,7 @@ def make_plan(
     entries: Mapping[str, ledger.Entry],
     settings: Settings,
     models: ModelHashes,
+    corrections: Mapping[str, Correction] | None = None,
 ) -> Plan:
     """Compare what there is with what has been done.
 
@@ -52,12 +56,14 @@ def make_plan(
         All settings.
     models : ModelHashes
         Content of the models.
+    corrections : mapping, optional
+        `micrograph_id` → labels corrected by hand, which are measured in place of what the segmenter finds.
 
     Returns
     -------
     Plan
-        Failed micrographs are tried again; done ones only where their file, pixel size, the settings, a model or
-        the code have changed.
+        Failed micrographs are tried again; done ones only where their file, pixel size, the settings, a model,
+        the code or their correction have changed.
 
     Raises
     ------
@@ -68,11 +74,17 @@ def make_plan(
     kept: dict[str, ledger.Entry] = {}
     items: list[Item] = []
     undrawn: list[Item] = []
+    outdated: list[Correction] = []
     fixed = _fixed_key(settings, models)
     ok = [r for r in records if r.status == "ok"]
     pictured = _pictured([r.micrograph_id for r in ok], settings.execution.overlays)
     for record in ok:
-        key = ledger.hash_of([fixed, record.pixel_size_nm, record.pixel_size_source])
+        correction = (corrections or {}).get(record.micrograph_id)
+        if correction is not None and not _unchanged(record, correction):
+            outdated.append(correction)
+            correction = None
+        corrected = [] if correction is None else [correction.labels_hash]
+        key = ledger.hash_of([fixed, record.pixel_size_nm, record.pixel_size_source, *corrected])
         entry = entries.get(record.micrograph_id)
         if entry is not None and entry.key == key and entry.status != "failed" and _unchanged(record, entry):
             kept[record.micrograph_id] = entry
@@ -80,9 +92,9 @@ def make_plan(
                 undrawn.append(Item(record, key, entry.attempts, overlay=True))
             continue
         attempts = entry.attempts if entry else 0
-        items.append(Item(record, key, attempts, overlay=record.micrograph_id in pictured))
+        items.append(Item(record, key, attempts, record.micrograph_id in pictured, correction))
     tasks = tuple(Task(group) for group in _groups(items, settings.execution.group_megapixels * 1e6))
-    return Plan(tuple(records), tasks, kept, tuple(undrawn))
+    return Plan(tuple(records), tasks, kept, tuple(undrawn), tuple(outdated))
 
 
 def memory_doubt(plan: Plan, memory_per_worker: int) -> str | None:
@@ -139,8 +151,8 @@ def _fixed_key(settings: Settings, models: ModelHashes) -> str:
     )
 
 
-def _unchanged(record: loading.MicrographRecord, entry: ledger.Entry) -> bool:
-    """Say whether the file is still the one that was analysed; its content is read only where its date changed."""
+def _unchanged(record: loading.MicrographRecord, entry: ledger.Entry | Correction) -> bool:
+    """Say whether the file is still the one that was analysed or corrected; it is read only where its date changed."""
     stat = loading.source_stat(record.source)
     if stat == (entry.source_size, entry.source_mtime_ns) and stat[1] != 0:  # 0: the place knows no dates
         return True

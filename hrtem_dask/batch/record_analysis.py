@@ -19,6 +19,7 @@ from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import ModelError, UnreadableMicrographError
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
+from hrtem_dask.storage.corrections import Correction
 
 __all__ = ["Analysed", "ModelHashes", "analyse_record", "code_version", "gain_hash", "gain_reference"]
 
@@ -51,7 +52,12 @@ class Analysed:
     """Size and date of its file before it was read."""
 
 
-def analyse_record(record: loading.MicrographRecord, settings: Settings, models: ModelHashes | None = None) -> Analysed:
+def analyse_record(
+    record: loading.MicrographRecord,
+    settings: Settings,
+    models: ModelHashes | None = None,
+    correction: Correction | None = None,
+) -> Analysed:
     """Read and analyse one micrograph; whatever goes wrong becomes its row.
 
     Parameters
@@ -62,6 +68,8 @@ def analyse_record(record: loading.MicrographRecord, settings: Settings, models:
         All settings.
     models : ModelHashes, optional
         Content that the models must have; None asks for nothing.
+    correction : Correction, optional
+        Labels corrected by hand, which are measured in place of what the segmenter finds.
 
     Returns
     -------
@@ -83,7 +91,7 @@ def analyse_record(record: loading.MicrographRecord, settings: Settings, models:
         if loading.source_stat(record.source) != analysed.stat:
             raise UnreadableMicrographError("the file changed while it was read: run again when it is complete")
         analysed.execution["seconds_read"] = time.perf_counter() - began
-        _analyse_image(analysed, image, record, settings, models)
+        _analyse_image(analysed, image, record, settings, models, correction)
     except Exception as error:  # noqa: BLE001 - whatever a file or an image provokes, the batch goes on and says so
         row |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
     return analysed
@@ -95,6 +103,7 @@ def _analyse_image(
     record: loading.MicrographRecord,
     settings: Settings,
     models: ModelHashes | None,
+    correction: Correction | None,
 ) -> None:
     """Take an image through every stage and fill in its rows."""
     segmenter = make_segmenter(settings.segmentation, settings.execution)
@@ -109,6 +118,7 @@ def _analyse_image(
         segmenter=segmenter,
         classifier=classifier,
         gain=gain_reference(settings.filtering.flat_field),
+        corrected=None if correction is None else correction.read(),
     )
     flags = [*record.calibration_flags, found.micrograph.get("calibration_flags")]
     reasons = "; ".join(filter(None, [found.reason, record.reason]))

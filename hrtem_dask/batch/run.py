@@ -26,9 +26,10 @@ from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.compaction import compact, write_run_file
+from hrtem_dask.storage.corrections import read_corrections
 from hrtem_dask.storage.location import Location
 
-__all__ = ["RunSummary", "run"]
+__all__ = ["RunSummary", "analyse_tasks", "checked_models", "run"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def run(
     settings = _with_absolute_paths(settings or Settings())
     place = Location.of(out)
     samples = loading.read_metadata(metadata) if metadata is not None else None
-    models = _checked_models(settings)
+    models = checked_models(settings)
     sources = find_inputs(inputs, leave_out=place)
     if client is not None:
         return _run(client, sources, place, settings, samples, models, progress, say, began)
@@ -132,7 +133,8 @@ def _run(
         say(complaint)
     records = list_on_workers(client, sources, settings, samples)
     entries = ledger.read_entries(place)
-    plan = planning.make_plan(records, entries, settings, models)
+    corrections = read_corrections(place)
+    plan = planning.make_plan(records, entries, settings, models, corrections)
     forgotten = {n for n, e in entries.items() if e.status != "interrupted"} - {r.micrograph_id for r in records}
     if forgotten:
         say(f"{len(forgotten)} micrographs of earlier runs are not among these inputs: the tables leave them out")
@@ -140,6 +142,7 @@ def _run(
     zarr_store.create_store(Location.of(place.path("labels.zarr")))
     to_do = sum(len(task.items) for task in plan.tasks)
     say(f"{len(records)} images listed in {len(sources)} files: {to_do} to analyse, {len(plan.kept)} done before")
+    _say_corrections(plan, say)
     if (doubt := planning.memory_doubt(plan, _memory_per_worker(client))) is not None:
         say(doubt)
     done = dict(plan.kept)
@@ -147,7 +150,7 @@ def _run(
         log.write(
             "start", listed=len(records), to_analyse=to_do, kept=len(plan.kept), models=dataclasses.asdict(models)
         )
-        for outcome in _outcomes(client, plan.tasks, settings, place, models):
+        for outcome in analyse_tasks(client, plan.tasks, settings, place, models):
             done[outcome.entry.micrograph_id] = outcome.entry
             log.write(
                 outcome.entry.status,
@@ -186,8 +189,37 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     return settings.updated(changed)
 
 
-def _checked_models(settings: Settings) -> ModelHashes:
-    """Refuse what cannot work before anything is computed; return the content of the models."""
+def _say_corrections(plan: planning.Plan, say: Callable[[str], None]) -> None:
+    """Say what becomes of labels that were corrected by hand."""
+    again = sum(item.correction is not None for task in plan.tasks for item in task.items)
+    if again:
+        say(f"{again} micrographs keep their corrected labels, which are measured again")
+    if plan.outdated:
+        names = ", ".join(c.micrograph_id for c in plan.outdated[:3]) + (" …" if len(plan.outdated) > 3 else "")
+        say(
+            f"{len(plan.outdated)} micrographs were corrected and their files have changed since: they are analysed "
+            f"anew, their corrected labels stay in corrections/ ({names})"
+        )
+
+
+def checked_models(settings: Settings) -> ModelHashes:
+    """Refuse what cannot work before anything is computed.
+
+    Parameters
+    ----------
+    settings : Settings
+        All settings.
+
+    Returns
+    -------
+    ModelHashes
+        Content of the models.
+
+    Raises
+    ------
+    SettingsError, ModelError
+        If a setting or the model cannot be used.
+    """
     in_nm = settings.segmentation.chosen_method == "fourier" and settings.segmentation.annulus_per_px is None
     if settings.loading.pixels and in_nm:
         raise SettingsError("the Fourier filter needs pixel sizes: with --pixels choose --method unet or otsu")
@@ -203,13 +235,31 @@ def _checked_models(settings: Settings) -> ModelHashes:
     return ModelHashes(segmenter.model_hash, None if classifier is None else classifier.model_hash)
 
 
-def _outcomes(
+def analyse_tasks(
     client: Client, tasks: Sequence[Task], settings: Settings, place: Location, models: ModelHashes
 ) -> Iterator[Outcome]:
     """Run the tasks; find out which micrograph killed a worker.
 
     A worker that dies takes all of its tasks with it, guilty or not: they are tried again at the end, micrograph by
     micrograph, with nothing else in flight. One that then kills its worker again has failed.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    tasks : sequence of Task
+        From `plan.make_plan`.
+    settings : Settings
+        All settings.
+    place : Location
+        The results folder.
+    models : ModelHashes
+        Content of the models.
+
+    Yields
+    ------
+    Outcome
+        How each micrograph ended.
     """
     suspects: list[Task] = []
     for task, result in stream(client, run_task, tasks, settings, place, models, key="analyse"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,10 @@ class Scored:
     """Counts over thresholds by `truth_id`."""
     notes: tuple[str, ...]
     """What was left out, and why."""
+    regions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Of `region_scoring.score_classes`."""
+    classes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Of `region_scoring.score_classes`."""
 
     def summarize(self, groups: Sequence[str], *, n_resamples: int, seed: int) -> pd.DataFrame:
         """Summarize what was analysed, and once more with the rest as empty masks.

@@ -16,6 +16,7 @@ from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.batch.record_analysis import Analysed, ModelHashes, analyse_record, code_version, gain_reference
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
+from hrtem_dask.storage.corrections import Correction
 from hrtem_dask.storage.location import Location
 
 __all__ = ["Item", "Outcome", "Task", "draw_overlay", "failed", "run_task"]
@@ -33,6 +34,8 @@ class Item:
     """Times it has run before."""
     overlay: bool
     """Whether to write a picture of the outlines."""
+    correction: Correction | None = None
+    """Labels corrected by hand, to be measured in place of what the segmenter finds."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def run_task(task: Task, settings: Settings, place: Location, models: ModelHashe
     outcomes, parts = [], []
     for item in task.items:
         began = time.perf_counter()
-        analysed = analyse_record(item.record, settings, models)
+        analysed = analyse_record(item.record, settings, models, item.correction)
         _write_pictures(place, item, analysed, settings)
         parts.append(_part(item, analysed))
         status, reason = analysed.row["status"], analysed.row.get("reason")

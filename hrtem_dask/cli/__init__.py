@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from hrtem_dask.cli import analysis, evaluate, reproduce, simulate, train
+from hrtem_dask.cli import analysis, correction, evaluate, reproduce, simulate, train
 
 EXAMPLES = """\b
 Examples:
@@ -32,6 +32,8 @@ for _command in (
     simulate.simulate,
     train.train,
     evaluate.evaluate,
+    correction.export,
+    correction.correct,
     reproduce.reproduce,
 ):
     main.add_command(_command)

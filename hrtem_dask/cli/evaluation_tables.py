@@ -55,6 +55,11 @@ def print_evaluation(evaluation: Evaluation) -> None:
     if any(not math.isnan(scores.value(g, "average_precision")) for g in scores.groups):
         console.print("\nOver thresholds, pooled; the best one is chosen on these very micrographs")
         console.print(_thresholds(scores))
+    if len(evaluation.classes):
+        console.print(
+            "\nClasses of found regions against the particles in them, cut ones left out; clear: visibility 1.7 or more"
+        )
+        console.print(_classes(evaluation.classes))
     for line in (*_FOOTNOTES, *evaluation.notes):
         console.print(line, markup=False, highlight=False, style="dim")
     console.print(f"scores: {evaluation.place.url}", markup=False, highlight=False, soft_wrap=True)
@@ -128,6 +133,25 @@ def _particles(scores: _Scores) -> Any:
             *(scores.text(group, name, percent=True) for name in ("merges_per_particle", "splits_per_particle")),
             scores.text(group, "count_bias_pooled", percent=True, ci=True),
         )
+    return table
+
+
+def _classes(classes: pd.DataFrame) -> Any:
+    """Lay out the scores of region classes, a column per method and subset."""
+    from rich.table import Table
+
+    table = Table("score")
+    groups = list(classes.groupby(["method", "subset"], sort=False))
+    for (method, subset), rows in groups:
+        table.add_column(f"{method}, {subset} ({rows['n'].iloc[0]})", justify="right")
+    lookup = {key: rows.set_index("score") for key, rows in groups}
+    for score in classes["score"].drop_duplicates():
+        cells = []
+        for key, _ in groups:
+            row = lookup[key].loc[score]
+            known = not math.isnan(row["value"])
+            cells.append(f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" if known else "–")
+        table.add_row(str(score).replace("_", " "), *cells)
     return table
 
 

@@ -3,12 +3,14 @@
 from hrtem_dask.defects.calibration import Calibration, expected_calibration_error, fit_calibration, reliability
 from hrtem_dask.defects.classifier import DefectClassifier
 from hrtem_dask.defects.classifier_file import load_classifier, make_classifier, save_classifier
+from hrtem_dask.defects.embedding import embed_regions
 from hrtem_dask.defects.forest import Forest
 
 __all__ = [
     "Calibration",
     "DefectClassifier",
     "Forest",
+    "embed_regions",
     "expected_calibration_error",
     "fit_calibration",
     "load_classifier",

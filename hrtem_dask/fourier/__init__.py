@@ -5,16 +5,25 @@ from hrtem_dask.fourier.geometric_phase import geometric_phase
 from hrtem_dask.fourier.groschner2021 import groschner2021_features, ring_integrals
 from hrtem_dask.fourier.lattice import Reflection, find_reflections, measure_lattice
 from hrtem_dask.fourier.materials import MATERIALS, KnownReflection, Material, find_material, known_reflections
+from hrtem_dask.fourier.on_zone import on_zone_score
 from hrtem_dask.fourier.pattern import between_deg, lattice_shares
 from hrtem_dask.fourier.phase_step import PHASE_STEP_COLUMNS, PhaseStep, ReflectionStep, RowDisplacement, phase_step
 from hrtem_dask.fourier.region_features import MARGIN_NM, REGION_COLUMNS, region_features
 from hrtem_dask.fourier.spectrum import frequencies_per_nm, power_spectrum, radial_power_spectrum
+from hrtem_dask.fourier.zone_axis import (
+    ZONE_AXIS_COLUMNS,
+    ZoneAxisCandidate,
+    measure_zone_axis,
+    zone_axis_candidates,
+)
+from hrtem_dask.fourier.zone_patterns import ZonePattern, low_index_zone_axes, zone_pattern
 
 __all__ = [
     "MARGIN_NM",
     "MATERIALS",
     "PHASE_STEP_COLUMNS",
     "REGION_COLUMNS",
+    "ZONE_AXIS_COLUMNS",
     "KnownReflection",
     "LatticeScale",
     "Material",
@@ -22,6 +31,8 @@ __all__ = [
     "Reflection",
     "ReflectionStep",
     "RowDisplacement",
+    "ZoneAxisCandidate",
+    "ZonePattern",
     "between_deg",
     "find_material",
     "find_reflections",
@@ -31,10 +42,15 @@ __all__ = [
     "known_reflections",
     "lattice_scale_ratio",
     "lattice_shares",
+    "low_index_zone_axes",
     "measure_lattice",
+    "measure_zone_axis",
+    "on_zone_score",
     "phase_step",
     "power_spectrum",
     "radial_power_spectrum",
     "region_features",
     "ring_integrals",
+    "zone_axis_candidates",
+    "zone_pattern",
 ]

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.fft
-from scipy import ndimage
 
-from hrtem_dask.fourier.flattening import noise_power
+from hrtem_dask.fourier.flattening import blurred, noise_power
 from hrtem_dask.fourier.lattice import Reflection
 from hrtem_dask.micrograph import PixelSize
 
@@ -55,8 +54,8 @@ def bragg_maps(
         deviation); what lacks outside of the mask is made up for.
     """
     sigma_per_nm = 1 / (2 * np.pi * RESOLUTION_NM)
-    blur = [RESOLUTION_NM / size for size in pixel_size_nm]
-    weight = np.maximum(ndimage.gaussian_filter(mask.astype(np.float32), blur, mode="constant")[mask], MIN_WEIGHT)
+    inside = blurred(mask.astype(np.float32), RESOLUTION_NM, pixel_size_nm, beyond="zero")
+    weight = np.maximum(inside[mask], MIN_WEIGHT)
     spectrum = scipy.fft.fft2(flat)
     y, x = (np.fft.fftfreq(n, size) for n, size in zip(flat.shape, pixel_size_nm, strict=True))
     moduli = np.array([1 / r.spacing_nm for r in reflections])
@@ -97,7 +96,7 @@ def bragg_features(
     maps = bragg_maps(flat, mask, reflections, pixel_size_nm=pixel_size_nm)
     diameter_nm = 2 * np.sqrt(mask.sum() * pixel_size_nm[0] * pixel_size_nm[1] / np.pi)
     places = np.argwhere(mask) * pixel_size_nm
-    signal = np.maximum(maps - NOISE_SNR, 0) + np.finfo(np.float32).tiny
+    signal = np.maximum(maps - NOISE_SNR, 1e-6)  # a reflection below the noise everywhere comes from everywhere
     centres = (signal @ places) / signal.sum(1, keepdims=True)
     apart = np.linalg.norm(centres[:, None] - centres, axis=-1)
     unit = signal / np.linalg.norm(signal, axis=1, keepdims=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from hrtem_dask.fourier.flattening import blurred
 from hrtem_dask.micrograph import PixelSize
 
 __all__ = ["CONTRAST_COLUMNS", "contrast_features"]
@@ -16,6 +17,8 @@ BAND_SIGMA_NM = (0.03, 0.12)
 RING_NM = (0.15, 0.6)
 """The surroundings: from and to this distance of the region."""
 MIN_RING_PX = 30
+SMALLEST = 1e-6
+"""Of an image that is scaled to [0, 1]: less is rounding."""
 
 CONTRAST_COLUMNS = ("support_contrast", "relative_contrast", "band_contrast", "texture")
 """Features of `contrast_features`; `tables.REGION_FEATURES` says what they mean."""
@@ -40,21 +43,21 @@ def contrast_features(crop: np.ndarray, mask: np.ndarray, *, pixel_size_nm: Pixe
     """
     distance = ndimage.distance_transform_edt(~mask, sampling=pixel_size_nm)
     ring = (distance > RING_NM[0]) & (distance <= RING_NM[1])
-    tiny = float(np.finfo(np.float32).tiny)
-    mean = _blurred(crop, MEAN_SIGMA_NM, pixel_size_nm)
+    mean = blurred(crop, MEAN_SIGMA_NM, pixel_size_nm, beyond="edge")
     result = dict.fromkeys(CONTRAST_COLUMNS, np.nan)
-    result["texture"] = float(mean[mask].std() / max(float(crop[mask].std()), tiny))
+    result["texture"] = _ratio(mean[mask].std(), crop[mask].std())
     if np.count_nonzero(ring) < MIN_RING_PX:
         return result
-    band = _blurred(crop, BAND_SIGMA_NM[0], pixel_size_nm) - _blurred(crop, BAND_SIGMA_NM[1], pixel_size_nm)
+    fine, coarse = (blurred(crop, sigma, pixel_size_nm, beyond="edge") for sigma in BAND_SIGMA_NM)
+    band = fine - coarse
     difference = float(mean[mask].mean() - mean[ring].mean())
     return result | {
-        "support_contrast": difference / max(float(mean[ring].std()), tiny),
-        "relative_contrast": difference / max(abs(float(crop[ring].mean())), tiny),
-        "band_contrast": float(band[mask].std()) / max(float(band[ring].std()), tiny),
+        "support_contrast": _ratio(difference, mean[ring].std()),
+        "relative_contrast": _ratio(difference, abs(crop[ring].mean())),
+        "band_contrast": _ratio(band[mask].std(), band[ring].std()),
     }
 
 
-def _blurred(values: np.ndarray, sigma_nm: float, pixel_size_nm: PixelSize) -> np.ndarray:
-    """Blur by a Gaussian."""
-    return np.asarray(ndimage.gaussian_filter(values, [sigma_nm / size for size in pixel_size_nm], mode="nearest"))
+def _ratio(value: float, over: float) -> float:
+    """Divide; NaN where there is only rounding to divide by."""
+    return float(value) / float(over) if over > SMALLEST else np.nan

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import cv2
 import numpy as np
 import scipy.fft
-from scipy import ndimage
 
 from hrtem_dask.fourier.spectrum import frequencies_per_nm
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["flattened", "noise_power"]
+__all__ = ["blurred", "flattened", "noise_power"]
 
 BACKGROUND_SIGMA_NM = 0.5
 NOISE_RING_PER_NM = 0.3
@@ -33,12 +35,42 @@ def flattened(values: np.ndarray, mask: np.ndarray, pixel_size_nm: PixelSize) ->
         Shape (y, x): values less their Gaussian mean (standard deviation 0.5 nm) over the mask's own pixels; 0 outside,
         so that the outline's own contrast has no fringes.
     """
-    sigma = [BACKGROUND_SIGMA_NM / size for size in pixel_size_nm]
     inside = mask.astype(np.float32)
     values = (values - values[mask].mean()) * inside
-    weight = ndimage.gaussian_filter(inside, sigma, mode="constant")
-    mean = ndimage.gaussian_filter(values, sigma, mode="constant") / np.maximum(weight, 1e-3)
+    weight = blurred(inside, BACKGROUND_SIGMA_NM, pixel_size_nm, beyond="zero")
+    mean = blurred(values, BACKGROUND_SIGMA_NM, pixel_size_nm, beyond="zero") / np.maximum(weight, 1e-3)
     return np.asarray((values - mean) * inside)
+
+
+def blurred(
+    values: np.ndarray, sigma_nm: float, pixel_size_nm: PixelSize, *, beyond: Literal["zero", "edge"]
+) -> np.ndarray:
+    """Blur by a Gaussian that is cut off at four standard deviations; OpenCV's, ten times as fast as SciPy's.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of float32
+        Shape (y, x).
+    sigma_nm : float
+        Standard deviation (nm).
+    pixel_size_nm : tuple of float
+        Height and width of a pixel in nm; the two may differ.
+    beyond : {"zero", "edge"}
+        What is beyond the border: nothing, or its pixels again.
+
+    Returns
+    -------
+    numpy.ndarray of float32
+        Shape (y, x).
+    """
+    sigma = [sigma_nm / size for size in pixel_size_nm]
+    height, width = (2 * int(4 * s + 0.5) + 1 for s in sigma)
+    border = cv2.BORDER_CONSTANT if beyond == "zero" else cv2.BORDER_REPLICATE
+    return np.asarray(
+        cv2.GaussianBlur(
+            values, (width, height), sigmaX=max(sigma[1], 1e-6), sigmaY=max(sigma[0], 1e-6), borderType=border
+        )
+    )
 
 
 def noise_power(flat: np.ndarray, n_pixels: int, frequencies_of: np.ndarray, pixel_size_nm: PixelSize) -> np.ndarray:

@@ -60,7 +60,12 @@ class Reflection:
 
 
 def find_reflections(
-    crop: Any, *, pixel_size_nm: PixelSize, spacing_range_nm: tuple[float, float], min_peak_snr: float
+    crop: Any,
+    *,
+    pixel_size_nm: PixelSize,
+    spacing_range_nm: tuple[float, float],
+    min_peak_snr: float,
+    min_share_of_strongest: float = MIN_SHARE_OF_STRONGEST,
 ) -> list[Reflection]:
     """Find the lattice reflections of a crop.
 
@@ -74,6 +79,8 @@ def find_reflections(
         Smallest and largest lattice spacing looked for, in nm. Spacings below two pixels cannot be seen.
     min_peak_snr : float
         Smallest power over the median power of the ring.
+    min_share_of_strongest : float
+        Maxima below this share of the strongest SNR are left out: side lobes of a faceted particle reach far.
 
     Returns
     -------
@@ -98,7 +105,7 @@ def find_reflections(
     spectrum = scipy.fft.rfft2(wave)
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     snr = _snr(power, frequency_y, frequency_x, (1 / high, 1 / low))
-    peaks = _separated_maxima(snr, min_peak_snr)
+    peaks = _separated_maxima(snr, max(min_peak_snr, min_share_of_strongest * float(snr.max())))
     if not peaks.size:
         return []
     # the strongest before refinement stay the strongest; fold the half plane's row index to a signed frequency
@@ -206,8 +213,8 @@ def _ring_medians(values: np.ndarray, ring: np.ndarray, largest: float) -> np.nd
 
 
 def _separated_maxima(snr: np.ndarray, min_peak_snr: float) -> np.ndarray:
-    """Return the flat indices of the maxima above the threshold, by falling SNR, side lobes left out."""
-    candidates = np.flatnonzero(snr >= max(min_peak_snr, MIN_SHARE_OF_STRONGEST * float(snr.max())))
+    """Return the flat indices of the maxima above the threshold, by falling SNR, each well apart from the others."""
+    candidates = np.flatnonzero(snr >= min_peak_snr)
     candidates = candidates[_is_local_maximum(snr, candidates)]
     candidates = candidates[np.argsort(-snr.ravel()[candidates], kind="stable")]
     height = snr.shape[0]

@@ -209,4 +209,5 @@ def _streak(place: np.ndarray, profile: np.ndarray, noise: np.ndarray, size: flo
     power = np.abs(profile @ transform.T) ** 2 / noise
     far = np.abs(distance) >= 1.5
     excess = np.maximum(power[:, far].mean(1) - 1, 0).sum()
-    return float(excess / power[:, ~far].max(1).sum())
+    peaks = float(power[:, ~far].max(1).sum())
+    return float(excess) / peaks if peaks > 0 else 0.0

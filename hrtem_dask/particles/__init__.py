@@ -2,9 +2,10 @@
 
 from hrtem_dask.particles.crops import crop_particle, particle_crops
 from hrtem_dask.particles.descriptors import measure_particles
-from hrtem_dask.particles.find import Particles, find_particles
+from hrtem_dask.particles.find import Particles, find_particles, measure_labels
 from hrtem_dask.particles.morphology import clean_mask
-from hrtem_dask.particles.outlines import draw_overlay
+from hrtem_dask.particles.outlines import draw_overlay, stretched
+from hrtem_dask.particles.polygons import outline_polygons
 from hrtem_dask.particles.regions import label_regions
 from hrtem_dask.particles.split import split_touching
 from hrtem_dask.particles.traces import fault_trace
@@ -17,7 +18,10 @@ __all__ = [
     "fault_trace",
     "find_particles",
     "label_regions",
+    "measure_labels",
     "measure_particles",
+    "outline_polygons",
     "particle_crops",
     "split_touching",
+    "stretched",
 ]

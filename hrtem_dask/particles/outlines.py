@@ -12,7 +12,7 @@ from hrtem_dask.particles.runs import find_runs
 from hrtem_dask.particles.surroundings import readable
 from hrtem_dask.particles.traces import fault_trace
 
-__all__ = ["OUTLINE_COLOURS", "draw_overlay"]
+__all__ = ["OUTLINE_COLOURS", "draw_overlay", "stretched"]
 
 OUTLINE_COLOURS: dict[str, tuple[int, int, int]] = {
     "counted": (0, 220, 130),
@@ -67,7 +67,7 @@ def draw_overlay(
     scale_y, scale_x = aspect[0] * scale, aspect[1] * scale
     shape = (max(round(height * scale_y), 1), max(round(width * scale_x), 1))
     # scaled down before it is stretched: a sixteenth of the work for a 4096² image
-    grey = _stretched(cv2.resize(readable(backend.to_numpy(image)), shape[::-1], interpolation=cv2.INTER_AREA))
+    grey = stretched(cv2.resize(readable(backend.to_numpy(image)), shape[::-1], interpolation=cv2.INTER_AREA))
     picture = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
     reasons: dict[int, str] = {}
     if table is not None:
@@ -102,8 +102,19 @@ def _traces(table: pd.DataFrame | None) -> dict[int, tuple[float, float]]:
     return {int(i): (a, o) for i, (a, o) in zip(faulted["particle_id"], values.tolist(), strict=True)}
 
 
-def _stretched(image: np.ndarray) -> np.ndarray:
-    """Return the image in 8 bits, the lowest and highest half per cent clipped."""
+def stretched(image: np.ndarray) -> np.ndarray:
+    """Return the image in 8 bits for the eye, the lowest and highest half per cent clipped.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        Shape (y, x), any real dtype; pixels that are not finite become the darkest or brightest.
+
+    Returns
+    -------
+    numpy.ndarray of uint8
+        Shape (y, x).
+    """
     values = image.astype(np.float32)
     finite = values[np.isfinite(values)]
     if not finite.size:

@@ -13,7 +13,7 @@ from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.components import connected_components, renumber
 from hrtem_dask.particles.runs import find_runs
 
-__all__ = ["label_regions"]
+__all__ = ["join_regions", "label_regions"]
 
 
 def label_regions(mask: Any, *, pixel_size_nm: PixelSize | None, bridge_gap_nm: float) -> np.ndarray:
@@ -50,6 +50,34 @@ def label_regions(mask: Any, *, pixel_size_nm: PixelSize | None, bridge_gap_nm: 
     if pixel_size_nm is None or bridge_gap_nm <= min(pixel_size_nm):
         return pieces  # two pieces are at least one pixel apart
     return _bridge(pieces, pixel_size_nm=pixel_size_nm, gap_nm=bridge_gap_nm)
+
+
+def join_regions(regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Join regions that one particle lies in: a particle drawn in several pieces belongs to one region.
+
+    Parameters
+    ----------
+    regions : numpy.ndarray of int32
+        Shape (y, x), from `label_regions` of the particles' pixels.
+    labels : numpy.ndarray of int
+        Shape (y, x), 0 is background: the particles.
+
+    Returns
+    -------
+    numpy.ndarray of int32
+        Shape (y, x), numbered as by `label_regions`.
+    """
+    runs = find_runs(labels)
+    own = regions[runs.row, runs.start]  # a run of one particle is connected, so it lies in one region
+    first = own[runs.first][runs.index]
+    apart = first != own
+    if not apart.any():
+        return regions
+    parent = np.arange(int(regions.max()) + 1)
+    for a, b in np.unique(np.stack([first[apart], own[apart]], axis=1), axis=0).tolist():
+        _join(parent, a, b)
+    roots = np.array([_root(parent, label) for label in range(parent.size)])
+    return renumber(roots[regions])
 
 
 def _bridge(pieces: np.ndarray, *, pixel_size_nm: PixelSize, gap_nm: float) -> np.ndarray:

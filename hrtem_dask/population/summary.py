@@ -1,53 +1,97 @@
-"""The first numbers of a population: how many, how big, by sample."""
+"""The statistics of a population: of each sample, and over all."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
+
+from hrtem_dask.population import bootstrap, edge_weights, studentized
+from hrtem_dask.population.options import PopulationOptions
+from hrtem_dask.population.reduction import SIZES, Population, collect
+from hrtem_dask.population.size import describe_size
 
 __all__ = ["summarize"]
 
 
-def summarize(particles: Any) -> dict[str, dict[str, Any]]:
-    """Summarise the counted particles of each sample.
+def summarize(particles: Any, micrographs: Any = None, options: PopulationOptions | None = None) -> dict[str, Any]:
+    """Summarise the counted particles of each sample, and over all samples.
 
     Parameters
     ----------
     particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`; a lazy table is computed.
+        Rows of `tables.PARTICLES`. A lazy table is reduced partition by partition; the result is the same.
+    micrographs : pandas.DataFrame or dask.dataframe.DataFrame, optional
+        Rows of `tables.MICROGRAPHS`: sizes of the images, for edge weights, and sources of the pixel sizes. Without it
+        there are no edge weights, which the result says.
+    options : PopulationOptions, optional
+        How; the defaults without it.
 
     Returns
     -------
     dict
-        Sample → ``n_particles``, ``n_counted``, ``excluded`` (reason → number), and of the counted ones with a
-        size in nm: ``equivalent_diameter_nm`` with ``n``, ``mean``, ``sd`` (n − 1), ``median``, ``d10``, ``d90``.
-        Number-weighted, edge particles left out, without edge correction or interval.
+        ``definitions``, ``all`` and ``samples`` (name → the same as ``all``), plain numbers, strings, lists and None,
+        ready for JSON; every key is written down in docs/statistics.md.
     """
-    particles = particles.compute() if hasattr(particles, "compute") else particles
-    return {
-        str(sample): _one_sample(rows) for sample, rows in particles.groupby(particles["sample"].fillna(""), sort=True)
-    }
+    options = options or PopulationOptions()
+    population = collect(particles)
+    if hasattr(micrographs, "compute"):
+        micrographs = micrographs.compute()
+    names = sorted({*population.counted["sample"], *population.excluded["sample"]})
+    samples = {name: _one_population(population.sample(name), micrographs, options) for name in names}
+    whole = samples[names[0]] if len(names) == 1 else _one_population(population, micrographs, options)
+    return {"definitions": _definitions(options), "all": whole, "samples": samples}
 
 
-def _one_sample(rows: pd.DataFrame) -> dict[str, Any]:
-    """Summarise the particles of one sample."""
-    counted = rows[rows["counted"].fillna(False).astype(bool)]
-    sizes = counted["equivalent_diameter_nm"].dropna().to_numpy(dtype=float)
-    summary: dict[str, Any] = {
-        "n_particles": len(rows),
+def _one_population(
+    population: Population, micrographs: pd.DataFrame | None, options: PopulationOptions
+) -> dict[str, Any]:
+    """Describe the particles of one sample, or of all."""
+    counted, excluded = population.counted, population.excluded
+    frames = micrographs if options.edge_weights else None
+    weights, reason = edge_weights.particle_weights(counted, frames)
+    if not options.edge_weights:
+        reason = "turned off by the user"
+    by_reason = excluded[excluded["exclusion_reason"] != ""].groupby("exclusion_reason")["n"].sum()
+    found: dict[str, Any] = {
+        "n_particles": len(counted) + int(excluded["n"].sum()),
         "n_counted": len(counted),
-        "excluded": {str(k): int(v) for k, v in rows["exclusion_reason"].dropna().value_counts().sort_index().items()},
+        "excluded": {str(name): int(n) for name, n in by_reason.sort_index().items()},
+        "n_micrographs_with_particles": int(counted["micrograph_id"].nunique()),
+        "edge_weights": {
+            "rule": edge_weights.RULE if reason is None else edge_weights.UNWEIGHTED,
+            "applied": reason is None,
+            "reason": reason,
+            "largest_weight": float(weights.max()) if len(weights) else None,
+        },
     }
-    if sizes.size:
-        d10, median, d90 = np.quantile(sizes, [0.1, 0.5, 0.9])
-        summary["equivalent_diameter_nm"] = {
-            "n": int(sizes.size),
-            "mean": float(sizes.mean()),
-            "sd": float(sizes.std(ddof=1)) if sizes.size > 1 else None,
-            "median": float(median),
-            "d10": float(d10),
-            "d90": float(d90),
-        }
-    return summary
+    sources = _sources(micrographs, counted)
+    for column in SIZES:
+        size = describe_size(counted, column, weights=weights, pixel_size_sources=sources, options=options)
+        if size is not None:
+            found[column] = size
+    return found
+
+
+def _sources(micrographs: pd.DataFrame | None, counted: pd.DataFrame) -> pd.Series | None:
+    """Return where the pixel sizes of the micrographs come from that hold the particles."""
+    if micrographs is None or "pixel_size_source" not in micrographs:
+        return None
+    sources: pd.Series = micrographs.loc[
+        micrographs["micrograph_id"].isin(counted["micrograph_id"].unique()), "pixel_size_source"
+    ]
+    return sources
+
+
+def _definitions(options: PopulationOptions) -> dict[str, Any]:
+    """Say in words how the numbers are made."""
+    return {
+        "confidence": options.confidence,
+        "interval_method": f"means, deviations: {studentized.METHOD}; quantiles, span: {bootstrap.METHOD}",
+        "n_resamples": options.n_resamples,
+        "min_micrographs_for_intervals": bootstrap.MIN_MICROGRAPHS,
+        "seed": options.seed,
+        "edge_rule": edge_weights.RULE if options.edge_weights else edge_weights.UNWEIGHTED,
+        "quantiles": "weighted, Hyndman and Fan's definition 5",
+        "volume": "size cubed",
+    }

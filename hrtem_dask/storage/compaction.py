@@ -10,7 +10,7 @@ import pandas as pd
 import tomli_w
 
 from hrtem_dask import loading, tables
-from hrtem_dask.population import summarize
+from hrtem_dask.population import PopulationOptions, summarize
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.location import Location
@@ -64,7 +64,7 @@ def compact(
     known : mapping
         The ledger as it was before the run: parts of micrographs that are not among today's inputs are kept.
     settings : Settings
-        Of these, ``quality.set_aside``.
+        Of these, ``quality.set_aside`` and the limits of ``particles``.
 
     Returns
     -------
@@ -94,7 +94,10 @@ def compact(
         write_table(place, f"{name}.parquet", written[name], tables.SCHEMAS[name])
     write_table(place, "execution.parquet", part.execution, tables.EXECUTION)
     counts = {status: int((micrographs["status"] == status).sum()) for status in STATUSES}
-    place.write_json("summary.json", {"micrographs": counts, "samples": summarize(written["particles"])})
+    limits = PopulationOptions(min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2)
+    statistics = summarize(written["particles"], written["micrographs"], limits)
+    corrected = int(micrographs["corrected"].fillna(False).sum())
+    place.write_json("summary.json", {"micrographs": counts, "corrected": corrected, **statistics})
     ledger.remove_replaced_parts(place, known, {**known, **done})
     return counts, len(written["particles"])
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from hrtem_dask import loading, tables
-from hrtem_dask.micrograph import make_micrograph
+from hrtem_dask.micrograph import PixelSize, make_micrograph
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import read_table
 
-__all__ = ["Results", "crop", "open_results"]
+__all__ = ["Results", "crop", "find_record", "listed_record", "open_results", "pixel_size_of"]
 
 
 @dataclass(frozen=True)
@@ -147,24 +149,99 @@ def crop(
     box = rows.iloc[0]
     micrograph_rows = results.micrographs
     row = micrograph_rows[micrograph_rows["micrograph_id"] == micrograph_id].iloc[0]
-    image = _image(row)
+    image = loading.read_image(find_record(row))
     rows_cut = slice(max(0, box["bbox_y0_px"] - margin_px), min(image.shape[0], box["bbox_y1_px"] + margin_px))
     columns_cut = slice(max(0, box["bbox_x0_px"] - margin_px), min(image.shape[1], box["bbox_x1_px"] + margin_px))
-    size = None if pd.isna(row["pixel_size_y_nm"]) else (float(row["pixel_size_y_nm"]), float(row["pixel_size_x_nm"]))
-    whole = make_micrograph(image, pixel_size_nm=size, pixel_size_source=str(row["pixel_size_source"]))
+    whole = make_micrograph(image, pixel_size_nm=pixel_size_of(row), pixel_size_source=str(row["pixel_size_source"]))
     labels = whole.copy(data=results.labels(micrograph_id)).rename("labels")
     return xr.Dataset({"intensity": whole, "labels": labels}).isel(y=rows_cut, x=columns_cut)
 
 
-def _image(row: pd.Series) -> np.ndarray:
-    """Read the image that a row of the micrograph table tells of, if it is still the same."""
+def pixel_size_of(row: pd.Series) -> PixelSize | None:
+    """Return the pixel size that a row of the micrograph table states.
+
+    Parameters
+    ----------
+    row : pandas.Series
+        The row.
+
+    Returns
+    -------
+    tuple of float or None
+        (y, x) in nm.
+    """
+    size = row["pixel_size_y_nm"], row["pixel_size_x_nm"]
+    return None if pd.isna(size[0]) or pd.isna(size[1]) else (float(size[0]), float(size[1]))
+
+
+def listed_record(row: pd.Series) -> loading.MicrographRecord:
+    """Return the record that a row of the micrograph table was listed from.
+
+    Parameters
+    ----------
+    row : pandas.Series
+        The row, covariates included. What was analysed has the status ``ok``, as the listing had it.
+
+    Returns
+    -------
+    loading.MicrographRecord
+        With the row's source by its path alone: good for tables, not for reading; see `find_record`.
+    """
+    known: dict[str, Any] = {str(name): None if pd.isna(value) else value for name, value in row.items()}
+    schema = {column.name for column in tables.MICROGRAPHS}
+    analysed = known["settings_hash"] is not None
+    flags = str(known["calibration_flags"] or "").split(",")
+    texts: dict[str, Any] = {name: str(known[name] or "") for name in ("title", "dtype", "sample")}
+    same: tuple[str, ...] = (
+        "signal",
+        "frame",
+        "height_px",
+        "width_px",
+        "voltage_kv",
+        "magnification",
+        "instrument",
+        "acquired_at",
+    )
+    return loading.MicrographRecord(
+        micrograph_id=str(known["micrograph_id"]),
+        source=loading.Source(url=str(known["source"]), relative=str(known["source"])),
+        **texts,
+        **dict[str, Any]((name, known[name]) for name in same),
+        pixel_size_nm=pixel_size_of(row),
+        pixel_size_source=str(known["pixel_size_source"]),
+        # off_lattice is what the analysis adds
+        calibration_flags=tuple(flag for flag in flags if flag and flag != "off_lattice"),
+        covariates=tuple((name, value) for name, value in known.items() if name not in schema),
+        status="ok" if analysed else known["status"],
+        reason=str(known["reason"] or ""),
+    )
+
+
+def find_record(row: pd.Series) -> loading.MicrographRecord:
+    """Find the image that a row of the micrograph table tells of, if it is still the same.
+
+    Parameters
+    ----------
+    row : pandas.Series
+        A row that was analysed.
+
+    Returns
+    -------
+    loading.MicrographRecord
+        That `loading.read_image` reads, with the row's pixel size, sample and covariates.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is no longer where it was.
+    ValueError
+        If it has changed since.
+    """
     path = str(row["source"])
     for source in loading.find_sources(path.split("::")[0]):
         if source.path != path:
             continue
         if loading.source_hash(source) != row["source_hash"]:
             raise ValueError(f"{path} has changed since it was analysed: run again into the same results folder")
-        for record in loading.list_micrographs(source):
-            if (record.signal, record.frame) == (row["signal"], row["frame"]):
-                return loading.read_image(record)
+        return dataclasses.replace(listed_record(row), source=source)
     raise FileNotFoundError(f"{path} is no longer there, or no longer holds what it held")

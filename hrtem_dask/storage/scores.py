@@ -22,9 +22,11 @@ def write_scores(
     objects: pd.DataFrame,
     summary: pd.DataFrame,
     curves: pd.DataFrame,
+    regions: pd.DataFrame,
+    classes: pd.DataFrame,
     about: Mapping[str, Any],
 ) -> None:
-    """Write scores.json, micrographs.csv, objects.csv, curves.csv and scores.svg.
+    """Write scores.json, micrographs.csv, objects.csv, curves.csv, regions.csv and scores.svg.
 
     Parameters
     ----------
@@ -38,6 +40,10 @@ def write_scores(
         Of `summarize_scores`, with ``method``.
     curves : pandas.DataFrame
         Of `curve`, with ``method``.
+    regions : pandas.DataFrame
+        A row per method and classified region; none is written where there is none.
+    classes : pandas.DataFrame
+        Scores of the classes of regions, with ``method`` and ``subset``.
     about : mapping
         What was scored, how, and what could not be: put into the JSON as it is.
     """
@@ -45,9 +51,15 @@ def write_scores(
     for row in summary.to_dict("records"):
         group = scores.setdefault(row["method"], {}).setdefault(row["by"], {}).setdefault(row["group"], {})
         group[row["statistic"]] = {key: _number(row[key]) for key in ("value", "low", "high")}
-    place.write_json("scores.json", {**about, "statistics": STATISTICS, "scores": scores})
-    for name, table in (("micrographs", micrographs), ("objects", objects), ("curves", curves)):
-        place.write_bytes(f"{name}.csv", table.to_csv(index=False).encode())
+    told: dict[str, Any] = {}
+    for row in classes.to_dict("records"):
+        subset = told.setdefault(row["method"], {}).setdefault(row["subset"], {"n_regions": row["n"]})
+        subset[row["score"]] = {key: _number(row[key]) for key in ("value", "low", "high")}
+    place.write_json("scores.json", {**about, "statistics": STATISTICS, "scores": scores, "region_classes": told})
+    written = {"micrographs": micrographs, "objects": objects, "curves": curves, "regions": regions}
+    for name, table in written.items():
+        if name != "regions" or len(table):
+            place.write_bytes(f"{name}.csv", table.to_csv(index=False).encode())
     place.write_bytes("scores.svg", draw_scores(micrographs, summary, curves).encode())
 
 

@@ -20,7 +20,16 @@ from hrtem_dask.micrograph import PixelSize, make_micrograph
 from hrtem_dask.storage import ngff
 from hrtem_dask.storage.location import Location
 
-__all__ = ["create_store", "open_store", "read_labels", "read_micrograph", "remove", "write_labels", "write_micrograph"]
+__all__ = [
+    "create_store",
+    "open_store",
+    "read_labels",
+    "read_micrograph",
+    "remove",
+    "write_label_image",
+    "write_labels",
+    "write_micrograph",
+]
 
 MICROGRAPH_CHUNK_PX = 4096
 LABEL_CHUNK_PX = 2048
@@ -123,7 +132,14 @@ def read_micrograph(place: Location, micrograph_id: str) -> xr.DataArray:
     return make_micrograph(group["intensity"][:], pixel_size_nm=size, pixel_size_source=source, metadata=known)
 
 
-def write_labels(place: Location, micrograph_id: str, labels: np.ndarray, *, pixel_size_nm: PixelSize | None) -> None:
+def write_labels(
+    place: Location,
+    micrograph_id: str,
+    labels: np.ndarray,
+    *,
+    pixel_size_nm: PixelSize | None,
+    array_name: str = "labels",
+) -> None:
     """Write the particle labels of one micrograph.
 
     Parameters
@@ -136,12 +152,15 @@ def write_labels(place: Location, micrograph_id: str, labels: np.ndarray, *, pix
         Shape (y, x), 0 = background. Chunks of at most 2048² in a single shard.
     pixel_size_nm : tuple of float or None
         (y, x) in nm.
+    array_name : str
+        Name of the array in the group.
     """
-    group = _new_group(place, micrograph_id, ngff.label_attributes(micrograph_id, "labels", pixel_size_nm))
+    name = micrograph_id.rpartition("/")[2]
+    group = _new_group(place, micrograph_id, ngff.label_attributes(name, array_name, pixel_size_nm))
     chunks = tuple(min(n, LABEL_CHUNK_PX) for n in labels.shape)
     shards = tuple(c * math.ceil(n / c) for n, c in zip(labels.shape, chunks, strict=True))
     array = group.create_array(
-        "labels",
+        array_name,
         shape=labels.shape,
         dtype=np.int32,
         chunks=chunks,
@@ -152,13 +171,33 @@ def write_labels(place: Location, micrograph_id: str, labels: np.ndarray, *, pix
     array[:] = labels
 
 
+def write_label_image(place: Location, path: str, labels: np.ndarray, *, pixel_size_nm: PixelSize | None) -> None:
+    """Write labels beside the image that they belong to, where OME-NGFF wants them.
+
+    Parameters
+    ----------
+    place : Location
+        The store; `write_micrograph` has written the image.
+    path : str
+        ``<micrograph_id>/labels/<name>``.
+    labels : numpy.ndarray of int
+        Shape (y, x), 0 = background.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+    """
+    parent, _, name = path.rpartition("/")
+    _new_group(place, parent, {"ome": {"version": "0.5", "labels": [name]}})
+    # an array named labels would stand where an image has its label images
+    write_labels(place, path, labels, pixel_size_nm=pixel_size_nm, array_name="0")
+
+
 def read_labels(place: Location, micrograph_id: str, box: tuple[slice, slice] | None = None) -> np.ndarray:
     """Read the particle labels of one micrograph, or of a part of it.
 
     Parameters
     ----------
     place : Location
-        The ``labels.zarr`` of a run.
+        The ``labels.zarr`` of a run, or any store of OME-NGFF label images.
     micrograph_id : str
         Name of its group.
     box : tuple of slice, optional
@@ -166,8 +205,8 @@ def read_labels(place: Location, micrograph_id: str, box: tuple[slice, slice] | 
 
     Returns
     -------
-    numpy.ndarray of int32
-        Shape (y, x).
+    numpy.ndarray of int
+        Shape (y, x); int32 where this package wrote it.
 
     Raises
     ------
@@ -175,7 +214,14 @@ def read_labels(place: Location, micrograph_id: str, box: tuple[slice, slice] | 
         If there is no such micrograph.
     """
     group: Any = open_store(place)[micrograph_id]
-    return np.asarray(group["labels"][box or (slice(None), slice(None))])
+    return np.asarray(group[_label_array(group)][box or (slice(None), slice(None))])
+
+
+def _label_array(group: Any) -> str:
+    """Return the name of a group's full-resolution array."""
+    attributes = dict(group.attrs)
+    scales = attributes.get("ome", attributes).get("multiscales")
+    return str(scales[0]["datasets"][0]["path"]) if scales else "labels"
 
 
 def remove(place: Location, micrograph_id: str) -> None:

@@ -1,7 +1,6 @@
-"""Labelled images in the COCO format: polygons, and masks as run lengths.
+"""Labelled images in the COCO format, to train on.
 
-A pixel belongs to a polygon where its centre lies inside: COCO counts from the image's upper left corner, so the
-centre of the first pixel is (0.5, 0.5). Every category is particle; crowds (``iscrowd``) are left out of training and
+Every category is particle; crowds (``iscrowd``) are left out of training and
 scores, since what is between their particles is not said.
 """
 
@@ -14,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from skimage.draw import polygon
 
 from hrtem_dask.errors import NothingToAnalyseError, UnreadableMicrographError
+from hrtem_dask.storage.coco import rasterize
 from hrtem_dask.training.folders import group_of, read_calibrated
 from hrtem_dask.training.labelled import Labelled, LabelledMicrograph, make_labelled
 
-__all__ = ["list_coco", "rasterize"]
+__all__ = ["list_coco"]
 
 
 def list_coco(path: Path, *, pixel_size_nm: float | None = None) -> list[Labelled]:
@@ -61,69 +60,6 @@ def list_coco(path: Path, *, pixel_size_nm: float | None = None) -> list[Labelle
         read = functools.partial(_read, file, one, of_image[one["id"]], path, pixel_size_nm)
         listed.append(Labelled(micrograph_id=file.stem, group=group_of(file), read=read))
     return listed
-
-
-def rasterize(segmentation: Any, shape: tuple[int, int]) -> np.ndarray:
-    """Return the pixels of an annotation.
-
-    Parameters
-    ----------
-    segmentation : list of list of float, or mapping
-        Polygons x₁ y₁ x₂ y₂ … whose union it is; or ``{"size": [y, x], "counts": …}``, run lengths in column order that
-        begin with background, as a list or as the COCO API's compressed string.
-    shape : tuple of int
-        Shape (y, x) of the image.
-
-    Returns
-    -------
-    numpy.ndarray of bool
-        Shape (y, x).
-
-    Raises
-    ------
-    ValueError
-        If it is neither, or does not fit the image.
-    """
-    if isinstance(segmentation, Mapping):
-        return _decoded(segmentation, shape)
-    mask = np.zeros(shape, bool)
-    for points in segmentation:
-        if len(points) < 6 or len(points) % 2:
-            raise ValueError(f"a polygon needs at least 3 points x y, got {len(points)} numbers")
-        x, y = np.asarray(points[0::2], float), np.asarray(points[1::2], float)
-        mask[polygon(y - 0.5, x - 0.5, shape)] = True  # type: ignore[no-untyped-call]
-    return mask
-
-
-def _decoded(runs: Mapping[str, Any], shape: tuple[int, int]) -> np.ndarray:
-    """Decode run lengths."""
-    if tuple(runs["size"]) != tuple(shape):
-        raise ValueError(f"run lengths are of an image of shape {tuple(runs['size'])}, the image has {tuple(shape)}")
-    counts = runs["counts"]
-    if isinstance(counts, str):
-        counts = _decompressed(counts)
-    values = np.arange(len(counts)) % 2 == 1
-    flat = np.repeat(values, counts)
-    if flat.size != shape[0] * shape[1]:
-        raise ValueError(f"run lengths cover {flat.size} pixels of {shape[0] * shape[1]}")
-    return flat.reshape(shape, order="F")
-
-
-def _decompressed(text: str) -> list[int]:
-    """Return run lengths of the COCO API's string: 5 bits a character, from the third on as differences (maskApi.c)."""
-    counts: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        value |= (bits & 0x1F) << shift
-        shift += 5
-        if bits & 0x20:  # the number goes on
-            continue
-        if bits & 0x10:  # it is negative
-            value -= 1 << shift
-        counts.append(value + counts[-2] if len(counts) > 2 else value)
-        value = shift = 0
-    return counts
 
 
 def _read(

@@ -85,8 +85,8 @@ def crop_table(
     -------
     pandas.DataFrame
         A row per crop: ``file``, ``micrograph_id``, ``region_class``, the paper's five features (of the crop as it is
-        in the file) and those of `fourier.region_features` with the whole crop as the region: NaN where no pixel
-        size is known. Shape cannot be measured without an outline.
+        in the file) and those of `fourier.region_features` with the whole crop as the region: NaN where no pixel size
+        is known. Shape cannot be measured without an outline.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from hrtem_dask.segmentation import Segmentation, make_segmenter
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.simulated import SimulatedStore
 
-__all__ = ["SOURCES", "region_rows"]
+__all__ = ["SOURCES", "is_ordinary", "region_rows"]
 
 SOURCES = ("segmented", "truth", "patch")
 PATCHES_PER_MICROGRAPH = 1
@@ -50,9 +50,7 @@ def region_rows(store: SimulatedStore, micrograph_id: str, settings: Settings) -
     image = store.image(micrograph_id)
     prepared, _ = analysis.prepare(image, settings)
     particles = store.particles[store.particles["micrograph_id"] == micrograph_id]
-    ordinary = (
-        abs(float(about["defocus_nm"])) >= MIN_ORDINARY_DEFOCUS_NM and float(about["drift_nm"]) <= MAX_ORDINARY_DRIFT_NM
-    )
+    ordinary = is_ordinary(about)
     segmenter = make_segmenter(settings.segmentation, settings.execution)
     masks = {"segmented": analysis.segment(prepared, segmenter, pixel_size_nm=(size, size)), "truth": _as_mask(truth)}
     host, parts = backend.to_numpy(prepared), []
@@ -68,6 +66,25 @@ def region_rows(store: SimulatedStore, micrograph_id: str, settings: Settings) -
     material = about["material"]
     return rows.assign(micrograph_id=micrograph_id, material=None if pd.isna(material) else str(material)).reset_index(
         drop=True
+    )
+
+
+def is_ordinary(micrograph: pd.Series) -> bool:
+    """Say whether a simulated micrograph was taken with ordinary imaging: only then its regions can be clear.
+
+    Parameters
+    ----------
+    micrograph : pandas.Series
+        Its row of `simulation.TRUTH_MICROGRAPHS`.
+
+    Returns
+    -------
+    bool
+        At least 15 nm of defocus, at most 0.08 nm of drift, as in the simulator's truth of regions.
+    """
+    return (
+        abs(float(micrograph["defocus_nm"])) >= MIN_ORDINARY_DEFOCUS_NM
+        and float(micrograph["drift_nm"]) <= MAX_ORDINARY_DRIFT_NM
     )
 
 

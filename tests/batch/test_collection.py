@@ -85,4 +85,4 @@ def test_covariates_and_summary_come_along(folder: Path, tmp_path: Path, setting
     opened = open_micrographs(folder, settings=settings, metadata=table)
     particles = measure(label(segment(opened)))
     assert set(particles.compute()["anneal_c"]) == {300}
-    assert summarize(particles)["gold"]["n_counted"] == 11
+    assert summarize(particles)["samples"]["gold"]["n_counted"] == 11

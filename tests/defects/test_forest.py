@@ -49,7 +49,8 @@ def test_probabilities_are_those_of_scikit_learn(
 
 def test_values_at_a_threshold_go_where_scikit_learn_sends_them() -> None:
     # neighbours in float32, whose middle is no float32; and float64 values that only the rounding to float32 parts
-    below, above = np.float32(0.1), np.nextafter(np.float32(0.1), np.float32(1))
+    # (scikit-learn parts nothing that is nearer than 1e-7)
+    below, above = np.float32(10), np.nextafter(np.float32(10), np.float32(11))
     features = np.repeat([[below], [above]], 20, axis=0).astype(float)
     theirs = RandomForestClassifier(3, random_state=0).fit(features, np.repeat([0, 1], 20))
     middle = (float(below) + float(above)) / 2

@@ -6,6 +6,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.fourier import (
@@ -16,6 +17,7 @@ from hrtem_dask.fourier import (
     phase_step,
     region_features,
 )
+from hrtem_dask.fourier.flattening import blurred
 from hrtem_dask.simulation import SimulationRanges, simulate_micrograph
 
 Copy = Callable[[object], np.ndarray]
@@ -322,3 +324,14 @@ def test_faults_of_simulated_particles() -> None:
     above = np.subtract.outer(gains[True], gains[False])
     assert (above > 0).mean() + (above == 0).mean() / 2 > 0.9  # area under the ROC curve, one feature alone
     assert np.mean(np.array(angles) < 3) > 0.85
+
+
+@pytest.mark.parametrize(("beyond", "mode"), [("zero", "constant"), ("edge", "nearest")])
+@pytest.mark.parametrize("pixel_size_nm", [(0.03, 0.03), (0.025, 0.04)])
+def test_blurring_equals_scipys(beyond: str, mode: str, pixel_size_nm: tuple[float, float]) -> None:
+    values = np.random.default_rng(0).normal(size=(70, 90)).astype(np.float32)
+    for sigma_nm in (0.03, 0.12, 0.5):
+        expected = ndimage.gaussian_filter(values, [sigma_nm / size for size in pixel_size_nm], mode=mode)
+        np.testing.assert_allclose(
+            blurred(values, sigma_nm, pixel_size_nm, beyond=beyond), expected, rtol=1e-4, atol=2e-6
+        )  # fmt: skip

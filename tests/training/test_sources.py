@@ -12,9 +12,9 @@ import tifffile
 
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError, UnreadableMicrographError
 from hrtem_dask.storage import simulated
+from hrtem_dask.storage.coco import rasterize
 from hrtem_dask.storage.ground_truth import open_truth
 from hrtem_dask.storage.location import Location
-from hrtem_dask.training.coco import rasterize
 from hrtem_dask.training.labelled import Labelled, LabelledMicrograph
 from hrtem_dask.training.sources import list_labelled
 from hrtem_dask.training.split import split_by_group

@@ -1,0 +1,46 @@
+"""Many tests at once: p-values adjusted so that chance alone finds something in at most 5 % of studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import scipy.stats
+
+__all__ = ["adjust_p_values"]
+
+
+def adjust_p_values(
+    p_values: Sequence[float | None], *, method: Literal["holm", "benjamini_hochberg"]
+) -> list[float | None]:
+    """Adjust p-values for the number of tests.
+
+    Parameters
+    ----------
+    p_values : sequence of float or None
+        From 0 to 1; None (no test) stays None and does not count.
+    method : {"holm", "benjamini_hochberg"}
+        ``holm`` bounds the chance of any false finding (S. Holm, Scand. J. Stat. 6 (1979) 65), ``benjamini_hochberg``
+        the expected share of false ones among the findings (J. R. Stat. Soc. B 57 (1995) 289).
+
+    Returns
+    -------
+    list of float or None
+        Adjusted p-values in the same order: a finding is one of at most 0.05.
+    """
+    known = [i for i, p in enumerate(p_values) if p is not None]
+    adjusted: list[float | None] = [None] * len(p_values)
+    if not known:
+        return adjusted
+    p = np.array([p_values[i] for i in known], dtype=float)
+    if method == "holm":
+        order = np.argsort(p, kind="stable")
+        steps = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
+        values = np.empty_like(p)
+        values[order] = np.minimum(steps, 1)
+    else:
+        values = scipy.stats.false_discovery_control(p, method="bh")
+    for i, value in zip(known, values, strict=True):
+        adjusted[i] = float(value)
+    return adjusted

@@ -1,0 +1,159 @@
+"""A particle table of any number of partitions → what its statistics need, the same for every partitioning.
+
+Declared as summary → merge → finish. The summary of a partition keeps of each counted particle the few columns that
+statistics use, and of the others a number per micrograph and reason. The merge is a union: associative, commutative.
+`finish` sorts, so that what follows adds up the same numbers in the same order, whoever read them first. (Sums and
+sums of squares would be smaller, but medians, fits and the bootstrap need the sizes, and floating-point sums depend on
+their order.) Nothing here knows Dask: a lazy frame brings its own ``reduction``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Population", "collect", "finish", "merge", "summarize_partition"]
+
+KEY = ("sample", "micrograph_id", "particle_id")
+BOX = ("bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px")
+SIZES = ("equivalent_diameter_nm", "feret_min_nm")
+MEASURED = (*BOX, "area_px", "area_nm2", "split_confidence", *SIZES)
+
+
+@dataclass(frozen=True)
+class Population:
+    """A particle table, reduced to what its statistics need."""
+
+    counted: pd.DataFrame
+    """A row per counted particle, sorted by sample, micrograph and particle; measured columns float, NaN for null."""
+    excluded: pd.DataFrame
+    """``sample``, ``micrograph_id``, ``exclusion_reason``, ``n``: the particles that are not counted."""
+
+    def sample(self, name: str) -> Population:
+        """Return the part of one sample.
+
+        Parameters
+        ----------
+        name : str
+            Its name; empty for particles without one.
+
+        Returns
+        -------
+        Population
+            Its particles.
+        """
+        return Population(*(t[t["sample"] == name].reset_index(drop=True) for t in (self.counted, self.excluded)))
+
+
+def summarize_partition(particles: pd.DataFrame) -> pd.DataFrame:
+    """Reduce one partition of a particle table.
+
+    Parameters
+    ----------
+    particles : pandas.DataFrame
+        Rows of `tables.PARTICLES`; columns that are absent count as null.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per counted particle (``n`` is 1) and a row per sample, micrograph and reason of the others.
+    """
+    n = len(particles)
+    text = {
+        name: particles[name].astype("object").fillna("").astype(str) if name in particles else pd.Series([""] * n)
+        for name in ("sample", "micrograph_id", "exclusion_reason")
+    }
+    table = pd.DataFrame({name: np.asarray(column, dtype=object) for name, column in text.items()})
+    numbers = (particles[c].to_numpy(dtype=float, na_value=np.nan) if c in particles else _nan(n) for c in MEASURED)
+    table = table.assign(particle_id=_ids(particles), **dict(zip(MEASURED, numbers, strict=True)))
+    counted = particles["counted"].fillna(False).to_numpy(dtype=bool)
+    kept = table[counted].assign(counted=True, n=1)
+    others = table[~counted].groupby(["sample", "micrograph_id", "exclusion_reason"], as_index=False).size()
+    others = others.rename(columns={"size": "n"}).assign(
+        counted=False, particle_id=0, **dict.fromkeys(MEASURED, np.nan)
+    )
+    return _typed([kept, others[list(kept.columns)]])
+
+
+def merge(summaries: pd.DataFrame) -> pd.DataFrame:
+    """Unite summaries.
+
+    Parameters
+    ----------
+    summaries : pandas.DataFrame
+        Rows of any number of `summarize_partition` and `merge`, in any order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A summary of them all: the numbers of uncounted particles of a micrograph are added up.
+    """
+    others = summaries[~summaries["counted"]]
+    added = others.groupby(["sample", "micrograph_id", "exclusion_reason"], as_index=False)["n"].sum()
+    added = added.assign(counted=False, particle_id=0, **dict.fromkeys(MEASURED, np.nan))[list(summaries.columns)]
+    kept = summaries[summaries["counted"]]
+    return _typed([kept, added])
+
+
+def finish(summary: pd.DataFrame) -> Population:
+    """Bring a summary into its one order.
+
+    Parameters
+    ----------
+    summary : pandas.DataFrame
+        Of the whole table.
+
+    Returns
+    -------
+    Population
+        Its counted particles and the numbers of the others.
+    """
+    order = [*KEY, *MEASURED]  # beyond the key only where a table breaks the rule that the key is unique
+    counted = summary[summary["counted"]].sort_values(order, ignore_index=True)
+    others = merge(summary[~summary["counted"]]).sort_values(["sample", "micrograph_id", "exclusion_reason"])
+    names = ["sample", "micrograph_id", "exclusion_reason", "n"]
+    return Population(counted[[*KEY, *MEASURED]], others[names].reset_index(drop=True))
+
+
+def collect(particles: Any) -> Population:
+    """Reduce a particle table, whole or partitioned.
+
+    Parameters
+    ----------
+    particles : pandas.DataFrame or dask.dataframe.DataFrame
+        Rows of `tables.PARTICLES`. A lazy table is reduced where its partitions are; only summaries travel.
+
+    Returns
+    -------
+    Population
+        The same to the last bit for every partitioning.
+    """
+    if not hasattr(particles, "compute"):
+        return finish(merge(summarize_partition(particles)))
+    empty = summarize_partition(particles._meta)
+    summary = particles.reduction(chunk=summarize_partition, combine=merge, aggregate=merge, meta=empty).compute()
+    return finish(summary)
+
+
+def _ids(particles: pd.DataFrame) -> np.ndarray:
+    """Return particle ids; their place in the table where there are none."""
+    if "particle_id" not in particles:
+        return np.arange(1, len(particles) + 1)
+    return particles["particle_id"].to_numpy(dtype=np.int64, na_value=0)
+
+
+def _nan(n: int) -> np.ndarray:
+    """Return a column without values."""
+    return np.full(n, np.nan)
+
+
+def _typed(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Put tables one below the other; empty ones, whose columns have lost their types, change nothing."""
+    full = [part for part in parts if len(part)]
+    table = pd.concat(full, ignore_index=True) if full else parts[0]
+    text = dict.fromkeys(("sample", "micrograph_id", "exclusion_reason"), "str")
+    kinds = {"particle_id": np.int64, "counted": bool, "n": np.int64}
+    return table.astype({**text, **dict.fromkeys(MEASURED, float), **kinds})

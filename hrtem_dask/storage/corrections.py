@@ -1,0 +1,176 @@
+"""Labels corrected by hand: an input of the run, kept in its results folder beside what the run makes.
+
+Each micrograph's labels lie in ``corrections/labels.zarr``, a record of them and of the file that they belong to in
+``corrections/<micrograph_id>.json``, written last. A run measures them instead of what the segmenter finds, as long as
+the micrograph's file is the same; whatever happens to the results, they stay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.particles.components import renumber
+from hrtem_dask.storage import zarr_store
+from hrtem_dask.storage.location import Location
+
+__all__ = [
+    "Correction",
+    "create_corrections",
+    "labels_hash",
+    "read_corrections",
+    "remove_correction",
+    "write_correction",
+]
+
+FOLDER = "corrections"
+_STORE = f"{FOLDER}/labels.zarr"
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Corrected labels of one micrograph, light enough to travel to a worker."""
+
+    micrograph_id: str
+    """The micrograph."""
+    labels_hash: str
+    """See `labels_hash`."""
+    source_size: int
+    """Size in bytes of the file whose image was corrected."""
+    source_mtime_ns: int
+    """Time at which that file was last changed."""
+    source_hash: str
+    """Hash of its content."""
+    place: Location = field(compare=False)
+    """The results folder."""
+
+    def read(self) -> np.ndarray:
+        """Read the labels.
+
+        Returns
+        -------
+        numpy.ndarray of int32
+            Shape (y, x), 0 is background.
+        """
+        return zarr_store.read_labels(Location.of(self.place.path(_STORE)), self._group)
+
+    @property
+    def _group(self) -> str:
+        """Name in the store: a new correction lies beside the old one until its record is written."""
+        return f"{self.micrograph_id}.{self.labels_hash}"
+
+
+def labels_hash(labels: np.ndarray) -> str:
+    """Return a hash of which pixels belong together; the numbers that particles bear do not count.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray of int
+        Shape (y, x), 0 is background.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    digest = hashlib.blake2b(json.dumps(labels.shape).encode(), digest_size=8)
+    digest.update(renumber(labels).astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def create_corrections(place: Location) -> None:
+    """Make the store of corrected labels where it is not there yet, before workers write to it.
+
+    Parameters
+    ----------
+    place : Location
+        The results folder.
+    """
+    zarr_store.create_store(Location.of(place.path(_STORE)))
+
+
+def write_correction(
+    place: Location,
+    micrograph_id: str,
+    labels: np.ndarray,
+    *,
+    pixel_size_nm: PixelSize | None,
+    source_stat: tuple[int, int],
+    source_hash: str,
+) -> Correction:
+    """Keep corrected labels; workers do so side by side, in the store that `create_corrections` made.
+
+    Parameters
+    ----------
+    place : Location
+        The results folder.
+    micrograph_id : str
+        The micrograph; an earlier correction of it is replaced.
+    labels : numpy.ndarray of int
+        Shape (y, x), 0 is background.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+    source_stat : tuple of int
+        Size and date of the micrograph's file.
+    source_hash : str
+        Hash of its content.
+
+    Returns
+    -------
+    Correction
+        The record.
+    """
+    made = Correction(micrograph_id, labels_hash(labels), *source_stat, source_hash, place)
+    store = Location.of(place.path(_STORE))
+    before = _read(place, f"{FOLDER}/{micrograph_id}.json")
+    zarr_store.write_labels(store, made._group, labels, pixel_size_nm=pixel_size_nm)
+    record = {name: value for name, value in asdict(made).items() if name != "place"}
+    place.write_json(f"{FOLDER}/{micrograph_id}.json", record)
+    if before is not None and before._group != made._group:
+        zarr_store.remove(store, before._group)
+    return made
+
+
+def read_corrections(place: Location) -> dict[str, Correction]:
+    """Read which micrographs have been corrected.
+
+    Parameters
+    ----------
+    place : Location
+        The results folder.
+
+    Returns
+    -------
+    dict
+        `micrograph_id` → its correction.
+    """
+    found = (_read(place, name) for name in place.names(FOLDER, ".json"))
+    return {one.micrograph_id: one for one in found if one is not None}
+
+
+def remove_correction(place: Location, micrograph_id: str) -> None:
+    """Forget a correction; an absent one is no error.
+
+    Parameters
+    ----------
+    place : Location
+        The results folder.
+    micrograph_id : str
+        The micrograph.
+    """
+    known = _read(place, f"{FOLDER}/{micrograph_id}.json")
+    if known is not None:
+        place.remove(f"{FOLDER}/{micrograph_id}.json")
+        zarr_store.remove(Location.of(place.path(_STORE)), known._group)
+
+
+def _read(place: Location, name: str) -> Correction | None:
+    """Read one record."""
+    try:
+        return Correction(**json.loads(place.read_bytes(name)), place=place)
+    except FileNotFoundError:
+        return None
