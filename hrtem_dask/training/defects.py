@@ -62,6 +62,8 @@ class TrainedDefects:
     """What it was fitted on."""
     probability: np.ndarray
     """Shape (region, class): calibrated, said of micrographs left out; their calibration left them out too."""
+    weight: np.ndarray
+    """Shape (region,): of each region in calibration; with balanced class weights all classes weigh the same."""
     scores: pd.DataFrame
     """Rows of `region_scores` with a column ``subset``: all, clear, each source."""
     importance: pd.DataFrame
@@ -140,6 +142,7 @@ def train_defects(
         classifier=classifier,
         samples=samples,
         probability=probability,
+        weight=weight,
         scores=scores,
         importance=importance,
         trials=trials,
