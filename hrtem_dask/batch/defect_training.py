@@ -15,9 +15,10 @@ from hrtem_dask.defects import save_classifier
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError, UnreadableMicrographError
 from hrtem_dask.settings import Settings
 from hrtem_dask.training.crop_folders import crop_table
-from hrtem_dask.training.defects import TrainedDefects, score_subsets, train_defects
+from hrtem_dask.training.defects import TrainedDefects, train_defects
 from hrtem_dask.training.defects_presets import preset
 from hrtem_dask.training.region_samples import make_samples
+from hrtem_dask.training.subsets import score_subsets
 
 __all__ = ["read_regions", "train_from"]
 
@@ -64,7 +65,9 @@ def read_regions(
     if groups is not None:
         named = _read_table(Path(groups))
         if not {"file", "micrograph_id"} <= set(named):
-            raise SettingsError(f"{groups}: needs the columns file and micrograph_id, it has {', '.join(named)}")
+            raise SettingsError(
+                f"{groups}: needs the columns file and micrograph_id, it has {', '.join(map(str, named))}"
+            )
         mapping = dict(zip(named["file"].astype(str), named["micrograph_id"].astype(str), strict=True))
     parts = []
     for place in map(Path, places):

@@ -110,7 +110,7 @@ class DefectClassifier:
         Returns
         -------
         pandas.Series
-            int64, the same index. About 2 % of a training region's features do.
+            The numbers, int64, the same index. About 2 % of a training region's features do.
 
         Raises
         ------

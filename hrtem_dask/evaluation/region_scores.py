@@ -100,7 +100,8 @@ def region_scores(
 
     def totals(said: np.ndarray) -> np.ndarray:
         counts = class_counts(truth, said, groups, n_classes)
-        return (weights @ counts.reshape(len(counts), -1)).reshape(-1, n_classes, n_classes + 1).astype(float)
+        resampled: np.ndarray = weights @ counts.reshape(len(counts), -1)
+        return resampled.reshape(-1, n_classes, n_classes + 1).astype(float)
 
     scores = _of_counts(totals(best)[..., :n_classes], classes)
     if len(pair) == 2:

@@ -166,8 +166,9 @@ def search_forest(
     """
     items = [(candidate, fold, seed) for candidate in candidates for fold in folds]
     parts = list(map_tasks(fit_fold, items, samples))
-    trials, best, probability = [], -1, np.empty(0)
+    trials, best = [], -1
     scores: list[float] = []
+    probability = np.empty((0, 0))
     for i, candidate in enumerate(candidates):
         whole = np.full((len(samples.truth), len(samples.classes)), np.nan)
         for (_, left_out), part in zip(folds, parts[i * len(folds) : (i + 1) * len(folds)], strict=True):

@@ -119,7 +119,9 @@ def make_samples(
     """
     for name in ("region_class", "micrograph_id"):
         if name not in table:
-            raise SettingsError(f"a table of labelled regions needs the column {name!r}; it has {', '.join(table)}")
+            raise SettingsError(
+                f"a table of labelled regions needs the column {name!r}; it has {', '.join(map(str, table))}"
+            )
     kept = table["region_class"].notna() & (table["region_class"] != "")
     if not keep_cut and "touches_edge" in table:
         kept &= ~table["touches_edge"].fillna(False).astype(bool)
