@@ -75,8 +75,8 @@ def _classified_regions(
     limit = settings.particles.max_region_area_nm2
     if limit is not None:
         large = (table["area_nm2"] > limit).fillna(False).to_numpy(bool)
-        predicted.loc[large, [c for c in predicted if c.startswith("probability_")]] = 0.0
-        predicted.loc[large, "probability_agglomeration"] = 1.0
+        for name in tables.REGION_CLASSES:
+            predicted.loc[large, f"probability_{name}"] = float(name == "agglomeration")
         predicted.loc[large, "region_class"] = "agglomeration"
     faulted = predicted["region_class"] == "stacking_fault"
     filled = {**{str(c): predicted[c] for c in predicted}, **{name: features[name] for name in FEATURES}}
@@ -107,7 +107,7 @@ def _parts(
     # a part of a split region is one particle: what it cannot be is left out
     share = probability.div(probability.sum(axis=1).clip(lower=1e-12), axis=0).loc[own.index]
     predicted.loc[own.index, probability.columns] = share
-    best = share.idxmax(axis=1).str.removeprefix("probability_")
+    best = share.idxmax(axis=1).astype(str).str.removeprefix("probability_")
     predicted.loc[own.index, "region_class"] = best.where(share.max(axis=1) >= classifier.unsure_threshold, "unsure")
     return predicted.join(measured[["plane_trace_deg", "plane_offset_nm"]])
 

@@ -66,7 +66,7 @@ def read_regions(
         named = _read_table(Path(groups))
         if not {"file", "micrograph_id"} <= set(named):
             raise SettingsError(
-                f"{groups}: needs the columns file and micrograph_id, it has {', '.join(map(str, named))}"
+                f"{groups}: needs the columns file and micrograph_id, it has {', '.join(map(str, named.columns))}"
             )
         mapping = dict(zip(named["file"].astype(str), named["micrograph_id"].astype(str), strict=True))
     parts = []

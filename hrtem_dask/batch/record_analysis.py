@@ -110,7 +110,8 @@ def _analyse_image(
     classifier = make_classifier(settings.defects)
     if models is not None:
         _require_same(settings.segmentation.model_file, segmenter.model_hash, models.segmentation)
-        _require_same(settings.defects.model_file, classifier and classifier.model_hash, models.defects)
+        told = None if classifier is None else classifier.model_hash
+        _require_same(settings.defects.model_file, told, models.defects)
     found = analysis.analyse(
         image,
         pixel_size_nm=record.pixel_size_nm,

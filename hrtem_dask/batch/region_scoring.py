@@ -105,7 +105,7 @@ def _true_classes(item: _Item, results: Results, place: Location) -> pd.DataFram
     owner = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
     for particle, region in item.region_of.items():
         owner[particle] = region
-    about = store.micrographs.set_index("micrograph_id").loc[item.truth_id]
+    about = store.micrographs[store.micrographs["micrograph_id"] == item.truth_id].iloc[0]
     particles = store.particles[store.particles["micrograph_id"] == item.truth_id]
     known = true_region_classes(
         owner[labels], store.labels(item.truth_id), particles, ordinary=is_ordinary(about)

@@ -16,6 +16,7 @@ from hrtem_dask import fourier, loading
 from hrtem_dask.batch import plan as planning
 from hrtem_dask.batch.cluster import connect
 from hrtem_dask.batch.listing import find_inputs, list_on_workers
+from hrtem_dask.batch.live import open_feed
 from hrtem_dask.batch.progress import RunLog, progress_bar
 from hrtem_dask.batch.record_analysis import ModelHashes, gain_reference
 from hrtem_dask.batch.stream import stream
@@ -127,8 +128,7 @@ def _run(
     began: float,
 ) -> RunSummary:
     """Run on a connected client."""
-    if client.dashboard_link:
-        say(f"dashboard: {client.dashboard_link}")
+    feed = open_feed(client, say)
     for complaint in samples.unmatched_rows(sources) if samples is not None else ():
         say(complaint)
     records = list_on_workers(client, sources, settings, samples)
@@ -146,6 +146,7 @@ def _run(
     if (doubt := planning.memory_doubt(plan, _memory_per_worker(client))) is not None:
         say(doubt)
     done = dict(plan.kept)
+    feed.begin(place, plan)
     with RunLog(place) as log, progress_bar(to_do, shown=progress) as advance:
         log.write(
             "start", listed=len(records), to_analyse=to_do, kept=len(plan.kept), models=dataclasses.asdict(models)
@@ -161,6 +162,8 @@ def _run(
                 seconds=round(outcome.seconds, 3),
             )
             advance(outcome)
+            feed.add(outcome)
+        feed.end()
         counts, n_particles = compact(place, plan.records, done, entries, settings)
         undrawn = [i for i in plan.undrawn if not overlays.overlay_exists(place, i.record.micrograph_id)]
         for item, result in stream(client, draw_overlay, undrawn, settings, place):

@@ -6,13 +6,15 @@ A micrograph that fails gets a row that says why, and the group goes on.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import numpy as np
 import pandas as pd
 import psutil
 
 from hrtem_dask import analysis, backend, loading, tables
+from hrtem_dask.batch.population_state import MicrographSummary, summarise
 from hrtem_dask.batch.record_analysis import Analysed, ModelHashes, analyse_record, code_version, gain_reference
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
@@ -75,6 +77,8 @@ class Outcome:
     """Particles found."""
     seconds: float
     """Time it took (s)."""
+    summary: MicrographSummary = field(default_factory=MicrographSummary)
+    """What it adds to the live page."""
 
 
 def run_task(task: Task, settings: Settings, place: Location, models: ModelHashes) -> list[Outcome]:
@@ -101,12 +105,13 @@ def run_task(task: Task, settings: Settings, place: Location, models: ModelHashe
     for item in task.items:
         began = time.perf_counter()
         analysed = analyse_record(item.record, settings, models, item.correction)
-        _write_pictures(place, item, analysed, settings)
+        picture = _write_pictures(place, item, analysed, settings)
         parts.append(_part(item, analysed))
         status, reason = analysed.row["status"], analysed.row.get("reason")
         entry = _entry(item, task.name, analysed.stat, analysed.row.get("source_hash"), status)
         seconds = time.perf_counter() - began
-        outcomes.append(Outcome(entry, item.record.source.path, reason, len(analysed.particles), seconds))
+        summary = summarise(analysed.particles, picture)
+        outcomes.append(Outcome(entry, item.record.source.path, reason, len(analysed.particles), seconds, summary))
     joined = {t: pd.concat([getattr(part, t) for part in parts], ignore_index=True) for t in tables.SCHEMAS}
     ledger.write_part(place, task.name, ledger.Part(**joined), [o.entry for o in outcomes])
     return outcomes
@@ -166,12 +171,13 @@ def draw_overlay(item: Item, settings: Settings, place: Location) -> None:
     )
 
 
-def _write_pictures(place: Location, item: Item, analysed: Analysed, settings: Settings) -> None:
-    """Write labels and, where asked, the overlay; a micrograph whose labels cannot be written has failed."""
+def _write_pictures(place: Location, item: Item, analysed: Analysed, settings: Settings) -> np.ndarray | None:
+    """Write labels and, where asked, the overlay, which is returned; one whose labels cannot be written has failed."""
     record, found = item.record, analysed.found
+    picture = None
     if found is None:
         _remove_pictures(place, record.micrograph_id)
-        return
+        return None
     began = time.perf_counter()
     try:
         zarr_store.write_labels(
@@ -181,7 +187,7 @@ def _write_pictures(place: Location, item: Item, analysed: Analysed, settings: S
             pixel_size_nm=record.pixel_size_nm,
         )
         if item.overlay and settings.execution.overlays != "none":
-            overlays.write_overlay(
+            picture = overlays.write_overlay(
                 place,
                 record.micrograph_id,
                 found.prepared,
@@ -194,6 +200,7 @@ def _write_pictures(place: Location, item: Item, analysed: Analysed, settings: S
         analysed.row |= dict.fromkeys(("n_regions", "n_particles", "n_counted", "coverage"))
         analysed.regions, analysed.particles = tables.empty(tables.REGIONS), tables.empty(tables.PARTICLES)
     analysed.execution["seconds_write"] = time.perf_counter() - began
+    return picture
 
 
 def _remove_pictures(place: Location, micrograph_id: str) -> None:

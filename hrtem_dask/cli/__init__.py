@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import click
 
-from hrtem_dask.cli import analysis, correction, evaluate, reproduce, simulate, train
+from hrtem_dask.cli import analysis, correction, evaluate, report, reproduce, simulate, train
 
 EXAMPLES = """\b
 Examples:
   hrtem-dask inspect my_folder                 what would be read, and what is wrong with it
   hrtem-dask run my_folder --out results       analyse everything in it
+  hrtem-dask report results                    one page with what was found
   hrtem-dask run *.dm4 --out results --pixel-size 0.021 --model unet.safetensors
 """
 
@@ -35,5 +36,6 @@ for _command in (
     correction.export,
     correction.correct,
     reproduce.reproduce,
+    report.report,
 ):
     main.add_command(_command)

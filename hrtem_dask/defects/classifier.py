@@ -110,7 +110,7 @@ class DefectClassifier:
         Returns
         -------
         pandas.Series
-            The numbers, int64, the same index. About 2 % of a training region's features do.
+            Whole numbers, the same index. About 2 % of a training region's features do.
 
         Raises
         ------

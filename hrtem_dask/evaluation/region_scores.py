@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,10 @@ SCORES = {
     "fault_balanced_accuracy": "of regions on zone, fault against no fault by which of the two is likelier",
     "oriented_share_true": "share of particles (fault, no fault, misoriented) that are on zone",
     "oriented_share": "the same, as said",
+    "oriented_share_expected": "the same, by the sums of probabilities",
     "faulted_share_true": "share of those on zone that are faulted",
     "faulted_share": "the same, as said",
+    "faulted_share_expected": "the same, by the sums of probabilities",
     "accepted_share": "share of regions that are not called unsure",
     "accepted_balanced_accuracy": "balanced accuracy of those",
 }
@@ -100,10 +102,14 @@ def region_scores(
 
     def totals(said: np.ndarray) -> np.ndarray:
         counts = class_counts(truth, said, groups, n_classes)
-        resampled: np.ndarray = weights @ counts.reshape(len(counts), -1)
-        return resampled.reshape(-1, n_classes, n_classes + 1).astype(float)
+        summed = weights @ counts.reshape(len(counts), -1)
+        return np.asarray(summed.reshape(-1, n_classes, n_classes + 1).astype(float))
 
     scores = _of_counts(totals(best)[..., :n_classes], classes)
+    group = np.unique(groups, return_inverse=True)[1].ravel()
+    expected = np.zeros((group.max() + 1, n_classes))
+    np.add.at(expected, group, probability)
+    scores |= _shares(weights @ expected, place, "_expected")
     if len(pair) == 2:
         scores["fault_balanced_accuracy"] = _recalls(totals(likelier)[..., :n_classes])[:, pair].mean(axis=1)
     sure = totals(accepted)
@@ -126,15 +132,22 @@ def _of_counts(counts: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarr
     if {FAULT, NO_FAULT} <= set(place):
         fault, no_fault = place[FAULT], place[NO_FAULT]
         scores["on_zone_recall"] = recall[:, [fault, no_fault]].mean(axis=1)
-        for suffix, n in (("_true", true), ("", said)):
-            on_zone = n[:, fault] + n[:, no_fault]
-            if MISORIENTED in place:
-                scores[f"oriented_share{suffix}"] = _ratio(on_zone, on_zone + n[:, place[MISORIENTED]])
-            scores[f"faulted_share{suffix}"] = _ratio(n[:, fault], on_zone)
+        scores |= _shares(true, place, "_true") | _shares(said, place, "")
     for i, name in enumerate(classes):
         scores[f"recall_{name}"] = recall[:, i]
         scores[f"precision_{name}"] = _ratio(right[:, i], said[:, i])
     return scores
+
+
+def _shares(n: np.ndarray, place: Mapping[str, int], suffix: str) -> dict[str, np.ndarray]:
+    """Return how many are on zone, and how many of these are faulted, from numbers of shape (resample, class)."""
+    if not {FAULT, NO_FAULT} <= set(place):
+        return {}
+    on_zone = n[:, place[FAULT]] + n[:, place[NO_FAULT]]
+    shares = {f"faulted_share{suffix}": _ratio(n[:, place[FAULT]], on_zone)}
+    if MISORIENTED in place:
+        shares[f"oriented_share{suffix}"] = _ratio(on_zone, on_zone + n[:, place[MISORIENTED]])
+    return shares
 
 
 def _recalls(counts: np.ndarray) -> np.ndarray:

@@ -59,11 +59,11 @@ def true_region_classes(
     for region in np.flatnonzero(area[1:]) + 1:
         shared = overlap[region, 1:]
         inside = np.flatnonzero((shared > 0) & (shared >= MIN_SHARE_INSIDE * true_area[1:])) + 1
-        members = known.loc[known.index.intersection(inside)]
+        members = known.loc[known.index.isin(inside.tolist())]
         name = _class_of(members, shared, area[region], true_area)
         least = float(members["visibility"].min()) if len(members) else np.nan
         needed = CLEAR_VISIBILITY_MISORIENTED if name == "misoriented" else CLEAR_VISIBILITY
-        touched = known.loc[known.index.intersection(np.flatnonzero(shared) + 1), "touches_edge"]
+        touched = known.loc[known.index.isin((np.flatnonzero(shared) + 1).tolist())]["touches_edge"]
         rows[int(region)] = {
             "region_class": name,
             "visibility": least,

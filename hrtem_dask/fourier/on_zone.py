@@ -46,7 +46,7 @@ def evidence(snr: np.ndarray) -> np.ndarray:
     numpy.ndarray
         From 0 (SNR 8) to 1 (200 and more), linear in the logarithm; the same shape.
     """
-    return np.clip(_log_evidence(snr), 0, 1)
+    return np.asarray(np.clip(_log_evidence(snr), 0, 1))
 
 
 def position_errors_per_nm(position: np.ndarray, size_nm: float) -> np.ndarray:

@@ -144,7 +144,8 @@ def lattice_shares(reflections: Sequence[Reflection], *, diameter_nm: float, mos
     vectors = np.array([[r.frequency_y_per_nm, r.frequency_x_per_nm] for r in ordered])
     weight = np.log(np.maximum([r.snr for r in ordered], 1.01))
     tolerance = max(TOLERANCE_SIZES / diameter_nm, MIN_TOLERANCE_PER_NM)
-    left, shares = np.ones(len(vectors), bool), []
+    left = np.ones(len(vectors), bool)
+    shares: list[float] = []
     while left.any() and len(shares) < most:
         of_lattice = _best_lattice(vectors, weight, left, tolerance)
         shares.append(float(weight[of_lattice].sum() / weight.sum()))
@@ -165,7 +166,7 @@ def _best_lattice(vectors: np.ndarray, weight: np.ndarray, left: np.ndarray, tol
         explained = (off < tolerance) & (np.abs(index).max(1) > 0) & left
         most = int((explained * weight).sum(1).argmax())
         best = explained[most]
-    return best
+    return np.asarray(best)
 
 
 def _bases(vectors: np.ndarray, candidates: np.ndarray) -> np.ndarray:

@@ -71,9 +71,12 @@ def fit_sizes(sizes: Sizes, limits_nm: np.ndarray, *, n_simulations: int, seed: 
         }
     families = {name: _fit(sizes, limits_nm, name, n_simulations, seed) for name in FAMILIES}
     found = {name: fit for name, fit in families.items() if fit["aic"] is not None}
-    best = min(found, key=lambda name: float(found[name]["aic"])) if found else None
+    best, least = None, None
+    for name, fit in found.items():
+        if least is None or fit["aic"] < least:
+            best, least = name, fit["aic"]
     for fit in families.values():
-        fit["delta_aic"] = None if fit["aic"] is None or best is None else fit["aic"] - found[best]["aic"]
+        fit["delta_aic"] = None if fit["aic"] is None or least is None else fit["aic"] - least
     return head | {"best": best, "families": families, "reason": None if best else "no family could be fitted"}
 
 
@@ -100,7 +103,7 @@ def _fit(sizes: Sizes, limits_nm: np.ndarray, family: Family, n_simulations: int
 
 def _parameters(
     family: Family, a: float, scale: float, per: Derivatives, weights: np.ndarray, sizes: Sizes
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """Return the family's usual parameters; errors carried over to first order."""
     information = -np.array(
         [[weights @ per.aa, weights @ per.a_scale], [weights @ per.a_scale, weights @ per.scale_scale]]
@@ -162,7 +165,7 @@ def _qq(sizes: Sizes, limits_nm: np.ndarray, family: Family, a: float, scale: fl
     probability = (np.arange(n) + 0.5) / n
     b = np.exp(scale)
     ends = ppf(np.array([1e-9, 1 - 1e-9]), family)
-    z = np.linspace(*ends, 4001)
+    z = np.linspace(float(ends[0]), float(ends[1]), 4001)
     limits, share = np.unique(limits_nm, return_inverse=True)
     weights = np.bincount(share, sizes.weights) / sizes.weights.sum()
     cut = cdf((to_y(limits, family) - a) / b, family)

@@ -24,7 +24,7 @@ def write_overlay(
     particles: pd.DataFrame | None,
     *,
     pixel_size_nm: PixelSize | None,
-) -> None:
+) -> np.ndarray:
     """Write the outlines of the particles on their micrograph, as JPEG of at most 1024 px.
 
     Parameters
@@ -41,12 +41,18 @@ def write_overlay(
         Rows of `tables.PARTICLES`: what is not counted is drawn in another colour; None draws all in one.
     pixel_size_nm : tuple of float or None
         (y, x) in nm, for the scale bar.
+
+    Returns
+    -------
+    numpy.ndarray of uint8
+        The picture that was written, before compression, shape (y, x, 3).
     """
     picture = draw_overlay(image, labels, table=particles, pixel_size_nm=pixel_size_nm)
     done, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise OSError(f"could not encode the overlay of {micrograph_id!r}, shape {picture.shape}")
     place.write_bytes(f"{FOLDER}/{micrograph_id}.jpg", encoded.tobytes())
+    return picture
 
 
 def overlay_exists(place: Location, micrograph_id: str) -> bool:

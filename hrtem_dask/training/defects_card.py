@@ -34,9 +34,9 @@ def defects_card(trained: TrainedDefects, *, command: str, test: pd.DataFrame | 
     counts = np.bincount(samples.truth, minlength=len(samples.classes))
     counts_said = ", ".join(f"{name} {n:,}" for name, n in zip(samples.classes, counts, strict=True))
     errors = trained.calibration_errors
-    recalls = trained.scores[trained.scores["subset"] == "all"].set_index("score")["value"]
-    worst = {name: float(recalls[f"recall_{name}"]) for name in samples.classes}
-    worst = dict(sorted(worst.items(), key=lambda item: item[1])[:2])
+    weakest = trained.scores[(trained.scores["subset"] == "all") & trained.scores["score"].str.startswith("recall_")]
+    worst = weakest.sort_values("value").head(2)
+    worst_recalls = list(zip(worst["score"], worst["value"].astype(float), strict=True))
     parts = [
         "# Classifier of regions",
         f"    {command}",
@@ -65,7 +65,8 @@ def defects_card(trained: TrainedDefects, *, command: str, test: pd.DataFrame | 
         "Loss of balanced accuracy where a feature is shuffled:",
         _markdown(trained.importance.head(15).reset_index()) if len(trained.importance) else "Not measured.",
         "## What fails",
-        "Least recall: " + "; ".join(f"{name} {recall:.3f}" for name, recall in worst.items()),
+        "Least recall: "
+        + "; ".join(f"{str(name).removeprefix('recall_')} {value:.3f}" for name, value in worst_recalls),
         "## Ranges of the features in training (1st to 99th percentile)",
         _markdown(pd.DataFrame([(k, *v) for k, v in classifier.ranges.items()], columns=["feature", "1 %", "99 %"])),
     ]

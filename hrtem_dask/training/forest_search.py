@@ -167,6 +167,7 @@ def search_forest(
     items = [(candidate, fold, seed) for candidate in candidates for fold in folds]
     parts = list(map_tasks(fit_fold, items, samples))
     trials, best = [], -1
+    probability: np.ndarray = np.empty(0)
     scores: list[float] = []
     probability = np.empty((0, 0))
     for i, candidate in enumerate(candidates):

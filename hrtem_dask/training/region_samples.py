@@ -120,7 +120,7 @@ def make_samples(
     for name in ("region_class", "micrograph_id"):
         if name not in table:
             raise SettingsError(
-                f"a table of labelled regions needs the column {name!r}; it has {', '.join(map(str, table))}"
+                f"a table of labelled regions needs the column {name!r}; it has {', '.join(map(str, table.columns))}"
             )
     kept = table["region_class"].notna() & (table["region_class"] != "")
     if not keep_cut and "touches_edge" in table:

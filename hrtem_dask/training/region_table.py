@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hrtem_dask import analysis, backend
+from hrtem_dask import analysis, backend, fourier
 from hrtem_dask.evaluation import true_region_classes
 from hrtem_dask.particles.find import Particles
 from hrtem_dask.segmentation import Segmentation, make_segmenter
@@ -23,6 +23,7 @@ SOURCES = ("segmented", "truth", "patch")
 PATCHES_PER_MICROGRAPH = 1
 MIN_ORDINARY_DEFOCUS_NM, MAX_ORDINARY_DRIFT_NM = 15.0, 0.08
 _ATTEMPTS = 20
+_BOX = ("bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px")
 
 
 def region_rows(store: SimulatedStore, micrograph_id: str, settings: Settings) -> pd.DataFrame:
@@ -41,10 +42,10 @@ def region_rows(store: SimulatedStore, micrograph_id: str, settings: Settings) -
     -------
     pandas.DataFrame
         A row per region: ``micrograph_id``, ``region_id``, ``source``, ``material``, the columns of
-        `evaluation.true_region_classes`, and those of `tables.REGION_FEATURES`. Regions of no class (pieces of
-        particles, orientations between) have a null ``region_class``.
+        `evaluation.true_region_classes`, those of `tables.REGION_FEATURES`, and the five of Groschner
+        et al. 2021. Regions of no class (pieces of particles, orientations between) have a null ``region_class``.
     """
-    about = store.micrographs.set_index("micrograph_id").loc[micrograph_id]
+    about = store.micrographs[store.micrographs["micrograph_id"] == micrograph_id].iloc[0]
     size = float(about["pixel_size_nm"])
     truth = store.labels(micrograph_id)
     image = store.image(micrograph_id)
@@ -95,9 +96,13 @@ def _rows(
     if not len(found.regions):
         return pd.DataFrame()
     features = analysis.region_features(image, found, pixel_size_nm=(size, size))
+    boxes = found.regions.set_index("region_id").loc[features.index, list(_BOX)].to_numpy(np.int64)
+    # the paper's five, of crops with 8 bits as it kept them
+    theirs = [fourier.groschner2021_features(np.round(255 * image[a:c, b:d])) for a, b, c, d in boxes]
+    features = features.join(pd.DataFrame(theirs, index=features.index))
     known = true_region_classes(analysis.region_labels(found), truth, particles, ordinary=ordinary)
     area = found.regions.set_index("region_id")["area_nm2"].astype(float)
-    return known.join(features).assign(area_nm2=area).reset_index()
+    return known.join(features, how="inner").assign(area_nm2=area).reset_index()
 
 
 def _as_mask(labels: np.ndarray) -> Segmentation:

@@ -67,3 +67,16 @@ def test_intervals_are_wider_where_micrographs_agree(drawn: tuple[np.ndarray, np
 def test_counts() -> None:
     counts = class_counts(np.array([0, 0, 1]), np.array([0, 2, 1]), np.array(["b", "a", "b"]), 2)
     assert counts.tolist() == [[[0, 0, 1], [0, 0, 0]], [[1, 0, 0], [0, 1, 0]]]
+
+
+def test_expected_shares_are_true_where_probabilities_are() -> None:
+    """Classes drawn by their probabilities: the sums recover the shares, the likeliest classes do not."""
+    rng = np.random.default_rng(5)
+    classes = ("no_stacking_fault", "misoriented", "stacking_fault")
+    n = 6000
+    doubt = np.tile([0.35, 0.4, 0.25], (n, 1))  # one who always says misoriented finds none on zone
+    truth = np.array([rng.choice(3, p=row) for row in doubt])
+    scores = region_scores(truth, doubt, np.arange(n) % 40, classes, n_resamples=50)["value"]
+    assert abs(scores["oriented_share_expected"] - scores["oriented_share_true"]) < 0.02
+    assert abs(scores["faulted_share_expected"] - scores["faulted_share_true"]) < 0.03
+    assert scores["oriented_share"] == 0

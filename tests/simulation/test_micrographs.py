@@ -81,7 +81,7 @@ def test_gold_on_zone_shows_the_lattice_of_gold() -> None:
         drift_nm=(0, 0), coverage=(0.2, 0.2), astigmatism_nm=(0, 0), coma_nm=(0, 0), aperture_per_nm=(9, 9),
     )  # fmt: skip
     found = []
-    for index in range(2):
+    for index in range(4):
         one = simulate_micrograph(ranges, seed=11, index=index)
         for row in one.particles[~one.particles["touches_edge"].astype(bool)].itertuples():
             box = ndimage.find_objects((one.labels == row.particle_id).astype(int))[0]

@@ -19,8 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("No Stacking-Fault", "empty", "notes"):
         (place / name).mkdir()
     for scene in range(2):
-        made = simulate_scene(seed=scene, shape=(400, 400), n_particles=5, diameter_nm=(2.0, 3.0), n_spikes=0)
-        assert made.labels.max() >= 3
+        made = simulate_scene(seed=scene, shape=(500, 500), n_particles=3, n_spikes=0)
         grey = cv2.normalize(made.image.astype(np.float32), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
         for i in range(1, 4):
             rows, columns = np.nonzero(made.labels == i)

@@ -18,7 +18,7 @@ from hrtem_dask.training.forest_search import Candidate, random_candidates, run_
 from hrtem_dask.training.importance import permutation_importance
 from hrtem_dask.training.region_samples import grouped_folds, make_samples
 
-SMALL = Candidate(n_estimators=30, min_samples_leaf=5)
+SMALL = Candidate(n_estimators=60, min_samples_leaf=5)  # enough that each region is out of some tree's bag
 DISTANCE = 2.5  # of the means of two normal distributions of spread 1
 
 

@@ -1,0 +1,133 @@
+"""Particles to look at: drawn at random, the extremes, the doubtful ones and the faulted ones, on their micrographs."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from hrtem_dask.particles import draw_overlay
+from hrtem_dask.report.measured import plain_rows
+from hrtem_dask.storage.results import Results, crop
+
+__all__ = ["ReadOnce", "choose", "picture"]
+
+N_RANDOM, N_OTHERS, N_FAULTED = 12, 6, 12
+SIDE_PX = 260
+JPEG_QUALITY = 82
+_COLUMNS = [
+    "micrograph_id", "particle_id", "sample", "equivalent_diameter_nm", "equivalent_diameter_px", "exclusion_reason",
+    "mean_probability", "split_confidence", "fault_state", "fault_probability", "fault_trace_deg",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReadOnce(Results):
+    """Results whose tables are kept once read: a gallery asks for them at every crop."""
+
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict, compare=False)
+    """Name of the table → what was read."""
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read one table, the first time it is asked for.
+
+        Parameters
+        ----------
+        name : {"micrographs", "regions", "particles", "execution"}
+            Which one.
+
+        Returns
+        -------
+        pandas.DataFrame
+            With its schema's dtypes; not to be modified.
+        """
+        if name not in self.tables:
+            self.tables[name] = super().table(name)
+        return self.tables[name]
+
+
+def choose(particles: pd.DataFrame, *, seed: int = 0) -> dict[str, list[dict[str, Any]]]:
+    """Choose which particles are shown.
+
+    Parameters
+    ----------
+    particles : pandas.DataFrame
+        Rows of `tables.PARTICLES`.
+    seed : int
+        Seed of the random ones.
+
+    Returns
+    -------
+    dict
+        ``random``, ``largest``, ``smallest`` of the counted ones; ``doubtful``: counted, of the lowest mean
+        probability; ``split``: counted, of the lowest split confidence; ``faulted``: of the highest fault probability;
+        ``excluded``: drawn from what is not counted for another reason than the edge. Rows as plain values.
+    """
+    counted = particles[particles["counted"].fillna(False).astype(bool)]
+    size = "equivalent_diameter_nm" if counted["equivalent_diameter_nm"].notna().any() else "equivalent_diameter_px"
+    by_size = counted.dropna(subset=[size]).sort_values(size, kind="stable")
+    excluded = particles[particles["exclusion_reason"].notna() & (particles["exclusion_reason"] != "edge")]
+    faulted = counted[(counted["fault_state"] == "fault").fillna(False)]
+    groups = {
+        "random": counted.sample(min(N_RANDOM, len(counted)), random_state=seed),
+        "largest": by_size.iloc[::-1].head(N_OTHERS),
+        "smallest": by_size.head(N_OTHERS),
+        "doubtful": _lowest(counted, "mean_probability"),
+        "split": _lowest(counted, "split_confidence"),
+        "faulted": faulted.sort_values("fault_probability", ascending=False, kind="stable").head(N_FAULTED),
+        "excluded": excluded.sample(min(N_OTHERS, len(excluded)), random_state=seed),
+    }
+    return {name: plain_rows(rows[_COLUMNS]) for name, rows in groups.items() if len(rows)}
+
+
+def _lowest(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return the rows of the lowest values."""
+    return table.dropna(subset=[column]).sort_values(column, kind="stable").head(N_OTHERS)
+
+
+def picture(results: Results, micrograph_id: str, particle_id: int) -> str:
+    """Draw one particle on its micrograph.
+
+    Parameters
+    ----------
+    results : Results
+        The results folder.
+    micrograph_id : str
+        The micrograph.
+    particle_id : int
+        The particle: its fault trace is drawn, the outlines of its neighbours too.
+
+    Returns
+    -------
+    str
+        A JPEG as data URI.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, KeyError, OSError
+        If the micrograph is no longer there, has changed, or has no labels: see `storage.results.crop`.
+    """
+    particles = results.particles
+    table = particles[particles["micrograph_id"] == micrograph_id].copy()
+    box = table[table["particle_id"] == particle_id].iloc[0]
+    side = max(box["bbox_y1_px"] - box["bbox_y0_px"], box["bbox_x1_px"] - box["bbox_x0_px"])
+    found = crop(results, micrograph_id, particle_id, margin_px=max(8, int(side // 3)))
+    image = np.asarray(found["intensity"], dtype=np.float32)
+    labels = np.asarray(found["labels"], dtype=np.int32)
+    times = max(1, -(-SIDE_PX // max(image.shape)))
+    image = cv2.resize(np.nan_to_num(image), None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
+    labels = labels.repeat(times, axis=0).repeat(times, axis=1)
+    # a neighbour that the crop cuts has another bounding box, from which its trace is measured
+    table.loc[table["particle_id"] != particle_id, ["fault_trace_deg", "fault_offset_nm"]] = pd.NA
+    row = results.micrographs.set_index("micrograph_id").loc[micrograph_id]
+    known = pd.notna(row["pixel_size_y_nm"])
+    size = (row["pixel_size_y_nm"] / times, row["pixel_size_x_nm"] / times) if known else None
+    drawn = draw_overlay(image, labels, table=table, pixel_size_nm=size, max_side_px=2 * SIDE_PX)
+    done, encoded = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise OSError(f"could not encode particle {particle_id} of {micrograph_id!r}, shape {drawn.shape}")
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()

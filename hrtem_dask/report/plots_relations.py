@@ -1,0 +1,274 @@
+"""Figures of what depends on what: shape, defects against size, correlations, samples, micrographs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from bokeh.models import ColorBar, FixedTicker, HoverTool, LinearColorMapper, Whisker
+from bokeh.models.sources import ColumnDataSource
+from bokeh.palettes import RdBu11
+
+from hrtem_dask.report.style import (
+    BLACK,
+    BLUE,
+    COLOURS,
+    GREY,
+    MAX_VECTOR_POINTS,
+    RED,
+    Plot,
+    legend,
+    new_figure,
+)
+
+__all__ = ["correlation_plot", "defect_plot", "embedding_plot", "micrographs_plot", "samples_plot", "shape_plots"]
+
+_MARKERS = ("circle", "triangle", "square", "diamond", "inverted_triangle", "plus", "cross", "star")
+
+
+def words(name: str) -> str:
+    """Return the name of a column as words, with its unit in brackets.
+
+    Parameters
+    ----------
+    name : str
+        For instance ``feret_min_nm``.
+
+    Returns
+    -------
+    str
+        For instance ``feret min (nm)``.
+    """
+    for ending, unit in (("_nm", "nm"), ("_nm2", "nm²"), ("_deg", "°"), ("_px", "px")):
+        if name.endswith(ending):
+            return f"{name.removesuffix(ending).replace('_', ' ')} ({unit})"
+    return name.replace("_", " ")
+
+
+def shape_plots(distributions: dict[str, Any], short: str) -> dict[str, Plot]:
+    """Draw the distribution of each shape descriptor.
+
+    Parameters
+    ----------
+    distributions : dict
+        Of `population.shape_classes.shape_distributions`.
+    short : str
+        Name of the population.
+
+    Returns
+    -------
+    dict
+        Descriptor → its histogram.
+    """
+    plots = {}
+    for name, found in distributions.items():
+        if not found["histogram"]:
+            continue
+        edges, weights = np.array(found["histogram"]["edges"]), np.array(found["histogram"]["weights"])
+        table = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "share": weights / max(weights.sum(), 1e-12)})
+        shown = table.iloc[: int(np.flatnonzero(weights).max(initial=0)) + 2]
+        shown = shown.iloc[max(int(np.flatnonzero(weights).min(initial=len(weights))) - 1, 0) :]
+        plot = new_figure(words(name), "share of particles per bin", width=310, height=230)
+        plot.quad(left="from", right="to", bottom=0, top="share", source=shown, fill_color=BLUE, fill_alpha=0.45,
+                  line_color="white")  # fmt: skip
+        plot.add_tools(HoverTool(tooltips=[(words(name), "@from{0.00}–@to{0.00}"), ("share", "@share{0.0%}")]))
+        plot.y_range.start = 0
+        plots[name] = Plot(plot, table, f"Histogram of the {words(name)} of {short}.")
+    return plots
+
+
+def defect_plot(curve: dict[str, Any], short: str) -> Plot | None:
+    """Draw the share of faulted particles against size.
+
+    Parameters
+    ----------
+    curve : dict
+        Of `population.defect_curves.defect_curve`.
+    short : str
+        Name of the population.
+
+    Returns
+    -------
+    Plot or None
+        Bins with their intervals, logistic curve with band, isotonic curve; None where no particle is assessable.
+    """
+    if not curve["bins"]:
+        return None
+    bins = pd.DataFrame(curve["bins"])
+    bins["middle"] = (bins["from"] + bins["to"]) / 2
+    plot = new_figure(words(curve["descriptor"]), "share with a fault", width=640, height=340, y_range=(-0.02, 1.02))
+    if curve["logistic"]:
+        band = pd.DataFrame(curve["logistic"])
+        plot.varea(x="value", y1="low", y2="high", source=band, fill_color=BLUE, fill_alpha=0.18,
+                   legend_label="95 % band, by micrograph")  # fmt: skip
+        plot.line("value", "fraction", source=band, color=BLUE, line_width=2.2, legend_label="logistic")
+    if curve["isotonic"]:
+        steps = pd.DataFrame({k: curve["isotonic"][k] for k in ("value", "fraction")})
+        plot.line("value", "fraction", source=steps, color=RED, line_dash="dashed", line_width=1.6,
+                  legend_label="isotonic")  # fmt: skip
+    points = plot.scatter("middle", "estimate", source=bins, size=8, color=BLACK, legend_label="bins, 95 % interval")
+    known = bins.dropna(subset=["low", "high"])
+    if len(known):
+        source = ColumnDataSource(known[["middle", "low", "high"]])
+        whisker = Whisker(base="middle", lower="low", upper="high", source=source, line_color=BLACK)
+        whisker.upper_head.size = whisker.lower_head.size = 6
+        plot.add_layout(whisker)
+    tips = [("size", "@from{0.00}–@to{0.00}"), ("share", "@estimate{0.0%}"), ("particles", "@n")]
+    plot.add_tools(HoverTool(renderers=[points], tooltips=tips))
+    legend(plot, location="top_left")
+    columns = ["from", "to", "n", "n_micrographs", "estimate", "low", "high"]
+    return Plot(plot, bins[columns], f"Share of faulted particles of {short} against size, with logistic curve and band.")
+
+
+def correlation_plot(rows: list[dict[str, Any]], coefficient: str = "spearman") -> Plot | None:
+    """Draw the correlations of all pairs as a heat map.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of `population.correlations.correlations`.
+    coefficient : {"spearman", "pearson"}
+        Which one.
+
+    Returns
+    -------
+    Plot or None
+        The number stands in each cell, bold where its adjusted p is at most 0.05; None without pairs.
+    """
+    table = pd.DataFrame(rows)
+    if table.empty or not (table := table[table["coefficient"] == coefficient]).estimate.notna().any():
+        return None
+    names = list(dict.fromkeys([*table["first"], *table["second"]]))
+    shown = table.dropna(subset=["estimate"]).copy()
+    mirrored = shown.rename(columns={"first": "second", "second": "first"})
+    shown = pd.concat([shown, mirrored], ignore_index=True)
+    shown["first"], shown["second"] = shown["first"].map(words), shown["second"].map(words)
+    labels = [words(name) for name in names]
+    sure = shown["p_adjusted"].astype(float).le(0.05)
+    shown["text"] = [f"{r:.2f}".replace("-", "−") for r in shown["estimate"]]
+    shown["style"] = np.where(sure, "bold", "normal")
+    shown["colour"] = np.where(shown["estimate"].abs() > 0.6, "white", np.where(sure, BLACK, "#595959"))
+    plot = new_figure("", "", width=660, height=560, x_range=labels, y_range=labels[::-1], tools="save")
+    mapper = LinearColorMapper(palette=RdBu11, low=-1, high=1)
+    cells = plot.rect("first", "second", width=1, height=1, source=ColumnDataSource(shown), line_color="white",
+                      fill_color={"field": "estimate", "transform": mapper})  # fmt: skip
+    plot.text("first", "second", text="text", source=ColumnDataSource(shown), text_align="center", text_font_size="11px",
+              text_baseline="middle", text_color="colour", text_font_style="style")  # fmt: skip
+    tips = [("pair", "@first – @second"), ("coefficient", "@text"), ("95 %", "@low{0.00} to @high{0.00}")]
+    plot.add_tools(HoverTool(renderers=[cells], tooltips=[*tips, ("adjusted p", "@p_adjusted{0.0000}"), ("n", "@n")]))
+    bar = ColorBar(color_mapper=mapper, ticker=FixedTicker(ticks=[-1, -0.5, 0, 0.5, 1]), width=10)
+    plot.add_layout(bar, "right")
+    plot.xaxis.major_label_orientation = "vertical"
+    plot.grid.grid_line_color = None
+    columns = ["first", "second", "estimate", "low", "high", "p_value", "p_adjusted", "n", "same_ingredients"]
+    return Plot(plot, table[columns], "Heat map of the rank correlations of all pairs of descriptors.")
+
+
+def micrographs_plot(micrographs: pd.DataFrame, particles: pd.DataFrame, size: str) -> Plot | None:
+    """Draw the median size of each micrograph against the predicted quality of its mask.
+
+    Parameters
+    ----------
+    micrographs : pandas.DataFrame
+        Rows of `tables.MICROGRAPHS`.
+    particles : pandas.DataFrame
+        Rows of `tables.PARTICLES`.
+    size : str
+        The size.
+
+    Returns
+    -------
+    Plot or None
+        A point per micrograph; by their order where no Dice coefficient is predicted. None without sized particles.
+    """
+    counted = particles[particles["counted"].fillna(False).astype(bool)]
+    medians = counted.groupby("micrograph_id")[size].median().astype(float)
+    columns = ["micrograph_id", "sample", "predicted_dice", "n_counted", "quality_flags", "calibration_flags"]
+    table = micrographs.loc[micrographs["status"] == "done", columns].copy()
+    table["median_nm"] = table["micrograph_id"].map(medians)
+    table["predicted_dice"] = table["predicted_dice"].astype(float)
+    table["order"] = np.arange(1, len(table) + 1)
+    shown = table.dropna(subset=["median_nm"])
+    if shown.empty:
+        return None
+    by_dice = shown["predicted_dice"].notna().any()
+    x = "predicted_dice" if by_dice else "order"
+    label = "predicted Dice coefficient of the mask" if by_dice else "micrograph, in the order of the table"
+    plot = new_figure(label, f"median {words(size)}", width=640, height=320)
+    if len(shown) > MAX_VECTOR_POINTS:
+        plot.output_backend = "canvas"
+    flagged = shown["quality_flags"].notna() | shown["calibration_flags"].notna()
+    for rows, colour, marker, name in (
+        (shown[~flagged], BLUE, "circle", "no flag"),
+        (shown[flagged], RED, "triangle", "flagged"),
+    ):
+        if len(rows):
+            plot.scatter(x, "median_nm", source=ColumnDataSource(rows.fillna({"quality_flags": "", "calibration_flags": ""})),
+                         size=7, color=colour, marker=marker, alpha=0.7, legend_label=name)  # fmt: skip
+    tips = [("micrograph", "@micrograph_id"), ("median", "@median_nm{0.00} nm"), ("particles", "@n_counted")]
+    plot.add_tools(HoverTool(tooltips=[*tips, ("flags", "@quality_flags @calibration_flags")]))
+    legend(plot)
+    return Plot(plot, table, "Median size of each micrograph against the predicted quality of its mask.")
+
+
+def samples_plot(comparisons: dict[str, Any], statistic: str, label: str) -> Plot | None:
+    """Draw one statistic of every sample with its interval.
+
+    Parameters
+    ----------
+    comparisons : dict
+        Of `population.comparisons.compare_samples`.
+    statistic : str
+        For instance ``mean``.
+    label : str
+        Title of the axis, with unit.
+
+    Returns
+    -------
+    Plot or None
+        A point per sample; None where no sample has the statistic.
+    """
+    rows = [{"sample": name, **stats[statistic]} for name, stats in comparisons["samples"].items()]
+    table = pd.DataFrame(rows)[["sample", "estimate", "low", "high", "n", "n_micrographs"]]
+    if not table["estimate"].notna().any():
+        return None
+    names = [str(name) for name in table["sample"]]
+    plot = new_figure(label, "", width=440, height=110 + 26 * len(names), y_range=names[::-1])
+    known = table.astype({"low": float, "high": float, "estimate": float})
+    plot.segment("low", "sample", "high", "sample", source=ColumnDataSource(known.dropna()), color=BLUE, line_width=2)
+    points = plot.scatter("estimate", "sample", source=ColumnDataSource(known), size=9, color=BLUE)
+    tips = [("sample", "@sample"), ("value", "@estimate{0.000}"), ("95 %", "@low{0.000}–@high{0.000}"), ("n", "@n")]
+    plot.add_tools(HoverTool(renderers=[points], tooltips=tips))
+    return Plot(plot, table, f"{label} of every sample with its interval.")
+
+
+def embedding_plot(regions: pd.DataFrame) -> Plot:
+    """Draw regions in the plane in which alike ones lie together.
+
+    Parameters
+    ----------
+    regions : pandas.DataFrame
+        Rows of `tables.REGIONS` with ``embedding_1``, ``embedding_2`` and ``cluster``.
+
+    Returns
+    -------
+    Plot
+        A point per region, coloured by cluster; −1 belongs to none.
+    """
+    table = regions[["micrograph_id", "region_id", "region_class", "cluster", "embedding_1", "embedding_2"]].copy()
+    table["region_class"] = table["region_class"].fillna("not classified")
+    plot = new_figure("first component", "second component", width=640, height=400)
+    if len(table) > MAX_VECTOR_POINTS:
+        plot.output_backend = "canvas"
+    for i, (cluster, rows) in enumerate(table.groupby("cluster")):
+        none = cluster == -1
+        plot.scatter(
+            "embedding_1", "embedding_2", source=ColumnDataSource(rows), size=4 if none else 7, alpha=0.7,
+            color=GREY if none else COLOURS[i % 6], marker=_MARKERS[i % len(_MARKERS)],
+            legend_label="no cluster" if none else f"cluster {cluster}",
+        )  # fmt: skip
+    tips = [("region", "@micrograph_id / @region_id"), ("class", "@region_class"), ("cluster", "@cluster")]
+    plot.add_tools(HoverTool(tooltips=tips))
+    legend(plot)
+    return Plot(plot, table, "Regions in two components of their features, coloured by cluster.")

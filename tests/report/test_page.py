@@ -1,0 +1,174 @@
+"""The page says what summary.json says, and holds everything that it shows."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hrtem_dask.report import report
+from hrtem_dask.report.numbers_shown import as_text, look_up, pointer
+
+
+class Page(HTMLParser):
+    """What of the page the tests look at."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.numbers: list[tuple[str, str, str, str]] = []
+        self.ids: set[str] = set()
+        self.links: list[dict[str, str]] = []
+        self.images: list[dict[str, str]] = []
+        self.sources: list[str] = []
+        self.bare: list[str] = []
+        self._open: dict[str, str] | None = None
+        self._cell: str | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        named = {key: value or "" for key, value in attributes}
+        self.ids |= {named["id"]} if "id" in named else set()
+        if tag == "data":
+            self._open = named
+        elif tag == "td":
+            self._cell = named.get("class")
+        elif tag == "a":
+            self.links.append(named)
+        elif tag == "img":
+            self.images.append(named)
+        if tag in {"script", "link", "img", "iframe"}:
+            self.sources.append(named.get("src", named.get("href", "")))
+
+    def handle_data(self, data: str) -> None:
+        if self._open is not None:
+            self.numbers.append((self._open["data-key"], self._open["value"], self._open["data-form"], data))
+        elif self._cell == "n" and any(c.isdigit() for c in data):
+            self.bare.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "data":
+            self._open = None
+        elif tag == "td":
+            self._cell = None
+
+
+@pytest.fixture(scope="module")
+def reported(results: Path) -> Path:
+    return Path(report(results))
+
+
+@pytest.fixture(scope="module")
+def page(reported: Path) -> Page:
+    return Page(reported.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def summary(reported: Path) -> dict:
+    return json.loads((reported.parent / "summary.json").read_text(encoding="utf-8"))
+
+
+def test_every_number_is_that_of_the_summary(page: Page, summary: dict) -> None:
+    assert len(page.numbers) > 300
+    for key, exact, form, text in page.numbers:
+        value = look_up(summary, key)
+        assert exact == ("" if value is None else str(value)), key
+        assert text == as_text(value, form), key
+    assert page.bare == []
+
+
+def test_the_summary_holds_what_was_planted(summary: dict, results: Path) -> None:
+    particles = pd.read_parquet(results / "particles.parquet")
+    counted = particles[particles["counted"]]
+    assert summary["measured"]["status"] == {"done": 12, "empty": 0, "set_aside": 1, "failed": 1}
+    assert summary["measured"]["particles"]["n_counted"] == len(counted) == 144
+    assert summary["measured"]["n_corrected"] == 1
+    fault = summary["relations"]["overall"]["defect_fraction"]
+    states = counted["fault_state"].value_counts()
+    assert (fault["n_fault"], fault["n_no_fault"], fault["n_unknown"]) == tuple(
+        states[["fault", "no_fault", "unknown"]]
+    )
+    odds = summary["relations"]["overall"]["defect_curve"]["odds_ratio_per_sd"]
+    assert odds["low"] > 1, "larger particles were made faulted more often"
+    assert summary["relations"]["covariates"] == ["synthesis_temperature_c"]
+
+
+def test_the_relations_weigh_particles_as_the_sizes_do(summary: dict) -> None:
+    for name, of in summary["samples"].items():
+        mean = summary["relations"]["comparisons"]["samples"][name]["mean"]["estimate"]
+        assert mean == pytest.approx(of["equivalent_diameter_nm"]["number_weighted"]["mean_nm"]["value"], rel=1e-9)
+
+
+def test_reporting_twice_gives_the_same_summary(results: Path, summary: dict, tmp_path: Path) -> None:
+    again = tmp_path / "results"
+    shutil.copytree(results, again)
+    report(again)
+    assert json.loads((again / "summary.json").read_text(encoding="utf-8")) == summary
+
+
+def test_nothing_is_fetched_and_links_lead_somewhere(page: Page) -> None:
+    assert all(source == "" or source.startswith("data:") for source in page.sources)
+    for link in page.links:
+        assert link["href"].startswith("data:") or link["href"].removeprefix("#") in page.ids
+
+
+def test_tables_hold_what_the_figures_show(page: Page, summary: dict) -> None:
+    tables = {link["download"]: link["href"] for link in page.links if "download" in link}
+    assert len(tables) > 15
+    name = "samples_" + "Au 60~180.5" + "_equivalent_diameter_nm_histogram.csv"
+    content = base64.b64decode(tables[name].partition("base64,")[2]).decode()
+    table = pd.read_csv(io.StringIO(content))
+    bins = summary["samples"]["Au 60/80.5"]["equivalent_diameter_nm"]["histogram"]
+    assert table["n_counted"].tolist() == bins["n_counted"]
+    np.testing.assert_allclose(table["number_fraction"], bins["number_fraction"], rtol=1e-5)
+    for family in ("lognormal", "normal", "weibull"):
+        assert 0.9 < table[f"{family}_fraction"].sum() < 1.05, "a fitted density covers the bins"
+
+
+def test_pictures_and_figures_are_described(page: Page, reported: Path) -> None:
+    assert len(page.images) > 20
+    assert all(image["alt"] and image["src"].startswith("data:image/jpeg;base64,") for image in page.images)
+    text = reported.read_text(encoding="utf-8")
+    assert re.findall(r'role="img" aria-label=""', text) == []
+    assert "Au &amp; &lt;b&gt;" in text
+    assert "truncated &lt;file&gt;" in text, "what a file says is no markup"
+
+
+def test_a_missing_micrograph_is_said_and_the_page_still_comes(results: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "results"
+    shutil.copytree(results, elsewhere)
+    micrographs = pd.read_parquet(elsewhere / "micrographs.parquet")
+    micrographs["source"] = str(tmp_path / "gone.tif")
+    micrographs.to_parquet(elsewhere / "micrographs.parquet")
+    text = Path(report(elsewhere)).read_text(encoding="utf-8")
+    assert "No picture:" in text
+    assert "data:image/jpeg" not in text
+
+
+def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"micrographs\.parquet is absent"):
+        report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        (12.3456, "number", "12.3"), (9.996, "number", "10.0"), (0.0012345, "number", "0.00123"),
+        (-4.5, "number", "−4.50"), (123456, "number", "123\u202f456"), (0.12345, "percent", "12.3 %"),
+        (0.00012, "p", "< 0.001"), (0.0456, "p", "0.046"), (None, "number", "–"), (True, "number", "yes"),
+        (1.2e-7, "number", "1.20e−07"), (99999.0, "number", "99\u202f999"), (0.0, "percent", "0 %"), (-0.013, "percent", "−1.3 %"),
+    ],
+)  # fmt: skip
+def test_numbers_are_written_with_three_digits(value: object, form: str, text: str) -> None:
+    assert as_text(value, form) == text
+
+
+def test_pointers_find_names_with_slashes_and_tildes() -> None:
+    content = {"a/b": [{"~": 7}], "": 8}
+    assert look_up(content, pointer("a/b", 0, "~")) == 7
+    assert look_up(content, pointer("")) == 8
