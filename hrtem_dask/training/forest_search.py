@@ -169,7 +169,6 @@ def search_forest(
     trials, best = [], -1
     probability: np.ndarray = np.empty(0)
     scores: list[float] = []
-    probability = np.empty((0, 0))
     for i, candidate in enumerate(candidates):
         whole = np.full((len(samples.truth), len(samples.classes)), np.nan)
         for (_, left_out), part in zip(folds, parts[i * len(folds) : (i + 1) * len(folds)], strict=True):
