@@ -15,9 +15,10 @@ from hrtem_dask.defects import save_classifier
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError, UnreadableMicrographError
 from hrtem_dask.settings import Settings
 from hrtem_dask.training.crop_folders import crop_table
-from hrtem_dask.training.defects import TrainedDefects, score_subsets, train_defects
+from hrtem_dask.training.defects import TrainedDefects, train_defects
 from hrtem_dask.training.defects_presets import preset
 from hrtem_dask.training.region_samples import make_samples
+from hrtem_dask.training.subsets import score_subsets
 
 __all__ = ["read_regions", "train_from"]
 

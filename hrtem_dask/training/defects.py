@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -15,7 +16,6 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold
 
 from hrtem_dask.defects import Calibration, DefectClassifier, Forest, expected_calibration_error, fit_calibration
-from hrtem_dask.evaluation.region_scores import region_scores
 from hrtem_dask.training.forest_search import (
     Candidate,
     MapTasks,
@@ -26,8 +26,9 @@ from hrtem_dask.training.forest_search import (
 )
 from hrtem_dask.training.importance import permutation_importance
 from hrtem_dask.training.region_samples import RegionSamples, grouped_folds
+from hrtem_dask.training.subsets import score_subsets
 
-__all__ = ["DefectTraining", "TrainedDefects", "choose_unsure_threshold", "score_subsets", "train_defects"]
+__all__ = ["DefectTraining", "TrainedDefects", "choose_unsure_threshold", "train_defects"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,8 @@ class TrainedDefects:
     """What it was fitted on."""
     probability: np.ndarray
     """Shape (region, class): calibrated, said of micrographs left out; their calibration left them out too."""
+    weight: np.ndarray
+    """Shape (region,): of each region in calibration; with balanced class weights all classes weigh the same."""
     scores: pd.DataFrame
     """Rows of `region_scores` with a column ``subset``: all, clear, each source."""
     importance: pd.DataFrame
@@ -122,7 +125,7 @@ def train_defects(
         calibration, losses = fit_calibration(raw, samples.truth, samples.groups, weight=weight)
         probability = _calibrated_left_out(calibration, raw, samples, weight)
     threshold = choose_unsure_threshold(probability, samples.truth, training)
-    forest = make_forest(best, seed=training.seed, n_jobs=-1).fit(samples.values, samples.truth)
+    forest, out_of_bag = _fit_on_all(samples, best, training.seed)
     importance = pd.DataFrame({"importance": [], "spread": []})
     if training.importance:
         say("measuring the importance of features")
@@ -131,7 +134,7 @@ def train_defects(
     classifier = DefectClassifier(
         features=samples.features,
         classes=samples.classes,
-        forest=Forest.from_sklearn(forest),
+        forest=forest,
         calibration=calibration,
         unsure_threshold=threshold,
         ranges=_ranges(samples),
@@ -141,10 +144,11 @@ def train_defects(
         classifier=classifier,
         samples=samples,
         probability=probability,
+        weight=weight,
         scores=scores,
         importance=importance,
         trials=trials,
-        out_of_bag=float(forest.oob_score_),
+        out_of_bag=out_of_bag,
         calibration_errors={
             "before": expected_calibration_error(raw, samples.truth, weight=weight),
             "after": expected_calibration_error(probability, samples.truth, weight=weight),
@@ -183,45 +187,17 @@ def choose_unsure_threshold(probability: np.ndarray, truth: np.ndarray, training
     return chosen
 
 
-def score_subsets(
-    samples: RegionSamples, probability: np.ndarray, *, unsure_threshold: float, seed: int = 0
-) -> pd.DataFrame:
-    """Score all regions, the clear ones, and those of each source.
-
-    Parameters
-    ----------
-    samples : RegionSamples
-        The regions.
-    probability : numpy.ndarray
-        Shape (region, class).
-    unsure_threshold : float
-        As the classifier's.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``subset``, ``score``, ``n`` (regions), ``value``, ``low``, ``high``.
-    """
-    table = samples.table
-    subsets = {"all": np.ones(len(table), bool)}
-    if "is_clear" in table:
-        subsets["clear"] = table["is_clear"].fillna(False).to_numpy(bool)
-    if "source" in table and table["source"].nunique() > 1:
-        for name in sorted(table["source"].dropna().unique()):
-            subsets[str(name)] = (table["source"] == name).fillna(False).to_numpy(bool)
-            if "clear" in subsets:
-                subsets[f"{name}, clear"] = subsets[str(name)] & subsets["clear"]
-    parts = []
-    for name, chosen in subsets.items():
-        if chosen.any():
-            scored = region_scores(
-                samples.truth[chosen], probability[chosen], samples.groups[chosen], samples.classes,
-                unsure_threshold=unsure_threshold, seed=seed,
-            )  # fmt: skip
-            parts.append(scored.rename_axis("score").reset_index().assign(subset=name, n=int(chosen.sum())))
-    return pd.concat(parts, ignore_index=True)[["subset", "score", "n", "value", "low", "high"]]
+def _fit_on_all(samples: RegionSamples, candidate: Candidate, seed: int) -> tuple[Forest, float]:
+    """Return the forest, and the share told right of the regions that some trees did not see."""
+    theirs = make_forest(candidate, seed=seed, n_jobs=-1)
+    with warnings.catch_warnings():
+        # weighted regions are drawn often: some are seen by every tree, and scikit-learn counts them as wrong
+        warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
+        theirs.fit(samples.values, samples.truth)
+    votes = theirs.oob_decision_function_
+    known = votes.sum(axis=1) > 0
+    right = theirs.classes_[votes[known].argmax(axis=1)] == samples.truth[known]
+    return Forest.from_sklearn(theirs), float(right.mean()) if known.any() else float("nan")
 
 
 def _calibrated_left_out(

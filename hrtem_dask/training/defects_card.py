@@ -60,7 +60,7 @@ def defects_card(trained: TrainedDefects, *, command: str, test: pd.DataFrame | 
         "## Calibration",
         f"Method {classifier.calibration.method}. Expected calibration error {errors['before']:.3f} before, "
         f"{errors['after']:.3f} after.",
-        _markdown(reliability(trained.probability, samples.truth).drop(columns="weight")),
+        _markdown(reliability(trained.probability, samples.truth, weight=trained.weight).drop(columns="weight")),
         "## Importance",
         "Loss of balanced accuracy where a feature is shuffled:",
         _markdown(trained.importance.head(15).reset_index()) if len(trained.importance) else "Not measured.",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from click.testing import CliRunner
 
 from hrtem_dask.cli import main
@@ -21,7 +22,9 @@ def labelled(path: Path, *, seed: int) -> Path:
     return path
 
 
-def test_from_a_table_to_a_model_and_its_card(tmp_path: Path) -> None:
+def test_from_a_table_to_a_model_and_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("defects_presets", "groschner2021_forest"):  # 500 trees, many times over, take long
+        monkeypatch.setattr(f"hrtem_dask.training.{module}.N_TREES", 20)
     data, test = labelled(tmp_path / "a.csv", seed=0), labelled(tmp_path / "b.csv", seed=1)
     out, card = tmp_path / "m.safetensors", tmp_path / "m.md"
     arguments = ["train", "defects", data, "--out", out, "--test", test, "--card", card, "--search", 2]
