@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -182,53 +181,6 @@ def test_a_scheduler_without_a_dashboard_is_said_and_the_run_goes_on() -> None:
         open_feed(client, said.append).end()
     assert "without a dashboard" in said[-1]
     assert not any("population: " in line for line in said)
-
-
-PAINTED = """
-const canvases = []
-const walk = (node) => {
-  if (node.tagName === "CANVAS") canvases.push(node)
-  for (const child of node.children) walk(child)
-  if (node.shadowRoot) walk(node.shadowRoot)
-}
-walk(document.body)
-return canvases.filter((c) => c.width > 100 && c.height > 50 &&
-  c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((value) => value > 0)).length
-"""
-MODEL = "return Bokeh.documents.length ? Bokeh.documents[0].get_model_by_name(arguments[0])?.{} ?? null : null"
-
-
-@pytest.mark.slow
-def test_a_browser_sees_the_population_grow(folder: Path, tmp_path: Path, settings: Settings, client: Client) -> None:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("no browser: chromium or chromedriver is absent (Debian: chromium, chromium-driver)")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser: pip install selenium")
-    from selenium.webdriver.chrome.service import Service
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    said: list[str] = []
-    open_feed(client, said.append)
-    address = next(line.removeprefix("population: ") for line in said if line.startswith("population: "))
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1300,1250"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with webdriver.Chrome(options=options, service=Service(driver)) as browser:
-        browser.get(address)
-        wait = WebDriverWait(browser, 60)
-        wait.until(lambda b: b.execute_script(MODEL.format("text"), "heading"))
-        # the page is open before the run begins and is not loaded again
-        run(folder, tmp_path / "out", settings=settings, client=client)
-        out = str(tmp_path / "out")
-        wait.until(lambda b: out in (text := b.execute_script(MODEL.format("text"), "heading")) and "finished" in text)
-        counts = browser.execute_script(MODEL.format("data.n"), "sizes")
-        wait.until(lambda b: b.execute_script(PAINTED) >= 5)
-        severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-        browser.save_screenshot(str(tmp_path / "population.png"))
-    assert sum(counts) == open_results(tmp_path / "out").particles["counted"].sum()
-    assert severe == []
 
 
 class Refusing:
