@@ -12,6 +12,7 @@ from bokeh.resources import Resources
 from markupsafe import Markup
 
 from hrtem_dask import tables
+from hrtem_dask.errors import HrtemDaskError
 from hrtem_dask.report import gallery, plots_relations
 from hrtem_dask.report.contents import gather, plain_json, weighted_particles
 from hrtem_dask.report.numbers_shown import Numbers, look_up, pointer
@@ -144,7 +145,7 @@ def _pictures(results: Results, summary: dict[str, Any]) -> dict[tuple[str, int]
             continue
         try:
             pictures[key] = {"uri": gallery.picture(results, *key)}
-        except (OSError, ValueError, KeyError) as error:
+        except (HrtemDaskError, OSError, ValueError, KeyError) as error:
             pictures[key] = {"reason": str(error)}
     return pictures
 
