@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hrtem_dask.batch.run import run as run
     from hrtem_dask.micrograph import make_micrograph as make_micrograph
     from hrtem_dask.population import summarize as summarize
-    from hrtem_dask.report import report as report
+    from hrtem_dask.report import write_report as write_report
     from hrtem_dask.settings import Settings as Settings
     from hrtem_dask.storage.results import crop as crop
     from hrtem_dask.storage.results import open_results as open_results
@@ -45,7 +45,7 @@ _HOMES = {
     "summarize": "population",
     "analyse": "analysis",
     "run": "batch.run",
-    "report": "report",
+    "write_report": "report",
     "evaluate": "batch.evaluate",
     "open_results": "storage.results",
     "export": "batch.export",

@@ -19,7 +19,7 @@ def report(results: str, seed: int) -> None:
 
     Every number on it is in RESULTS/summary.json, under the JSON pointer that stands beside it in the page's source.
     """
-    from hrtem_dask.report import report as write_report
+    from hrtem_dask.report import write_report
 
     with clear_errors():
         click.echo(f"report: {write_report(results, seed=seed)}")

@@ -23,7 +23,7 @@ from hrtem_dask.report.tables import csv_uri
 from hrtem_dask.report.unlabelled import describe_clusters, embedded_regions
 from hrtem_dask.storage.results import Results, open_results
 
-__all__ = ["report"]
+__all__ = ["write_report"]
 
 SIZES = {"equivalent_diameter_nm": "equivalent circular diameter", "feret_min_nm": "minimum Feret diameter"}
 MAIN_SIZE = "equivalent_diameter_nm"
@@ -31,7 +31,7 @@ MAX_SAMPLES = 12
 """Samples that get figures of their own; every one has its numbers."""
 
 
-def report(results: Any, *, seed: int = 0) -> str:
+def write_report(results: Any, *, seed: int = 0) -> str:
     """Write ``report.html`` into a results folder, and every number that it prints into ``summary.json``.
 
     Parameters

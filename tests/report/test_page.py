@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hrtem_dask.report import report
+from hrtem_dask.report import write_report
 from hrtem_dask.report.numbers_shown import as_text, look_up, pointer
 
 
@@ -60,7 +60,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def reported(results: Path) -> Path:
-    return Path(report(results))
+    return Path(write_report(results))
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_the_relations_weigh_particles_as_the_sizes_do(summary: dict) -> None:
 def test_reporting_twice_gives_the_same_summary(results: Path, summary: dict, tmp_path: Path) -> None:
     again = tmp_path / "results"
     shutil.copytree(results, again)
-    report(again)
+    write_report(again)
     assert json.loads((again / "summary.json").read_text(encoding="utf-8")) == summary
 
 
@@ -145,14 +145,14 @@ def test_a_missing_micrograph_is_said_and_the_page_still_comes(results: Path, tm
     micrographs = pd.read_parquet(elsewhere / "micrographs.parquet")
     micrographs["source"] = str(tmp_path / "gone.tif")
     micrographs.to_parquet(elsewhere / "micrographs.parquet")
-    text = Path(report(elsewhere)).read_text(encoding="utf-8")
+    text = Path(write_report(elsewhere)).read_text(encoding="utf-8")
     assert "No picture:" in text
     assert "data:image/jpeg" not in text
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"micrographs\.parquet is absent"):
-        report(tmp_path)
+        write_report(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hrtem_dask.report import report
+from hrtem_dask.report import write_report
 from hrtem_dask.report.numbers_shown import as_text, look_up
 
 DRAWN = """Bokeh.documents.flatMap(d => d.roots()).length > 0 && Bokeh.documents.flatMap(d => d.roots())
@@ -24,7 +24,7 @@ def test_the_page_opens_draws_and_says_what_the_summary_says(results: Path, requ
         browser: Any = request.getfixturevalue("browser")
     except LookupError:
         pytest.skip("no fixture 'browser': tests/conftest.py of the live dashboard brings it")
-    page = Path(report(results))
+    page = Path(write_report(results))
     summary = json.loads((page.parent / "summary.json").read_text(encoding="utf-8"))
     browser.open(page.as_uri())
     browser.wait_for(DRAWN, 60)
