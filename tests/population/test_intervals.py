@@ -12,7 +12,7 @@ from hrtem_dask.population.size import with_intervals
 from hrtem_dask.population.sizes import Sizes, size_statistics
 
 Draw = Callable[..., Sizes]
-WITHOUT = {"volume_sd_nm", "volume_geometric_sd"}
+WITHOUT = {"volume_sd_nm", "volume_geometric_sd", "volume_d90_nm"}
 
 
 def truth_of(make_sizes: Draw) -> dict[str, float]:
