@@ -8,7 +8,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
 
 HEAD = """# The tables and their columns
 
-<!-- Written by tools/write_tables_page.py from hrtem_dask/tables.py: change it there. -->
+<!-- Written by tools/write_tables_page.py from hrtem_dask/tables/: change it there. -->
 
 A run writes four Parquet files into its results folder. Every column may hold nulls: null means not known.
 Lengths in px count pixels as if they were square. Lengths in nm use the true height and width of a pixel, and are null

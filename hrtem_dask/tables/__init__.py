@@ -1,0 +1,35 @@
+"""Every table's schema: column, dtype, unit, meaning and formula, in one place.
+
+Descriptor names are ambiguous in this field (four different "circularities" are in use), so each column says its
+formula. Lengths named ``*_px`` count pixels as if they were square; ``*_nm`` use the true pixel height and width,
+and are null where the pixel size is not known.
+"""
+
+from hrtem_dask.tables.columns import Column, Schema
+from hrtem_dask.tables.micrographs import EXECUTION, MICROGRAPHS
+from hrtem_dask.tables.particles import PARTICLES
+from hrtem_dask.tables.regions import REGION_CLASSES, REGION_FEATURES, REGIONS
+from hrtem_dask.tables.schema import SCHEMA_VERSION, arrow_schema, conform, empty
+
+__all__ = [
+    "EXECUTION",
+    "MICROGRAPHS",
+    "PARTICLES",
+    "REGIONS",
+    "REGION_CLASSES",
+    "REGION_FEATURES",
+    "SCHEMAS",
+    "SCHEMA_VERSION",
+    "Column",
+    "Schema",
+    "arrow_schema",
+    "conform",
+    "empty",
+]
+
+SCHEMAS: dict[str, Schema] = {
+    "micrographs": MICROGRAPHS,
+    "regions": REGIONS,
+    "particles": PARTICLES,
+    "execution": EXECUTION,
+}

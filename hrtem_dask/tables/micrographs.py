@@ -1,0 +1,103 @@
+"""Columns of the table of micrographs, and of how they were analysed."""
+
+from __future__ import annotations
+
+from hrtem_dask.tables.columns import ID, SAMPLE, Column, Schema
+
+__all__ = ["EXECUTION", "MICROGRAPHS"]
+
+MICROGRAPHS: Schema = (
+    ID,
+    SAMPLE,
+    Column("source", "str", "file, with '::member' for a file in an archive"),
+    Column("signal", "int", "number of the signal in its file"),
+    Column("frame", "int", "number of the 2-D image in a stack"),
+    Column("title", "str", "the file's own name for the signal"),
+    Column("status", "str", "done, empty (no particle), set_aside or failed"),
+    Column("reason", "str", "why it was set aside or failed, in words"),
+    Column(
+        "corrected", "bool", "whether its labels are those that `hrtem-dask correct` took back, not the segmenter's"
+    ),
+    Column("height_px", "int", "image height", "px"),
+    Column("width_px", "int", "image width", "px"),
+    Column("dtype", "str", "data type in the file"),
+    Column("pixel_size_y_nm", "float", "pixel height", "nm"),
+    Column("pixel_size_x_nm", "float", "pixel width", "nm"),
+    Column("pixel_size_source", "str", "where the pixel size comes from: 'file: …', 'user', 'metadata' or 'none'"),
+    Column(
+        "calibration_flags",
+        "str",
+        "doubts about the pixel size, comma-separated: missing, non_square, implausible, off_lattice",
+    ),
+    Column(
+        "lattice_scale_ratio",
+        "float",
+        "measured over known lattice spacing of the stated material; 1 where the pixel size is right",
+    ),
+    Column("voltage_kv", "float", "acceleration voltage", "kV"),
+    Column("magnification", "float", "magnification as the file states it"),
+    Column("instrument", "str", "microscope as the file names it"),
+    Column("acquired_at", "str", "time of acquisition, ISO 8601, as the file states it"),
+    Column("n_regions", "int", "connected pieces of the mask, gaps bridged"),
+    Column("n_particles", "int", "particles, counted or not"),
+    Column("n_counted", "int", "particles that enter statistics"),
+    Column("coverage", "float", "share of the image that is particle", "", "particle pixels / all pixels"),
+    Column(
+        "seam_score",
+        "float",
+        "largest logit difference between overlapping tiles; 0 where seams are exact, null for whole images",
+    ),
+    Column(
+        "mask_agreement",
+        "float",
+        "agreement of the U-Net's masks of the image turned and mirrored, 0 to 1; null where it was not asked for",
+        "",
+        "mean Dice of all pairs of masks; see segmentation.agreement",
+    ),
+    Column(
+        "predicted_dice",
+        "float",
+        "Dice coefficient to be expected of the mask, guessed without labels; null where the model is not calibrated",
+        "",
+        "logistic in the terms of segmentation.dice_model, fitted on simulated micrographs",
+    ),
+    Column(
+        "quality_flags",
+        "str",
+        "doubts about the image, comma-separated: blur, drift, empty_field, saturation, gradient, duplicate",
+    ),
+    Column("sharpness", "float", "power above white noise at high frequency, 0 (blurred) to 1; see loading.quality"),
+    Column("anisotropy", "float", "second harmonic over angle of the power spectrum, 0 to 1: drift or astigmatism"),
+    Column(
+        "mass_contrast", "float", "variance of 1 nm blocks over what noise and granularity give; 1 without particles"
+    ),
+    Column("peak_snr", "float", "strongest peak of the power spectrum over the median power of its ring"),
+    Column("saturated_fraction", "float", "share of pixels at the end of the range"),
+    Column("gradient", "float", "intensity change of the fitted plane across the field over the mean"),
+    Column("n_nonfinite", "int", "NaN and infinite pixels, replaced before analysis"),
+    Column("duplicate_of", "str", "micrograph_id of an earlier micrograph with the same pixels"),
+    Column("image_hash", "str", "hash of the pixels"),
+    Column("source_hash", "str", "hash of the file"),
+    Column("settings_hash", "str", "hash of every setting that decides the result"),
+    Column("model_hash", "str", "hash of the segmentation model's file"),
+    Column("defect_model_hash", "str", "hash of the defect model's file"),
+    Column("code_version", "str", "version of hrtem_dask"),
+)
+
+EXECUTION: Schema = (
+    ID,
+    Column("attempts", "int", "times the task ran"),
+    Column("seconds_read", "float", "time to read", "s"),
+    Column("seconds_filter", "float", "time to filter", "s"),
+    Column("seconds_segment", "float", "time to segment", "s"),
+    Column("seconds_particles", "float", "time to label, split and measure", "s"),
+    Column("seconds_fourier", "float", "time for power spectra", "s"),
+    Column("seconds_defects", "float", "time to classify regions", "s"),
+    Column("seconds_write", "float", "time to write labels and overlay", "s"),
+    Column("worker", "str", "worker that ran it"),
+    Column("device", "str", "cpu or cuda"),
+    Column("engine", "str", "what ran the network"),
+    Column("peak_memory_mib", "float", "largest memory of the worker so far", "MiB"),
+    Column("out_of_memory_steps", "str", "steps taken when memory ran out, in order"),
+    Column("finished_at", "str", "time, ISO 8601, UTC"),
+)

@@ -1,0 +1,100 @@
+"""Schemas as pandas and Parquet know them: empty tables, the right dtypes, units and formulas as metadata."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from hrtem_dask.tables.columns import Kind, Schema
+
+__all__ = ["SCHEMA_VERSION", "arrow_schema", "conform", "empty"]
+
+SCHEMA_VERSION = "1"
+"""Written into every Parquet file; a new number whenever a column changes its meaning."""
+
+_DTYPES: dict[Kind, Any] = {
+    "str": pd.StringDtype("pyarrow"),
+    "int": pd.Int64Dtype(),
+    "float": pd.Float64Dtype(),
+    "bool": pd.BooleanDtype(),
+}
+_ARROW: dict[Kind, pa.DataType] = {
+    "str": pa.string(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+}
+
+
+def empty(schema: Schema) -> pd.DataFrame:
+    """Return a table with every column, the right dtypes, and no row.
+
+    Parameters
+    ----------
+    schema : tuple of Column
+        For instance `PARTICLES`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The empty table; also the `meta` of every lazy table.
+    """
+    return _empty(schema).copy()
+
+
+@functools.cache
+def _empty(schema: Schema) -> pd.DataFrame:
+    """Make an empty table once: it is asked for several times for each micrograph."""
+    return pd.DataFrame({c.name: pd.Series(dtype=_DTYPES[c.kind]) for c in schema})
+
+
+def conform(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Give a table the columns, order and dtypes of its schema.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Any columns; those that the schema names and the table lacks become null.
+    schema : tuple of Column
+        For instance `PARTICLES`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A new table; columns beyond the schema (covariates) stay, after the schema's.
+    """
+    known = dict(table.dtypes)
+    if list(known)[: len(schema)] == [c.name for c in schema] and all(known[c.name] == _DTYPES[c.kind] for c in schema):
+        return table.copy()  # the usual case: each micrograph's rows pass here several times
+    columns: dict[str, Any] = {}
+    for c in schema:
+        dtype = _DTYPES[c.kind]
+        if c.name not in known:
+            columns[c.name] = pd.array([pd.NA] * len(table), dtype=dtype)
+        else:
+            columns[c.name] = table[c.name] if known[c.name] == dtype else table[c.name].astype(dtype)
+    extra: dict[str, Any] = {str(name): table[name] for name in table if name not in columns}
+    return pd.DataFrame({**columns, **extra}, index=table.index)
+
+
+def arrow_schema(schema: Schema) -> pa.Schema:
+    """Return the Parquet schema, with meaning, unit and formula as column metadata.
+
+    Parameters
+    ----------
+    schema : tuple of Column
+        For instance `PARTICLES`.
+
+    Returns
+    -------
+    pyarrow.Schema
+        Every file of a table is written with it, so that an empty part has the same types as a full one.
+    """
+    fields = []
+    for c in schema:
+        metadata = {"meaning": c.meaning, "unit": c.unit, "formula": c.formula}
+        fields.append(pa.field(c.name, _ARROW[c.kind], metadata={k: v for k, v in metadata.items() if v}))
+    return pa.schema(fields, metadata={"hrtem_dask_schema_version": SCHEMA_VERSION})
