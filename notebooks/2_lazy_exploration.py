@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -19,6 +17,7 @@
 import tempfile
 from pathlib import Path
 
+import dask
 import matplotlib.pyplot as plt
 from distributed import Client
 
@@ -29,10 +28,11 @@ from hrtem_dask.simulation import SimulationRanges
 # %% [markdown]
 # ## A client and its dashboard
 #
-# On a cluster, give `Client` the scheduler's address. Open the link beside the notebook: every task shows there.
+# Threads of this process do here; on a cluster, give `Client` the scheduler's address. Open the link beside the
+# notebook: every task shows there.
 
 # %%
-client = Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0")
+client = Client(processes=False, protocol="tcp", n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0")
 client.dashboard_link
 
 # %%
@@ -48,9 +48,7 @@ ranges = SimulationRanges(
 )
 simulate(folder, ranges=ranges, n=4, seed=4, client=client)
 micrographs = hd.open_micrographs(folder / "micrographs.zarr")
-micrographs.index[["title", "height_px", "width_px", "pixel_size_nm", "pixel_size_source", "status"]].reset_index(
-    drop=True
-)
+micrographs.index[["title", "height_px", "pixel_size_x_nm", "pixel_size_source", "status"]].reset_index(drop=True)
 
 # %% [markdown]
 # ## Chunked xarray
@@ -82,14 +80,10 @@ print(f"{float((probability > 0.5).mean()):.1%} of {labelled.index.loc[name, 'ti
 # `compute`. `measure` and `classify` share their tasks, so ask for both at once.
 
 # %%
-import dask
-
 particles, regions = hd.measure(labelled), hd.classify(labelled)
 print(f"{particles.npartitions} partitions, {len(particles.columns)} columns")
 mean_size = particles[particles["counted"]].groupby("micrograph_id")["equivalent_diameter_nm"].mean()
-particles, regions, mean_size, stacked = dask.compute(
-    particles, regions, mean_size, labelled.tree["256x256"].to_dataset()
-)
+particles, regions, mean_size = dask.compute(particles, regions, mean_size)
 mean_size
 
 # %%
@@ -98,7 +92,7 @@ regions["region_class"].value_counts()
 # %% [markdown]
 # ## Every stage at a glance
 #
-# Labels are coloured by particle; the colours of the outlines say what the forest takes each region for.
+# Pixels are asked for by variable. The colours of the outlines say what the forest takes each region for.
 
 # %%
 colours = {
@@ -109,14 +103,16 @@ colours = {
     "no_particle": "0.6",
     "unsure": "white",
 }
+stacked = labelled.tree["256x256"].to_dataset()[["intensity", "probability", "labels"]].compute()
 figure, axes = plt.subplots(3, len(labelled), figsize=(2.6 * len(labelled), 8.3), layout="constrained")
 for column, name in enumerate(stacked["micrograph"].to_numpy()):
     frame = stacked.sel(micrograph=name)
     size = float(frame["pixel_size_x_nm"])
     extent = (0, 256 * size, 256 * size, 0)
-    axes[0, column].imshow(frame["intensity"], cmap="gray", extent=extent)
+    low, high = frame["intensity"].quantile([0.005, 0.995])  # X-ray spikes are far brighter
+    for panel in axes[[0, 2], column]:
+        panel.imshow(frame["intensity"], cmap="gray", vmin=low, vmax=high, extent=extent)
     axes[1, column].imshow(frame["probability"], cmap="magma", vmin=0, vmax=1, extent=extent)
-    axes[2, column].imshow(frame["intensity"], cmap="gray", extent=extent)
     axes[0, column].set_title(labelled.index.loc[name, "title"], fontsize=9)
     of_region = regions[regions["micrograph_id"] == name].set_index("region_id")["region_class"]
     for particle in particles[particles["micrograph_id"] == name].itertuples():

@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -47,8 +45,8 @@ ranges = SimulationRanges(
     materials={"Au": 1.0},
     shapes={"sphere": 0.5, "truncated_octahedron": 0.5},
     empty_fraction=0,
-    coverage=(0.15, 0.25),
-    median_diameter_nm=(3.8, 4.5),
+    coverage=(0.25, 0.35),
+    median_diameter_nm=(3.4, 4.2),
     diameter_spread=0.1,
     touching_fraction=0,
     misoriented_fraction=0.2,
@@ -57,7 +55,7 @@ ranges = SimulationRanges(
     cs_mm=(0.0, 0.01),
     dose_per_nm2=(2e5, 5e5),
 )
-store = simulate(folder / "simulated", ranges=ranges, n=4, seed=9, scheduler="threads").store
+store = simulate(folder / "simulated", ranges=ranges, n=4, seed=24, scheduler="threads").store
 store.particles.groupby(["orientation", "fault", "fault_visible"]).size().rename("particles")
 
 # %% [markdown]
@@ -100,20 +98,21 @@ pd.crosstab(particles["fault_state"], particles["true_fault"])
 # %% [markdown]
 # ## One particle, closely
 #
-# The one whose phase jumps most clearly among those taken for faulted. `region_features` looks for the plane at which
-# the phases of all inclined reflections jump.
+# Of the whole particles taken for faulted, the one whose jump of phase is nearest to that of an intrinsic fault, 2π/3.
+# `region_features` looks for the plane at which the phases of all inclined reflections jump.
 
 # %%
-sure = particles[particles["fault_state"] == "fault"].copy()
-gains = results.regions.set_index(["micrograph_id", "region_id"])["phase_step_gain"]
-sure["gain"] = [gains[m, r] for m, r in zip(sure["micrograph_id"], sure["region_id"], strict=True)]
-chosen = sure.sort_values("gain", ascending=False).iloc[0]
+steps = results.regions.set_index(["micrograph_id", "region_id"])["phase_step_rad"]
+faulted = particles[(particles["fault_state"] == "fault") & particles["counted"]]
+jump = faulted.join(steps, on=["micrograph_id", "region_id"])["phase_step_rad"]
+chosen = faulted.loc[(jump - 2 * np.pi / 3).abs().idxmin()]
 crop = hd.crop(results, chosen["micrograph_id"], chosen["particle_id"], margin_px=15)
 image, inside = crop["intensity"].to_numpy().astype(float), (crop["labels"] == chosen["particle_id"]).to_numpy()
 features, step = region_features(image, inside, pixel_size_nm=(PIXEL_NM, PIXEL_NM))
 reflection = max(step.inclined, key=lambda r: r.reflection.snr * r.gain)
-print(f"gain {step.gain:.2f}, step {abs(reflection.step_rad):.2f} rad (an intrinsic fault: 2π/3 = 2.09)")
-print(f"fringes of {reflection.reflection.spacing_nm:.3f} nm; trace at {step.angle_deg:.0f}°")
+print(f"{step.gain:.0%} of the fringes' power needs a step of phase at a plane with its trace at {step.angle_deg:.0f}°")
+for one in step.inclined:
+    print(f"fringes of {one.reflection.spacing_nm:.3f} nm jump by {abs(one.step_rad):.2f} rad (2π/3 = 2.09)")
 print(f"truth: {chosen['true_fault']}")
 
 # %%
@@ -150,6 +149,6 @@ axes[1].set_title(f"phase of the {reflection.reflection.spacing_nm:.3f} nm fring
 probabilities = [chosen[f"probability_{c}"] for c in REGION_CLASSES]
 bars = axes[2].barh([c.replace("_", " ") for c in REGION_CLASSES], probabilities, color="#5e3c99")
 axes[2].bar_label(bars, [f"{p:.2f}" for p in probabilities], padding=3)
-axes[2].set(xlim=(0, 1.15), xlabel="probability", title=f"classified; truth: {chosen['true_fault']} fault")
+axes[2].set(xlim=(0, 1.15), xlabel="probability", title=f"classified; truth: {chosen['true_fault']}")
 axes[2].spines[["top", "right"]].set_visible(False)
 plt.show()

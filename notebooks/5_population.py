@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -169,8 +167,9 @@ for sample, colour in colours.items():
     label = f"{sample}: {centre:.2f} nm, σg {np.exp(spread):.2f}, {size['n']} particles"
     left.plot(d, stats.lognorm.pdf(d, spread, scale=centre), color=colour, lw=2, label=label)
     left.plot(d, stats.lognorm.pdf(d, np.log(1.2), scale=SAMPLES[sample][0]), "--", color="0.25", lw=1)
-left.set(xlabel="equivalent diameter (nm)", ylabel="density (1/nm)", title="Number-weighted, lognormal fits")
-left.legend(frameon=False)
+left.set(xlabel="equivalent diameter (nm)", ylabel="density (1/nm)", ylim=(0, 0.58))
+left.set_title("Number-weighted, lognormal fits")
+left.legend(frameon=False, loc="upper right")
 
 curve = related["overall"]["defect_curve"]
 right.fill_between(curve["logistic"]["value"], curve["logistic"]["low"], curve["logistic"]["high"], color="#d9d2ec")
