@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: env demo test test-slow lint format lock clean
+.PHONY: env demo test test-slow notebooks notebooks-pair lint format lock clean
 
 env: .venv/made
 
@@ -21,6 +21,15 @@ test: env lint
 
 test-slow: env
 	$(BIN)/python -m pytest -m "not gpu"
+
+# run every notebook in a fresh kernel
+notebooks: env
+	$(BIN)/python -m pytest -m "slow or not slow" tests/test_notebooks.py
+
+# after a change of either form of a notebook: the newer one is written into the other, without outputs
+notebooks-pair: env
+	$(BIN)/jupytext --sync notebooks/*.py
+	$(BIN)/nbstripout notebooks/*.ipynb
 
 lint: env
 	$(BIN)/ruff format --check .
