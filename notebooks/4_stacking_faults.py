@@ -110,7 +110,7 @@ chosen = faulted.loc[(jump - 2 * np.pi / 3).abs().idxmin()]
 crop = hd.crop(results, chosen["micrograph_id"], chosen["particle_id"], margin_px=15)
 image, inside = crop["intensity"].to_numpy().astype(float), (crop["labels"] == chosen["particle_id"]).to_numpy()
 features, step = region_features(image, inside, pixel_size_nm=(PIXEL_NM, PIXEL_NM))
-reflection = min(step.inclined, key=lambda r: abs(r.reflection.spacing_nm - 0.2355))  # {111} of gold
+reflection = max(step.inclined, key=lambda r: r.reflection.snr * r.gain)
 print(f"{step.gain:.0%} of the fringes' power needs a step of phase at a plane with its trace at {step.angle_deg:.0f}°")
 for one in step.inclined:
     print(f"fringes of {one.reflection.spacing_nm:.3f} nm jump by {abs(one.step_rad):.2f} rad (2π/3 = 2.09)")
