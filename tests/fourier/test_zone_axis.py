@@ -234,7 +234,7 @@ def test_clear_simulated_particles_by_multislice() -> None:
         carbon_thickness_nm=(2, 4), dose_per_nm2=(1e5, 6e5), defocus_nm=(20, 60),
     )  # fmt: skip
     right = []
-    for index in range(30):
+    for index in range(40):
         simulated = simulate_micrograph(ranges, seed=84, index=index)
         image, step = filtering.prepare(simulated.image)[0], simulated.pixel_size_nm
         clear = simulated.regions.query("is_clear and n_particles == 1 and not touches_edge")["region_id"]
