@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from hrtem_dask.cli.options import clear_errors
@@ -14,12 +16,38 @@ __all__ = ["report"]
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of what is drawn at random."
 )
-def report(results: str, seed: int) -> None:
+@click.option(
+    "--confusion",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE.json",
+    help='Correct the defect fraction: {"measured_on": "…", "counts": {"fault": {"fault": 90, "no_fault": 10}, …}}.',
+)
+def report(results: str, seed: int, confusion: str | None) -> None:
     """Write RESULTS/report.html: one page with every figure, table and picture, readable offline and on paper.
 
     Every number on it is in RESULTS/summary.json, under the JSON pointer that stands beside it in the page's source.
+    The confusion matrix must be measured on the same kind of data: true fault state, then the one said, then particles.
     """
     from hrtem_dask.report import write_report
 
     with clear_errors():
-        click.echo(f"report: {write_report(results, seed=seed)}")
+        given = _confusion(confusion)
+        click.echo(f"report: {write_report(results, seed=seed, **given)}")
+
+
+def _confusion(path: str | None) -> dict[str, Any]:
+    """Read a confusion matrix and what it was measured on."""
+    import json
+    from pathlib import Path
+
+    from hrtem_dask.errors import SettingsError
+
+    if path is None:
+        return {}
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {"confusion": dict(content["counts"]), "confusion_measured_on": str(content["measured_on"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f'{path}: need {{"measured_on": "…", "counts": {{"fault": {{…}}, "no_fault": {{…}}}}}}, got {error!r}'
+        ) from error

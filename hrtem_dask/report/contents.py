@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -23,7 +24,15 @@ _LIBRARIES = ("hrtem-dask", "dask", "distributed", "numpy", "scipy", "pandas", "
               "bokeh")  # fmt: skip
 
 
-def gather(results: Results, particles: pd.DataFrame, micrographs: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
+def gather(
+    results: Results,
+    particles: pd.DataFrame,
+    micrographs: pd.DataFrame,
+    *,
+    seed: int = 0,
+    confusion: Mapping[str, Mapping[str, int]] | None = None,
+    confusion_measured_on: str = "",
+) -> dict[str, Any]:
     """Gather every number of the report.
 
     Parameters
@@ -36,6 +45,10 @@ def gather(results: Results, particles: pd.DataFrame, micrographs: pd.DataFrame,
         Its micrographs.
     seed : int
         Seed of what is drawn at random.
+    confusion : mapping, optional
+        Of the fault classifier, as `population.relations` takes it.
+    confusion_measured_on : str
+        On which data.
 
     Returns
     -------
@@ -47,7 +60,9 @@ def gather(results: Results, particles: pd.DataFrame, micrographs: pd.DataFrame,
     summary = _summary(results, run, particles, micrographs)
     summary["measured"] = describe_measurement(micrographs, particles)
     summary["quality"] = describe_quality(micrographs)
-    summary["relations"] = relations(particles, micrographs, seed=seed)
+    summary["relations"] = relations(
+        particles, micrographs, confusion=confusion, confusion_measured_on=confusion_measured_on, seed=seed
+    )
     summary["provenance"] = _provenance(results, run, micrographs)
     plain: dict[str, Any] = plain_json(summary)
     return plain

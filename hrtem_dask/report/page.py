@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jinja2
@@ -31,7 +32,13 @@ MAX_SAMPLES = 12
 """Samples that get figures of their own; every one has its numbers."""
 
 
-def write_report(results: Any, *, seed: int = 0) -> str:
+def write_report(
+    results: Any,
+    *,
+    seed: int = 0,
+    confusion: Mapping[str, Mapping[str, int]] | None = None,
+    confusion_measured_on: str = "",
+) -> str:
     """Write ``report.html`` into a results folder, and every number that it prints into ``summary.json``.
 
     Parameters
@@ -40,6 +47,11 @@ def write_report(results: Any, *, seed: int = 0) -> str:
         The results folder of `run`.
     seed : int
         Seed of what is drawn at random: particles of the gallery.
+    confusion : mapping, optional
+        True fault state → predicted one → number of particles, measured on the same kind of data; it corrects the
+        defect fraction (`population.relations`). None corrects nothing.
+    confusion_measured_on : str
+        On which data it was measured; must be said where it is given.
 
     Returns
     -------
@@ -50,12 +62,16 @@ def write_report(results: Any, *, seed: int = 0) -> str:
     ------
     FileNotFoundError
         If no run has ended there.
+    ConfusionError
+        If the confusion matrix cannot correct anything.
     """
     opened = results if isinstance(results, Results) else open_results(results)
     opened = gallery.ReadOnce(opened.place)
     micrographs = opened.micrographs
     particles = weighted_particles(opened.particles, micrographs)
-    summary = gather(opened, particles, micrographs, seed=seed)
+    summary = gather(
+        opened, particles, micrographs, seed=seed, confusion=confusion, confusion_measured_on=confusion_measured_on
+    )
     chosen = gallery.choose(particles, seed=seed)
     regions = embedded_regions(opened.regions)
     summary["gallery"] = plain_json(chosen)

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from hrtem_dask.cli import main
 from hrtem_dask.report import write_report
 from hrtem_dask.report.numbers_shown import as_text, look_up, pointer
 
@@ -109,6 +111,25 @@ def test_reporting_twice_gives_the_same_summary(results: Path, summary: dict, tm
     shutil.copytree(results, again)
     write_report(again)
     assert json.loads((again / "summary.json").read_text(encoding="utf-8")) == summary
+
+
+def test_a_given_confusion_matrix_corrects_the_fraction(results: Path, summary: dict, tmp_path: Path) -> None:
+    """By hand: Rogan and Gladen's (p + specificity − 1)/(sensitivity + specificity − 1)."""
+    again = tmp_path / "results"
+    shutil.copytree(results, again)
+    matrix = tmp_path / "matrix.json"
+    counts = {"fault": {"fault": 95, "no_fault": 5}, "no_fault": {"fault": 8, "no_fault": 92}}
+    matrix.write_text(json.dumps({"measured_on": "hand labels", "counts": counts}), encoding="utf-8")
+    done = CliRunner().invoke(main, ["report", str(again), "--confusion", str(matrix)])
+    assert done.exit_code == 0, done.output
+    overall = json.loads((again / "summary.json").read_text(encoding="utf-8"))["relations"]["overall"]
+    before = summary["relations"]["overall"]["defect_fraction"]["fraction"]["estimate"]
+    assert overall["defect_fraction_corrected"]["estimate"] == pytest.approx((before - 0.08) / 0.87, abs=1e-6)
+    assert "hand labels" in (again / "report.html").read_text(encoding="utf-8")
+    matrix.write_text("{}", encoding="utf-8")
+    refused = CliRunner().invoke(main, ["report", str(again), "--confusion", str(matrix)])
+    assert refused.exit_code != 0
+    assert "measured_on" in refused.output
 
 
 def test_nothing_is_fetched_and_links_lead_somewhere(page: Page) -> None:
