@@ -114,7 +114,7 @@ def test_wrong_calls_are_found(call: str) -> None:
 def test_settings_in_toml_exist(page: Path) -> None:
     for kind, body in FENCE.findall(page.read_text(encoding="utf-8")):
         if kind == "toml":
-            Settings().updated(tomllib.loads(body))
+            assert Settings().updated(tomllib.loads(body)) != Settings(), "an example that changes nothing"
 
 
 @every_page

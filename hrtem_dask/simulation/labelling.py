@@ -17,7 +17,7 @@ from hrtem_dask.simulation.placement import Placed
 from hrtem_dask.simulation.regions import region_rows, true_regions
 from hrtem_dask.simulation.truth import TRUTH_MICROGRAPHS, TRUTH_PARTICLES, TRUTH_REGIONS, SimulatedMicrograph
 
-__all__ = ["Conditions", "with_truth"]
+__all__ = ["Conditions", "is_ordinary_imaging", "with_truth"]
 
 EXPERT_RESOLUTION_NM = 0.2
 """Shot noise is judged in squares of this side."""
@@ -25,6 +25,24 @@ MIN_ORDINARY_DEFOCUS_NM = 15.0
 MAX_ORDINARY_DRIFT_NM = 0.08
 _OPTICS = ("voltage_kv", "defocus_nm", "cs_mm", "astigmatism_nm", "coma_nm", "focal_spread_nm", "aperture_per_nm")
 _CAMERA = ("vibration_nm", "drift_nm", "dose_per_nm2", "electrons_per_px", "gradient", "n_spikes")
+
+
+def is_ordinary_imaging(*, defocus_nm: float, drift_nm: float) -> bool:
+    """Say whether imaging is ordinary: only then regions can be clear.
+
+    Parameters
+    ----------
+    defocus_nm : float
+        Defocus (nm), of either sign.
+    drift_nm : float
+        Way of the specimen during the exposure (nm).
+
+    Returns
+    -------
+    bool
+        At least 15 nm of defocus, at most 0.08 nm of drift.
+    """
+    return abs(defocus_nm) >= MIN_ORDINARY_DEFOCUS_NM and drift_nm <= MAX_ORDINARY_DRIFT_NM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +61,7 @@ class Conditions:
     @property
     def is_ordinary(self) -> bool:
         """Whether the imaging is ordinary: some defocus, little drift."""
-        return abs(self.optics.defocus_nm) >= MIN_ORDINARY_DEFOCUS_NM and self.camera.drift_nm <= MAX_ORDINARY_DRIFT_NM
+        return is_ordinary_imaging(defocus_nm=self.optics.defocus_nm, drift_nm=self.camera.drift_nm)
 
     @property
     def noise(self) -> float:

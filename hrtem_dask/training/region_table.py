@@ -15,13 +15,13 @@ from hrtem_dask.evaluation import true_region_classes
 from hrtem_dask.particles.find import Particles
 from hrtem_dask.segmentation import Segmentation, make_segmenter
 from hrtem_dask.settings import Settings
+from hrtem_dask.simulation.labelling import is_ordinary_imaging
 from hrtem_dask.storage.simulated import SimulatedStore
 
 __all__ = ["SOURCES", "is_ordinary", "region_rows"]
 
 SOURCES = ("segmented", "truth", "patch")
 PATCHES_PER_MICROGRAPH = 1
-MIN_ORDINARY_DEFOCUS_NM, MAX_ORDINARY_DRIFT_NM = 15.0, 0.08
 _ATTEMPTS = 20
 _BOX = ("bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px")
 
@@ -81,12 +81,9 @@ def is_ordinary(micrograph: pd.Series) -> bool:
     Returns
     -------
     bool
-        At least 15 nm of defocus, at most 0.08 nm of drift, as in the simulator's truth of regions.
+        By the rule of the simulator's truth of regions.
     """
-    return (
-        abs(float(micrograph["defocus_nm"])) >= MIN_ORDINARY_DEFOCUS_NM
-        and float(micrograph["drift_nm"]) <= MAX_ORDINARY_DRIFT_NM
-    )
+    return is_ordinary_imaging(defocus_nm=float(micrograph["defocus_nm"]), drift_nm=float(micrograph["drift_nm"]))
 
 
 def _rows(

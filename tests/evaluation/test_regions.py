@@ -85,6 +85,7 @@ def test_the_border_cuts() -> None:
 def test_agrees_with_the_simulators_own_regions() -> None:
     """On true masks the classes are those of the simulator's table of regions."""
     from hrtem_dask.simulation import SimulationRanges, simulate_micrograph
+    from hrtem_dask.training.region_table import is_ordinary
 
     ranges = SimulationRanges(
         size_px=384, pixel_size_nm=(0.05, 0.05), touching_fraction=0.4, empty_fraction=0, coverage=(0.25, 0.3),
@@ -93,12 +94,14 @@ def test_agrees_with_the_simulators_own_regions() -> None:
     seen = 0
     for index in range(2):
         one = simulate_micrograph(ranges, seed=7, index=index)
-        known = true_region_classes(one.region_labels, one.labels, one.particles, ordinary=True)
+        ordinary = is_ordinary(one.micrograph.iloc[0])
+        known = true_region_classes(one.region_labels, one.labels, one.particles, ordinary=ordinary)
         theirs = one.regions.set_index("region_id")
         for region, row in known.iterrows():
             # of a cut region less is seen than its class says
             if not theirs.loc[region, "touches_edge"]:
                 expected = theirs.loc[region, "region_class"]
                 assert row["region_class"] == (None if pd.isna(expected) else expected)
+                assert row["is_clear"] == theirs.loc[region, "is_clear"]
                 seen += 1
     assert seen >= 5

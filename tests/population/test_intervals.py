@@ -29,6 +29,7 @@ def coverage(make_sizes: Draw, *, micrographs: int, trials: int, n_resamples: in
         counts = resamples(micrographs, n_resamples=n_resamples, seed=trial)
         for name, found in with_intervals(sizes, size_statistics(sizes, counts), counts, 0.95).items():
             low, high = found["low"], found["high"]
+            assert (low is None) == (name in WITHOUT), f"{name}: {found}"
             hits[name] += low is not None and high is not None and low <= truth[name] <= high
     return {name: n / trials for name, n in hits.items() if name not in WITHOUT}
 
