@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from hrtem_dask.batch.collection import measure as measure
     from hrtem_dask.batch.collection import open_micrographs as open_micrographs
     from hrtem_dask.batch.collection import segment as segment
-    from hrtem_dask.batch.correct import correct as correct
-    from hrtem_dask.batch.correct import undo_corrections as undo_corrections
-    from hrtem_dask.batch.evaluate import evaluate as evaluate
-    from hrtem_dask.batch.export import export as export
+    from hrtem_dask.batch.correction.correct import correct as correct
+    from hrtem_dask.batch.correction.correct import undo_corrections as undo_corrections
+    from hrtem_dask.batch.correction.export import export as export
+    from hrtem_dask.batch.evaluation.evaluate import evaluate as evaluate
     from hrtem_dask.batch.ingest import ingest as ingest
     from hrtem_dask.batch.inspection import inspect_files as inspect_files
-    from hrtem_dask.batch.run import run as run
+    from hrtem_dask.batch.run.run import run as run
     from hrtem_dask.micrograph import make_micrograph as make_micrograph
     from hrtem_dask.population import summarize as summarize
     from hrtem_dask.report import write_report as write_report
@@ -44,13 +44,13 @@ _HOMES = {
     "classify": "batch.collection",
     "summarize": "population",
     "analyse": "analysis",
-    "run": "batch.run",
+    "run": "batch.run.run",
     "write_report": "report",
-    "evaluate": "batch.evaluate",
+    "evaluate": "batch.evaluation.evaluate",
     "open_results": "storage.results",
-    "export": "batch.export",
-    "correct": "batch.correct",
-    "undo_corrections": "batch.correct",
+    "export": "batch.correction.export",
+    "correct": "batch.correction.correct",
+    "undo_corrections": "batch.correction.correct",
     "crop": "storage.results",
 }
 

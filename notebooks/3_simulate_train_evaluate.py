@@ -31,8 +31,8 @@ import hrtem_dask as hd
 from hrtem_dask.batch.simulate import simulate
 from hrtem_dask.settings import SegmentationSettings, Settings
 from hrtem_dask.simulation import SimulationRanges
-from hrtem_dask.training.recipes import read_recipe
-from hrtem_dask.training.segmentation import train_segmentation
+from hrtem_dask.training.network.recipes import read_recipe
+from hrtem_dask.training.network.train_unet import train_segmentation
 
 folder = Path(tempfile.mkdtemp(prefix="hrtem-dask-"))
 

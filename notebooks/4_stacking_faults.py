@@ -25,7 +25,7 @@ import pandas as pd
 import hrtem_dask as hd
 from hrtem_dask.batch.simulate import simulate
 from hrtem_dask.fourier import geometric_phase, region_features
-from hrtem_dask.particles.traces import fault_trace
+from hrtem_dask.particles.outlines.fault_traces import fault_trace
 from hrtem_dask.simulation import SimulationRanges
 from hrtem_dask.storage.simulated import truth_ids
 from hrtem_dask.tables import REGION_CLASSES

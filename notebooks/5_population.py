@@ -28,7 +28,7 @@ from scipy import stats
 
 from hrtem_dask import summarize, tables
 from hrtem_dask.population import PopulationOptions
-from hrtem_dask.population.relations import relations
+from hrtem_dask.population.relations.describe_relations import relations
 
 # %% [markdown]
 # ## A table with a plan

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "hrtem_dask"
-FOUNDATION = {"errors", "backend", "micrograph", "settings", "tables"}
+FOUNDATION = {"errors", "backend", "micrograph", "settings", "tables", "crystals"}
 STAGES = {
-    "loading", "filtering", "segmentation", "particles", "fourier", "defects", "detection", "population",
+    "loading", "filtering", "segmentation", "particles", "fourier", "defects", "population",
     "simulation", "evaluation",
 }  # fmt: skip
 ALLOWED = {
@@ -18,8 +18,9 @@ ALLOWED = {
     "models": FOUNDATION,
     "storage": FOUNDATION | STAGES | {"analysis", "storage"},
     "training": FOUNDATION | STAGES | {"analysis", "storage", "models", "training"},
-    "batch": FOUNDATION | STAGES | {"analysis", "storage", "models", "training", "batch"},
-    "report": FOUNDATION | STAGES | {"analysis", "storage", "batch", "report"},
+    "reproduction": FOUNDATION | STAGES | {"analysis", "storage", "models", "training", "reproduction"},
+    "batch": FOUNDATION | STAGES | {"analysis", "storage", "models", "training", "reproduction", "batch"},
+    "report": FOUNDATION | STAGES | {"analysis", "storage", "report"},
 }
 LIBRARIES = {
     "dask": {"batch"},
@@ -28,7 +29,7 @@ LIBRARIES = {
     "dask_jobqueue": {"batch"},
     "zarr": {"loading", "storage"},
     "xarray": {"micrograph", "loading", "storage", "batch"},
-    "torch": {"segmentation", "detection", "training", "backend"},
+    "torch": {"segmentation", "training", "backend"},
     "sklearn": {"defects", "training", "evaluation", "population"},
     "cupy": {"backend"},
     "cupyx": {"backend"},

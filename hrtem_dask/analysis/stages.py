@@ -18,7 +18,7 @@ from hrtem_dask import backend, filtering, fourier, particles, tables
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.defects import DefectClassifier
 from hrtem_dask.errors import CalibrationError
-from hrtem_dask.loading import quality
+from hrtem_dask.loading.quality import image_quality as quality
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.segmenters import Segmentation, Segmenter
 from hrtem_dask.settings import Settings

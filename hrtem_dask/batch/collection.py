@@ -22,7 +22,7 @@ from dask.delayed import Delayed, delayed
 
 from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.batch.listing import find_inputs, list_sources
-from hrtem_dask.batch.record_analysis import Analysed, analyse_record, gain_reference
+from hrtem_dask.batch.run.record_analysis import Analysed, analyse_record, gain_reference
 from hrtem_dask.errors import UnreadableMicrographError
 from hrtem_dask.micrograph import make_micrograph
 from hrtem_dask.segmentation import make_segmenter

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hrtem_dask.batch.cluster import connect
-from hrtem_dask.batch.run import run
+from hrtem_dask.batch.cluster.cluster import connect
+from hrtem_dask.batch.run.run import run
 from hrtem_dask.batch.simulate import Make, simulate
 from hrtem_dask.evaluation import dice
 from hrtem_dask.settings import Settings

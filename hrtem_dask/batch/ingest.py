@@ -12,9 +12,9 @@ from distributed import Client
 from distributed.scheduler import KilledWorker
 
 from hrtem_dask import loading
-from hrtem_dask.batch.cluster import connect
+from hrtem_dask.batch.cluster.cluster import connect
+from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.batch.listing import find_inputs, list_on_workers
-from hrtem_dask.batch.stream import stream
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location

@@ -11,7 +11,7 @@ from distributed import Client
 from distributed.scheduler import KilledWorker
 
 from hrtem_dask import loading
-from hrtem_dask.batch.stream import stream
+from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.location import Location

@@ -13,9 +13,9 @@ from typing import Any
 from distributed import Client
 from distributed.scheduler import KilledWorker
 
-from hrtem_dask.batch.cluster import connect
-from hrtem_dask.batch.record_analysis import code_version
-from hrtem_dask.batch.stream import stream
+from hrtem_dask.batch.cluster.cluster import connect
+from hrtem_dask.batch.cluster.stream import stream
+from hrtem_dask.batch.run.record_analysis import code_version
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.simulation.truth import SimulatedMicrograph
 from hrtem_dask.storage import simulated as storage

@@ -44,7 +44,7 @@ def run(inputs: tuple[str, ...], out: str, quiet: bool, **options: Any) -> None:
     row of micrographs.parquet: done, empty, set_aside or failed, with the reason. Running again into the same
     folder skips what is done, tries again what failed, and redoes what changed.
     """
-    from hrtem_dask.batch.run import run as run_batch
+    from hrtem_dask.batch.run.run import run as run_batch
 
     with clear_errors():
         summary = run_batch(

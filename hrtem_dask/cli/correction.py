@@ -34,7 +34,7 @@ def export(results: str, formats: tuple[str, ...], out: str, no_images: bool, **
     Fiji; zarr: OME-NGFF images with their labels, for napari; geojson: outlines, for QuPath; csv and xlsx: the tables.
     Take edited labels back by `hrtem-dask correct RESULTS DIR`.
     """
-    from hrtem_dask.batch.export import export as export_batch
+    from hrtem_dask.batch.correction.export import export as export_batch
 
     with clear_errors():
         summary = export_batch(
@@ -69,7 +69,7 @@ def correct(results: str, corrected: str | None, form: Any, undo: str | None, **
     CORRECTED is what `hrtem-dask export` wrote, edited: a folder, a COCO file or a Zarr store. Micrographs that are not
     in it, or were not edited, stay as they are. A later run into RESULTS keeps the corrections.
     """
-    from hrtem_dask.batch import correct as batch
+    from hrtem_dask.batch.correction import correct as batch
 
     if (corrected is None) == (undo is None):
         raise click.UsageError("give either CORRECTED or --undo PATTERN")

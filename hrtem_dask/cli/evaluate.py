@@ -39,7 +39,7 @@ def evaluate(truth: str, models: tuple[str, ...], methods: str | None, by: str |
     (bootstrap over micrographs), micrographs.csv and objects.csv a row per micrograph and per particle, scores.svg a
     figure.
     """
-    from hrtem_dask.batch.evaluate import evaluate as evaluate_batch
+    from hrtem_dask.batch.evaluation.evaluate import evaluate as evaluate_batch
     from hrtem_dask.cli.evaluation_tables import print_evaluation
 
     with clear_errors():

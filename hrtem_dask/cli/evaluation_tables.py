@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hrtem_dask.batch.evaluate import Evaluation
+    from hrtem_dask.batch.evaluation.evaluate import Evaluation
 
 __all__ = ["print_evaluation"]
 
@@ -204,7 +204,7 @@ def _thresholds(scores: _Scores) -> Any:
 
 def _paper(group: tuple[str, str, str]) -> Any:
     """Return the paper's figures for the same method and material."""
-    from hrtem_dask.evaluation.groschner2021 import PUBLISHED
+    from hrtem_dask.reproduction.published_scores import PUBLISHED
 
     method, by, name = group
     if by not in {"all", "material"}:

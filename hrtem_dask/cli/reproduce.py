@@ -44,7 +44,7 @@ def groschner2021(no_bundled: bool, pixel_size_cdse: float | None, pixel_size_au
     no_fringe and yes. What lacks is named, with what it would give; the rest runs. DIR/reproduction.json holds every
     number, reproduction.md the tables, figure2.svg and figure5f.svg the confusion matrices.
     """
-    from hrtem_dask.batch.reproduce import reproduce_groschner2021
+    from hrtem_dask.batch.reproduction.reproduce import reproduce_groschner2021
 
     sizes = {name: size for name, size in (("CdSe", pixel_size_cdse), ("Au", pixel_size_au)) if size is not None}
     with clear_errors():

@@ -48,8 +48,8 @@ def segmentation(data: tuple[str, ...], out: str, recipe: str | None, pixel_size
     of one micrograph (NAME_patch1, NAME_tile2) stay together.
     """
     from hrtem_dask.settings import SegmentationSettings
-    from hrtem_dask.training.recipes import read_recipe
-    from hrtem_dask.training.segmentation import train_segmentation
+    from hrtem_dask.training.network.recipes import read_recipe
+    from hrtem_dask.training.network.train_unet import train_segmentation
 
     if options["start_from"] == "bundled":
         options["start_from"] = SegmentationSettings().model_file
@@ -83,7 +83,7 @@ def quality(model: str, stores: tuple[str, ...], familiar: tuple[str, ...], out:
     is fitted on every other one of each store and measured on the rest.
     """
     from hrtem_dask.storage.simulated import open_simulated
-    from hrtem_dask.training.quality_fit import calibrate_quality
+    from hrtem_dask.training.network.dice_calibration import calibrate_quality
 
     with clear_errors():
         fitted = calibrate_quality(

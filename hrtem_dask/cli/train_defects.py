@@ -49,9 +49,9 @@ def defects(
     DATA are simulated stores, tables of labelled regions (.csv, .parquet with region_class, micrograph_id and
     features), or folders that hold a folder of crops per class. Scores are of micrographs left out.
     """
-    from hrtem_dask.batch.cluster import connect
-    from hrtem_dask.batch.defect_training import train_from
-    from hrtem_dask.training.defects_card import confusion_text, defects_card
+    from hrtem_dask.batch.cluster.cluster import connect
+    from hrtem_dask.batch.training.train_defects import train_from
+    from hrtem_dask.training.forest.model_card import confusion_text, defects_card
 
     with clear_errors(), connect(scheduler, workers=workers, device="cpu") as client:
         trained, test = train_from(data, out, client, say=lambda line: click.echo(line, err=True), **options)
@@ -78,7 +78,7 @@ def _echo_scores(title: str, scores: Any) -> None:
 
 def _echo_their_way(samples: Any, seed: int) -> None:
     """Print what the paper's own split gives."""
-    from hrtem_dask.training.defects_presets import score_their_way
+    from hrtem_dask.training.forest.presets import score_their_way
 
     confusion, out_of_bag = score_their_way(samples, seed=seed)
     click.echo(f"the paper's way, one random split of regions: {int(confusion.counts.sum())} test regions")

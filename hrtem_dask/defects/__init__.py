@@ -1,10 +1,15 @@
 """Defects: features of regions → classes."""
 
-from hrtem_dask.defects.calibration import Calibration, expected_calibration_error, fit_calibration, reliability
 from hrtem_dask.defects.classifier import DefectClassifier
 from hrtem_dask.defects.classifier_file import load_classifier, make_classifier, save_classifier
 from hrtem_dask.defects.embedding import embed_regions
 from hrtem_dask.defects.forest import Forest
+from hrtem_dask.defects.probability_calibration import (
+    Calibration,
+    expected_calibration_error,
+    fit_calibration,
+    reliability,
+)
 
 __all__ = [
     "Calibration",

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.defects.calibration import Calibration
 from hrtem_dask.defects.forest import Forest
+from hrtem_dask.defects.probability_calibration import Calibration
 from hrtem_dask.errors import ModelError
 
 __all__ = ["UNSURE", "DefectClassifier"]

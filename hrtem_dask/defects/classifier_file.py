@@ -14,9 +14,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from hrtem_dask.defects.calibration import METHODS, Calibration
 from hrtem_dask.defects.classifier import DefectClassifier
 from hrtem_dask.defects.forest import LEAF, Forest
+from hrtem_dask.defects.probability_calibration import METHODS, Calibration
 from hrtem_dask.errors import ModelError
 from hrtem_dask.settings import DefectSettings
 

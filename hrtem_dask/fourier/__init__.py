@@ -1,11 +1,10 @@
 """Fourier: power spectra of particles, their lattice, and the paper's ring features."""
 
-from hrtem_dask.fourier.calibration import LatticeScale, lattice_scale_ratio
 from hrtem_dask.fourier.geometric_phase import geometric_phase
 from hrtem_dask.fourier.groschner2021 import groschner2021_features, ring_integrals
 from hrtem_dask.fourier.lattice import Reflection, find_reflections, measure_lattice
-from hrtem_dask.fourier.materials import MATERIALS, KnownReflection, Material, find_material, known_reflections
-from hrtem_dask.fourier.on_zone import on_zone_score
+from hrtem_dask.fourier.lattice_scale import LatticeScale, lattice_scale_ratio
+from hrtem_dask.fourier.on_zone_score import on_zone_score
 from hrtem_dask.fourier.pattern import between_deg, lattice_shares
 from hrtem_dask.fourier.phase_step import PHASE_STEP_COLUMNS, PhaseStep, ReflectionStep, RowDisplacement, phase_step
 from hrtem_dask.fourier.region_features import MARGIN_NM, REGION_COLUMNS, region_features
@@ -16,33 +15,25 @@ from hrtem_dask.fourier.zone_axis import (
     measure_zone_axis,
     zone_axis_candidates,
 )
-from hrtem_dask.fourier.zone_patterns import ZonePattern, low_index_zone_axes, zone_pattern
 
 __all__ = [
     "MARGIN_NM",
-    "MATERIALS",
     "PHASE_STEP_COLUMNS",
     "REGION_COLUMNS",
     "ZONE_AXIS_COLUMNS",
-    "KnownReflection",
     "LatticeScale",
-    "Material",
     "PhaseStep",
     "Reflection",
     "ReflectionStep",
     "RowDisplacement",
     "ZoneAxisCandidate",
-    "ZonePattern",
     "between_deg",
-    "find_material",
     "find_reflections",
     "frequencies_per_nm",
     "geometric_phase",
     "groschner2021_features",
-    "known_reflections",
     "lattice_scale_ratio",
     "lattice_shares",
-    "low_index_zone_axes",
     "measure_lattice",
     "measure_zone_axis",
     "on_zone_score",
@@ -52,5 +43,4 @@ __all__ = [
     "region_features",
     "ring_integrals",
     "zone_axis_candidates",
-    "zone_pattern",
 ]

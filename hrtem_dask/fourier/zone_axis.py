@@ -27,15 +27,15 @@ from typing import Any
 
 import numpy as np
 
+from hrtem_dask.crystals.materials import Material
+from hrtem_dask.crystals.zone_patterns import ZonePattern, faulted_pattern, low_index_zone_axes, zone_pattern
 from hrtem_dask.fourier.lattice import Reflection, find_reflections
-from hrtem_dask.fourier.materials import Material
-from hrtem_dask.fourier.on_zone import (
+from hrtem_dask.fourier.on_zone_score import (
     NOISE_SNR,
     evidence,
     on_zone_score,
     position_errors_per_nm,
 )
-from hrtem_dask.fourier.zone_patterns import ZonePattern, faulted_pattern, low_index_zone_axes, zone_pattern
 from hrtem_dask.micrograph import PixelSize
 
 __all__ = ["ZONE_AXIS_COLUMNS", "ZoneAxisCandidate", "measure_zone_axis", "zone_axis_candidates"]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hrtem_dask.loading.access import local_copy, source_hash, source_stat
-    from hrtem_dask.loading.calibration import calibration_flags, length_in_nm
     from hrtem_dask.loading.discover import find_sources
-    from hrtem_dask.loading.metadata import SampleMetadata, read_metadata
+    from hrtem_dask.loading.pixel_sizes import calibration_flags, length_in_nm
     from hrtem_dask.loading.records import MicrographRecord, micrograph_id, set_aside_uncalibrated, to_row
+    from hrtem_dask.loading.sample_table import SampleMetadata, read_metadata
     from hrtem_dask.loading.signals import list_micrographs, read_image, read_micrograph, read_single_image
     from hrtem_dask.loading.source import Source
 
@@ -36,9 +36,9 @@ __all__ = [
 
 _HOME = {
     "access": ("local_copy", "source_hash", "source_stat"),
-    "calibration": ("calibration_flags", "length_in_nm"),
+    "pixel_sizes": ("calibration_flags", "length_in_nm"),
     "discover": ("find_sources",),
-    "metadata": ("SampleMetadata", "read_metadata"),
+    "sample_table": ("SampleMetadata", "read_metadata"),
     "records": ("MicrographRecord", "micrograph_id", "set_aside_uncalibrated", "to_row"),
     "signals": ("list_micrographs", "read_image", "read_micrograph", "read_single_image"),
     "source": ("Source",),

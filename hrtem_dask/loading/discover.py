@@ -216,7 +216,7 @@ def _replaced(source: Source, number: int) -> Source:
 
 def _image_paths(url: str) -> list[str]:
     """Find the images of a Zarr store; Zarr is slow to import, and few need it."""
-    from hrtem_dask.loading.ome_zarr import image_paths
+    from hrtem_dask.loading.formats.ome_zarr import image_paths
 
     return image_paths(url)
 

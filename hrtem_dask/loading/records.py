@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
-from hrtem_dask.loading.calibration import Calibration, calibration_flags
+from hrtem_dask.loading.pixel_sizes import Calibration, calibration_flags
 from hrtem_dask.loading.source import Source, Status
 from hrtem_dask.micrograph import PixelSize
 

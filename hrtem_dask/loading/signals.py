@@ -17,16 +17,16 @@ from hrtem_dask.errors import (
     UnreadableMicrographError,
 )
 from hrtem_dask.loading.access import local_copy
-from hrtem_dask.loading.calibration import calibration_flags
 from hrtem_dask.loading.discover import find_sources
-from hrtem_dask.loading.formats import Reader, identify
+from hrtem_dask.loading.formats.file_format import Reader, identify
+from hrtem_dask.loading.pixel_sizes import calibration_flags
 from hrtem_dask.loading.records import MicrographRecord, Signal, micrograph_id, printable, with_pixel_size
 from hrtem_dask.loading.source import Source
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from hrtem_dask.loading.metadata import SampleMetadata
+    from hrtem_dask.loading.sample_table import SampleMetadata
 
 __all__ = ["list_micrographs", "read_image", "read_micrograph", "read_single_image"]
 
@@ -107,7 +107,7 @@ def _signals(source: Source) -> list[Signal]:
 def _reader(source: Source, local_path: Path | None = None) -> Iterator[Reader]:
     """Bring a source to where it can be read, and give its reader."""
     if source.is_folder:
-        from hrtem_dask.loading import ome_zarr
+        from hrtem_dask.loading.formats import ome_zarr
 
         url = source.content_url
         yield Reader(lambda: ome_zarr.list_signals(url), lambda s, f: ome_zarr.read_frame(url, s, f))

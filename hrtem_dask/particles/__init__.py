@@ -1,14 +1,14 @@
 """Particles: from a mask to regions, particles, and their size and shape."""
 
 from hrtem_dask.particles.crops import crop_particle, particle_crops
-from hrtem_dask.particles.descriptors import measure_particles
 from hrtem_dask.particles.find import Particles, find_particles, measure_labels
 from hrtem_dask.particles.morphology import clean_mask
-from hrtem_dask.particles.outlines import draw_overlay, stretched
-from hrtem_dask.particles.polygons import outline_polygons
+from hrtem_dask.particles.outlines.fault_traces import fault_trace
+from hrtem_dask.particles.outlines.overlay import draw_overlay, stretched
+from hrtem_dask.particles.outlines.polygons import outline_polygons
 from hrtem_dask.particles.regions import label_regions
+from hrtem_dask.particles.shape.descriptors import measure_particles
 from hrtem_dask.particles.split import split_touching
-from hrtem_dask.particles.traces import fault_trace
 
 __all__ = [
     "Particles",

@@ -8,8 +8,8 @@ import pandas as pd
 from hrtem_dask import tables
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.counting import apply_population_rule, touches_edge
-from hrtem_dask.particles.descriptors import measure_particles
 from hrtem_dask.particles.runs import find_runs
+from hrtem_dask.particles.shape.descriptors import measure_particles
 
 __all__ = ["particle_table", "region_table"]
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from hrtem_dask.population import bootstrap, edge_weights, studentized
+from hrtem_dask.population import edge_weights
+from hrtem_dask.population.inference import bootstrap, studentized
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.reduction import SIZES, Population, collect
-from hrtem_dask.population.size import describe_size
+from hrtem_dask.population.sizes.describe_size import describe_size
 
 __all__ = ["summarize"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask.population import PopulationOptions, edge_weights, summarize
-from hrtem_dask.population.relations import relations
+from hrtem_dask.population.relations.describe_relations import relations
 from hrtem_dask.report.measured import describe_measurement, describe_quality
 from hrtem_dask.storage.results import Results
 

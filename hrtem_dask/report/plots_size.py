@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population import families
+from hrtem_dask.population.sizes import families
 from hrtem_dask.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, Plot, data_source, legend, new_figure
 
 __all__ = ["cumulative_plot", "histogram_plot", "precision_plot", "qq_plot", "size_plots"]

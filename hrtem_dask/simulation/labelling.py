@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask import tables
-from hrtem_dask.simulation.camera import Camera
-from hrtem_dask.simulation.optics import Optics
+from hrtem_dask.simulation.imaging.camera import Camera
+from hrtem_dask.simulation.imaging.optics import Optics
 from hrtem_dask.simulation.particles import inside_hull
 from hrtem_dask.simulation.placement import Placed
 from hrtem_dask.simulation.regions import region_rows, true_regions

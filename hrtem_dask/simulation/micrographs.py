@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hrtem_dask.simulation.camera import Camera, expected_image, record
-from hrtem_dask.simulation.carbon import carbon_phase
-from hrtem_dask.simulation.field import Grid, carbon_thickness, field_wave
+from hrtem_dask.simulation.imaging.camera import Camera, expected_image, record
+from hrtem_dask.simulation.imaging.carbon import carbon_phase
+from hrtem_dask.simulation.imaging.field import Grid, carbon_thickness, field_wave
+from hrtem_dask.simulation.imaging.optics import Optics, image_intensity, propagate
 from hrtem_dask.simulation.labelling import Conditions, with_truth
-from hrtem_dask.simulation.optics import Optics, image_intensity, propagate
 from hrtem_dask.simulation.placement import place_particles
 from hrtem_dask.simulation.ranges import SimulationRanges, choose, draw
 from hrtem_dask.simulation.truth import SimulatedMicrograph

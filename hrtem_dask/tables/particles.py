@@ -169,7 +169,7 @@ PARTICLES: Schema = (
         "rotation about the beam: direction of the pattern's reference reflection, counter-clockwise from +x on the "
         "screen, below the rotation that repeats the pattern (60, 90 or 180)",
         "°",
-        "reference: shortest reflection on a mirror line, such as {200} on [110]; see fourier.zone_patterns",
+        "reference: shortest reflection on a mirror line, such as {200} on [110]; see crystals.zone_patterns",
     ),
     Column("zone_axis_spacing_ratio", "float", "measured over known spacings along the zone axis"),
 )

@@ -9,9 +9,9 @@ import pytest
 from distributed import Client, LocalCluster
 
 from hrtem_dask import loading
-from hrtem_dask.batch import stream as streaming
+from hrtem_dask.batch.cluster import stream as streaming
+from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.batch.listing import find_inputs, list_on_workers
-from hrtem_dask.batch.stream import stream
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.loading import signals
 from hrtem_dask.settings import Settings

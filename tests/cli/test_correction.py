@@ -56,7 +56,7 @@ def test_out_and_back(results: Path, tmp_path: Path) -> None:
 
 
 def test_tables_alone_need_no_cluster(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hrtem_dask.batch.export.connect", None)
+    monkeypatch.setattr("hrtem_dask.batch.correction.export.connect", None)
     code, output = call("export", results, "--format", "xlsx", "-o", tmp_path / "ex")
     assert code == 0, output
     assert pd.read_excel(tmp_path / "ex" / "tables.xlsx", sheet_name="micrographs")["status"].tolist() == ["done"]

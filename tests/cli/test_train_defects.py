@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from hrtem_dask.cli import main
 from hrtem_dask.defects import load_classifier
-from hrtem_dask.training.defects_presets import GROSCHNER2021_FEATURES
+from hrtem_dask.training.forest.presets import GROSCHNER2021_FEATURES
 
 
 def labelled(path: Path, *, seed: int) -> Path:
@@ -23,8 +23,8 @@ def labelled(path: Path, *, seed: int) -> Path:
 
 
 def test_from_a_table_to_a_model_and_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("defects_presets", "groschner2021_forest"):  # 500 trees, many times over, take long
-        monkeypatch.setattr(f"hrtem_dask.training.{module}.N_TREES", 20)
+    for module in ("presets", "groschner2021"):  # 500 trees, many times over, take long
+        monkeypatch.setattr(f"hrtem_dask.training.forest.{module}.N_TREES", 20)
     data, test = labelled(tmp_path / "a.csv", seed=0), labelled(tmp_path / "b.csv", seed=1)
     out, card = tmp_path / "m.safetensors", tmp_path / "m.md"
     arguments = ["train", "defects", data, "--out", out, "--test", test, "--card", card, "--search", 2]

@@ -85,7 +85,7 @@ def test_the_border_cuts() -> None:
 def test_agrees_with_the_simulators_own_regions() -> None:
     """On true masks the classes are those of the simulator's table of regions."""
     from hrtem_dask.simulation import SimulationRanges, simulate_micrograph
-    from hrtem_dask.training.region_table import is_ordinary
+    from hrtem_dask.training.forest.region_table import is_ordinary
 
     ranges = SimulationRanges(
         size_px=384, pixel_size_nm=(0.05, 0.05), touching_fraction=0.4, empty_fraction=0, coverage=(0.25, 0.3),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from hrtem_dask.evaluation import STATISTICS, MicrographScores, curve, score_micrograph, summarize_scores
 from hrtem_dask.evaluation.figure import draw_scores
-from hrtem_dask.evaluation.groschner2021 import PUBLISHED
 from hrtem_dask.evaluation.summary import group_labels
+from hrtem_dask.reproduction.published_scores import PUBLISHED
 
 
 def field(*sides: int, shape: tuple[int, int] = (60, 300)) -> np.ndarray:

@@ -8,16 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrtem_dask import filtering
-from hrtem_dask.fourier import (
-    MATERIALS,
-    ZONE_AXIS_COLUMNS,
-    Reflection,
-    find_material,
-    low_index_zone_axes,
-    measure_zone_axis,
-    zone_axis_candidates,
-    zone_pattern,
-)
+from hrtem_dask.crystals import MATERIALS, find_material, low_index_zone_axes, zone_pattern
+from hrtem_dask.fourier import ZONE_AXIS_COLUMNS, Reflection, measure_zone_axis, zone_axis_candidates
 from hrtem_dask.particles import crop_particle
 from hrtem_dask.simulation.micrographs import simulate_micrograph
 from hrtem_dask.simulation.ranges import SimulationRanges

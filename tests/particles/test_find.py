@@ -9,7 +9,7 @@ import pytest
 from hrtem_dask import backend, tables
 from hrtem_dask.particles import crop_particle, draw_overlay, find_particles, particle_crops
 from hrtem_dask.particles.counting import apply_population_rule
-from hrtem_dask.particles.outlines import OUTLINE_COLOURS
+from hrtem_dask.particles.outlines.overlay import OUTLINE_COLOURS
 from hrtem_dask.settings import ParticleSettings
 
 PIXEL = (0.1, 0.1)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from hrtem_dask import tables
-from hrtem_dask.population.sizes import Sizes
+from hrtem_dask.population.sizes.size_sample import Sizes
 
 Tables = tuple[pd.DataFrame, pd.DataFrame]
 

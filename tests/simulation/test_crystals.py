@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from hrtem_dask.fourier import MATERIALS
+from hrtem_dask.crystals import MATERIALS
 from hrtem_dask.simulation.crystals import CRYSTALS, Fault, build_crystal, cubic, layer_index, stacking
 
 FCC = CRYSTALS["Au"]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from hrtem_dask.segmentation.unet import UNetConfig
-from hrtem_dask.training.labelled import Labelled, LabelledMicrograph, make_labelled
-from hrtem_dask.training.recipes import NO_AUGMENTATION, TrainingRecipe
+from hrtem_dask.training.labelled.labelled_micrograph import Labelled, LabelledMicrograph, make_labelled
+from hrtem_dask.training.network.recipes import NO_AUGMENTATION, TrainingRecipe
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,0 +1,1 @@
+"""Labels exported for correction by hand, and imported again."""

@@ -1,0 +1,1 @@
+"""The page *Population* of Dask's dashboard."""

@@ -1,0 +1,1 @@
+"""Segmenters and classifiers scored against truth, on a cluster."""

@@ -1,0 +1,1 @@
+"""The batch run: plan, tasks, ledger and tables."""

@@ -1,0 +1,1 @@
+"""Training of the region classifier with its tasks on a cluster."""

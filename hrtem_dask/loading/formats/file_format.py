@@ -1,0 +1,154 @@
+"""Which format a file has: by its first bytes where they say so, else by its name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
+from hrtem_dask.loading.records import Signal
+
+__all__ = ["Reader", "identify"]
+
+_EXTENSIONS = {
+    "dm": (".dm3", ".dm4", ".dm5"),
+    "hdf5": (".emd", ".hspy", ".h5", ".hdf5"),
+    "ser": (".ser",),
+    "emi": (".emi",),
+    "mrc": (".mrc", ".mrcs", ".st", ".ali", ".rec", ".map"),
+    "tiff": (".tif", ".tiff", ".btf", ".tf8"),
+    "bcf": (".bcf",),
+    "tvips": (".tvips",),
+    "picture": (".png", ".jpg", ".jpeg", ".bmp"),
+    "npy": (".npy",),
+}
+_NAMES = {
+    "dm": "DigitalMicrograph file", "hdf5": "HDF5 file", "ser": "SER file", "emi": "EMI file", "mrc": "MRC file",
+    "tiff": "TIFF file", "bcf": "BCF file", "tvips": "TVIPS file", "picture": "picture (PNG, JPEG, BMP)",
+    "npy": "NumPy file", "zip": "zip archive", "gzip": "gzip archive", "text": "text file",
+}  # fmt: skip
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\x89PNG\r\n\x1a\n", "picture"),
+    (0, b"\xff\xd8\xff", "picture"),
+    (0, b"II*\0", "tiff"),
+    (0, b"MM\0*", "tiff"),
+    (0, b"II+\0", "tiff"),
+    (0, b"MM\0+", "tiff"),
+    (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (0, b"\0\0\0\x03", "dm"),
+    (0, b"\0\0\0\x04", "dm"),
+    (0, b"II\x97\x01", "ser"),
+    (0, b"AAMVHFSS", "bcf"),
+    (0, b"\x93NUMPY", "npy"),
+    (208, b"MAP ", "mrc"),
+    (0, b"PK\x03\x04", "zip"),
+    (0, b"\x1f\x8b", "gzip"),
+)
+_HEAD_BYTES = 512
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How to read one file."""
+
+    list_signals: Callable[[], list[Signal]]
+    """Says what is in it."""
+    read_frame: Callable[[int, int], np.ndarray]
+    """Reads one frame of one signal."""
+    note: str = ""
+    """What is odd about its name."""
+
+
+def identify(path: Path) -> Reader:
+    """Return the reader of a local file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    Reader
+        For what the file is, whatever its extension says.
+
+    Raises
+    ------
+    UnreadableMicrographError
+        If the file is empty.
+    RefusedSignalError
+        If it has no format of microscopy.
+    OSError
+        If it cannot be opened.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head:
+        raise UnreadableMicrographError("the file is empty (0 bytes)")
+    named = next((kind for kind, endings in _EXTENSIONS.items() if path.suffix.lower() in endings), None)
+    content = next((kind for at, magic, kind in _MAGIC if head[at : at + len(magic)] == magic), None)
+    if content is None and head.startswith(b"BM") and (named in (None, "picture")):
+        content = "picture"
+    # DM's magic is a bare 3 or 4, which a foreign format may start with too
+    if content == "dm" and named not in (None, "dm"):
+        content = named if named in ("mrc", "tvips") else content
+    kind = content or named
+    if content is None and named is not None and _is_text(head):
+        kind = "text"
+    if kind not in _EXTENSIONS:
+        what = f" (its content: {_NAMES[kind]})" if kind else ""
+        raise RefusedSignalError(f"not a micrograph format: {path.suffix.lower() or 'no extension'}{what}")
+    note = f"named {path.suffix}, but it is a {_NAMES[kind]}" if named != kind else ""
+    return _reader(path, kind, note)
+
+
+def _is_text(head: bytes) -> bool:
+    """Say whether a file starts as readable text, as an error page saved under an image's name does."""
+    return len(head) >= 8 and all(32 <= b < 127 or b in b"\t\r\n" for b in head[:256])
+
+
+def _reader(path: Path, kind: str, note: str) -> Reader:
+    """Bind the module that reads a format; modules are imported here, since some are slow to import."""
+    module: Any
+    if kind == "tiff":
+        from hrtem_dask.loading.formats import tiff as module
+    elif kind == "picture":
+        from hrtem_dask.loading.formats import pictures as module
+    elif kind == "mrc":
+        from hrtem_dask.loading.formats import mrc as module
+    elif kind == "npy":
+        from hrtem_dask.loading.formats import npy as module
+    else:
+        from hrtem_dask.loading.formats import rosetta
+
+        variant = _hdf5_variant(path) if kind == "hdf5" else kind
+        return Reader(
+            lambda: rosetta.list_signals(path, variant),
+            lambda signal, frame: rosetta.read_frame(path, variant, signal, frame),
+            note,
+        )
+    return Reader(lambda: module.list_signals(path), lambda signal, frame: module.read_frame(path, signal, frame), note)
+
+
+def _hdf5_variant(path: Path) -> str:
+    """Return which microscopy format an HDF5 file follows."""
+    with h5py.File(path, "r") as file:
+        if "Experiments" in file:
+            return "hspy"
+        if isinstance(version := file.get("Version"), h5py.Dataset):
+            try:
+                if json.loads(version[0].decode()).get("format") in ("Velox", "DevelopersKit"):
+                    return "velox"
+            except (ValueError, AttributeError, IndexError, TypeError):
+                pass  # a "Version" of something else
+        groups: list[str] = []
+        file.visititems(lambda name, item: groups.append(name) if "emd_group_type" in item.attrs else None)
+        if groups:
+            return "ncem"
+    raise RefusedSignalError("an HDF5 file without images: neither Velox, nor NCEM EMD, nor HyperSpy")

@@ -1,0 +1,159 @@
+"""Zarr: OME-NGFF 0.4 and 0.5 images at full resolution, and plain arrays without calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import zarr
+import zarr.storage
+
+from hrtem_dask.errors import UnreadableMicrographError
+from hrtem_dask.loading.formats.npy import describe_array
+from hrtem_dask.loading.pixel_sizes import Calibration, calibrate
+from hrtem_dask.loading.records import Signal
+
+__all__ = ["image_paths", "list_signals", "read_frame"]
+
+
+def image_paths(url: str) -> list[str]:
+    """Find the images in a Zarr store.
+
+    Parameters
+    ----------
+    url : str
+        Path or URL of the folder.
+
+    Returns
+    -------
+    list of str
+        Paths inside, sorted, of OME-NGFF images and of arrays that belong to none; empty for the store itself. Label
+        images are passed over: they belong to an image.
+
+    Raises
+    ------
+    UnreadableMicrographError
+        If it is no Zarr store.
+    """
+    return list(_walk(_opened(url), ""))
+
+
+def _walk(node: Any, path: str) -> Iterator[str]:
+    """Yield the paths of images at and below a node."""
+    if isinstance(node, zarr.Array):
+        yield path
+        return
+    ome = _ome(node)
+    if "image-label" in ome:
+        return
+    pyramid = {d["path"].split("/")[0] for scales in ome.get("multiscales", []) for d in scales["datasets"]}
+    if pyramid:
+        yield path
+    for key, child in sorted(node.members()):
+        # in an image's group the other arrays are its coordinates, and the group "labels" its label images
+        if not (pyramid and (key in pyramid or key == "labels" or isinstance(child, zarr.Array))):
+            yield from _walk(child, f"{path}/{key}".lstrip("/"))
+
+
+def _ome(group: Any) -> dict[str, Any]:
+    """Return the OME-NGFF attributes: under ``ome`` since 0.5, at the top before."""
+    attrs = dict(group.attrs)
+    return dict(attrs.get("ome", attrs))
+
+
+def list_signals(url: str) -> list[Signal]:
+    """Say what an image of a Zarr store is.
+
+    Parameters
+    ----------
+    url : str
+        Path or URL of the store and the image in it.
+
+    Returns
+    -------
+    list of Signal
+        One per multiscale of the image, at its full resolution; one for an array.
+
+    Raises
+    ------
+    UnreadableMicrographError
+        If there is no image.
+    """
+    node = _opened(url)
+    if isinstance(node, zarr.Array):
+        return [describe_array(node.shape, node.dtype)]
+    ours = dict(node.attrs.get("hrtem_dask") or {})
+    return [_signal(node[scales["datasets"][0]["path"]], scales, ours) for scales in _ome(node).get("multiscales", [])]
+
+
+def read_frame(url: str, signal: int, frame: int) -> np.ndarray:
+    """Read one image; only the chunks of that frame are fetched.
+
+    Parameters
+    ----------
+    url : str
+        Path or URL of the store and the image in it.
+    signal : int
+        Number of the multiscale.
+    frame : int
+        Number of the frame, counted over all axes but the last two.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (y, x).
+    """
+    node = _opened(url)
+    if not isinstance(node, zarr.Array):
+        node = node[_ome(node)["multiscales"][signal]["datasets"][0]["path"]]
+    return np.asarray(node[np.unravel_index(frame, node.shape[:-2])] if node.ndim > 2 else node[...])
+
+
+def _opened(url: str) -> Any:
+    """Open a store for reading, on any file system."""
+    store: Any = zarr.storage.FsspecStore.from_url(url, read_only=True) if "://" in url else url
+    try:
+        return zarr.open(store, mode="r")
+    except FileNotFoundError as error:
+        raise UnreadableMicrographError("no Zarr store: the folder has neither array nor group metadata") from error
+
+
+def _signal(array: Any, scales: dict[str, Any], ours: dict[str, Any]) -> Signal:
+    """Describe one image; `ours` is what `hrtem-dask ingest` kept of the original."""
+    described = describe_array(array.shape[-3:], array.dtype)
+    if described.status != "ok":
+        return described
+    found, refused = _calibration(scales, array.ndim)
+    if found.pixel_size_nm is not None and str(ours.get("pixel_size_source") or "none") != "none":
+        found = Calibration(found.pixel_size_nm, str(ours["pixel_size_source"]))
+    known: dict[str, Any] = {k: ours.get(k) for k in ("voltage_kv", "magnification", "instrument", "acquired_at")}
+    return replace(
+        described,
+        title=str(ours.get("title") or scales.get("name") or ""),
+        sample=str(ours.get("sample") or ""),
+        n_frames=1 if refused else math.prod(array.shape[:-2]),
+        calibration=found,
+        status="set_aside" if refused else "ok",
+        note=refused,
+        covariates=tuple(dict(ours.get("covariates") or {}).items()),
+        **known,
+    )
+
+
+def _calibration(scales: dict[str, Any], ndim: int) -> tuple[Calibration, str]:
+    """Return the pixel size of a multiscales entry, and why it is refused if it is."""
+    axes = scales.get("axes") or []
+    names = [a if isinstance(a, str) else a.get("name", "") for a in axes]
+    if len(axes) != ndim or [n.lower() for n in names[-2:]] != ["y", "x"]:
+        return Calibration(), f"its last two axes are no y and x: {names}"
+    units = ["" if isinstance(a, str) else a.get("unit", "") for a in axes[-2:]]
+    size = np.ones(2)
+    for transforms in (scales["datasets"][0].get("coordinateTransformations"), scales.get("coordinateTransformations")):
+        for transform in transforms or []:
+            if transform.get("type") == "scale":
+                size = size * np.asarray(transform["scale"][-2:], float)
+    found = calibrate((size[0], size[1]), (units[0], units[1]), "file: OME-NGFF scale")
+    return found, "a diffraction pattern: its axes are spatial frequencies" if found.reciprocal else ""

@@ -1,0 +1,314 @@
+"""Microscope formats by rosettasciio: DM3/DM4, EMD (Velox, NCEM), SER/EMI, HSPY, BCF, TVIPS.
+
+Arrays come lazily, so that listing reads no pixels (except for SER) and one frame of a stack is read alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import rsciio
+
+from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
+from hrtem_dask.loading.formats.colour import grey_channel
+from hrtem_dask.loading.formats.header_limits import check_size
+from hrtem_dask.loading.formats.rosetta_metadata import acquisition
+from hrtem_dask.loading.pixel_sizes import Calibration, calibrate
+from hrtem_dask.loading.records import Signal
+
+__all__ = ["list_signals", "read_frame"]
+
+rsciio.set_log_level("ERROR")  # its warnings go to standard output; what matters of them stands in our records
+
+_CALIBRATION_ENTRY = {
+    "dm": "file: DM ImageData.Calibrations",
+    "velox": "file: Velox BinaryResult.PixelSize",
+    "ncem": "file: EMD dim vectors",
+    "hspy": "file: HyperSpy axes",
+    "bcf": "file: BCF resolution",
+    "ser": "file: SER CalibrationDelta",
+    "emi": "file: SER CalibrationDelta",
+    "tvips": "file: TVIPS pixelsize",
+}
+_ENERGY_UNITS = {"ev", "kev", "mev"}
+_ELEMENT_TITLE = re.compile(r"[A-Z][a-z]?([- ]?[KLM][αβab]?\d?)?")
+
+
+def list_signals(path: Path, kind: str) -> list[Signal]:
+    """Say what a file holds.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    kind : {"dm", "velox", "ncem", "hspy", "bcf", "ser", "emi", "tvips"}
+        Its format.
+
+    Returns
+    -------
+    list of Signal
+        In the order of the file; spectra of a Velox file, which are not read, come last.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with _opened(path, kind) as found:
+            signals = [_signal(d, kind) for d in found]
+    for signal in signals if kind not in ("emi", "tvips") else []:  # those have their pixels in further files
+        frame_bytes = (signal.height_px or 0) * (signal.width_px or 0)
+        check_size(frame_bytes * signal.n_frames, path.stat().st_size, n_frames=signal.n_frames)
+    notes = sorted({str(w.message) for w in said if issubclass(w.category, UserWarning)})
+    return [replace(s, note="; ".join(filter(None, [s.note, *notes]))) for s in signals]
+
+
+def read_frame(path: Path, kind: str, signal: int, frame: int) -> np.ndarray:
+    """Read one image.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    kind : str
+        As for `list_signals`.
+    signal : int
+        Number of the signal in the list.
+    frame : int
+        Number of the image in it, counted over all axes but y and x.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (y, x), native byte order.
+
+    Raises
+    ------
+    UnreadableMicrographError
+        If the signal is damaged.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _opened(path, kind) as found:
+            entry = found[signal]
+            if isinstance(entry, Exception):
+                raise UnreadableMicrographError(str(entry)) from entry
+            image = _frame(entry, frame)
+    if image.dtype.names:
+        image = grey_channel(_channels_last(image))[0]
+    return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
+
+
+def _frame(entry: dict[str, Any], frame: int) -> np.ndarray:
+    """Take one image out of a signal, with y before x, and compute only that."""
+    data, axes = entry["data"], _axes(entry)
+    y, x = _image_axes(axes)
+    index: list[Any] = [slice(None)] * data.ndim
+    others = [n for n in range(data.ndim) if n not in (y, x)]
+    for axis, position in zip(others, np.unravel_index(frame, [data.shape[n] for n in others]), strict=True):
+        index[axis] = int(position)
+    image = data[tuple(index)] if others else data
+    image = image.compute(scheduler="synchronous") if hasattr(image, "compute") else image
+    # copied, since it may be a view of a file that is about to be closed
+    return np.array(image if y < x else image.T)
+
+
+@contextmanager
+def _opened(path: Path, kind: str) -> Iterator[list[Any]]:
+    """Give rosettasciio's dictionaries (or the error of one signal); HDF5 files are closed afterwards."""
+    if kind in ("velox", "ncem", "hspy"):
+        with h5py.File(path, "r") as file:
+            _check_datasets(file, path.stat().st_size)
+            yield _READERS[kind](file)
+    else:
+        yield _READERS[kind](path)
+
+
+def _check_datasets(file: h5py.File, file_bytes: int) -> None:
+    """Raise where a dataset states more than the file can hold, before anything makes chunks of it."""
+
+    def check(_: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            check_size(int(item.nbytes), file_bytes)
+
+    file.visititems(check)
+
+
+def _read_velox(file: h5py.File) -> list[Any]:
+    from rsciio.emd._emd_velox import FeiEMDReader
+
+    # load_SI_image_stack: without it only the first frame of an image taken along with a spectrum image is given
+    reader = FeiEMDReader(lazy=True, select_type="images", load_SI_image_stack=True)
+    with suppress(ModuleNotFoundError):
+        # it asks for `sparse`, which only spectra need, after the images are read
+        reader.read_file(file)
+    spectra = [(key, len(file["Data"][key])) for key in ("Spectrum", "SpectrumImage") if key in file["Data"]]
+    return [*reader.dictionaries] + [{"spectra": f"{key} {n}"} for key, count in spectra for n in range(count)]
+
+
+def _read_ncem(file: h5py.File) -> list[Any]:
+    from rsciio.emd._emd_ncem import EMD_NCEM
+
+    reader = EMD_NCEM()
+    reader.read_file(file, lazy=True)
+    return list(reader.dictionaries)
+
+
+def _read_hspy(file: h5py.File) -> list[Any]:
+    from rsciio.hspy._api import HyperspyReader
+
+    return list(HyperspyReader(file).read(lazy=True))
+
+
+def _read_emi(path: Path) -> list[Any]:
+    """Read every ``.ser`` of an ``.emi``: rosettasciio's own reader stops at number 9 and passes over damaged ones."""
+    from rsciio.tia._api import get_xml_info_from_emi, ser_reader
+
+    numbered = ((re.fullmatch(re.escape(path.stem) + r"_(\d+)\.ser", p.name, re.I), p) for p in path.parent.iterdir())
+    parts = sorted((int(match[1]), p) for match, p in numbered if match)
+    if not parts:
+        raise UnreadableMicrographError(f"its .ser files ({path.stem}_1.ser …), which hold the images, are not there")
+    described = get_xml_info_from_emi(str(path))
+    found: list[Any] = []
+    for number, part in parts:
+        own = described[number - 1 : number] or described[:1] or None
+        try:
+            entries = ser_reader(str(part), own, lazy=True)
+        except Exception as error:  # noqa: BLE001 - one damaged .ser must not hide the others
+            found.append(UnreadableMicrographError(f"{part.name} cannot be read: {type(error).__name__}: {error}"))
+            continue
+        for entry in entries:
+            entry["emi"] = own[0] if own else ""
+        found += entries
+    return found
+
+
+def _by_path(module: str) -> Any:
+    def read(path: Path) -> list[Any]:
+        return list(importlib.import_module(f"rsciio.{module}").file_reader(str(path), lazy=True))
+
+    return read
+
+
+_READERS: dict[str, Any] = {
+    "velox": _read_velox,
+    "ncem": _read_ncem,
+    "hspy": _read_hspy,
+    "emi": _read_emi,
+    "dm": _by_path("digitalmicrograph"),
+    "ser": _by_path("tia"),
+    "bcf": _by_path("bruker"),
+    "tvips": _by_path("tvips"),
+}
+
+
+def _axes(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the axes in the order of the array."""
+    axes = list(entry["axes"])
+    if all(a.get("index_in_array") is not None for a in axes):
+        axes.sort(key=lambda a: a["index_in_array"])
+    return axes
+
+
+def _image_axes(axes: list[dict[str, Any]]) -> tuple[int, int]:
+    """Return the numbers of the y and x axes.
+
+    By name where they have one: rosettasciio transposes NCEM EMD files, whoever wrote them. Else the last two.
+    """
+    names = [str(a.get("name") or "").lower() for a in axes]
+    if names.count("y") == 1 and names.count("x") == 1:
+        return names.index("y"), names.index("x")
+    return len(axes) - 2, len(axes) - 1
+
+
+def _signal(entry: Any, kind: str) -> Signal:
+    """Describe one signal."""
+    if isinstance(entry, Exception):
+        return Signal(status="failed", note=str(entry))
+    if "spectra" in entry:
+        return Signal(title=entry["spectra"], status="set_aside", note="an EDS spectrum or spectrum image, no image")
+    data, axes = entry["data"], _axes(entry)
+    title = str(entry["metadata"].get("General", {}).get("title") or "")
+    dtype = str(np.dtype(data.dtype).name) if not data.dtype.names else "RGB"
+    refused = _refusal(entry, axes)
+    found = Calibration()
+    note = ""
+    if not refused:
+        y, x = _image_axes(axes)
+        found = _calibration(axes[y], axes[x], kind)
+        if found.reciprocal:
+            refused = "a diffraction pattern or FFT: its axes are spatial frequencies"
+        elif data.dtype.names:
+            refused, note = _colour(entry)
+    if refused:
+        # its shape stands in the reason; height and width are those of images
+        note = f"{refused}; shape {'×'.join(str(n) for n in data.shape)}"
+        return Signal(title=title, dtype=dtype, status="set_aside", note=note, **acquisition(entry))
+    return Signal(
+        title=title,
+        dtype=dtype,
+        height_px=int(data.shape[y]),
+        width_px=int(data.shape[x]),
+        n_frames=math.prod(data.shape) // (data.shape[y] * data.shape[x]),
+        calibration=found,
+        note=note,
+        **acquisition(entry),
+    )
+
+
+def _refusal(entry: dict[str, Any], axes: list[dict[str, Any]]) -> str:
+    """Return why a signal is no image or stack of images, empty where it is."""
+    data = entry["data"]
+    signal = entry["metadata"].get("Signal", {})
+    kind = str(signal.get("signal_type") or "")
+    units = {str(a.get("units") or "").strip().lower() for a in axes}
+    signal_axes = sum(not a.get("navigate") for a in axes)
+    if data.dtype.kind == "c":
+        return "complex values: a Fourier transform or a wave"
+    if data.dtype.kind not in "uifb" and not data.dtype.names:
+        return f"no numbers: data type {data.dtype}"
+    if data.ndim < 2:
+        return f"{data.ndim}-D: a profile or spectrum, no image"
+    if kind.upper().startswith(("EELS", "EDS")) or units & _ENERGY_UNITS or signal_axes == 1:
+        return "a spectrum or spectrum image"
+    if "diffraction" in kind.lower():
+        return "a diffraction pattern"
+    if data.ndim > 3:
+        return f"{data.ndim}-D data: a data cube, no stack of images"
+    if 0 in data.shape:
+        return "no pixels"
+    detector = str(entry.get("original_metadata", {}).get("BinaryResult", {}).get("Detector") or "")
+    title = str(entry["metadata"].get("General", {}).get("title") or "")
+    if detector.lower().startswith(("super", "dual", "ultra", "eds")) and _ELEMENT_TITLE.fullmatch(title):
+        return "a map of an element, no micrograph"
+    return ""
+
+
+def _calibration(y: dict[str, Any], x: dict[str, Any], kind: str) -> Calibration:
+    """Return the pixel size that two axes state."""
+    found = calibrate((y.get("scale"), x.get("scale")), (y.get("units"), x.get("units")), _CALIBRATION_ENTRY[kind])
+    metre_nm = 1e9
+    if kind in ("ser", "emi") and found.pixel_size_nm is not None and max(found.pixel_size_nm) > metre_nm:
+        # a .ser does not say whether its scale is in m or, of a diffraction pattern, in 1/m
+        return Calibration(reciprocal=True)
+    return found
+
+
+def _colour(entry: dict[str, Any]) -> tuple[str, str]:
+    """Return why a colour picture is refused, and else what is remarkable about it."""
+    try:
+        return "", grey_channel(_channels_last(_frame(entry, 0)))[1]
+    except RefusedSignalError as error:
+        return str(error), ""
+
+
+def _channels_last(image: np.ndarray) -> np.ndarray:
+    """Turn rosettasciio's record of R, G, B (and A) per pixel into an axis."""
+    return np.stack([image[name] for name in image.dtype.names or ()], axis=-1)

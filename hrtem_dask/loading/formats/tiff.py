@@ -1,0 +1,169 @@
+"""TIFF by tifffile: one signal per series, one frame per page."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
+from hrtem_dask.loading.formats.colour import grey_channel
+from hrtem_dask.loading.formats.header_limits import check_size
+from hrtem_dask.loading.formats.npy import describe_array
+from hrtem_dask.loading.formats.tiff_acquisition import acquisition
+from hrtem_dask.loading.formats.tiff_tags import TiffImage, calibration
+from hrtem_dask.loading.records import Signal
+
+__all__ = ["list_signals", "read_frame"]
+
+MIN_GREY_PALETTE = 0.9
+
+
+def list_signals(path: Path) -> list[Signal]:
+    """Say what a TIFF file holds.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    list of Signal
+        One per series. Colour pictures are read, to see whether they are grey all the same; nothing else is.
+
+    Raises
+    ------
+    tifffile.TiffFileError
+        If it is no TIFF file.
+    """
+    with tifffile.TiffFile(path) as tif:
+        coloured = ["S" in series.axes for series in tif.series]
+        return [_signal(tif, n, beside_grey=coloured[n] and not all(coloured)) for n in range(len(tif.series))]
+
+
+def _signal(tif: Any, number: int, *, beside_grey: bool) -> Signal:
+    """Describe one series."""
+    series = tif.series[number]
+    page = series.keyframe
+    shape = tuple(n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS")
+    check_size(series.nbytes, tif.filehandle.size, n_frames=math.prod(shape))
+    described = describe_array((math.prod(shape), page.imagelength, page.imagewidth), np.dtype(series.dtype))
+    if described.status != "ok":
+        return described
+    image = TiffImage(tif, page, number)
+    size = calibration(image)
+    refused, note = "", ""
+    try:
+        _check_whole(tif, page)
+        if size.reciprocal:
+            refused = "a diffraction pattern: its axes are spatial frequencies"
+        elif page.is_reduced:
+            refused = "a thumbnail"
+        elif beside_grey:
+            refused = "a colour display copy beside the measured image"
+        elif "S" in series.axes:
+            note = grey_channel(_channels_last(_page_pixels(tif, series, 0), page))[1]
+        elif page.photometric == tifffile.PHOTOMETRIC.PALETTE and not _is_grey_palette(page.colormap):
+            refused = "a picture in false colours (palette), no micrograph"
+    except RefusedSignalError as error:
+        refused = str(error)
+    except UnreadableMicrographError as error:
+        return Signal(dtype=described.dtype, status="failed", note=str(error))
+    return Signal(
+        title="" if series.name.startswith("Series ") else series.name,
+        dtype=described.dtype,
+        height_px=page.imagelength,
+        width_px=page.imagewidth,
+        n_frames=1 if refused else math.prod(shape),
+        calibration=size,
+        status="set_aside" if refused else "ok",
+        note=refused or note,
+        **acquisition(image),
+    )
+
+
+def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:
+    """Read one image.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    signal : int
+        Number of the series.
+    frame : int
+        Number of the image in it.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (y, x), native byte order. Images whose zero means white are inverted, as the standard says; palette
+        images give the palette's indices, which are the grey values.
+
+    Raises
+    ------
+    UnreadableMicrographError
+        If the file is cut off.
+    """
+    with tifffile.TiffFile(path) as tif:
+        series = tif.series[signal]
+        page = series.keyframe
+        image = _page_pixels(tif, series, frame)
+        if "S" in series.axes:
+            image = grey_channel(_channels_last(image, page))[0]
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and image.dtype.kind in "ub":
+            image = ~image if image.dtype.kind == "b" else np.iinfo(image.dtype).max - image
+        return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
+
+
+def _page_pixels(tif: Any, series: Any, frame: int) -> np.ndarray:
+    """Return the pixels of one frame, channels and all, reading no other."""
+    if len(series.pages) == 1 and series.dataoffset is not None and series.shape != series.keyframe.shape:
+        # ImageJ describes a stack beyond 4 GB by its first page only; the others follow it without a gap
+        shape = (-1, *series.keyframe.shape)
+        count = math.prod(series.shape)
+        dtype = np.dtype(tif.byteorder + np.dtype(series.dtype).char)
+        if series.dataoffset + count * dtype.itemsize > tif.filehandle.size:
+            raise UnreadableMicrographError("the TIFF file is cut off: its stack is longer than the file")
+        stack = np.memmap(tif.filehandle.path, dtype, "r", series.dataoffset, (count,)).reshape(shape)
+        return np.array(stack[frame])
+    if math.prod(series.shape) != math.prod(series.keyframe.shape) * len(series.pages):
+        raise UnreadableMicrographError(f"the TIFF file lacks pages: {len(series.pages)} for the shape {series.shape}")
+    page = series.pages[frame]
+    if page is None:
+        raise UnreadableMicrographError(f"page {frame} is missing: the OME-TIFF series continues in another file")
+    _check_whole(tif, page)
+    return np.asarray(page.asarray())
+
+
+def _check_whole(tif: Any, page: Any) -> None:
+    """Raise where the file ends before the page's pixels do; a decoder would fill the rest with zeros."""
+    end = max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True) if o), default=0)
+    if end > tif.filehandle.size:
+        raise UnreadableMicrographError(
+            f"the TIFF file is cut off: {tif.filehandle.size} bytes, its pixels end at byte {end}"
+        )
+    check_size(page.nbytes, tif.filehandle.size)
+    stored, compressed = sum(page.databytecounts), page.compression != tifffile.COMPRESSION.NONE
+    if math.prod(page.chunked) > len(page.dataoffsets) or (
+        not compressed and stored < page.size * page.bitspersample // 8
+    ):
+        raise UnreadableMicrographError("the TIFF file is damaged: it has fewer pixels than its header states")
+
+
+def _channels_last(image: np.ndarray, page: Any) -> np.ndarray:
+    """Return (y, x, channels), also where a file keeps one plane per colour."""
+    return np.moveaxis(image, 0, -1) if page.axes.startswith("S") else image
+
+
+def _is_grey_palette(colormap: np.ndarray | None) -> bool:
+    """Say whether indices are grey values; the first few often are the colours of overlays."""
+    if colormap is None:
+        return False
+    grey = np.all(colormap == colormap[:1], axis=0)
+    rising = np.diff(colormap[0].astype(np.int64)) >= 0
+    return bool(grey.mean() >= MIN_GREY_PALETTE and rising.mean() >= MIN_GREY_PALETTE)

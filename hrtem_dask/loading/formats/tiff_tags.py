@@ -1,0 +1,244 @@
+"""What a TIFF file says of its pixel size: every microscope maker has tags of its own.
+
+rosettasciio drops ImageJ's unit and ignores the resolution unit, so the project reads these tags itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+import tifffile
+
+from hrtem_dask.loading.pixel_sizes import Calibration, calibrate, length_in_nm
+
+__all__ = ["TiffImage", "calibration", "fei_labels", "jeol_xml", "tag_value"]
+
+LARGEST_PRINT_FREE_NM = 1000.0
+"""A pixel per inch or cm that is larger than 1 µm is a print or screen resolution (72, 96, 300 dpi), no calibration."""
+_DIFFRACTION = Calibration(reciprocal=True)
+_RESOLUTION_UNITS = {2: "inch", 3: "cm"}
+
+
+@dataclass(frozen=True)
+class TiffImage:
+    """One image of an open TIFF file."""
+
+    tif: tifffile.TiffFile
+    """The open file."""
+    page: Any
+    """The image's first page."""
+    series: int
+    """Number of the image in the file."""
+
+
+def calibration(image: TiffImage) -> Calibration:
+    """Return the pixel size of one image of a TIFF file.
+
+    Parameters
+    ----------
+    image : TiffImage
+        The image.
+
+    Returns
+    -------
+    Calibration
+        From the first that knows: Thermo Fisher/FEI, Olympus SIS, TVIPS, JEOL, Zeiss, DigitalMicrograph, OME, ImageJ,
+        the plain resolution tags.
+    """
+    readers: tuple[Callable[[TiffImage], Calibration | None], ...] = (
+        _fei, _fei_resolution, _sis, _tvips, _jeol, _zeiss, _digital_micrograph, _ome, _imagej, _resolution,
+    )  # fmt: skip
+    for reader in readers:
+        try:
+            found = reader(image)
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError, ElementTree.ParseError):
+            continue  # a damaged tag says nothing; the next one may
+        if found is not None and (found.reciprocal or found.pixel_size_nm is not None):
+            return found
+    return Calibration()
+
+
+def tag_value(image: TiffImage, code: int | str) -> Any:
+    """Return the value of a tag.
+
+    Parameters
+    ----------
+    image : TiffImage
+        One image of a TIFF file.
+    code : int or str
+        Number or name of the tag.
+
+    Returns
+    -------
+    object
+        Its value; None where it is absent.
+    """
+    tag = image.page.tags.get(code)
+    return None if tag is None else tag.value
+
+
+def _fei(image: TiffImage) -> Calibration | None:
+    """Thermo Fisher/FEI scanning images: tag 34680 or 34682, pixel size in m."""
+    meta = image.tif.fei_metadata if image.tif.is_fei else None
+    if not meta:
+        return None
+    scan, beam, size_px = meta.get("Scan", {}), meta.get("IRBeam", {}), meta.get("Image", {})
+    if "PixelWidth" in scan:
+        return calibrate((scan["PixelHeight"], scan["PixelWidth"]), ("m", "m"), "file: TIFF FEI Scan.PixelWidth")
+    size = float(beam["VFW"]) / float(size_px["ResolutionY"]), float(beam["HFW"]) / float(size_px["ResolutionX"])
+    return calibrate(size, ("m", "m"), "file: TIFF FEI IRBeam.HFW")
+
+
+def _fei_resolution(image: TiffImage) -> Calibration | None:
+    """FEI's TIA and TEM user interface: tags 65450–65452, a second resolution that is the specimen's."""
+    if tag_value(image, 65452) is None:
+        return None
+    if "iffraction" in fei_labels(image).get("Mode", ""):
+        return _DIFFRACTION
+    return _per_unit(
+        tag_value(image, 65451), tag_value(image, 65450), tag_value(image, 65452), "file: TIFF FEI tags 65450-65452"
+    )
+
+
+def fei_labels(image: TiffImage) -> dict[str, str]:
+    """Return what FEI's TEM software writes as XML, where other FEI software writes INI text.
+
+    Parameters
+    ----------
+    image : TiffImage
+        One image of a TIFF file.
+
+    Returns
+    -------
+    dict
+        Label → value; empty where there is none.
+    """
+    tag = image.page.tags.get(34682) or image.page.tags.get(34680)
+    if tag is None:
+        return {}
+    image.tif.filehandle.seek(tag.valueoffset)
+    text = image.tif.filehandle.read(tag.count).strip(b"\0 \r\n")
+    if not text.startswith(b"<"):
+        return {}
+    return {d.findtext("Label", ""): d.findtext("Value", "").strip() for d in ElementTree.fromstring(text).iter("Data")}
+
+
+def _sis(image: TiffImage) -> Calibration | None:
+    """Olympus Soft Imaging Solutions: tag 33560, pixel size in m."""
+    meta = tag_value(image, 33560)
+    if not isinstance(meta, dict):
+        return None
+    return calibrate((meta["pixelsizey"], meta["pixelsizex"]), ("m", "m"), "file: TIFF Olympus SIS")
+
+
+def _tvips(image: TiffImage) -> Calibration | None:
+    """TVIPS: tag 37706, pixel size in nm."""
+    meta = tag_value(image, 37706)
+    if not isinstance(meta, dict):
+        return None
+    return calibrate((meta["PixelSizeY"], meta["PixelSizeX"]), ("nm", "nm"), "file: TIFF TVIPS PixelSizeX")
+
+
+def _jeol(image: TiffImage) -> Calibration | None:
+    """JEOL SightX: resolution on the camera, divided by the magnification."""
+    xml = jeol_xml(image)
+    if xml is None:
+        return None
+    mode = xml.findtext(".//ImageFormingSystem/ModeString", "")
+    if mode == "DIFF":
+        return _DIFFRACTION
+    unit = _RESOLUTION_UNITS[int(tag_value(image, 296))]
+    magnification = float(xml.findtext(".//ImageFormingSystem/SelectorValue", "nan"))
+    size = tuple(_inverse(tag_value(image, code)) / magnification for code in (283, 282))
+    return calibrate((size[0], size[1]), (unit, unit), "file: TIFF JEOL resolution / magnification")
+
+
+def jeol_xml(image: TiffImage) -> Any:
+    """Return the XML description of a JEOL file.
+
+    Parameters
+    ----------
+    image : TiffImage
+        One image of a TIFF file.
+
+    Returns
+    -------
+    xml.etree.ElementTree.Element or None
+        Its root; None for other files.
+    """
+    if not str(tag_value(image, 271) or "").startswith("JEOL"):
+        return None
+    text = image.page.description.strip(" \r\n\t\x01\x00")
+    return ElementTree.fromstring(text) if text.startswith("<") else None
+
+
+def _zeiss(image: TiffImage) -> Calibration | None:
+    """Zeiss: tag 34118, (name, value, unit)."""
+    meta = image.tif.sem_metadata if image.tif.is_sem else None
+    if not meta:
+        return None
+    _, value, unit = meta.get("ap_image_pixel_size") or meta["ap_pixel_size"]
+    return calibrate((value, value), (unit, unit), "file: TIFF Zeiss ap_image_pixel_size")
+
+
+def _digital_micrograph(image: TiffImage) -> Calibration | None:
+    """DigitalMicrograph's export: units in tags 65003 and 65004, scales in 65009 and 65010."""
+    units = tag_value(image, 65004), tag_value(image, 65003)
+    if None in units:
+        return None
+    return calibrate(
+        (tag_value(image, 65010), tag_value(image, 65009)), units, "file: TIFF DigitalMicrograph tags 65003-65010"
+    )
+
+
+def _ome(image: TiffImage) -> Calibration | None:
+    """OME-XML: PhysicalSizeX of the image of the same number; its default unit is µm."""
+    if image.tif.ome_metadata is None:
+        return None
+    pixels = ElementTree.fromstring(image.tif.ome_metadata).findall("{*}Image/{*}Pixels")[image.series].attrib
+    units = tuple(pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "YX")
+    sizes = pixels.get("PhysicalSizeY"), pixels.get("PhysicalSizeX")
+    return calibrate(sizes, (units[0], units[1]), "file: TIFF OME-XML PhysicalSizeX")
+
+
+def _imagej(image: TiffImage) -> Calibration | None:
+    """ImageJ: pixels per unit in the resolution tags, the unit in the description."""
+    meta = image.tif.imagej_metadata if image.tif.is_imagej else None
+    if not meta:
+        return None
+    # ImageJ writes µm as the six characters \u00B5 and an m
+    unit = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda m: chr(int(m[1], 16)), str(meta.get("unit", "")))
+    size = calibrate(
+        (_inverse(tag_value(image, 283)), _inverse(tag_value(image, 282))), (unit, unit), "file: TIFF ImageJ"
+    )
+    return _unless_print(size) if length_in_nm(unit) in (2.54e7, 1e7) else size
+
+
+def _resolution(image: TiffImage) -> Calibration | None:
+    """Plain resolution tags."""
+    if image.tif.is_imagej:
+        return None
+    found = _per_unit(tag_value(image, 283), tag_value(image, 282), tag_value(image, 296), "file: TIFF XResolution")
+    return found and _unless_print(found)
+
+
+def _per_unit(y: Any, x: Any, unit: Any, source: str) -> Calibration | None:
+    """Turn two rationals, pixels per inch or cm, into a pixel size."""
+    name = _RESOLUTION_UNITS.get(int(unit or 0))
+    return None if name is None else calibrate((_inverse(y), _inverse(x)), (name, name), source)
+
+
+def _inverse(rational: Any) -> float:
+    """Return one over a rational tag, NaN where it is none."""
+    numerator, denominator = rational
+    return denominator / numerator if numerator else float("nan")
+
+
+def _unless_print(found: Calibration) -> Calibration | None:
+    """Drop a resolution that is meant for printer or screen."""
+    size = found.pixel_size_nm
+    return None if size is None or max(size) > LARGEST_PRINT_FREE_NM else found

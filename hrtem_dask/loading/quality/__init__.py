@@ -1,0 +1,1 @@
+"""Image quality: blur, drift, saturation, gradient, empty fields."""

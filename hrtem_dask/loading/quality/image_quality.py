@@ -1,0 +1,234 @@
+"""Quality gate: what is doubtful about a raw micrograph, in numbers and in flags.
+
+It runs on every micrograph, so it looks at a small copy of the image and at the power spectra of a few tiles.
+It judges conservatively: where an image does not say enough (NaN), nothing is flagged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+
+from hrtem_dask.loading.quality.tile_spectra import tile_spectra, unit_range
+from hrtem_dask.micrograph import PixelSize
+
+__all__ = ["image_quality", "quality_flags"]
+
+SMALL_PX = 512
+MIN_GREY_LEVELS = 16
+
+
+def image_quality(image: Any, *, pixel_size_nm: PixelSize | None) -> dict[str, Any]:
+    """Measure the quality of a raw micrograph.
+
+    Parameters
+    ----------
+    image : array_like
+        Shape (y, x), any real dtype, as it is in the file; NaN and infinite pixels are ignored.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm; None where it is not known: blur is then judged against the sampling only.
+
+    Returns
+    -------
+    dict
+        Columns of `tables.MICROGRAPHS`; NaN where the image does not say enough:
+
+        ``sharpness``
+            0 to 1: power above white noise from 0.6 to 1 of a reference frequency over that from 0.2 to 0.6 of it.
+            The reference is 5 1/nm, or 0.8 of the Nyquist frequency where that is lower, or 0.1 1/px without a pixel
+            size; it is lowered until the ratio stands out from the noise. 1 where lattice reflections stand in the
+            upper band.
+        ``anisotropy``
+            0 to 1: second harmonic over angle, ε of 1 + ε cos 2(θ − θ₀), of the power above white noise in the upper
+            half of the frequencies that rise above it; medians over sectors and rings pass over lattice reflections.
+        ``saturated_fraction``
+            Share of pixels at the minimum and at the maximum, each only where they form a spike in the histogram.
+        ``gradient``
+            Change of the fitted plane across the field over the mean; over the range from the 1st to the 99th
+            percentile where that is larger and values are negative, since then the zero is arbitrary.
+        ``mass_contrast``
+            Variance of the means of blocks of about 1 nm (32 px without a pixel size), plane subtracted, times the
+            pixels of a block, over the median power between 1 1/nm and the reference; about 1 for white noise.
+        ``peak_snr``
+            Power of the strongest spectral peak of any tile, mean of 3 × 3 frequencies, over the median power of its
+            ring; 6 to 11 for noise.
+        ``image_hash``
+            BLAKE2b of shape, dtype and pixels, 16 hexadecimal digits, whatever the byte order.
+
+    Raises
+    ------
+    ValueError
+        If the image is not two-dimensional or not real.
+    """
+    image = np.asarray(image)
+    if image.ndim != 2 or image.dtype.kind not in "buif":
+        raise ValueError(f"quality needs a real image (y, x), got shape {image.shape} of {image.dtype}: pass one frame")
+    pixels, finite = _plain(image)
+    metrics: dict[str, Any] = dict.fromkeys(
+        ("sharpness", "anisotropy", "saturated_fraction", "gradient", "mass_contrast", "peak_snr"), np.nan
+    )
+    if pixels.size:
+        extremes = float(pixels.min()), float(pixels.max())
+        if extremes[0] == extremes[1]:
+            return metrics | {"gradient": 0.0, "mass_contrast": 0.0, "peak_snr": 0.0, "image_hash": _image_hash(image)}
+        metrics["saturated_fraction"] = _saturated_fraction(pixels, extremes, finite)
+        flat, metrics["gradient"] = _without_plane(pixels, extremes)
+        spectra = tile_spectra(pixels, extremes, pixel_size_nm)
+        if spectra is not None:
+            metrics |= {
+                "sharpness": spectra.sharpness(),
+                "anisotropy": spectra.anisotropy(),
+                "peak_snr": spectra.peak_snr(spectra.lowest),
+                "mass_contrast": _mass_contrast(flat, pixels.shape, spectra.granularity(), pixel_size_nm),
+            }
+    return metrics | {"image_hash": _image_hash(image)}
+
+
+def quality_flags(
+    metrics: Mapping[str, Any],
+    *,
+    max_anisotropy: float = 0.5,
+    min_sharpness: float = 0.05,
+    max_saturated_fraction: float = 0.01,
+    max_gradient: float = 0.5,
+    empty_mass_contrast: float = 1.5,
+    empty_peak_snr: float = 15.0,
+) -> tuple[str, ...]:
+    """Name the doubts about a micrograph.
+
+    Parameters
+    ----------
+    metrics : mapping
+        From `image_quality`.
+    max_anisotropy : float
+        Above it: ``"drift"`` (or astigmatism).
+    min_sharpness : float
+        Below it: ``"blur"``.
+    max_saturated_fraction : float
+        Above it: ``"saturation"``.
+    max_gradient : float
+        Above it: ``"gradient"``.
+    empty_mass_contrast, empty_peak_snr : float
+        Where both metrics are below: ``"empty_field"``, neither mass contrast nor lattice.
+
+    Returns
+    -------
+    tuple of str
+        Of blur, drift, empty_field, saturation and gradient, in this order; NaN flags nothing.
+    """
+    doubts = {
+        "blur": metrics["sharpness"] < min_sharpness,
+        "drift": metrics["anisotropy"] > max_anisotropy,
+        "empty_field": metrics["mass_contrast"] < empty_mass_contrast and metrics["peak_snr"] < empty_peak_snr,
+        "saturation": metrics["saturated_fraction"] > max_saturated_fraction,
+        "gradient": metrics["gradient"] > max_gradient,
+    }
+    return tuple(name for name, doubtful in doubts.items() if doubtful)
+
+
+def _image_hash(image: np.ndarray) -> str:
+    """Hash shape, dtype and pixels; little-endian, so that byte order in the file does not matter."""
+    little = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
+    digest = hashlib.blake2b(f"{image.shape}{little.dtype.str}".encode(), digest_size=8)
+    digest.update(little.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _plain(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return pixels that OpenCV understands, non-finite ones at the median, and a mask of finite ones if not all."""
+    dtype = image.dtype.newbyteorder("=")
+    if dtype.kind == "b":
+        dtype = np.dtype(np.uint8)
+    elif dtype == np.float16:
+        dtype = np.dtype(np.float32)
+    elif dtype not in (np.uint8, np.uint16, np.int16, np.float32):
+        dtype = np.dtype(np.float64)
+    pixels = np.ascontiguousarray(image, dtype)
+    if dtype.kind != "f":
+        return pixels, None
+    finite = np.isfinite(pixels)
+    everywhere = bool(finite.all())
+    if not everywhere:
+        values = pixels[finite]
+        pixels = np.where(finite, pixels, np.median(values)) if values.size else pixels[:0]
+    largest = max(float(pixels.max()), -float(pixels.min())) if pixels.size else 0.0
+    if largest > 1e30 or 0 < largest < 1e-30:
+        pixels = pixels.astype(np.float64) / largest  # so that no sum or square overflows; no metric has a unit
+    return pixels, None if everywhere else finite
+
+
+def _saturated_fraction(pixels: np.ndarray, extremes: tuple[float, float], finite: np.ndarray | None) -> float:
+    """Return the share of pixels that pile up at the ends of the range."""
+    low, high = extremes
+    step = pixels.size // 2**16 | 1  # odd, so that it meets all columns
+    sample = np.sort(pixels.ravel()[::step]).astype(np.float64)
+    tail = sample.size // 1000
+    if np.unique(sample[tail : sample.size - tail]).size < MIN_GREY_LEVELS:
+        return 0.0  # with few grey levels, many pixels at the ends are no wonder
+    band = high / 64 - low / 64
+    piled: int = 0
+    for end, levels in ((low, sample), (-high, -sample[::-1])):
+        inner = levels[np.searchsorted(levels, end, side="right") :]
+        count = np.count_nonzero(pixels == (end if levels is sample else -end))
+        # a spike stands out from the next 64th of the range, or from the next grey level where these are coarser
+        n_near = int(np.searchsorted(inner, max(end + band, inner[0]), side="right")) if inner.size else 0
+        if count > 2 * step * max(n_near, 2):
+            piled += int(count)
+    return piled / (pixels.size if finite is None else int(np.count_nonzero(finite)))
+
+
+def _without_plane(pixels: np.ndarray, extremes: tuple[float, float]) -> tuple[np.ndarray, float]:
+    """Fit a plane to a small copy; return the copy without it, in units of the range, and its change over the mean."""
+    low, span = extremes[0], extremes[1] - extremes[0]
+    shape = tuple(min(-(-n // 4), SMALL_PX) for n in pixels.shape)
+    real = pixels if pixels.dtype.kind == "f" else pixels.astype(np.float32)  # OpenCV rounds means of integers
+    small = unit_range(cv2.resize(real, shape[::-1], interpolation=cv2.INTER_AREA), extremes)
+    small = cv2.medianBlur(small, 3)  # X-ray spikes
+    plane = _plane(cv2.resize(small, tuple(min(n, 32) for n in shape[::-1]), interpolation=cv2.INTER_AREA))
+    y, x = (_across_field(n) for n in shape)
+    flat = small - (plane[0] + plane[1] * y[:, None] + plane[2] * x[None, :]).astype(np.float32)
+    first, last = np.quantile(small[::3, ::3], (0.01, 0.99))
+    first, mean, last = (float(v) * span + low for v in (first, small.mean(), last))
+    # counts cannot be negative: where values are, the zero is arbitrary, and so is the mean
+    scale = abs(mean) if first >= 0 else max(abs(mean), last - first)
+    return flat, float(abs(plane[1]) + abs(plane[2])) * span / scale if scale > 0 else np.nan
+
+
+def _across_field(n: int) -> np.ndarray:
+    """Return the positions of n pixels, from −1/2 to 1/2 across the field."""
+    return np.asarray((np.arange(n) + 0.5) / n - 0.5)
+
+
+def _plane(cells: np.ndarray) -> np.ndarray:
+    """Fit level and slopes per field by reweighted least squares, so that particles weigh little (Tukey's biweight)."""
+    y, x = np.meshgrid(*(_across_field(n) for n in cells.shape), indexing="ij")
+    terms = np.stack([np.ones(cells.size), y.ravel(), x.ravel()], axis=1)
+    values = cells.ravel().astype(np.float64)
+    weights = np.ones(cells.size)
+    plane: np.ndarray = np.zeros(3)
+    for iteration in range(20):
+        plane = np.asarray(np.linalg.lstsq(terms * weights[:, None], values * weights, rcond=None)[0])
+        residual = np.abs(values - terms @ plane)
+        spread = 1.4826 * np.median(residual)
+        if spread <= 1e-12:
+            break
+        if iteration < 10:
+            weights = 1 / np.sqrt(np.maximum(residual, 0.1 * spread))  # least absolute deviations, for a safe start
+        else:
+            weights = np.clip(1 - (residual / (4.685 * spread)) ** 2, 0, None)
+    return plane
+
+
+def _mass_contrast(
+    flat: np.ndarray, shape: tuple[int, ...], granularity: float, pixel_size_nm: PixelSize | None
+) -> float:
+    """Compare the variance of block means with what the power at higher frequencies would give them."""
+    sides = [np.clip(1 / p, 8, 64) for p in pixel_size_nm] if pixel_size_nm else [32, 32]
+    n_blocks = [max(1, min(m, round(n / side))) for n, m, side in zip(shape, flat.shape, sides, strict=True)]
+    blocks = cv2.resize(flat, n_blocks[::-1], interpolation=cv2.INTER_AREA).astype(np.float64)
+    block_px = shape[0] * shape[1] / blocks.size
+    return float(blocks.var() * block_px / granularity) if granularity > 0 else np.nan

@@ -1,0 +1,1 @@
+"""Outlines and fault traces, as polygons and drawn on the image."""

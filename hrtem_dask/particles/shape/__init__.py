@@ -1,0 +1,1 @@
+"""Size, shape and intensity of particles."""

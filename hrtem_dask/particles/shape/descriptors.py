@@ -1,0 +1,140 @@
+"""Size, shape and intensity of particles; the formulas stand in `tables.PARTICLES`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hrtem_dask import backend
+from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.particles.runs import Runs, find_runs
+from hrtem_dask.particles.shape.hulls import convex_hulls, feret_diameters, hull_pixels
+from hrtem_dask.particles.shape.perimeters import convex_exits, crofton_perimeters, outline_exits
+from hrtem_dask.particles.shape.surroundings import intensities, means
+
+__all__ = ["measure_particles"]
+
+_BOX = ("bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px")
+_ROUND = 1e-9
+"""Relative difference of the second moments below which a particle has no longest axis."""
+
+
+def measure_particles(
+    labels: Any, image: Any, *, pixel_size_nm: PixelSize | None, probability: Any | None = None
+) -> pd.DataFrame:
+    """Measure every particle of a label image.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray or cupy.ndarray of int
+        Shape (y, x), 0 is background; labels need not be consecutive.
+    image : numpy.ndarray or cupy.ndarray
+        Shape (y, x), any real dtype: the raw image.
+    pixel_size_nm : tuple of float or None
+        Height and width of a pixel (nm). Ratios (aspect ratio, circularity …) are those of the true shape where
+        it is known, else of square pixels; None leaves ``*_nm`` NaN.
+    probability : numpy.ndarray or cupy.ndarray, optional
+        Shape (y, x), 0 to 1: particle probability.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per label, ascending, with the columns of `tables.PARTICLES` that describe size, shape and
+        intensity; plain NumPy dtypes, NaN where a value does not exist.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    labels, image = backend.to_numpy(labels), backend.to_numpy(image)
+    runs = find_runs(labels)
+    for name, other in (("image", image), ("probability", probability)):
+        if other is not None and other.shape != labels.shape:
+            raise ValueError(f"labels have shape {labels.shape} and {name} {other.shape}: they must be equal")
+    columns: dict[str, Any] = {"particle_id": runs.ids}
+    columns |= dict(zip(_BOX, runs.boxes.T, strict=True))
+    columns |= _moments(runs, pixel_size_nm)
+    columns |= _shape(runs, pixel_size_nm)
+    columns["mean_intensity"], columns["contrast"] = intensities(labels, image, runs=runs)
+    columns["mean_probability"] = (
+        np.full(runs.ids.size, np.nan)
+        if probability is None
+        else means(labels, backend.to_numpy(probability), runs=runs)
+    )
+    return pd.DataFrame(columns)
+
+
+def _moments(runs: Runs, pixel_size_nm: PixelSize | None) -> dict[str, np.ndarray]:
+    """Return centroids and what follows from second moments, pixels taken as rectangles, not points."""
+    area, n = runs.area_px, runs.stop - runs.start
+    middle = (runs.start + runs.stop - 1) / 2
+    y, x = runs.total(n * runs.row) / area, runs.total(n * middle) / area
+    dy, dx = runs.row - y[runs.index], middle - x[runs.index]
+    height, width = pixel_size_nm or (1.0, 1.0)
+    yy = (runs.total(n * dy**2) / area + 1 / 12) * height**2
+    xx = (runs.total(n * (dx**2 + (n**2 - 1) / 12)) / area + 1 / 12) * width**2
+    yx = runs.total(n * dy * dx) / area * height * width
+    spread = np.hypot(xx - yy, 2 * yx)
+    # rows count downwards, angles upwards
+    angle = np.rad2deg(np.arctan2(-2 * yx, xx - yy)) / 2
+    scale = pixel_size_nm or (np.nan, np.nan)
+    return {
+        "centroid_y_px": y,
+        "centroid_y_nm": y * scale[0],
+        "centroid_x_px": x,
+        "centroid_x_nm": x * scale[1],
+        "eccentricity": np.sqrt(2 * spread / (xx + yy + spread)),
+        "orientation_deg": np.where(spread > _ROUND * (xx + yy), angle, np.nan),
+    }
+
+
+def _shape(runs: Runs, pixel_size_nm: PixelSize | None) -> dict[str, np.ndarray]:
+    """Return sizes in px and nm, and ratios of the true shape."""
+    hulls = convex_hulls(runs)
+    exits = outline_exits(runs), convex_exits(runs)
+    pixels = _sizes(runs.area_px, hulls, *exits, scale=(1.0, 1.0))
+    if pixel_size_nm is None:
+        true, nm = pixels, {name: np.full(runs.ids.size, np.nan) for name in pixels}
+    elif pixel_size_nm[0] == pixel_size_nm[1]:
+        size = pixel_size_nm[0]
+        true = nm = {name: v * (size**2 if name == "area" else size) for name, v in pixels.items()}
+    else:
+        true = nm = _sizes(runs.area_px, hulls, *exits, scale=pixel_size_nm)
+    area, diameter, perimeter = true["area"], true["equivalent_diameter"], true["perimeter"]
+    columns = {"area_px": runs.area_px, "area_nm2": nm["area"]}
+    for name in ("equivalent_diameter", "feret_max", "feret_min", "perimeter", "convex_perimeter"):
+        columns |= {f"{name}_px": pixels[name], f"{name}_nm": nm[name]}
+    boxes = runs.boxes
+    return columns | {
+        "aspect_ratio": true["feret_max"] / true["feret_min"],
+        "circularity": 4 * np.pi * area / perimeter**2,
+        "roundness": 4 * area / (np.pi * true["feret_max"] ** 2),
+        "compactness": diameter / true["feret_max"],
+        "solidity": runs.area_px / hull_pixels(runs, hulls),
+        "convexity": true["convex_perimeter"] / perimeter,
+        "extent": runs.area_px / ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])),
+    }
+
+
+def _sizes(
+    area_px: np.ndarray,
+    hulls: list[np.ndarray],
+    exits: np.ndarray,
+    hull_exits: np.ndarray,
+    *,
+    scale: tuple[float, float],
+) -> dict[str, np.ndarray]:
+    """Return areas and lengths with pixels of the given height and width."""
+    area = area_px * (scale[0] * scale[1])
+    feret_max, feret_min = feret_diameters(hulls, scale=scale)
+    return {
+        "area": area,
+        "equivalent_diameter": np.sqrt(4 * area / np.pi),
+        "feret_max": feret_max,
+        "feret_min": feret_min,
+        "perimeter": crofton_perimeters(exits, scale=scale),
+        "convex_perimeter": crofton_perimeters(hull_exits, scale=scale),
+    }

@@ -1,0 +1,1 @@
+"""Statistical inference: bootstrap and clustered standard errors, regression, ranks, corrections for many tests."""

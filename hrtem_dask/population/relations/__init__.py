@@ -1,0 +1,1 @@
+"""Relations between size, shape, defects and covariates, and comparisons of samples."""

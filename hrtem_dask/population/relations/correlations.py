@@ -1,0 +1,131 @@
+"""Correlations of all pairs of descriptors, with intervals and tests that know of micrographs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hrtem_dask.population.inference.clusters import (
+    counted_particles,
+    estimate_row,
+    micrograph_codes,
+    no_estimate,
+    numbers,
+    weight_column,
+)
+from hrtem_dask.population.inference.jackknife_correlations import pearson_left_out, spearman_left_out
+from hrtem_dask.population.inference.multiple_testing import adjust_p_values
+from hrtem_dask.population.relations.defect_fraction import fault_states
+
+__all__ = ["DESCRIPTORS", "correlations"]
+
+DESCRIPTORS = (
+    "equivalent_diameter_nm",
+    "feret_min_nm",
+    "feret_max_nm",
+    "aspect_ratio",
+    "circularity",
+    "roundness",
+    "compactness",
+    "solidity",
+    "convexity",
+    "eccentricity",
+    "extent",
+    "contrast",
+    "spacing_1_nm",
+    "faulted",
+)
+"""What is correlated by default; ``faulted`` is 1 for fault, 0 for no fault, and missing where unknown."""
+
+_ALIKE = (
+    {"equivalent_diameter_nm", "feret_min_nm", "feret_max_nm", "area_nm2", "perimeter_nm"},
+    {"aspect_ratio", "roundness", "compactness", "eccentricity", "circularity", "extent"},
+    {"solidity", "convexity", "circularity", "extent"},
+)
+_MIN_PARTICLES = 10
+_SAME = 1e-12
+
+
+def correlations(
+    particles: Any, *, descriptors: Sequence[str] = DESCRIPTORS, confidence: float = 0.95
+) -> list[dict[str, Any]]:
+    """Correlate every pair of descriptors.
+
+    Parameters
+    ----------
+    particles : pandas.DataFrame or dask.dataframe.DataFrame
+        Rows of `tables.PARTICLES`; counted ones are used, and of these the ones that have both values. Of several
+        samples, each is correlated for itself and the mean over particles taken: samples that differ in two
+        things would else make these seem related.
+    descriptors : sequence of str
+        Columns; those that are missing or null throughout are left out.
+    confidence : float
+        How often each interval, for itself, holds the truth.
+
+    Returns
+    -------
+    list of dict
+        One per pair and coefficient (``pearson``, ``spearman``): ``first``, ``second``, ``coefficient``, the keys
+        of `clusters.estimate_row`, ``p_adjusted`` (Benjamini–Hochberg over the whole list) and ``same_ingredients``
+        (true where the two descriptors are made of the same lengths, so that a correlation is no discovery).
+        Intervals and tests are the delete-one-micrograph jackknife's on Fisher's z, with Student's t of as many
+        degrees of freedom as micrographs less samples.
+    """
+    table = counted_particles(particles)
+    values = {name: fault_states(table) if name == "faulted" else numbers(table, name) for name in descriptors}
+    present = [name for name, column in values.items() if np.isfinite(column).any()]
+    weights, codes = weight_column(table), micrograph_codes(table)
+    samples = np.asarray(pd.factorize(table["sample"].fillna(""))[0])
+    rows = []
+    for first, second in itertools.combinations(present, 2):
+        known = np.isfinite(values[first]) & np.isfinite(values[second]) & (weights > 0)
+        x, y = values[first][known], values[second][known]
+        for coefficient in ("pearson", "spearman"):
+            row = _one(x, y, weights[known], codes[known], samples[known], coefficient, confidence)
+            alike = any({first, second} <= group for group in _ALIKE)
+            names = {"first": first, "second": second, "coefficient": coefficient}
+            rows.append({**names, **row, "same_ingredients": alike})
+    adjusted = adjust_p_values([row["p_value"] for row in rows], method="benjamini_hochberg")
+    return [{**row, "p_adjusted": p} for row, p in zip(rows, adjusted, strict=True)]
+
+
+def _one(
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+    codes: np.ndarray,
+    samples: np.ndarray,
+    coefficient: str,
+    confidence: float,
+) -> dict[str, Any]:
+    """Return the row of one pair: the samples' correlations averaged, with what leaving out a micrograph changes."""
+    leave_out = pearson_left_out if coefficient == "pearson" else spearman_left_out
+    parts = []
+    for sample in np.unique(samples):
+        here = samples == sample
+        several = len(np.unique(codes[here])) > 1
+        if several and here.sum() >= _MIN_PARTICLES and np.ptp(x[here]) > 0 and np.ptp(y[here]) > 0:
+            left_out = leave_out(x[here], y[here], weights[here], codes[here])
+            parts.append((weights[here].sum(), int(here.sum()), left_out))
+    if not parts:
+        return no_estimate(
+            f"no sample has two micrographs and {_MIN_PARTICLES} particles with both values, not all equal", n=len(x)
+        )
+    shares = np.array([total for total, _, _ in parts])
+    shares /= shares.sum()
+    r = float(np.clip(sum(share * left[0] for share, (_, _, left) in zip(shares, parts, strict=True)), -1, 1))
+    counts = {"n": sum(n for _, n, _ in parts), "n_micrographs": sum(len(left) - 1 for _, _, left in parts)}
+    if abs(r) > 1 - _SAME:
+        return no_estimate("the two are the same", **counts) | {"estimate": r}
+    squares = 0.0
+    for share, (_, _, left) in zip(shares, parts, strict=True):
+        changed = np.clip(r + share * (left[1:] - left[0]), -1 + _SAME, 1 - _SAME)
+        squares += (len(left) - 2) / (len(left) - 1) * ((np.arctanh(changed) - np.arctanh(r)) ** 2).sum()
+    df = counts["n_micrographs"] - len(parts)
+    return estimate_row(
+        float(np.arctanh(r)), float(np.sqrt(squares)), **counts, df=df, scale="tanh", confidence=confidence
+    )

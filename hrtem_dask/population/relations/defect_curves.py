@@ -1,0 +1,134 @@
+"""How the chance of a fault depends on size or shape: a logistic curve with a band, an isotonic one, and fractions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.stats
+from scipy.special import expit
+from sklearn.isotonic import IsotonicRegression
+
+from hrtem_dask.population.inference.clusters import (
+    counted_particles,
+    micrograph_codes,
+    no_estimate,
+    numbers,
+    weight_column,
+)
+from hrtem_dask.population.inference.fractions import clustered_fraction
+from hrtem_dask.population.inference.regression import Fit, fit_logistic
+from hrtem_dask.population.relations.fault_models import assessable_rows, odds_ratio, sample_terms, within_sd
+
+__all__ = ["defect_curve"]
+
+
+def defect_curve(
+    particles: Any,
+    descriptor: str = "equivalent_diameter_nm",
+    *,
+    n_points: int = 41,
+    n_bins: int = 8,
+    confidence: float = 0.95,
+) -> dict[str, Any]:
+    """Relate the chance of a fault to one descriptor.
+
+    Parameters
+    ----------
+    particles : pandas.DataFrame or dask.dataframe.DataFrame
+        Rows of `tables.PARTICLES`; counted, assessable ones are used (misoriented ones are unknown).
+    descriptor : str
+        A column of numbers.
+    n_points : int
+        Points of the curve, from the 1st to the 99th percentile.
+    n_bins : int
+        Bins of equally many particles for `bins`.
+    confidence : float
+        How often the interval at each point, for itself, holds the truth.
+
+    Returns
+    -------
+    dict
+        ``descriptor``, ``n``, ``n_fault``, ``n_micrographs``, ``reason``; ``odds_ratio_per_sd`` (keys of
+        `clusters.estimate_row`, ``standard_error`` that of its logarithm) with ``sd`` the descriptor's standard
+        deviation (within samples); ``logistic`` with lists ``value``, ``fraction``, ``low``, ``high`` (pointwise band;
+        of several samples: at their mean level); ``isotonic`` with lists ``value``, ``fraction`` and ``increasing``,
+        a guide to the eye for whether the logistic shape is right, without interval; ``bins``, a list of
+        `fractions.clustered_fraction` rows with ``from`` and ``to``. None where there is none.
+    """
+    table, reason = assessable_rows(counted_particles(particles), [descriptor])
+    result: dict[str, Any] = {
+        "descriptor": descriptor,
+        "n": len(table),
+        "n_fault": int(table["_fault"].sum()),
+        "n_micrographs": int(table["micrograph_id"].nunique()),
+        "odds_ratio_per_sd": no_estimate(reason or "", n=len(table)),
+        "sd": None,
+        "logistic": None,
+        "isotonic": None,
+        "bins": [],
+        "reason": reason,
+    }
+    if table.empty:
+        return result
+    x, y, weights = numbers(table, descriptor), table["_fault"].to_numpy(dtype=float), weight_column(table)
+    codes, levels = micrograph_codes(table), sample_terms(table)
+    result["bins"] = _bins(x, y, weights, codes, n_bins, confidence)
+    if reason:
+        return result
+    middle, sd = float(np.average(x, weights=weights)), within_sd(x, weights, levels)
+    if sd == 0:
+        return result | {"reason": f"all values of {descriptor} are equal"}
+    fit = fit_logistic(np.column_stack([(x - middle) / sd, levels]), y, weights, codes)
+    start, stop = np.quantile(x, [0.01, 0.99])
+    grid = np.linspace(float(start), float(stop), n_points)
+    result |= {"sd": sd, "isotonic": _isotonic(x, y, weights, grid), "reason": fit.reason}
+    result["odds_ratio_per_sd"] = odds_ratio(fit, confidence)
+    if fit.reason is None:
+        at = np.column_stack(
+            [(grid - middle) / sd, np.tile(np.average(levels, axis=0, weights=weights), (n_points, 1))]
+        )
+        result["logistic"] = _band(fit, at, grid, confidence)
+    return result
+
+
+def _band(fit: Fit, at: np.ndarray, grid: np.ndarray, confidence: float) -> dict[str, Any]:
+    """Return the curve with its pointwise band."""
+    logit = at @ fit.coefficients
+    errors = np.sqrt(np.einsum("pi,ij,pj->p", at, fit.covariance, at).clip(min=0))
+    half = scipy.stats.t.ppf((1 + confidence) / 2, fit.df) * errors
+    return {
+        "value": grid.tolist(),
+        "fraction": expit(logit).tolist(),
+        "low": expit(logit - half).tolist(),
+        "high": expit(logit + half).tolist(),
+    }
+
+
+def _isotonic(x: np.ndarray, y: np.ndarray, weights: np.ndarray, grid: np.ndarray) -> dict[str, Any]:
+    """Return the best curve that only rises or only falls, whichever fits better."""
+
+    def fit(increasing: bool) -> tuple[float, IsotonicRegression]:
+        model = IsotonicRegression(increasing=increasing, out_of_bounds="clip", y_min=0, y_max=1)
+        model.fit(x, y, sample_weight=weights)
+        return float((weights * (y - model.predict(x)) ** 2).sum()), model
+
+    rising, falling = fit(True), fit(False)
+    increasing = rising[0] <= falling[0]
+    model = (rising if increasing else falling)[1]
+    return {"value": grid.tolist(), "fraction": model.predict(grid).tolist(), "increasing": increasing}
+
+
+def _bins(
+    x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndarray, n_bins: int, confidence: float
+) -> list[dict[str, Any]]:
+    """Return the defect fraction in bins of equally many particles."""
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1)))
+    if len(edges) < 2:
+        return []
+    place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
+    return [
+        {"from": float(edges[i]), "to": float(edges[i + 1])}
+        | clustered_fraction(y[place == i] == 1, weights[place == i], codes[place == i], confidence=confidence)
+        for i in range(len(edges) - 1)
+    ]

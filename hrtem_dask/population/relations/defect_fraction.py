@@ -1,0 +1,76 @@
+"""How many particles are faulted, among those of which it can be said.
+
+A stacking fault is seen only where the particle is turned so that its atomic columns stand upright. A misoriented
+particle is *unknown*: it is never taken for one without a fault. So the fraction is that of the assessable particles,
+and what it would be at worst, were all or none of the unknown ones faulted, stands beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hrtem_dask.population.inference.clusters import counted_particles, micrograph_codes, weight_column
+from hrtem_dask.population.inference.fractions import FRACTION_METHOD, clustered_fraction
+
+__all__ = ["defect_fraction", "fault_states"]
+
+
+def fault_states(table: pd.DataFrame) -> np.ndarray:
+    """Return whether each particle is faulted.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Particles, with ``fault_state``.
+
+    Returns
+    -------
+    numpy.ndarray of float
+        Shape (rows,): 1 for fault, 0 for no_fault, NaN for unknown and whatever else.
+    """
+    states = table["fault_state"].astype(object)
+    return np.where(states == "fault", 1.0, np.where(states == "no_fault", 0.0, np.nan))
+
+
+def defect_fraction(particles: Any) -> dict[str, Any]:
+    """Return the fraction of faulted particles among the assessable ones, and what it does not know.
+
+    Parameters
+    ----------
+    particles : pandas.DataFrame or dask.dataframe.DataFrame
+        Rows of `tables.PARTICLES`; counted ones are used.
+
+    Returns
+    -------
+    dict
+        ``n_counted``, ``n_fault``, ``n_no_fault``, ``n_unknown``; ``fraction`` (fault / (fault + no fault)),
+        ``assessable`` (particles in the right orientation / counted; the paper's first number) and
+        ``not_assessable``, each as `fractions.clustered_fraction` gives it; ``bounds``, the fraction of all counted
+        particles if no (``low``) and if every (``high``) unknown one is faulted (C. Manski, Partial Identification of
+        Probability Distributions, 2003), each with its interval; ``method`` and ``reason``.
+    """
+    table = counted_particles(particles)
+    fault, weights, codes = fault_states(table), weight_column(table), micrograph_codes(table)
+    known = np.isfinite(fault)
+    reason = None
+    if not known.any():
+        reason = "no particle is assessable" if len(table) else "no counted particle"
+    return {
+        "n_counted": len(table),
+        "n_fault": int((fault == 1).sum()),
+        "n_no_fault": int((fault == 0).sum()),
+        "n_unknown": int((~known).sum()),
+        "fraction": clustered_fraction(fault[known] == 1, weights[known], codes[known]),
+        "assessable": clustered_fraction(known, weights, codes),
+        "not_assessable": clustered_fraction(~known, weights, codes),
+        "bounds": {
+            "low": clustered_fraction(fault == 1, weights, codes),
+            "high": clustered_fraction(fault != 0, weights, codes),
+            "meaning": "fraction of all counted particles if no, and if every, particle that is unknown is faulted",
+        },
+        "method": FRACTION_METHOD,
+        "reason": reason,
+    }

@@ -1,0 +1,131 @@
+"""What depends on what: shape, defects, correlations and comparisons of one table of particles, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from hrtem_dask import tables
+from hrtem_dask.population.relations.comparisons import compare_samples
+from hrtem_dask.population.relations.correlations import correlations
+from hrtem_dask.population.relations.defect_curves import defect_curve
+from hrtem_dask.population.relations.defect_effects import defect_effects
+from hrtem_dask.population.relations.defect_fraction import defect_fraction
+from hrtem_dask.population.relations.misclassification import corrected_defect_fraction
+from hrtem_dask.population.relations.shape_classes import shape_classes, shape_distributions
+from hrtem_dask.population.relations.trends import covariate_trends
+
+__all__ = ["numeric_covariates", "relations"]
+
+
+def relations(
+    particles: Any,
+    micrographs: Any,
+    *,
+    size: str = "equivalent_diameter_nm",
+    covariates: Sequence[str] | None = None,
+    confusion: Mapping[str, Mapping[str, int]] | None = None,
+    confusion_measured_on: str = "",
+    seed: int = 0,
+    n_resamples: int = 2000,
+) -> dict[str, Any]:
+    """Relate size, shape, defects, samples and covariates.
+
+    Parameters
+    ----------
+    particles : pandas.DataFrame or dask.dataframe.DataFrame
+        Rows of `tables.PARTICLES`, with a column ``weight`` where particles count unequally; lazy ones are computed.
+    micrographs : pandas.DataFrame or dask.dataframe.DataFrame
+        Rows of `tables.MICROGRAPHS`; further columns are covariates.
+    size : str
+        The size that all else is related to.
+    covariates : sequence of str, optional
+        Numeric columns of `micrographs`; by default all beyond the schema.
+    confusion : mapping, optional
+        Confusion matrix of the fault classifier, see `misclassification.corrected_defect_fraction`.
+    confusion_measured_on : str
+        On which data it was measured; must be said where it is given.
+    seed : int
+        Seed of the correction's draws, the only random ones.
+    n_resamples : int
+        Number of these draws.
+
+    Returns
+    -------
+    dict
+        Ready for JSON. ``overall`` and ``samples`` (name → the same): ``n_micrographs``, ``shape_distributions``,
+        ``shape_classes``, ``defect_fraction``, ``defect_fraction_corrected`` (None without a confusion matrix),
+        ``defect_curve``, ``defect_effects`` and ``correlations``, each as the function of that name returns it;
+        ``comparisons`` of the samples; ``trends`` against covariates; ``size`` and ``covariates``.
+    """
+    particles = particles.compute() if hasattr(particles, "compute") else particles
+    micrographs = micrographs.compute() if hasattr(micrographs, "compute") else micrographs
+    covariates = numeric_covariates(micrographs) if covariates is None else list(covariates)
+
+    def one(rows: pd.DataFrame, of: pd.DataFrame) -> dict[str, Any]:
+        corrected = None
+        if confusion is not None:
+            corrected = corrected_defect_fraction(
+                rows, confusion, measured_on=confusion_measured_on, n_resamples=n_resamples, seed=seed
+            )
+        return {
+            "n_micrographs": int(of["micrograph_id"].nunique()),
+            "shape_distributions": shape_distributions(rows),
+            "shape_classes": shape_classes(rows),
+            "defect_fraction": defect_fraction(rows),
+            "defect_fraction_corrected": corrected,
+            "defect_curve": defect_curve(rows, size),
+            "defect_effects": defect_effects(rows, given=size),
+            "correlations": correlations(rows),
+        }
+
+    names = sorted(set(particles["sample"].fillna("")) | set(micrographs["sample"].fillna("")))
+    return {
+        "size": size,
+        "covariates": covariates,
+        "overall": one(particles, micrographs),
+        "samples": {
+            str(name): one(
+                particles[particles["sample"].fillna("") == name], micrographs[micrographs["sample"].fillna("") == name]
+            )
+            for name in names
+        },
+        "comparisons": compare_samples(particles, size=size),
+        "trends": covariate_trends(
+            _with_covariates(particles, micrographs, covariates),
+            covariates,
+            outcomes=(size, "aspect_ratio", "defect_fraction"),
+        ),
+    }
+
+
+def numeric_covariates(micrographs: pd.DataFrame) -> list[str]:
+    """Return the columns beyond the schema that hold numbers.
+
+    Parameters
+    ----------
+    micrographs : pandas.DataFrame
+        Rows of `tables.MICROGRAPHS` with covariates after them.
+
+    Returns
+    -------
+    list of str
+        Their names, in the table's order.
+    """
+    schema = {column.name for column in tables.MICROGRAPHS}
+    return [
+        str(name)
+        for name in micrographs
+        if name not in schema
+        and pd.api.types.is_numeric_dtype(micrographs[name])
+        and not pd.api.types.is_bool_dtype(micrographs[name])
+    ]
+
+
+def _with_covariates(particles: pd.DataFrame, micrographs: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
+    """Give each particle the covariates of its micrograph."""
+    by_id = micrographs.drop_duplicates("micrograph_id").set_index("micrograph_id")
+    present = [name for name in covariates if name in by_id]
+    return particles.assign(**{name: particles["micrograph_id"].map(by_id[name]) for name in present})

@@ -1,0 +1,132 @@
+"""Mean, median and geometric standard deviation of sizes, with standard errors clustered by micrograph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from hrtem_dask.population.inference.clusters import estimate_row, influence_errors, no_estimate, too_few
+from hrtem_dask.population.inference.ranks import weighted_quantile
+
+__all__ = ["geometric_sd", "mean", "median"]
+
+
+def mean(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confidence: float = 0.95) -> dict[str, Any]:
+    """Return the arithmetic mean.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of float
+        Shape (n,).
+    weights : numpy.ndarray of float
+        Shape (n,), positive.
+    codes : numpy.ndarray of int
+        Shape (n,): micrograph of each value.
+    confidence : float
+        How often the interval holds the truth.
+
+    Returns
+    -------
+    dict
+        Keys of `clusters.estimate_row`, without a p-value.
+    """
+    if not values.size:
+        return no_estimate("no particle has a size")
+    middle = float(np.average(values, weights=weights))
+    return _row(middle, values - middle, weights, codes, confidence)
+
+
+def geometric_sd(
+    values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confidence: float = 0.95
+) -> dict[str, Any]:
+    """Return the geometric standard deviation σ_g, 1 for equal sizes.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of float
+        Shape (n,), positive.
+    weights : numpy.ndarray of float
+        Shape (n,), positive.
+    codes : numpy.ndarray of int
+        Shape (n,): micrograph of each value.
+    confidence : float
+        How often the interval holds the truth.
+
+    Returns
+    -------
+    dict
+        Keys of `clusters.estimate_row`, without a p-value: exp of the standard deviation (over n, not n − 1) of the
+        logarithms (ISO 9276-2). The interval is the delete-one-micrograph jackknife's on the logarithm of that
+        standard deviation, moved by the jackknife's estimate of its bias (B. Efron, The Jackknife, the Bootstrap and
+        Other Resampling Plans, 1982): a few micrographs show less than the whole spread between micrographs.
+    """
+    if not values.size:
+        return no_estimate("no particle has a size")
+    logarithms = np.log(values)
+    logarithms -= np.average(logarithms, weights=weights)
+    _, codes = np.unique(codes, return_inverse=True)
+    sums = np.stack([np.bincount(codes, weights * power) for power in (logarithms**0, logarithms, logarithms**2)])
+    total = sums.sum(axis=1, keepdims=True)
+    n, first, second = np.concatenate([total, total - sums], axis=1)
+    variances = np.divide(second, n, out=np.zeros_like(n), where=n > 0)
+    variances -= np.divide(first, n, out=np.zeros_like(n), where=n > 0) ** 2
+    n_micrographs = sums.shape[1]
+    if not (variances > 0).all():
+        reason = "all sizes are equal, or are without one of the micrographs"
+        return no_estimate(reason, n=len(values), n_micrographs=n_micrographs)
+    q = np.log(variances) / 2
+    error = float(np.sqrt((n_micrographs - 1) / n_micrographs * ((q[1:] - q[0]) ** 2).sum()))
+    middle = n_micrographs * q[0] - (n_micrographs - 1) * q[1:].mean()
+    row = estimate_row(float(middle), error, n=len(values), n_micrographs=n_micrographs, confidence=confidence)
+    sd = np.exp(q[0])
+    ends = {k: None if row[k] is None else float(np.exp(np.exp(row[k]))) for k in ("low", "high")}
+    if row["standard_error"] is not None:
+        row["standard_error"] *= float(np.exp(sd) * sd)
+    return row | {"estimate": float(np.exp(sd)), "p_value": None} | ends
+
+
+def median(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confidence: float = 0.95) -> dict[str, Any]:
+    """Return the median.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of float
+        Shape (n,).
+    weights : numpy.ndarray of float
+        Shape (n,), positive.
+    codes : numpy.ndarray of int
+        Shape (n,): micrograph of each value.
+    confidence : float
+        How often the interval holds the truth.
+
+    Returns
+    -------
+    dict
+        Keys of `clusters.estimate_row`, without a p-value. The interval runs between the quantiles at the ends of the
+        clustered interval of the share below the median, the standard error is its half width over t (R. Woodruff,
+        J. Am. Stat. Assoc. 47 (1952) 635; C. Francisco, W. Fuller, Ann. Stat. 19 (1991) 454).
+    """
+    if not values.size:
+        return no_estimate("no particle has a size")
+    middle = float(weighted_quantile(values, weights, np.array([0.5]))[0])
+    share, n_micrographs = influence_errors((values < middle) + (values == middle) / 2 - 0.5, weights, codes)
+    row = no_estimate("", n=len(values), n_micrographs=n_micrographs)
+    row |= {"estimate": middle, "reason": too_few(n_micrographs)}
+    if row["reason"]:
+        return row
+    t = scipy.stats.t.ppf((1 + confidence) / 2, n_micrographs - 1)
+    low, high = weighted_quantile(values, weights, np.clip(0.5 + np.array([-t, t]) * share, 0, 1))
+    if low == high:
+        return row | {"reason": "no interval: the values do not vary between micrographs"}
+    return row | {"low": float(low), "high": float(high), "standard_error": float((high - low) / (2 * t))}
+
+
+def _row(
+    estimate: float, influences: np.ndarray, weights: np.ndarray, codes: np.ndarray, confidence: float
+) -> dict[str, Any]:
+    """Return the row of a statistic that is not tested against anything."""
+    error, n_micrographs = influence_errors(influences, weights, codes)
+    row = estimate_row(estimate, float(error), n=len(influences), n_micrographs=n_micrographs, confidence=confidence)
+    return row | {"p_value": None}

@@ -1,0 +1,1 @@
+"""Size distributions: statistics of one size, fitted families, precision, uncertainty budget."""

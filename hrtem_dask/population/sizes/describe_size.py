@@ -1,0 +1,174 @@
+"""Everything that is said about one size of one population."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hrtem_dask.population.inference import bootstrap
+from hrtem_dask.population.inference.quantiles import weighted_quantiles
+from hrtem_dask.population.options import PopulationOptions
+from hrtem_dask.population.sizes import distributions, precision, uncertainty
+from hrtem_dask.population.sizes.fits import fit_sizes
+from hrtem_dask.population.sizes.size_sample import Sizes, moment_intervals, size_statistics, sizes_of
+from hrtem_dask.population.sizes.variance_components import variance_components
+
+__all__ = ["describe_size", "with_intervals"]
+
+_DIGEST = {"mean": "mean_nm", "sd": "sd_nm", "median": "median_nm", "d10": "d10_nm", "d90": "d90_nm"}
+_VOLUME = "volume_"
+
+
+def describe_size(
+    counted: pd.DataFrame,
+    column: str,
+    *,
+    weights: np.ndarray,
+    pixel_size_sources: pd.Series | None,
+    options: PopulationOptions,
+) -> dict[str, Any] | None:
+    """Describe one size of the counted particles.
+
+    Parameters
+    ----------
+    counted : pandas.DataFrame
+        Of `Population.counted`.
+    column : {"equivalent_diameter_nm", "feret_min_nm"}
+        The size.
+    weights : numpy.ndarray of float
+        Shape (rows,): edge weights.
+    pixel_size_sources : pandas.Series of str or None
+        Where the pixel sizes of the micrographs come from.
+    options : PopulationOptions
+        How.
+
+    Returns
+    -------
+    dict or None
+        As docs/statistics.md writes down; None where no counted particle has this size.
+    """
+    sizes, known = sizes_of(counted, column, weights)
+    if not len(sizes.values):
+        return None
+    m = sizes.n_micrographs
+    counts = bootstrap.resamples(m, n_resamples=options.n_resamples, seed=options.seed)
+    statistics = size_statistics(sizes, counts)
+    digest = {name: float(statistics[key][0]) for name, key in _DIGEST.items()}
+    shown = with_intervals(sizes, statistics, counts, options.confidence)
+    rows = counted[known]
+    calibration = uncertainty.pixel_size_uncertainty(pixel_size_sources, options)
+    return {
+        "n": len(sizes.values),
+        **{name: value if np.isfinite(value) else None for name, value in digest.items()},
+        "n_micrographs": m,
+        "effective_n": sizes.effective_n,
+        "interval_reason": _interval_reason(m),
+        "number_weighted": {k: v for k, v in shown.items() if not k.startswith(_VOLUME)},
+        "volume_weighted": {k.removeprefix(_VOLUME): v for k, v in shown.items() if k.startswith(_VOLUME)},
+        "without_edge_weights": _without_weights(sizes, digest),
+        "histogram": distributions.histogram(sizes.values, sizes.weights, width_nm=options.bin_width_nm),
+        "cumulative": distributions.cumulative(sizes.values, sizes.weights),
+        "fits": fit_sizes(
+            sizes, _limits(rows, column, options), n_simulations=options.n_fit_simulations, seed=options.seed
+        ),
+        "between_micrographs": variance_components(sizes),
+        "precision": precision.precision(sizes, statistics, options=options, calibration=calibration[0]),
+        "uncertainty": {
+            name: _budget(sizes, name, statistics[name], rows, calibration, options) for name in precision.STATISTICS
+        },
+    }
+
+
+def with_intervals(
+    sizes: Sizes, statistics: dict[str, np.ndarray], counts: np.ndarray, confidence: float
+) -> dict[str, dict[str, float | None]]:
+    """Give each statistic its interval.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        The particles.
+    statistics : dict
+        Of `size_statistics`, with all resamples.
+    counts : numpy.ndarray of float
+        Shape (resamples + 1, micrographs), of `bootstrap.resamples`.
+    confidence : float
+        How often the intervals shall hold the truth.
+
+    Returns
+    -------
+    dict
+        Statistic → ``value``, ``low``, ``high``; None for what there is not: the ends below
+        `bootstrap.MIN_MICROGRAPHS` micrographs, and of D90 and spread by volume, which no method held.
+    """
+    ends: dict[str, tuple[float, float]] = {}
+    if sizes.n_micrographs >= bootstrap.MIN_MICROGRAPHS:
+        ends = {k: bootstrap.interval(v, sizes.n_micrographs, confidence=confidence) for k, v in statistics.items()}
+        ends |= moment_intervals(sizes, counts, confidence=confidence)
+        # it hangs on the few largest particles: its interval held the truth in 91 % of 2,000 simulated studies
+        ends["volume_d90_nm"] = (np.nan, np.nan)
+    found = {}
+    for name, values in statistics.items():
+        numbers = zip(("value", "low", "high"), (float(values[0]), *ends.get(name, (np.nan, np.nan))), strict=True)
+        found[name] = {key: number if np.isfinite(number) else None for key, number in numbers}
+    return found
+
+
+def _interval_reason(n: int) -> str | None:
+    """Say why there are no intervals."""
+    least = bootstrap.MIN_MICROGRAPHS
+    return None if n >= least else f"no intervals: {n} micrographs with counted particles, at least {least} are needed"
+
+
+def _limits(rows: pd.DataFrame, column: str, options: PopulationOptions) -> np.ndarray:
+    """Return the size below which each particle would not have been counted; 0 for Feret diameters."""
+    if column != "equivalent_diameter_nm":
+        return np.zeros(len(rows))
+    area_nm2, area_px = (rows[name].to_numpy(dtype=float) for name in ("area_nm2", "area_px"))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        smallest = np.fmax(options.min_area_nm2, options.min_area_px * area_nm2 / area_px)
+    limits: np.ndarray = np.minimum(np.sqrt(4 * smallest / np.pi), rows[column].to_numpy(dtype=float))
+    return limits
+
+
+def _without_weights(sizes: Sizes, digest: dict[str, float]) -> dict[str, float]:
+    """Return what the numbers would be without edge weights, and how far off."""
+    mean, median = float(sizes.values.mean()), float(np.median(sizes.values))
+    return {
+        "mean_nm": mean,
+        "median_nm": median,
+        "mean_relative_bias": mean / digest["mean"] - 1,
+        "median_relative_bias": median / digest["median"] - 1,
+    }
+
+
+def _budget(
+    sizes: Sizes,
+    name: str,
+    statistic: np.ndarray,
+    rows: pd.DataFrame,
+    calibration: tuple[float, str],
+    options: PopulationOptions,
+) -> dict[str, Any]:
+    """Return the uncertainty budget of one statistic."""
+    whole = np.isnan(rows["split_confidence"].to_numpy(dtype=float))
+    without = None
+    if whole.any() and not whole.all():
+        values, weights = sizes.values[whole], sizes.weights[whole]
+        average = name == "mean_nm"
+        without = np.average(values, weights=weights) if average else weighted_quantiles(values, weights, [0.5])[0]
+    with np.errstate(invalid="ignore"):
+        pixel = np.sqrt(rows["area_nm2"].to_numpy(dtype=float) / rows["area_px"].to_numpy(dtype=float))
+    enough = sizes.n_micrographs >= bootstrap.MIN_MICROGRAPHS
+    return uncertainty.uncertainty_budget(
+        sizes,
+        name,
+        value=float(statistic[0]),
+        sampling=bootstrap.standard_error(statistic, sizes.n_micrographs) if enough else None,
+        without_split=None if without is None else float(without),
+        pixel_sizes_nm=pixel,
+        pixel_size=calibration,
+        options=options,
+    )

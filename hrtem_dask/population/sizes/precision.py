@@ -1,0 +1,129 @@
+"""Enough particles? How the interval narrows with their number, and where calibration makes more of them useless.
+
+Micrographs are subsampled, not particles (C. Wouters et al., Sci. Rep. 15 (2025), 10.1038/s41598-025-92266-4, subsample
+particles): two particles of one micrograph say less than two of different ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from hrtem_dask.population.inference.bootstrap import MIN_MICROGRAPHS, resamples, standard_error
+from hrtem_dask.population.options import PopulationOptions
+from hrtem_dask.population.sizes.size_sample import Sizes, size_statistics
+
+__all__ = ["STATISTICS", "needed_for", "precision"]
+
+STATISTICS = ("mean_nm", "median_nm")
+_LADDER = 8
+_RESAMPLES = 400
+
+
+def precision(
+    sizes: Sizes, statistics: Mapping[str, np.ndarray], *, options: PopulationOptions, calibration: float | None
+) -> dict[str, Any]:
+    """Say how precise the numbers are, and how many particles a stated precision needs.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        The particles.
+    statistics : mapping
+        Of `size_statistics` with all resamples.
+    options : PopulationOptions
+        Of these, the target, the confidence and the seed.
+    calibration : float or None
+        Relative standard uncertainty of the pixel size.
+
+    Returns
+    -------
+    dict
+        ``target_relative_precision``; ``curve``: ``n_micrographs``, ``n_particles`` and per statistic the relative
+        half width of the interval with that many; per statistic what `needed_for` returns; ``reason`` where there is
+        none.
+    """
+    m = sizes.n_micrographs
+    head: dict[str, Any] = {"target_relative_precision": options.target_relative_precision}
+    if m < MIN_MICROGRAPHS:
+        return head | {"reason": f"needs at least {MIN_MICROGRAPHS} micrographs with counted particles, has {m}"}
+    per = len(sizes.values) / m
+    ladder = sorted({*np.unique(np.geomspace(2, m, _LADDER).round().astype(int)).tolist(), m})
+    curve: dict[str, list[float]] = {"n_micrographs": ladder, "n_particles": [float(per * k) for k in ladder]}
+    z = float(scipy.stats.norm.ppf((1 + options.confidence) / 2))
+    widths: dict[str, list[float]] = {name: [] for name in STATISTICS}
+    for i, k in enumerate(ladder):
+        counts = resamples(m, n_resamples=_RESAMPLES, seed=options.seed + 1 + i, size=k)
+        found = size_statistics(sizes, counts, only_main=True)
+        for name in STATISTICS:
+            widths[name].append(z * standard_error(found[name], m) / float(found[name][0]))
+    curve |= {f"{name.removesuffix('_nm')}_relative_half_width": w for name, w in widths.items()}
+    needed = {
+        name: needed_for(statistics[name], m, particles_per_micrograph=per, options=options, calibration=calibration)
+        for name in STATISTICS
+    }
+    return head | {"curve": curve, **needed, "reason": None}
+
+
+def needed_for(
+    statistic: np.ndarray,
+    n: int,
+    *,
+    particles_per_micrograph: float,
+    options: PopulationOptions,
+    calibration: float | None,
+) -> dict[str, Any]:
+    """Say how many particles the stated precision needs.
+
+    Parameters
+    ----------
+    statistic : numpy.ndarray of float
+        Shape (resamples + 1,): value and resamples of all `n` micrographs.
+    n : int
+        Micrographs.
+    particles_per_micrograph : float
+        Counted particles of one, on average.
+    options : PopulationOptions
+        Of these, the target and the confidence.
+    calibration : float or None
+        Relative standard uncertainty of the pixel size.
+
+    Returns
+    -------
+    dict
+        ``relative_half_width`` now; ``n_micrographs_needed`` and ``n_particles_needed`` for the target by sampling
+        alone (the variance falls as 1/n: n × (half width / target)², of the normal interval), the latter with ``low``
+        and ``high`` from the χ² interval of the variance; ``relative_half_width_of_calibration``, which no number of
+        particles narrows; ``n_particles_where_calibration_dominates``: there the two are equal;
+        ``n_particles_needed_with_calibration`` for the target by both, None where calibration alone exceeds it.
+    """
+    z = float(scipy.stats.norm.ppf((1 + options.confidence) / 2))
+    width = z * standard_error(statistic, n) / float(statistic[0])
+    per, target = particles_per_micrograph, options.target_relative_precision
+    needed = n * (width / target) ** 2
+    tails: Sequence[float] = ((1 + options.confidence) / 2, (1 - options.confidence) / 2)
+    low, high = ((n - 1) / scipy.stats.chi2.ppf(tail, n - 1) for tail in tails)
+    ceiling = None if calibration is None else z * calibration
+    left = None if ceiling is None else target**2 - ceiling**2
+    return {
+        "relative_half_width": width,
+        "n_micrographs_needed": _ceil(needed),
+        "n_particles_needed": {
+            "value": _ceil(needed * per),
+            "low": _ceil(needed * per * low),
+            "high": _ceil(needed * per * high),
+        },
+        "relative_half_width_of_calibration": ceiling,
+        "n_particles_where_calibration_dominates": float(np.ceil(n * per * (width / ceiling) ** 2))
+        if ceiling
+        else None,
+        "n_particles_needed_with_calibration": float(np.ceil(n * per * width**2 / left)) if left and left > 0 else None,
+    }
+
+
+def _ceil(number: float) -> int | None:
+    """Round up; None for NaN."""
+    return int(np.ceil(number)) if np.isfinite(number) else None

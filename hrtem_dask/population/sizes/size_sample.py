@@ -1,0 +1,127 @@
+"""One size of a population: the particles, and every statistic of them in all resamples of micrographs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hrtem_dask.population.inference import moments
+from hrtem_dask.population.inference.quantiles import quantile_statistics
+from hrtem_dask.population.inference.studentized import studentized_interval
+
+__all__ = ["Sizes", "moment_intervals", "size_statistics", "sizes_of"]
+
+_QUANTILES = {"d10_nm": 0.1, "median_nm": 0.5, "d90_nm": 0.9}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of counted particles, each with its weight and its micrograph."""
+
+    values: np.ndarray
+    """Shape (n,), float: sizes (nm)."""
+    weights: np.ndarray
+    """Shape (n,), float: edge weights."""
+    owners: np.ndarray
+    """Shape (n,), int: number of the micrograph, 0 to `n_micrographs` − 1."""
+    n_micrographs: int
+    """Micrographs that hold a counted particle with this size."""
+
+    @property
+    def effective_n(self) -> float:
+        """Number of equally weighted particles that say as much (Kish 1965): (Σw)²/Σw²."""
+        return float(self.weights.sum() ** 2 / (self.weights**2).sum())
+
+
+def sizes_of(counted: pd.DataFrame, column: str, weights: np.ndarray) -> tuple[Sizes, np.ndarray]:
+    """Take one size from the table of counted particles.
+
+    Parameters
+    ----------
+    counted : pandas.DataFrame
+        Of `Population.counted`.
+    column : str
+        A size in nm.
+    weights : numpy.ndarray of float
+        Shape (rows,).
+
+    Returns
+    -------
+    sizes : Sizes
+        Of the particles that have it.
+    known : numpy.ndarray of bool
+        Shape (rows,): which those are.
+    """
+    values = counted[column].to_numpy(dtype=float)
+    known = np.isfinite(values) & (values > 0)
+    # a micrograph belongs to one sample, but a table may hold the same name in two
+    names = pd.MultiIndex.from_frame(counted.loc[known, ["sample", "micrograph_id"]])
+    owners, unique = pd.factorize(names)
+    return Sizes(values[known], weights[known], owners.astype(np.int64), len(unique)), known
+
+
+def size_statistics(sizes: Sizes, counts: np.ndarray, *, only_main: bool = False) -> dict[str, np.ndarray]:
+    """Return every statistic of a size in each resample.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        At least one particle.
+    counts : numpy.ndarray of float
+        Shape (resamples, micrographs), of `resamples`.
+    only_main : bool
+        Leave out the quantiles of the volume-weighted distribution.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        Shape (resamples,) each: those of `moments.NAMES`, number-weighted ``d10_nm``, ``median_nm``, ``d90_nm``,
+        ``span`` = (D90 − D10)/D50, and the same of the volume-weighted distribution, named ``volume_…``.
+    """
+    sums, scale = _sums(sizes)
+    found = dict(zip(moments.NAMES, np.exp(moments.log_moments(counts @ sums, scale)).T, strict=True))
+    for name in ("geometric_sd", "volume_geometric_sd"):
+        found[name] = np.exp(found[name])
+    found["volume_mean_nm"] = found["d43_nm"]
+    kinds = {"": sizes.weights, "volume_": sizes.weights * sizes.values**3}
+    for prefix, weights in list(kinds.items())[: 1 if only_main else 2]:
+        quantiles = quantile_statistics(sizes.values, weights, sizes.owners, counts, list(_QUANTILES.values()))
+        found |= {f"{prefix}{name}": q for name, q in zip(_QUANTILES, quantiles, strict=True)}
+        found[f"{prefix}span"] = (quantiles[2] - quantiles[0]) / quantiles[1]
+    return found
+
+
+def moment_intervals(sizes: Sizes, counts: np.ndarray, *, confidence: float) -> dict[str, tuple[float, float]]:
+    """Return the intervals of the moments.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        At least two micrographs.
+    counts : numpy.ndarray of float
+        Shape (resamples + 1, micrographs), of `resamples`.
+    confidence : float
+        How often the intervals shall hold the truth.
+
+    Returns
+    -------
+    dict
+        Of `moments.NAMES` and ``volume_mean_nm``, lower and upper end, by `studentized_interval` of the logarithm.
+        NaN for ``volume_sd_nm`` and ``volume_geometric_sd``: they hang on the few largest particles, and no bootstrap
+        tried held the truth in more than 91 % of cases with 30 micrographs.
+    """
+    sums, scale = _sums(sizes)
+    ends = studentized_interval(sums, counts, lambda total: moments.log_moments(total, scale), confidence=confidence)
+    low, high = (dict(zip(moments.NAMES, np.exp(end).tolist(), strict=True)) for end in ends)
+    found = {name: (low[name], high[name]) for name in moments.NAMES}
+    found["geometric_sd"] = (float(np.exp(low["geometric_sd"])), float(np.exp(high["geometric_sd"])))
+    found["volume_mean_nm"] = found["d43_nm"]
+    return found | dict.fromkeys(("volume_sd_nm", "volume_geometric_sd"), (np.nan, np.nan))
+
+
+def _sums(sizes: Sizes) -> tuple[np.ndarray, float]:
+    """Return the sums per micrograph of the sizes over their mean, and that mean (nm)."""
+    scale = float(np.average(sizes.values, weights=sizes.weights))
+    return moments.micrograph_sums(sizes.values / scale, sizes.weights, sizes.owners, sizes.n_micrographs), scale

@@ -1,0 +1,1 @@
+"""The published files, scores and tables of Groschner et al. (2021), to compare with ours."""

@@ -1,0 +1,1 @@
+"""From atoms to the recorded image: scattering, multislice, carbon film, lens and camera."""

@@ -1,0 +1,1 @@
+"""Labels and tables in the formats of other programs."""

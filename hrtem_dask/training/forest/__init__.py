@@ -1,0 +1,1 @@
+"""Training of the random forest that classifies regions."""

@@ -1,0 +1,1 @@
+"""Training of segmentation networks: crops, augmentation, losses, the training loop, validation, calibration."""

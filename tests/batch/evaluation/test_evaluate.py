@@ -1,0 +1,182 @@
+"""Scores of whole runs against truth; nothing that could not be analysed or paired is lost."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client
+
+from hrtem_dask.batch.evaluation.evaluate import Evaluation, evaluate
+from hrtem_dask.batch.evaluation.methods import choose_methods
+from hrtem_dask.batch.run.run import run
+from hrtem_dask.batch.simulate import simulate
+from hrtem_dask.errors import NothingToAnalyseError, SettingsError
+from hrtem_dask.evaluation import dice
+from hrtem_dask.settings import Settings
+from hrtem_dask.storage.results import open_results
+from hrtem_dask.storage.simulated import open_simulated
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def store(tmp_path: Path, client: Client, make_toy: Make, toy_ranges: Any) -> Path:
+    """Six micrographs of which two are empty."""
+    simulate(tmp_path / "sim", ranges=toy_ranges(), n=6, client=client, make=make_toy)
+    return tmp_path / "sim"
+
+
+@pytest.fixture
+def masked(tmp_path: Path, make_disks: Make, make_tiff: Make, rng: np.random.Generator) -> Path:
+    """Images with and without masks, and a mask without an image; Otsu finds the disks exactly."""
+    y, x = np.indices((200, 240))
+    for name, n in (("a", 3), ("b", 0), ("c", 2), ("d", 1)):
+        make_tiff(tmp_path / "real" / "images" / f"{name}.tif", make_disks(rng, n), None if name == "c" else 0.05)
+        truth = np.zeros((200, 240), np.uint8)
+        for cy, cx in [(50, 50), (50, 120), (50, 190)][:n]:
+            truth[(y - cy) ** 2 + (x - cx) ** 2 <= 30**2] = 255
+        (tmp_path / "real" / "masks").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / "real" / "masks" / f"{name}.png"), truth)
+    (tmp_path / "real" / "images" / "d.tif").rename(tmp_path / "real" / "images" / "other.tif")
+    return tmp_path / "real"
+
+
+def value(evaluation: Evaluation, statistic: str, method: str = "otsu", group: str = "all") -> float:
+    table = evaluation.summary.set_index(["method", "group", "statistic"])["value"]
+    return float(table[method, group, statistic])
+
+
+def test_a_store_is_run_and_scored(store: Path, tmp_path: Path, client: Client, settings: Settings) -> None:
+    said: list[str] = []
+    evaluation = evaluate(
+        store, out=tmp_path / "out", settings=settings, n_resamples=50, client=client, say=said.append
+    )
+    assert list(dict.fromkeys(evaluation.micrographs["method"])) == ["unet", "otsu", "fourier", "fourier_pixels"]
+    assert "running fourier_pixels: one annulus for all, 0.12 to 0.3 cycles per pixel" in said
+    # every toy micrograph has the same pixel size: one annulus is then the same in both units
+    rows = evaluation.micrographs.set_index(["method", "truth_id"])
+    columns = ["true_positive_px", "mask_false_positive_px", "n_matched_iou50"]
+    pd.testing.assert_frame_equal(rows.loc["fourier", columns], rows.loc["fourier_pixels", columns])
+    for method in ("otsu", "fourier"):
+        results, truth = open_results(tmp_path / "out" / method), open_simulated(store)
+        table = results.micrographs
+        expected = {
+            str(row.title): dice(results.labels(str(row.micrograph_id)) > 0, truth.labels(str(row.title)) > 0)
+            for row in table.itertuples()
+        }
+        assert dict(rows.loc[method, "dice"]) == pytest.approx(expected, nan_ok=True)
+    assert (value(evaluation, "n_micrographs"), value(evaluation, "n_empty")) == (6, 2)
+    assert value(evaluation, "n_micrographs", "fourier", "Au") == 4
+    assert value(evaluation, "mask_dice_mean") < value(evaluation, "dice_mean")
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert scores["scores"]["otsu"]["all"]["all"]["dice_mean"]["value"] == value(evaluation, "dice_mean")
+    assert scores["scores"]["otsu"]["all"]["all"]["average_precision"]["value"] is None
+    assert set(scores["scores"]["otsu"]["all"]["all"]) == set(scores["statistics"])
+    written = pd.read_csv(tmp_path / "out" / "micrographs.csv")
+    assert len(written) == 24
+    assert (tmp_path / "out" / "scores.svg").read_text().startswith("<svg")
+
+
+def test_results_are_scored_as_they_are(store: Path, tmp_path: Path, client: Client, settings: Settings) -> None:
+    run(store, tmp_path / "results", settings=settings, client=client)
+    options: dict[str, Any] = {"results": tmp_path / "results", "n_resamples": 5, "client": client}
+    whole = evaluate(store, out=tmp_path / "one", **options)
+    assert value(whole, "mask_recall_pooled") > 0
+    bare = evaluate(store, out=tmp_path / "two", segment_again=False, by=["dose_per_nm2", "pixel_size_nm"], **options)
+    assert value(bare, "dice_mean") == value(whole, "dice_mean")
+    assert np.isnan(value(bare, "mask_dice_mean"))
+    assert value(bare, "n_micrographs", group="0.05") == 6
+    part = evaluate(store, out=tmp_path / "three", only="*[12]", **options)
+    assert list(part.micrographs["truth_id"]) == ["sim-0-000001", "sim-0-000002"]
+    with pytest.raises(SettingsError, match="no column 'colour'"):
+        evaluate(store, out=tmp_path / "four", by=["colour"], **options)
+    with pytest.raises(SettingsError, match="not both"):
+        evaluate(store, out=tmp_path / "four", methods=["otsu"], **options)
+
+
+def test_what_lacks_is_named_and_counts_as_an_empty_mask(
+    masked: Path, tmp_path: Path, client: Client, settings: Settings
+) -> None:
+    run(masked / "images", tmp_path / "results", settings=settings, client=client)
+    evaluation = evaluate(masked, results=tmp_path / "results", out=tmp_path / "out", n_resamples=5, client=client)
+    rows = evaluation.micrographs.set_index("truth_id")
+    assert dict(rows["status"]) == {
+        "a.tif": "done",
+        "b.tif": rows.loc["b.tif", "status"],
+        "c.tif": "set_aside",
+        "d.png": "missing",
+    }
+    assert list(rows["analysed"]) == [True, True, False, False]
+    assert rows.loc["a.tif", "dice"] > 0.99
+    assert (rows.loc["c.tif", "dice"], rows.loc["d.png", "dice"]) == (0, 0)
+    assert value(evaluation, "dice_mean") > 0.99
+    assert (value(evaluation, "n_micrographs"), value(evaluation, "n_empty")) == (2, 1)
+    assert value(evaluation, "dice_mean", group="unanalysed as empty") == pytest.approx(rows.loc["a.tif", "dice"] / 3)
+    assert value(evaluation, "object_recall", group="unanalysed as empty") == pytest.approx(3 / 6)
+    notes = "\n".join(evaluation.notes)
+    assert "1 images have no mask and are not scored: other.tif" in notes
+    assert "1 micrographs with a truth are not among the results: d.png" in notes
+    assert "1 set_aside (no pixel size" in notes
+    assert "c.tif" in notes
+
+
+def test_a_mask_that_fits_not_is_named(masked: Path, tmp_path: Path, client: Client, settings: Settings) -> None:
+    cv2.imwrite(str(masked / "masks" / "b.png"), np.zeros((20, 20), np.uint8))
+    (masked / "masks" / "d.png").write_bytes(b"no picture")
+    evaluation = evaluate(
+        masked, methods=["otsu"], out=tmp_path / "out", settings=settings, n_resamples=5, client=client
+    )
+    assert list(evaluation.micrographs["truth_id"]) == ["a.tif", "c.tif"]
+    assert any("not scored: b.tif: ValueError" in note and "(20, 20)" in note for note in evaluation.notes)
+    assert any("not scored: d.png" in note for note in evaluation.notes)
+
+
+def test_an_image_that_changed_is_not_segmented_again(
+    masked: Path, tmp_path: Path, client: Client, settings: Settings, make_tiff: Make, make_disks: Make
+) -> None:
+    run(masked / "images", tmp_path / "results", settings=settings, client=client)
+    make_tiff(masked / "images" / "a.tif", make_disks(np.random.default_rng(1), 2))
+    evaluation = evaluate(masked, results=tmp_path / "results", out=tmp_path / "out", n_resamples=5, client=client)
+    assert value(evaluation, "dice_mean") > 0.99
+    assert np.isnan(value(evaluation, "mask_dice_mean"))
+    assert any("a.tif: UnreadableMicrographError" in note and "changed" in note for note in evaluation.notes)
+
+
+def test_other_results_are_refused(
+    store: Path, masked: Path, tmp_path: Path, client: Client, settings: Settings
+) -> None:
+    run(masked / "images", tmp_path / "results", settings=settings, client=client)
+    with pytest.raises(NothingToAnalyseError, match="none of the 4 micrographs"):
+        evaluate(store, results=tmp_path / "results", out=tmp_path / "out", client=client)
+
+
+def test_methods_are_chosen_by_what_there_is(tmp_path: Path) -> None:
+    model = str(tmp_path / "net.safetensors")
+    plain = Settings()
+
+    def names(*arguments: Any) -> list[str]:
+        return [m.name for m in choose_methods(*arguments)]
+
+    assert names(None, [], plain, None) == ["unet", "otsu"]
+    assert names(None, [model], plain, 0.04) == ["unet", "otsu", "fourier", "fourier_pixels"]
+    assert names(["unet", "otsu"], [model, "b.h5"], plain, None) == ["net", "b", "otsu"]
+    assert names(None, [], plain.updated({"segmentation": {"model": model}}), None) == ["unet", "otsu"]
+    pixels = choose_methods(["fourier_pixels"], [], plain, 0.04)[0].settings.segmentation
+    assert pixels.annulus_per_px == pytest.approx((0.096, 0.24))
+    assert pixels.fourier_sigma_px == pytest.approx(20)
+    own = plain.updated({"segmentation": {"annulus_per_px": (0.1, 0.2)}})
+    assert choose_methods(["fourier_pixels"], [], own, None)[0].settings.segmentation.annulus_per_px == (0.1, 0.2)
+    assert choose_methods(["fourier"], [], own, None)[0].settings.segmentation.annulus_per_px is None
+    for arguments, complaint in (
+        ((["magic"], [], plain, None), "unknown method 'magic'"),
+        ((["otsu"], [model], plain, None), "add unet"),
+        ((["fourier_pixels"], [], plain, None), "annulus_per_px"),
+        ((None, ["a/net.h5", "b/net.h5"], plain, None), "two models or methods"),
+    ):
+        with pytest.raises(SettingsError, match=complaint):
+            choose_methods(*arguments)

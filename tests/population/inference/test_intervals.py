@@ -1,0 +1,86 @@
+"""Intervals hold the truth as often as they say, although micrographs differ."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from hrtem_dask.population.inference.bootstrap import resamples
+from hrtem_dask.population.options import PopulationOptions
+from hrtem_dask.population.sizes.describe_size import with_intervals
+from hrtem_dask.population.sizes.precision import needed_for
+from hrtem_dask.population.sizes.size_sample import Sizes, size_statistics
+
+Draw = Callable[..., Sizes]
+WITHOUT = {"volume_sd_nm", "volume_geometric_sd", "volume_d90_nm"}
+
+
+def truth_of(make_sizes: Draw) -> dict[str, float]:
+    many = make_sizes(np.random.default_rng(1), 100_000)
+    one = Sizes(many.values, many.weights, np.zeros(len(many.values), dtype=int), 1)
+    return {name: float(v[0]) for name, v in size_statistics(one, np.ones((1, 1))).items()}
+
+
+def coverage(make_sizes: Draw, *, micrographs: int, trials: int, n_resamples: int) -> dict[str, float]:
+    rng, truth = np.random.default_rng(7), truth_of(make_sizes)
+    hits = dict.fromkeys(truth, 0)
+    for trial in range(trials):
+        sizes = make_sizes(rng, micrographs)
+        counts = resamples(micrographs, n_resamples=n_resamples, seed=trial)
+        for name, found in with_intervals(sizes, size_statistics(sizes, counts), counts, 0.95).items():
+            low, high = found["low"], found["high"]
+            assert (low is None) == (name in WITHOUT), f"{name}: {found}"
+            hits[name] += low is not None and high is not None and low <= truth[name] <= high
+    return {name: n / trials for name, n in hits.items() if name not in WITHOUT}
+
+
+def test_coverage_quickly(make_sizes: Draw) -> None:
+    found = coverage(make_sizes, micrographs=30, trials=60, n_resamples=300)
+    assert min(found.values()) > 0.82
+    assert 0.9 < np.mean(list(found.values())) < 0.99
+
+
+@pytest.mark.slow
+def test_coverage(make_sizes: Draw) -> None:
+    found = coverage(make_sizes, micrographs=30, trials=2000, n_resamples=1000)
+    outside = {name: share for name, share in found.items() if not 0.93 <= share <= 0.97}
+    assert not outside, f"coverage outside 93–97 %: {outside}"
+
+
+def test_four_micrographs_have_no_interval(make_sizes: Draw, rng: np.random.Generator) -> None:
+    sizes = make_sizes(rng, 4)
+    counts = resamples(4, n_resamples=100, seed=0)
+    found = with_intervals(sizes, size_statistics(sizes, counts), counts, 0.95)
+    assert all(f["low"] is None and f["value"] is not None for f in found.values())
+
+
+def test_the_number_needed_is_what_simulation_needs(make_sizes: Draw, rng: np.random.Generator) -> None:
+    """The median prediction from 60 micrographs, against the spread of the means of many samples."""
+    options = PopulationOptions()
+    predicted = []
+    for trial in range(60):
+        sizes = make_sizes(rng, 60)
+        mean = size_statistics(sizes, resamples(60, n_resamples=300, seed=trial), only_main=True)["mean_nm"]
+        per = len(sizes.values) / 60
+        found = needed_for(mean, 60, particles_per_micrograph=per, options=options, calibration=None)
+        predicted.append(found["n_particles_needed"]["value"])
+    many = make_sizes(rng, 60_000)
+    sums = np.bincount(many.owners, many.values), np.bincount(many.owners)
+    k = round(float(np.median(predicted)) / 20)
+    groups = 60_000 // k
+    over, under = (s[: k * groups].reshape(groups, k).sum(axis=1) for s in sums)
+    half_width = 1.96 * (over / under).std(ddof=1) / (over / under).mean()
+    needed = k * 20 * (half_width / 0.02) ** 2
+    assert np.median(predicted) == pytest.approx(needed, rel=0.1)
+
+
+def test_calibration_sets_the_ceiling(make_sizes: Draw, rng: np.random.Generator) -> None:
+    sizes = make_sizes(rng, 60)
+    mean = size_statistics(sizes, resamples(60, n_resamples=300, seed=0), only_main=True)["mean_nm"]
+    good, bad = (
+        needed_for(mean, 60, particles_per_micrograph=20, options=PopulationOptions(), calibration=c)
+        for c in (0.002, 0.02)
+    )
+    assert good["n_particles_needed_with_calibration"] > good["n_particles_needed"]["value"]
+    assert bad["n_particles_needed_with_calibration"] is None  # ±3.9 % by calibration alone
+    assert bad["n_particles_where_calibration_dominates"] < good["n_particles_where_calibration_dominates"]

@@ -1,0 +1,146 @@
+"""Fits against SciPy and against populations of a known family, cut at a known limit."""
+
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+
+from hrtem_dask.population.sizes.families import FAMILIES, Family, cdf, derivatives
+from hrtem_dask.population.sizes.fits import fit_sizes
+from hrtem_dask.population.sizes.goodness_of_fit import anderson_darling
+from hrtem_dask.population.sizes.size_sample import Sizes
+
+
+def sizes_of(x: np.ndarray, weights: np.ndarray | None = None) -> Sizes:
+    return Sizes(x, np.ones(len(x)) if weights is None else weights, np.arange(len(x)) % 40, 40)
+
+
+def draw(rng: np.random.Generator, family: Family, cv: float, n: int) -> np.ndarray:
+    """Sizes of mean 8 nm, or so, with the given coefficient of variation."""
+    if family == "lognormal":
+        return rng.lognormal(2, np.sqrt(np.log1p(cv**2)), n)
+    if family == "normal":
+        return np.abs(rng.normal(8, 8 * cv, n))
+    shapes = np.geomspace(1, 40, 4000)
+    gamma = scipy.special.gamma
+    variation = np.sqrt(gamma(1 + 2 / shapes) / gamma(1 + 1 / shapes) ** 2 - 1)
+    return 8 * rng.weibull(shapes[np.abs(variation - cv).argmin()], n)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_derivatives_are_slopes(family: Family) -> None:
+    y, limit = np.array([[1.0, 2.0, 2.5, 3.0]]), np.array([-np.inf, 0.5, 2.0, 1.0])
+    a, scale, step = np.array([[1.8]]), np.array([[0.1]]), 1e-5
+    d = derivatives(y, limit, a, scale, family)
+    for up, down, first, second in (
+        (derivatives(y, limit, a + step, scale, family), derivatives(y, limit, a - step, scale, family), d.a, d.aa),
+        (
+            derivatives(y, limit, a, scale + step, family),
+            derivatives(y, limit, a, scale - step, family),
+            d.scale,
+            d.scale_scale,
+        ),
+    ):
+        slope = (up.log_likelihood - down.log_likelihood) / (2 * step)
+        assert slope == pytest.approx(first, abs=1e-8)
+        assert (up.a - down.a if second is d.aa else up.scale - down.scale) / (2 * step) == pytest.approx(
+            second, abs=1e-8
+        )
+
+
+def test_without_a_limit_scipy_finds_the_same(rng: np.random.Generator) -> None:
+    x = rng.lognormal(2, 0.3, 400)
+    found = fit_sizes(sizes_of(x), np.zeros(400), n_simulations=0, seed=0)["families"]
+    shape, _, scale = scipy.stats.lognorm.fit(x, floc=0)
+    assert found["lognormal"]["parameters"]["geometric_mean_nm"]["value"] == pytest.approx(scale, rel=1e-4)
+    assert np.log(found["lognormal"]["parameters"]["geometric_sd"]["value"]) == pytest.approx(shape, rel=1e-4)
+    assert found["lognormal"]["log_likelihood"] == pytest.approx(
+        scipy.stats.lognorm.logpdf(x, shape, 0, scale).sum(), rel=1e-6
+    )
+    k, _, scale = scipy.stats.weibull_min.fit(x, floc=0)
+    assert found["weibull"]["parameters"]["shape"]["value"] == pytest.approx(k, rel=1e-3)
+    assert found["weibull"]["parameters"]["scale_nm"]["value"] == pytest.approx(scale, rel=1e-3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_the_limit_hides_is_made_up_for(family: Family, rng: np.random.Generator) -> None:
+    x = draw(rng, family, 0.25, 8000)
+    whole = fit_sizes(sizes_of(x), np.zeros(len(x)), n_simulations=0, seed=0)["families"][family]["parameters"]
+    seen = x[x > 6.5]
+    assert len(seen) < 0.85 * len(x)
+    cut = fit_sizes(sizes_of(seen), np.full(len(seen), 6.5), n_simulations=0, seed=0)["families"][family]["parameters"]
+    blind = fit_sizes(sizes_of(seen), np.zeros(len(seen)), n_simulations=0, seed=0)["families"][family]["parameters"]
+    for name, parameter in cut.items():
+        assert parameter["value"] == pytest.approx(whole[name]["value"], abs=5 * parameter["standard_error"])
+        assert abs(blind[name]["value"] - whole[name]["value"]) > 5 * whole[name]["standard_error"]
+
+
+def test_standard_errors_are_the_spread_of_fits(rng: np.random.Generator) -> None:
+    fits = []
+    for _ in range(150):
+        x = draw(rng, "weibull", 0.3, 300)
+        x = x[x > 5]
+        fit = fit_sizes(sizes_of(x), np.full(len(x), 5.0), n_simulations=0, seed=0)["families"]["weibull"]
+        fits.append([(p["value"], p["standard_error"]) for p in fit["parameters"].values()])
+    values = np.array(fits)
+    assert values[:, :, 1].mean(axis=0) == pytest.approx(values[:, :, 0].std(axis=0), rel=0.2)
+
+
+def test_anderson_and_darlings_own_formula(rng: np.random.Generator) -> None:
+    u = np.sort(rng.random(50))
+    i = np.arange(1, 51)
+    expected = -50 - ((2 * i - 1) * (np.log(u) + np.log1p(-u[::-1]))).sum() / 50
+    assert anderson_darling(u[None], np.ones(50), 50)[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("family", ["lognormal", "normal", "weibull"])
+@pytest.mark.parametrize("trials", [40, pytest.param(400, marks=pytest.mark.slow)])
+def test_the_right_family_is_chosen(family: Family, trials: int, rng: np.random.Generator) -> None:
+    best = [
+        fit_sizes(sizes_of(draw(rng, family, 0.15, 1000)), np.zeros(1000), n_simulations=0, seed=0)["best"]
+        for _ in range(trials)
+    ]
+    assert np.mean([b == family for b in best]) >= (0.9 if trials < 100 else 0.95)
+
+
+@pytest.mark.parametrize(("family", "limit_nm"), [("lognormal", 0.0), ("weibull", 0.0), ("normal", 6.0)])
+@pytest.mark.parametrize("trials", [60, pytest.param(600, marks=pytest.mark.slow)])
+def test_a_true_family_is_rejected_as_often_as_said(
+    family: Family, limit_nm: float, trials: int, rng: np.random.Generator
+) -> None:
+    p = []
+    for trial in range(trials):
+        x = draw(rng, family, 0.2, 150)
+        x = x[x > limit_nm]
+        fit = fit_sizes(sizes_of(x), np.full(len(x), limit_nm), n_simulations=99, seed=trial)["families"][family]
+        p.append(fit["goodness_of_fit"]["p_value"])
+    rejected = int((np.array(p) <= 0.05).sum())
+    assert scipy.stats.binomtest(rejected, trials, 0.05).pvalue > 1e-3
+
+
+def test_a_wrong_family_is_rejected(rng: np.random.Generator) -> None:
+    x = draw(rng, "lognormal", 0.4, 500)
+    fits = fit_sizes(sizes_of(x), np.zeros(500), n_simulations=199, seed=0)["families"]
+    assert fits["normal"]["goodness_of_fit"]["p_value"] < 0.01
+    assert (
+        fits["normal"]["goodness_of_fit"]["largest_distance"] > fits["lognormal"]["goodness_of_fit"]["largest_distance"]
+    )
+
+
+def test_qq_points_lie_on_the_diagonal_of_the_right_family(rng: np.random.Generator) -> None:
+    x = draw(rng, "weibull", 0.3, 5000)
+    x = x[x > 5]
+    qq = fit_sizes(sizes_of(x), np.full(len(x), 5.0), n_simulations=0, seed=0)["families"]["weibull"]["qq"]
+    expected, observed = np.array(qq["expected_nm"]), np.array(qq["observed_nm"])
+    assert expected[5:-5] == pytest.approx(observed[5:-5], rel=0.03)
+
+
+def test_too_few_particles_have_no_fit() -> None:
+    found = fit_sizes(sizes_of(np.arange(1.0, 11)), np.zeros(10), n_simulations=0, seed=0)
+    assert found["best"] is None
+    assert "needs 20" in found["reason"]
+
+
+def test_cdf_is_scipys() -> None:
+    z = np.linspace(-3, 2, 11)
+    assert cdf(z, "weibull") == pytest.approx(scipy.stats.gumbel_l.cdf(z))
