@@ -1,4 +1,4 @@
-"""The report: one page that holds what a run found, readable offline and on paper."""
+"""The report: one HTML page with the results of a run, which can be read offline and printed."""
 
 from hrtem_dask.report.page import write_report
 

@@ -1,23 +1,24 @@
-"""Every number of the report: what the run wrote into summary.json, and what only the report adds."""
+"""All numbers of the report: those that the run wrote into summary.json, and those that the report adds."""
 
 from __future__ import annotations
 
 import json
 import math
 import platform
+import tomllib
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hrtem_dask.population import PopulationOptions, edge_weights, summarize
 from hrtem_dask.population.relations.describe_relations import relations
+from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.measured import describe_measurement, describe_quality
 from hrtem_dask.storage.results import Results
 
-__all__ = ["gather", "weighted_particles"]
+__all__ = ["gather", "plain_json", "plain_json_dict", "weighted_particles"]
 
 _LIBRARIES = ("hrtem-dask", "dask", "distributed", "numpy", "scipy", "pandas", "pyarrow", "zarr", "torch",
               "openvino", "scikit-image", "scikit-learn", "opencv-python-headless", "rosettasciio",
@@ -32,7 +33,7 @@ def gather(
     seed: int = 0,
     confusion: Mapping[str, Mapping[str, int]] | None = None,
     confusion_measured_on: str = "",
-) -> dict[str, Any]:
+) -> JsonDict:
     """Gather every number of the report.
 
     Parameters
@@ -40,21 +41,21 @@ def gather(
     results : Results
         The results folder.
     particles : pandas.DataFrame
-        Its particles, as `weighted_particles` returns them.
+        Particles of that folder, as `weighted_particles` returns them.
     micrographs : pandas.DataFrame
-        Its micrographs.
+        Micrographs of that folder.
     seed : int
-        Seed of what is drawn at random.
+        Seed of the random draws.
     confusion : mapping, optional
-        Of the fault classifier, as `population.relations` takes it.
+        Confusion matrix of the fault classifier, as `population.relations` takes it.
     confusion_measured_on : str
-        On which data.
+        Description of the data on which the confusion matrix was measured.
 
     Returns
     -------
     dict
-        Ready for JSON: the run's own summary (docs/statistics.md) with ``measured``, ``quality``, ``relations``
-        (docs/statistics_relations.md) and ``provenance`` beside it.
+        Ready for JSON: the run's own summary (docs/statistics.md), and in addition ``measured``, ``quality``,
+        ``relations`` (docs/statistics_relations.md) and ``provenance``.
     """
     run = _run_file(results)
     summary = _summary(results, run, particles, micrographs)
@@ -64,8 +65,7 @@ def gather(
         particles, micrographs, confusion=confusion, confusion_measured_on=confusion_measured_on, seed=seed
     )
     summary["provenance"] = _provenance(results, run, micrographs)
-    plain: dict[str, Any] = plain_json(summary)
-    return plain
+    return plain_json_dict(summary)
 
 
 def weighted_particles(particles: pd.DataFrame, micrographs: pd.DataFrame) -> pd.DataFrame:
@@ -81,28 +81,50 @@ def weighted_particles(particles: pd.DataFrame, micrographs: pd.DataFrame) -> pd
     Returns
     -------
     pandas.DataFrame
-        The same rows with a column ``weight``, null where not counted.
+        The same rows with a column ``weight`` (1 or more), which is null for particles that are not counted.
     """
     counted = particles["counted"].fillna(False).astype(bool)
     weights, _ = edge_weights.particle_weights(particles[counted], micrographs)
     return particles.assign(weight=pd.Series(weights, index=particles.index[counted]))
 
 
-def plain_json(value: Any) -> Any:
-    """Return a value as JSON holds it: what is not finite is None.
+def plain_json_dict(content: JsonDict) -> JsonDict:
+    """Convert a dict to plain JSON types, see `plain_json`.
+
+    Parameters
+    ----------
+    content : dict
+        Dicts, lists, numbers and strings, nested to any depth.
+
+    Returns
+    -------
+    dict
+        The same content in plain types.
+    """
+    return {str(key): plain_json(value) for key, value in content.items()}
+
+
+def plain_json(value: object) -> object:
+    """Convert a value to plain JSON types; NaN, infinity and ``pandas.NA`` become None.
 
     Parameters
     ----------
     value : object
-        Dicts, lists, numbers and strings.
+        Dicts, lists, numbers and strings, nested to any depth.
 
     Returns
     -------
     object
-        The same with plain types only.
+        The same content in plain types.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain_json({"mean_nm": np.float64(4.5), "sd_nm": float("nan"), "n": (np.int64(3), 4)})
+    {'mean_nm': 4.5, 'sd_nm': None, 'n': [3, 4]}
     """
     if isinstance(value, dict):
-        return {str(k): plain_json(v) for k, v in value.items()}
+        return plain_json_dict(value)
     if isinstance(value, list | tuple):
         return [plain_json(v) for v in value]
     if isinstance(value, np.generic):
@@ -112,21 +134,17 @@ def plain_json(value: Any) -> Any:
     return value
 
 
-def _run_file(results: Results) -> dict[str, Any]:
-    """Read run.toml; empty where there is none."""
-    import tomllib
-
+def _run_file(results: Results) -> JsonDict:
+    """Read run.toml; return an empty dict if the folder has none."""
     if not results.place.exists("run.toml"):
         return {}
     return tomllib.loads(results.place.read_bytes("run.toml").decode())
 
 
-def _summary(
-    results: Results, run: dict[str, Any], particles: pd.DataFrame, micrographs: pd.DataFrame
-) -> dict[str, Any]:
-    """Return what the run wrote, or make it where it wrote none."""
+def _summary(results: Results, run: JsonDict, particles: pd.DataFrame, micrographs: pd.DataFrame) -> JsonDict:
+    """Read the summary that the run wrote, or compute it if there is none."""
     if results.place.exists("summary.json"):
-        summary: dict[str, Any] = json.loads(results.place.read_bytes("summary.json"))
+        summary: JsonDict = json.loads(results.place.read_bytes("summary.json"))
         if {"definitions", "all", "samples"} <= set(summary):
             return summary
     limits = run.get("settings", {}).get("particles", {})
@@ -134,8 +152,8 @@ def _summary(
     return summarize(particles.drop(columns="weight"), micrographs, options)
 
 
-def _provenance(results: Results, run: dict[str, Any], micrographs: pd.DataFrame) -> dict[str, Any]:
-    """Return settings, models and versions."""
+def _provenance(results: Results, run: JsonDict, micrographs: pd.DataFrame) -> JsonDict:
+    """Collect settings, models, devices and versions."""
     execution = results.table("execution") if results.place.exists("execution.parquet") else None
     times = [] if execution is None else sorted(execution["finished_at"].dropna())
     return {

@@ -1,16 +1,16 @@
-"""Particles to look at: drawn at random, the extremes, the doubtful ones and the faulted ones, on their micrographs."""
+"""Pictures of particles: a random sample, the largest and smallest, the doubtful and the faulted ones."""
 
 from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 
 from hrtem_dask.particles import draw_overlay
+from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.measured import plain_rows
 from hrtem_dask.storage.results import Results, crop
 
@@ -27,45 +27,46 @@ _COLUMNS = [
 
 @dataclass(frozen=True)
 class ReadOnce(Results):
-    """Results whose tables are kept once read: a gallery asks for them at every crop."""
+    """Results that keep each table after the first reading, since the gallery needs them for every crop."""
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict, compare=False)
-    """Name of the table → what was read."""
+    """Tables that were read, by name."""
 
     def table(self, name: str) -> pd.DataFrame:
-        """Read one table, the first time it is asked for.
+        """Return one table; read the file only the first time.
 
         Parameters
         ----------
         name : {"micrographs", "regions", "particles", "execution"}
-            Which one.
+            Name of the table.
 
         Returns
         -------
         pandas.DataFrame
-            With its schema's dtypes; not to be modified.
+            Rows with the dtypes of the schema; not to be modified.
         """
         if name not in self.tables:
             self.tables[name] = super().table(name)
         return self.tables[name]
 
 
-def choose(particles: pd.DataFrame, *, seed: int = 0) -> dict[str, list[dict[str, Any]]]:
-    """Choose which particles are shown.
+def choose(particles: pd.DataFrame, *, seed: int = 0) -> dict[str, list[JsonDict]]:
+    """Choose the particles that the gallery shows.
 
     Parameters
     ----------
     particles : pandas.DataFrame
         Rows of `tables.PARTICLES`.
     seed : int
-        Seed of the random ones.
+        Seed of the random draws.
 
     Returns
     -------
     dict
-        ``random``, ``largest``, ``smallest`` of the counted ones; ``doubtful``: counted, of the lowest mean
-        probability; ``split``: counted, of the lowest split confidence; ``faulted``: of the highest fault probability;
-        ``excluded``: drawn from what is not counted for another reason than the edge. Rows as plain values.
+        Name of the group → rows as plain values. Counted particles: ``random``, ``largest``, ``smallest``,
+        ``doubtful`` (lowest mean probability), ``split`` (lowest split confidence) and ``faulted`` (highest fault
+        probability). ``excluded``: a random sample of particles that are not counted for another reason than the
+        edge. Empty groups are left out.
     """
     counted = particles[particles["counted"].fillna(False).astype(bool)]
     size = "equivalent_diameter_nm" if counted["equivalent_diameter_nm"].notna().any() else "equivalent_diameter_px"
@@ -85,7 +86,7 @@ def choose(particles: pd.DataFrame, *, seed: int = 0) -> dict[str, list[dict[str
 
 
 def _lowest(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return the rows of the lowest values."""
+    """Return the rows with the lowest values of a column."""
     return table.dropna(subset=[column]).sort_values(column, kind="stable").head(N_OTHERS)
 
 
@@ -97,19 +98,19 @@ def picture(results: Results, micrograph_id: str, particle_id: int) -> str:
     results : Results
         The results folder.
     micrograph_id : str
-        The micrograph.
+        Identifier of the micrograph.
     particle_id : int
-        The particle: its fault trace is drawn, the outlines of its neighbours too.
+        Number of the particle. Its fault trace is drawn, and its neighbors are outlined too.
 
     Returns
     -------
     str
-        A JPEG as data URI.
+        JPEG picture as a data URI.
 
     Raises
     ------
     FileNotFoundError, ValueError, KeyError, OSError
-        If the micrograph is no longer there, has changed, or has no labels: see `storage.results.crop`.
+        If the file of the micrograph is missing or has changed, or it has no labels: see `storage.results.crop`.
     """
     particles = results.particles
     table = particles[particles["micrograph_id"] == micrograph_id].copy()
@@ -118,14 +119,14 @@ def picture(results: Results, micrograph_id: str, particle_id: int) -> str:
     found = crop(results, micrograph_id, particle_id, margin_px=max(8, int(side // 3)))
     image: np.ndarray = np.asarray(found["intensity"], dtype=np.float32)
     labels = np.asarray(found["labels"], dtype=np.int32)
-    times = max(1, -(-SIDE_PX // max(image.shape)))
-    image = cv2.resize(np.nan_to_num(image), None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
-    labels = labels.repeat(times, axis=0).repeat(times, axis=1)
-    # a neighbour that the crop cuts has another bounding box, from which its trace is measured
+    zoom = max(1, -(-SIDE_PX // max(image.shape)))
+    image = cv2.resize(np.nan_to_num(image), None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
+    labels = labels.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    # the trace is measured from the bounding box, which differs for a neighbor that the crop cuts
     table.loc[table["particle_id"] != particle_id, ["fault_trace_deg", "fault_offset_nm"]] = pd.NA
     row = results.micrographs.set_index("micrograph_id").loc[micrograph_id]
     known = pd.notna(row["pixel_size_y_nm"])
-    size = (row["pixel_size_y_nm"] / times, row["pixel_size_x_nm"] / times) if known else None
+    size = (row["pixel_size_y_nm"] / zoom, row["pixel_size_x_nm"] / zoom) if known else None
     drawn = draw_overlay(image, labels, table=table, pixel_size_nm=size, max_side_px=2 * SIDE_PX)
     done, encoded = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:

@@ -1,23 +1,23 @@
-"""What was measured: samples, instrument, pixel sizes, what was taken and what not, and the quality of each image."""
+"""Description of the data: samples, instrument, pixel sizes, excluded micrographs and particles, image quality."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hrtem_dask.report.json_types import JsonDict
+
 __all__ = ["LISTED", "describe_measurement", "describe_quality"]
 
 LISTED = 50
-"""Rows of a list that are printed; the whole list is in the table beside it."""
+"""Largest number of rows of a printed list; the whole list is in the Parquet tables."""
 STATUSES = ("done", "empty", "set_aside", "failed")
 _DOUBTFUL = 20
-_ANALYSED = ("done", "empty")
+_ANALYZED = ("done", "empty")
 
 
-def describe_measurement(micrographs: pd.DataFrame, particles: pd.DataFrame) -> dict[str, Any]:
-    """Say what was measured and what was left out.
+def describe_measurement(micrographs: pd.DataFrame, particles: pd.DataFrame) -> JsonDict:
+    """Describe the analyzed micrographs and particles, and those that were left out.
 
     Parameters
     ----------
@@ -33,24 +33,24 @@ def describe_measurement(micrographs: pd.DataFrame, particles: pd.DataFrame) -> 
         ``magnification``, ``pixel_size_nm``, ``pixel_size_sources``, ``acquired``, ``field_nm2``,
         ``lattice_scale_ratio``, ``calibration_flags``, ``quality_flags``, ``left_out`` and ``particles``.
     """
-    analysed = micrographs[micrographs["status"].isin(_ANALYSED)]
-    known = analysed.dropna(subset=["pixel_size_y_nm", "pixel_size_x_nm"])
+    analyzed = micrographs[micrographs["status"].isin(_ANALYZED)]
+    known = analyzed.dropna(subset=["pixel_size_y_nm", "pixel_size_x_nm"])
     fields = known["height_px"] * known["pixel_size_y_nm"] * known["width_px"] * known["pixel_size_x_nm"]
-    times = analysed["acquired_at"].dropna().sort_values()
+    times = analyzed["acquired_at"].dropna().sort_values()
     return {
         "n_micrographs": len(micrographs),
         "n_files": int(micrographs["source"].nunique()),
         "n_corrected": int(micrographs["corrected"].fillna(False).sum()),
         "status": {status: int((micrographs["status"] == status).sum()) for status in STATUSES},
         "samples": _samples(micrographs, particles),
-        "instruments": _counts(analysed["instrument"]),
-        "voltages_kv": _counts(analysed["voltage_kv"]),
-        "magnification": spread(analysed["magnification"]),
-        "pixel_size_nm": {"y": spread(analysed["pixel_size_y_nm"]), "x": spread(analysed["pixel_size_x_nm"])},
-        "pixel_size_sources": _counts(analysed["pixel_size_source"]),
+        "instruments": _counts(analyzed["instrument"]),
+        "voltages_kv": _counts(analyzed["voltage_kv"]),
+        "magnification": spread(analyzed["magnification"]),
+        "pixel_size_nm": {"y": spread(analyzed["pixel_size_y_nm"]), "x": spread(analyzed["pixel_size_x_nm"])},
+        "pixel_size_sources": _counts(analyzed["pixel_size_source"]),
         "acquired": {"first": str(times.iloc[0]), "last": str(times.iloc[-1])} if len(times) else None,
         "field_nm2": float(fields.sum()) if len(fields) else None,
-        "lattice_scale_ratio": spread(analysed["lattice_scale_ratio"]),
+        "lattice_scale_ratio": spread(analyzed["lattice_scale_ratio"]),
         "calibration_flags": _flags(micrographs["calibration_flags"]),
         "quality_flags": _flags(micrographs["quality_flags"]),
         "left_out": _left_out(micrographs),
@@ -58,8 +58,8 @@ def describe_measurement(micrographs: pd.DataFrame, particles: pd.DataFrame) -> 
     }
 
 
-def describe_quality(micrographs: pd.DataFrame) -> dict[str, Any]:
-    """Say how far the masks can be trusted.
+def describe_quality(micrographs: pd.DataFrame) -> JsonDict:
+    """Describe how reliable the masks are.
 
     Parameters
     ----------
@@ -69,39 +69,45 @@ def describe_quality(micrographs: pd.DataFrame) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``predicted_dice``, ``mask_agreement``, ``sharpness``, ``seam_score`` (each as `spread`) of what was analysed,
-        and ``doubtful``: the micrographs of the lowest predicted Dice coefficient.
+        ``predicted_dice``, ``mask_agreement``, ``sharpness``, ``seam_score`` of the analyzed micrographs (each as
+        `spread` returns it), and ``doubtful``: the micrographs with the lowest predicted Dice coefficient.
     """
-    analysed = micrographs[micrographs["status"].isin(_ANALYSED)]
+    analyzed = micrographs[micrographs["status"].isin(_ANALYZED)]
     names = ("predicted_dice", "mask_agreement", "sharpness", "seam_score")
-    worst = analysed.dropna(subset=["predicted_dice"]).sort_values("predicted_dice", kind="stable").head(_DOUBTFUL)
+    worst = analyzed.dropna(subset=["predicted_dice"]).sort_values("predicted_dice", kind="stable").head(_DOUBTFUL)
     columns = ["micrograph_id", "sample", "predicted_dice", "n_counted", "coverage", "sharpness", "quality_flags"]
-    return {**{name: spread(analysed[name]) for name in names}, "doubtful": plain_rows(worst[columns])}
+    return {**{name: spread(analyzed[name]) for name in names}, "doubtful": plain_rows(worst[columns])}
 
 
-def spread(values: pd.Series) -> dict[str, Any]:
-    """Return the range of some values.
+def spread(values: pd.Series) -> JsonDict:
+    """Describe the range of some values.
 
     Parameters
     ----------
     values : pandas.Series
-        Numbers, nulls among them.
+        Numbers; nulls are allowed.
 
     Returns
     -------
     dict
-        ``n``, ``n_unknown``, ``min``, ``median`` and ``max``; the last three None where there is no value.
+        ``n``, ``n_unknown``, ``min``, ``median`` and ``max``; the last three are None if no value is known.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> spread(pd.Series([0.9, None, 0.7]))
+    {'n': 2, 'n_unknown': 1, 'min': 0.7, 'median': 0.8, 'max': 0.9}
     """
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     known = numbers[np.isfinite(numbers)]
-    found: dict[str, Any] = {"n": len(known), "n_unknown": len(numbers) - len(known)}
+    found: JsonDict = {"n": len(known), "n_unknown": len(numbers) - len(known)}
     if not len(known):
         return found | {"min": None, "median": None, "max": None}
     return found | {"min": float(known.min()), "median": float(np.median(known)), "max": float(known.max())}
 
 
-def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a table as plain values.
+def plain_rows(table: pd.DataFrame) -> list[JsonDict]:
+    """Convert the rows of a table to dicts of plain values.
 
     Parameters
     ----------
@@ -111,48 +117,48 @@ def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        A dict per row; nulls are None.
+        One dict per row; nulls are None.
     """
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return [{str(k): v.item() if isinstance(v, np.generic) else v for k, v in row.items()} for row in rows]
 
 
-def _samples(micrographs: pd.DataFrame, particles: pd.DataFrame) -> list[dict[str, Any]]:
+def _samples(micrographs: pd.DataFrame, particles: pd.DataFrame) -> list[JsonDict]:
     """Count the micrographs and particles of each sample."""
     counted = particles[particles["counted"].fillna(False).astype(bool)]
     per_sample = counted["sample"].fillna("").value_counts()
     rows = []
-    for name, of in micrographs.groupby(micrographs["sample"].fillna("")):
-        status = {s: int((of["status"] == s).sum()) for s in STATUSES}
+    for name, table in micrographs.groupby(micrographs["sample"].fillna("")):
+        status = {s: int((table["status"] == s).sum()) for s in STATUSES}
         rows.append(
-            {"sample": str(name), "n_micrographs": len(of), **status, "n_counted": int(per_sample.get(name, 0))}
+            {"sample": str(name), "n_micrographs": len(table), **status, "n_counted": int(per_sample.get(name, 0))}
         )
     return rows
 
 
-def _counts(values: pd.Series) -> list[dict[str, Any]]:
-    """Count the different values, the most frequent first; None stands for what is not stated."""
+def _counts(values: pd.Series) -> list[JsonDict]:
+    """Count the distinct values, most frequent first; None counts the rows without a value."""
     counts = values.astype(object).where(values.notna(), None).value_counts(dropna=False)
-    names: list[Any] = counts.index.tolist()
+    names: list[str | float | None] = counts.index.tolist()
     return [
         {"value": None if pd.isna(name) else name, "n": int(n)} for name, n in zip(names, counts.tolist(), strict=True)
     ]
 
 
-def _flags(values: pd.Series) -> list[dict[str, Any]]:
-    """Count flags, which stand comma-separated."""
+def _flags(values: pd.Series) -> list[JsonDict]:
+    """Count the flags of comma-separated lists."""
     flags = values.dropna().str.split(",").explode().str.strip()
     return [{"flag": str(flag), "n": int(n)} for flag, n in flags[flags != ""].value_counts().items()]
 
 
 def _listed(reasons: pd.Series) -> list[tuple[str, str, int]]:
-    """Return status, reason and number, the most frequent first."""
+    """Return status, reason and number of micrographs, most frequent first."""
     rows = reasons.rename("n").reset_index().head(LISTED)
     return list(zip(rows["status"].astype(str), rows["reason"].astype(str), rows["n"].tolist(), strict=True))
 
 
-def _left_out(micrographs: pd.DataFrame) -> dict[str, Any]:
-    """List what was set aside or failed, with the reasons."""
+def _left_out(micrographs: pd.DataFrame) -> JsonDict:
+    """List the micrographs that were set aside or failed, with the reasons."""
     out = micrographs[micrographs["status"].isin(["set_aside", "failed"])]
     out = out.assign(reason=out["reason"].fillna("no reason stated"), file=out["source"].str.split("/").str[-1])
     reasons = out.groupby(["status", "reason"]).size().sort_values(ascending=False, kind="stable")
@@ -163,8 +169,8 @@ def _left_out(micrographs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _particles(particles: pd.DataFrame) -> dict[str, Any]:
-    """Count the particles, and why some are not counted."""
+def _particles(particles: pd.DataFrame) -> JsonDict:
+    """Count the particles, and the reasons why some are left out of the statistics."""
     counted = particles["counted"].fillna(False).astype(bool)
     reasons = particles.loc[~counted, "exclusion_reason"].fillna("not stated").value_counts()
     return {

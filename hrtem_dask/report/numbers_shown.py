@@ -1,4 +1,4 @@
-"""Numbers as the page prints them: each one looked up in summary.json, by a JSON pointer that stands beside it."""
+"""Formatting of the numbers on the page; each carries the JSON pointer of its value in summary.json."""
 
 from __future__ import annotations
 
@@ -6,72 +6,90 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from hrtem_dask.report.json_types import JsonDict
+
 __all__ = ["Numbers", "as_text", "look_up", "pointer"]
 
 
 def pointer(*names: str | int) -> str:
-    """Return the JSON pointer of a place.
+    """Build the JSON pointer (RFC 6901) of a value.
 
     Parameters
     ----------
     *names : str or int
-        Keys and list indices on the way.
+        Keys and list indices on the way to the value.
 
     Returns
     -------
     str
-        As RFC 6901 writes it.
+        The pointer, with ``~`` and ``/`` in keys escaped.
+
+    Examples
+    --------
+    >>> pointer("samples", "Au/CdSe", "fits", 0)
+    '/samples/Au~1CdSe/fits/0'
     """
     return "".join("/" + str(name).replace("~", "~0").replace("/", "~1") for name in names)
 
 
-def look_up(content: Any, path: str) -> Any:
-    """Return what a JSON pointer points to.
+def look_up(content: JsonDict, path: str) -> Any:
+    """Return the value at a JSON pointer.
 
     Parameters
     ----------
-    content : object
-        Dicts and lists.
+    content : dict
+        Nested dicts and lists.
     path : str
-        The pointer.
+        JSON pointer, as `pointer` builds it.
 
     Returns
     -------
     object
-        What is there.
+        The value.
 
     Raises
     ------
     KeyError, IndexError
-        If nothing is there.
+        If there is no value at the pointer.
+
+    Examples
+    --------
+    >>> look_up({"samples": {"Au": {"n": [12, 30]}}}, "/samples/Au/n/1")
+    30
     """
+    found: Any = content
     for name in path.split("/")[1:]:
         key = name.replace("~1", "/").replace("~0", "~")
-        content = content[int(key)] if isinstance(content, list) else content[key]
-    return content
+        found = found[int(key)] if isinstance(found, list) else found[key]
+    return found
 
 
-def as_text(value: Any, form: str = "number") -> str:
-    """Write a value as the page prints it.
+def as_text(value: object, form: str = "number") -> str:
+    """Format a value for the page.
 
     Parameters
     ----------
     value : object
         A number, a string, a bool or None.
     form : {"number", "percent", "p", "whole", "exact"}
-        Three significant digits and more for whole numbers; a share as per cent; a p-value; digits in groups of three;
-        as it is.
+        ``number``: three significant digits, or all digits of an int; ``percent``: a share, in percent; ``p``: a
+        p-value; ``whole``: rounded to an integer, digits in groups of three; ``exact``: unchanged.
 
     Returns
     -------
     str
-        "–" for None.
+        Text; "–" for None.
+
+    Examples
+    --------
+    >>> as_text(4.5678), as_text(0.1234, "percent"), as_text(0.0002, "p"), as_text(None)
+    ('4.57', '12.3 %', '< 0.001', '–')
     """
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, str) or form == "exact":
+    if form == "exact" or not isinstance(value, int | float):
         return str(value)
     if form == "p":
         return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
@@ -85,7 +103,7 @@ def as_text(value: Any, form: str = "number") -> str:
 
 
 def _three_digits(value: float) -> str:
-    """Write three significant digits, without an exponent where one can read it so."""
+    """Format three significant digits; use an exponent only for very small and very large numbers."""
     if value == 0:
         return "0"
     if not 1e-4 <= abs(value) < 1e7:
@@ -96,36 +114,36 @@ def _three_digits(value: float) -> str:
 
 
 def _magnitude(value: float) -> int:
-    """Return the power of ten of the first digit, once rounded to three."""
+    """Return the power of ten of the first digit, after rounding to three digits."""
     return int(f"{abs(value):.2e}".split("e")[1])
 
 
 class Numbers:
-    """What a template writes numbers with.
+    """Formatter of the numbers of one summary, for the template.
 
     Parameters
     ----------
     summary : dict
-        What summary.json holds.
+        Content of summary.json.
     """
 
-    def __init__(self, summary: dict[str, Any]) -> None:
+    def __init__(self, summary: JsonDict) -> None:
         self.summary = summary
 
     def show(self, path: str, form: str = "number") -> Markup:
-        """Write one value.
+        """Format one value.
 
         Parameters
         ----------
         path : str
-            Its JSON pointer.
+            JSON pointer of the value.
         form : str
-            See `as_text`.
+            Format, see `as_text`.
 
         Returns
         -------
         markupsafe.Markup
-            An element ``data`` with the exact value and the pointer.
+            Element ``data`` with the formatted and the exact value, and the pointer.
         """
         value = look_up(self.summary, path)
         exact = "" if value is None else value
@@ -134,19 +152,19 @@ class Numbers:
         )
 
     def interval(self, path: str, form: str = "number") -> Markup:
-        """Write an estimate with its interval.
+        """Format an estimate with its interval.
 
         Parameters
         ----------
         path : str
-            JSON pointer of a dict with ``value`` or ``estimate``, ``low`` and ``high``.
+            JSON pointer of a dict with ``value`` or ``estimate``, ``low`` and ``high``; or of None.
         form : str
-            See `as_text`.
+            Format, see `as_text`.
 
         Returns
         -------
         markupsafe.Markup
-            The value, and the interval in brackets where there is one.
+            The value, followed by the interval in brackets if there is one.
         """
         found = look_up(self.summary, path)
         if found is None:

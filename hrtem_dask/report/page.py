@@ -1,10 +1,10 @@
-"""The page: numbers, figures and pictures put into the template."""
+"""Assembly of the page: numbers, figures and pictures are inserted into the template."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
-from typing import Any
 
 import jinja2
 import pandas as pd
@@ -16,6 +16,7 @@ from hrtem_dask import tables
 from hrtem_dask.errors import HrtemDaskError
 from hrtem_dask.report import gallery, plots_relations
 from hrtem_dask.report.contents import gather, plain_json, weighted_particles
+from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.numbers_shown import Numbers, look_up, pointer
 from hrtem_dask.report.plots_relations import words
 from hrtem_dask.report.plots_size import size_plots
@@ -29,41 +30,54 @@ __all__ = ["write_report"]
 SIZES = {"equivalent_diameter_nm": "equivalent circular diameter", "feret_min_nm": "minimum Feret diameter"}
 MAIN_SIZE = "equivalent_diameter_nm"
 MAX_SAMPLES = 12
-"""Samples that get figures of their own; every one has its numbers."""
+"""Largest number of samples with figures of their own; the numbers of every sample are in the tables."""
 
 
 def write_report(
-    results: Any,
+    results: str | os.PathLike[str] | Results,
     *,
     seed: int = 0,
     confusion: Mapping[str, Mapping[str, int]] | None = None,
     confusion_measured_on: str = "",
 ) -> str:
-    """Write ``report.html`` into a results folder, and every number that it prints into ``summary.json``.
+    """Write ``report.html`` into a results folder, and all numbers on it into ``summary.json``.
 
     Parameters
     ----------
     results : str, path-like or Results
         The results folder of `run`.
     seed : int
-        Seed of what is drawn at random: particles of the gallery.
+        Seed of the random draws: particles of the gallery, and the correction by a confusion matrix.
     confusion : mapping, optional
-        True fault state → predicted one → number of particles, measured on the same kind of data; it corrects the
-        defect fraction (`population.relations`). None corrects nothing.
+        Confusion matrix of the fault classifier, measured on the same kind of data: true fault state → predicted
+        fault state → number of particles. It is used to correct the defect fraction (`population.relations`). Without
+        it the fraction is not corrected.
     confusion_measured_on : str
-        On which data it was measured; must be said where it is given.
+        Description of the data on which the confusion matrix was measured; required if a matrix is given.
 
     Returns
     -------
     str
-        Path or URL of the page: one file, which needs no network.
+        Path or URL of the page: a single file that needs no network.
 
     Raises
     ------
     FileNotFoundError
-        If no run has ended there.
+        If the folder has no results of a completed run.
     ConfusionError
-        If the confusion matrix cannot correct anything.
+        If the confusion matrix cannot be used for a correction.
+
+    Examples
+    --------
+    A run leaves four tables; here they are empty.
+
+    >>> import tempfile
+    >>> from hrtem_dask import tables, write_report
+    >>> with tempfile.TemporaryDirectory() as results:
+    ...     for name, schema in tables.SCHEMAS.items():
+    ...         tables.empty(schema).to_parquet(f"{results}/{name}.parquet")
+    ...     write_report(results).endswith("/report.html")
+    True
     """
     opened = results if isinstance(results, Results) else open_results(results)
     opened = gallery.ReadOnce(opened.place)
@@ -85,18 +99,19 @@ def write_report(
     return opened.place.path("report.html")
 
 
-def populations(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Name the populations whose figures are drawn.
+def populations(summary: JsonDict) -> list[tuple[str, str]]:
+    """List the populations that get figures.
 
     Parameters
     ----------
     summary : dict
-        What summary.json holds.
+        Content of summary.json.
 
     Returns
     -------
     list of tuple of str
-        JSON pointer and name: every sample, or all together where there is one or none.
+        JSON pointer and name of each sample (at most `MAX_SAMPLES`); of all particles together if there are fewer than
+        two samples.
     """
     names = list(summary["samples"])
     if len(names) <= 1:
@@ -104,30 +119,30 @@ def populations(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return [(pointer("samples", name), name or "no sample stated") for name in names[:MAX_SAMPLES]]
 
 
-def strongest_pairs(rows: list[dict[str, Any]], limit: int = 10) -> list[int]:
-    """Find the strongest rank correlations that are a discovery.
+def strongest_pairs(rows: list[JsonDict], limit: int = 10) -> list[int]:
+    """Find the strongest rank correlations between independent quantities.
 
     Parameters
     ----------
     rows : list of dict
-        Of `population.correlations.correlations`.
+        Correlations, as `population.correlations` returns them.
     limit : int
-        At most so many.
+        Largest number of pairs.
 
     Returns
     -------
     list of int
-        Places in `rows`, the strongest first; pairs made of the same lengths are left out.
+        Indices into `rows`, strongest first. Pairs that are computed from the same lengths are left out.
     """
-    places = [
+    candidates = [
         i
         for i, row in enumerate(rows)
         if row["coefficient"] == "spearman" and row["estimate"] is not None and not row["same_ingredients"]
     ]
-    return sorted(places, key=lambda i: -abs(rows[i]["estimate"]))[:limit]
+    return sorted(candidates, key=lambda i: -abs(rows[i]["estimate"]))[:limit]
 
 
-def _plots(summary: dict[str, Any], particles: pd.DataFrame, micrographs: pd.DataFrame) -> dict[str, Plot]:
+def _plots(summary: JsonDict, particles: pd.DataFrame, micrographs: pd.DataFrame) -> dict[str, Plot]:
     """Draw every figure."""
     plots: dict[str, Plot | None] = {}
     for path, name in populations(summary):
@@ -144,14 +159,16 @@ def _plots(summary: dict[str, Any], particles: pd.DataFrame, micrographs: pd.Dat
     plots["correlations"] = plots_relations.correlation_plot(related["correlations"])
     plots["micrographs"] = plots_relations.micrographs_plot(micrographs, particles, summary["relations"]["size"])
     if len(summary["samples"]) > 1:
-        of = summary["relations"]["comparisons"]
-        plots["samples/mean"] = plots_relations.samples_plot(of, "mean", "mean diameter (nm)")
-        plots["samples/defect_fraction"] = plots_relations.samples_plot(of, "defect_fraction", "share with a fault")
+        compared = summary["relations"]["comparisons"]
+        plots["samples/mean"] = plots_relations.samples_plot(compared, "mean", "mean diameter (nm)")
+        plots["samples/defect_fraction"] = plots_relations.samples_plot(
+            compared, "defect_fraction", "share with a fault"
+        )
     return {name: plot for name, plot in plots.items() if plot is not None}
 
 
-def _pictures(results: Results, summary: dict[str, Any]) -> dict[tuple[str, int], dict[str, str]]:
-    """Draw every particle of the gallery, or say why one cannot be drawn."""
+def _pictures(results: Results, summary: JsonDict) -> dict[tuple[str, int], dict[str, str]]:
+    """Draw every particle of the gallery; where that fails, give the reason."""
     wanted = [row for rows in summary["gallery"].values() for row in rows]
     wanted += [row for cluster in summary["unlabelled"]["clusters"] for row in cluster["examples"]]
     pictures: dict[tuple[str, int], dict[str, str]] = {}
@@ -166,8 +183,8 @@ def _pictures(results: Results, summary: dict[str, Any]) -> dict[tuple[str, int]
     return pictures
 
 
-def _render(summary: dict[str, Any], plots: dict[str, Plot], pictures: dict[tuple[str, int], dict[str, str]]) -> str:
-    """Fill the template."""
+def _render(summary: JsonDict, plots: dict[str, Plot], pictures: dict[tuple[str, int], dict[str, str]]) -> str:
+    """Insert the content into the template."""
     script, divs = components({name: plot.figure for name, plot in plots.items()}) if plots else ("", {})
     shown = {
         name: dataclasses.asdict(dataclasses.replace(plot, figure=None, table=pd.DataFrame()))

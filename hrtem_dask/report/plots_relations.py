@@ -1,19 +1,18 @@
-"""Figures of what depends on what: shape, defects against size, correlations, samples, micrographs."""
+"""Figures of shape, of defects against size, of correlations, of samples and of single micrographs."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from bokeh.models import ColorBar, FixedTicker, HoverTool, LinearColorMapper, Whisker
 from bokeh.palettes import RdBu11
 
+from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.style import (
     BLACK,
     BLUE,
-    COLOURS,
-    GREY,
+    COLORS,
+    GRAY,
     MAX_VECTOR_POINTS,
     RED,
     Plot,
@@ -28,7 +27,7 @@ _MARKERS = ("circle", "triangle", "square", "diamond", "inverted_triangle", "plu
 
 
 def words(name: str) -> str:
-    """Return the name of a column as words, with its unit in brackets.
+    """Convert the name of a column to words, with the unit in brackets.
 
     Parameters
     ----------
@@ -39,6 +38,11 @@ def words(name: str) -> str:
     -------
     str
         For instance ``feret min (nm)``.
+
+    Examples
+    --------
+    >>> words("feret_min_nm"), words("area_nm2"), words("aspect_ratio")
+    ('feret min (nm)', 'area (nm²)', 'aspect ratio')
     """
     for ending, unit in (("_nm", "nm"), ("_nm2", "nm²"), ("_deg", "°"), ("_px", "px")):
         if name.endswith(ending):
@@ -46,20 +50,20 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def shape_plots(distributions: dict[str, Any], short: str) -> dict[str, Plot]:
+def shape_plots(distributions: JsonDict, short: str) -> dict[str, Plot]:
     """Draw the distribution of each shape descriptor.
 
     Parameters
     ----------
     distributions : dict
-        Of `population.shape_classes.shape_distributions`.
+        Distributions, as `population` computes them: ``relations.overall.shape_distributions`` of summary.json.
     short : str
         Name of the population.
 
     Returns
     -------
     dict
-        Descriptor → its histogram.
+        Descriptor → histogram.
     """
     plots = {}
     for name, found in distributions.items():
@@ -78,20 +82,20 @@ def shape_plots(distributions: dict[str, Any], short: str) -> dict[str, Plot]:
     return plots
 
 
-def defect_plot(curve: dict[str, Any], short: str) -> Plot | None:
+def defect_plot(curve: JsonDict, short: str) -> Plot | None:
     """Draw the share of faulted particles against size.
 
     Parameters
     ----------
     curve : dict
-        Of `population.defect_curves.defect_curve`.
+        ``relations.overall.defect_curve`` of summary.json.
     short : str
         Name of the population.
 
     Returns
     -------
     Plot or None
-        Bins with their intervals, logistic curve with band, isotonic curve; None where no particle is assessable.
+        Bins with intervals, logistic curve with its band, isotonic curve; None if no particle is assessable.
     """
     if not curve["bins"]:
         return None
@@ -125,20 +129,21 @@ def defect_plot(curve: dict[str, Any], short: str) -> Plot | None:
     )
 
 
-def correlation_plot(rows: list[dict[str, Any]], coefficient: str = "spearman") -> Plot | None:
+def correlation_plot(rows: list[JsonDict], coefficient: str = "spearman") -> Plot | None:
     """Draw the correlations of all pairs as a heat map.
 
     Parameters
     ----------
     rows : list of dict
-        Of `population.correlations.correlations`.
+        ``relations.overall.correlations`` of summary.json.
     coefficient : {"spearman", "pearson"}
-        Which one.
+        Coefficient that is drawn.
 
     Returns
     -------
     Plot or None
-        The number stands in each cell, bold where its adjusted p is at most 0.05; None without pairs.
+        Heat map with the coefficient in each cell, in bold type if its adjusted p is at most 0.05; None if there are
+        no pairs.
     """
     table = pd.DataFrame(rows)
     if table.empty or not (table := table[table["coefficient"] == coefficient]).estimate.notna().any():
@@ -149,17 +154,17 @@ def correlation_plot(rows: list[dict[str, Any]], coefficient: str = "spearman") 
     shown = pd.concat([shown, mirrored], ignore_index=True)
     shown["first"], shown["second"] = shown["first"].map(words), shown["second"].map(words)
     labels = [words(name) for name in names]
-    sure = shown["p_adjusted"].astype(float).le(0.05)
+    significant = shown["p_adjusted"].astype(float).le(0.05)
     shown["text"] = [f"{r:.2f}".replace("-", "−") for r in shown["estimate"]]
-    shown["style"] = np.where(sure, "bold", "normal")
-    shown["colour"] = np.where(shown["estimate"].abs() > 0.6, "white", np.where(sure, BLACK, "#595959"))
+    shown["style"] = np.where(significant, "bold", "normal")
+    shown["color"] = np.where(shown["estimate"].abs() > 0.6, "white", np.where(significant, BLACK, "#595959"))
     plot = new_figure("", "", width=660, height=560, x_range=labels, y_range=labels[::-1], tools="save")
     mapper = LinearColorMapper(palette=RdBu11, low=-1, high=1)
     cells = plot.rect("first", "second", width=1, height=1, source=data_source(shown), line_color="white",
                       fill_color={"field": "estimate", "transform": mapper})  # fmt: skip
     plot.text("first", "second", text="text", source=data_source(shown), text_align="center",
               text_font_size="11px",
-              text_baseline="middle", text_color="colour", text_font_style="style")  # fmt: skip
+              text_baseline="middle", text_color="color", text_font_style="style")  # fmt: skip
     tips = [("pair", "@first – @second"), ("coefficient", "@text"), ("95 %", "@low{0.00} to @high{0.00}")]
     plot.add_tools(HoverTool(renderers=[cells], tooltips=[*tips, ("adjusted p", "@p_adjusted{0.0000}"), ("n", "@n")]))
     bar = ColorBar(color_mapper=mapper, ticker=FixedTicker(ticks=[-1, -0.5, 0, 0.5, 1]), width=10)
@@ -180,12 +185,13 @@ def micrographs_plot(micrographs: pd.DataFrame, particles: pd.DataFrame, size: s
     particles : pandas.DataFrame
         Rows of `tables.PARTICLES`.
     size : str
-        The size.
+        Column with the size in nm.
 
     Returns
     -------
     Plot or None
-        A point per micrograph; by their order where no Dice coefficient is predicted. None without sized particles.
+        One point per micrograph. If no Dice coefficient was predicted, the x axis is the order in the table. None if
+        no counted particle has a size.
     """
     counted = particles[particles["counted"].fillna(False).astype(bool)]
     medians = counted.groupby("micrograph_id")[size].median().astype(float)
@@ -204,12 +210,12 @@ def micrographs_plot(micrographs: pd.DataFrame, particles: pd.DataFrame, size: s
     if len(shown) > MAX_VECTOR_POINTS:
         plot.output_backend = "canvas"
     flagged = shown["quality_flags"].notna() | shown["calibration_flags"].notna()
-    for rows, colour, marker, name in (
+    for rows, color, marker, name in (
         (shown[~flagged], BLUE, "circle", "no flag"),
         (shown[flagged], RED, "triangle", "flagged"),
     ):
         if len(rows):
-            plot.scatter(x, "median_nm", source=data_source(rows), size=7, color=colour, marker=marker, alpha=0.7,
+            plot.scatter(x, "median_nm", source=data_source(rows), size=7, color=color, marker=marker, alpha=0.7,
                          legend_label=name)  # fmt: skip
     tips = [("micrograph", "@micrograph_id"), ("median", "@median_nm{0.00} nm"), ("particles", "@n_counted")]
     plot.add_tools(HoverTool(tooltips=[*tips, ("flags", "@quality_flags @calibration_flags")]))
@@ -217,13 +223,13 @@ def micrographs_plot(micrographs: pd.DataFrame, particles: pd.DataFrame, size: s
     return Plot(plot, table, "Median size of each micrograph against the predicted quality of its mask.")
 
 
-def samples_plot(comparisons: dict[str, Any], statistic: str, label: str) -> Plot | None:
+def samples_plot(comparisons: JsonDict, statistic: str, label: str) -> Plot | None:
     """Draw one statistic of every sample with its interval.
 
     Parameters
     ----------
     comparisons : dict
-        Of `population.comparisons.compare_samples`.
+        ``relations.comparisons`` of summary.json.
     statistic : str
         For instance ``mean``.
     label : str
@@ -232,7 +238,7 @@ def samples_plot(comparisons: dict[str, Any], statistic: str, label: str) -> Plo
     Returns
     -------
     Plot or None
-        A point per sample; None where no sample has the statistic.
+        One point per sample; None if no sample has the statistic.
     """
     rows = [{"sample": name, **stats[statistic]} for name, stats in comparisons["samples"].items()]
     table = pd.DataFrame(rows)[["sample", "estimate", "low", "high", "n", "n_micrographs"]]
@@ -249,7 +255,7 @@ def samples_plot(comparisons: dict[str, Any], statistic: str, label: str) -> Plo
 
 
 def embedding_plot(regions: pd.DataFrame) -> Plot:
-    """Draw regions in the plane in which alike ones lie together.
+    """Draw the map of regions in which similar ones lie close together.
 
     Parameters
     ----------
@@ -259,7 +265,7 @@ def embedding_plot(regions: pd.DataFrame) -> Plot:
     Returns
     -------
     Plot
-        A point per region, coloured by cluster; −1 belongs to none.
+        One point per region, colored by cluster; −1 marks regions without a cluster.
     """
     table = regions[["micrograph_id", "region_id", "region_class", "cluster", "embedding_1", "embedding_2"]].copy()
     table["region_class"] = table["region_class"].fillna("not classified")
@@ -270,10 +276,10 @@ def embedding_plot(regions: pd.DataFrame) -> Plot:
         none = cluster == -1
         plot.scatter(
             "embedding_1", "embedding_2", source=data_source(rows), size=4 if none else 7, alpha=0.7,
-            color=GREY if none else COLOURS[i % 6], marker=_MARKERS[i % len(_MARKERS)],
+            color=GRAY if none else COLORS[i % 6], marker=_MARKERS[i % len(_MARKERS)],
             legend_label="no cluster" if none else f"cluster {cluster}",
         )  # fmt: skip
     tips = [("region", "@micrograph_id / @region_id"), ("class", "@region_class"), ("cluster", "@cluster")]
     plot.add_tools(HoverTool(tooltips=tips))
     legend(plot)
-    return Plot(plot, table, "Regions in two components of their features, coloured by cluster.")
+    return Plot(plot, table, "Regions in two components of their features, colored by cluster.")

@@ -1,14 +1,15 @@
-"""Figures of sizes: distribution with fits, cumulative curve, QQ, precision, micrographs beside each other."""
+"""Figures of sizes: distribution with fits, cumulative curve, quantile-quantile plot, precision."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
+from bokeh.models import GlyphRenderer, HoverTool
+from bokeh.plotting import figure
 
 from hrtem_dask.population.sizes import families
-from hrtem_dask.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, Plot, data_source, legend, new_figure
+from hrtem_dask.report.json_types import JsonDict
+from hrtem_dask.report.style import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, Plot, data_source, legend, new_figure
 
 __all__ = ["cumulative_plot", "histogram_plot", "precision_plot", "qq_plot", "size_plots"]
 
@@ -24,13 +25,13 @@ _LOCATION_SCALE = {
 }
 
 
-def size_plots(size: dict[str, Any], label: str, short: str) -> dict[str, Plot]:
-    """Draw everything of one size of one population.
+def size_plots(size: JsonDict, label: str, short: str) -> dict[str, Plot]:
+    """Draw all figures of one size of one population.
 
     Parameters
     ----------
     size : dict
-        What `population.summarize` says of it.
+        Statistics of the size, as `population.summarize` returns them.
     label : str
         Name of the size for axes, without unit.
     short : str
@@ -39,7 +40,7 @@ def size_plots(size: dict[str, Any], label: str, short: str) -> dict[str, Plot]:
     Returns
     -------
     dict
-        ``histogram``, ``cumulative``, ``qq`` and ``precision``, those that there are.
+        ``histogram``, ``cumulative``, and, if there are values for them, ``qq`` and ``precision``.
     """
     plots = {"histogram": histogram_plot(size, label, short), "cumulative": cumulative_plot(size, label, short)}
     if any(fit["qq"] for fit in size["fits"]["families"].values()):
@@ -49,13 +50,13 @@ def size_plots(size: dict[str, Any], label: str, short: str) -> dict[str, Plot]:
     return plots
 
 
-def histogram_plot(size: dict[str, Any], label: str, short: str) -> Plot:
-    """Draw the histogram with its fits.
+def histogram_plot(size: JsonDict, label: str, short: str) -> Plot:
+    """Draw the histogram with the fitted distributions.
 
     Parameters
     ----------
     size : dict
-        What `population.summarize` says of it.
+        Statistics of the size, as `population.summarize` returns them.
     label : str
         Name of the size, without unit.
     short : str
@@ -64,7 +65,7 @@ def histogram_plot(size: dict[str, Any], label: str, short: str) -> Plot:
     Returns
     -------
     Plot
-        Share of particles per bin, weighted by number and by volume, and the share that each family expects.
+        Share of particles per bin, weighted by number and by volume, and the share that each fitted family predicts.
     """
     bins = size["histogram"]
     edges = np.array(bins["edges_nm"], dtype=float)
@@ -87,12 +88,12 @@ def histogram_plot(size: dict[str, Any], label: str, short: str) -> Plot:
     tips = [(label, "@from_nm{0.00}–@to_nm{0.00} nm"), ("particles", "@n_counted"), ("share", "@number_fraction{0.0%}")]
     _hover(plot, bars, tips)
     grid = np.linspace(edges[0], edges[-1], 201)
-    for family, (colour, dash) in _FAMILY_STYLE.items():
+    for family, (color, dash) in _FAMILY_STYLE.items():
         expected = _expected(size["fits"], family, grid, float(bins["bin_width_nm"]))
         if expected is not None:
             best = " (best)" if size["fits"]["best"] == family else ""
             width = 2.2 if best else 1.2
-            plot.line(grid, expected, color=colour, line_dash=dash, line_width=width, legend_label=f"{family}{best}")
+            plot.line(grid, expected, color=color, line_dash=dash, line_width=width, legend_label=f"{family}{best}")
             at = (edges[:-1] + edges[1:]) / 2
             table[f"{family}_fraction"] = _expected(size["fits"], family, at, float(bins["bin_width_nm"]))
     plot.y_range.start = 0
@@ -101,8 +102,8 @@ def histogram_plot(size: dict[str, Any], label: str, short: str) -> Plot:
     return Plot(plot, table, f"Histogram of the {label} of {short} with the fitted distributions.")
 
 
-def _expected(fits: dict[str, Any], family: families.Family, at: np.ndarray, width: float) -> np.ndarray | None:
-    """Return the share that a family expects in bins around some sizes, above the detection limit."""
+def _expected(fits: JsonDict, family: families.Family, at: np.ndarray, width: float) -> np.ndarray | None:
+    """Return the share that a fitted family predicts in bins around some sizes, above the detection limit."""
     parameters = (fits["families"].get(family) or {}).get("parameters")
     if not parameters:
         return None
@@ -125,13 +126,13 @@ def _expected(fits: dict[str, Any], family: families.Family, at: np.ndarray, wid
     return np.asarray((share(high) - share(low)) / (1 - below))
 
 
-def cumulative_plot(size: dict[str, Any], label: str, short: str) -> Plot:
+def cumulative_plot(size: JsonDict, label: str, short: str) -> Plot:
     """Draw the cumulative curves.
 
     Parameters
     ----------
     size : dict
-        What `population.summarize` says of it.
+        Statistics of the size, as `population.summarize` returns them.
     label : str
         Name of the size, without unit.
     short : str
@@ -140,16 +141,16 @@ def cumulative_plot(size: dict[str, Any], label: str, short: str) -> Plot:
     Returns
     -------
     Plot
-        Undersize share by number and by volume, D10, D50 and D90 marked.
+        Share of particles below each size, by number and by volume; D10, D50 and D90 are marked.
     """
     table = pd.DataFrame(size["cumulative"])
     plot = new_figure(f"{label} (nm)", "cumulative share", height=320, y_range=(0, 1.02))
-    for column, colour, name, dash in (
+    for column, color, name, dash in (
         ("number_size_nm", BLUE, "by number", "solid"),
         ("volume_size_nm", ORANGE, "by volume", "dashed"),
     ):
         line = plot.line(
-            column, "fraction", source=data_source(table), color=colour, line_width=2, line_dash=dash, legend_label=name
+            column, "fraction", source=data_source(table), color=color, line_width=2, line_dash=dash, legend_label=name
         )
         _hover(plot, line, [(label, f"@{column}{{0.00}} nm"), ("share below", "@fraction{0%}")])
     number = size["number_weighted"]
@@ -161,13 +162,13 @@ def cumulative_plot(size: dict[str, Any], label: str, short: str) -> Plot:
     return Plot(plot, table, f"Cumulative distribution of the {label} of {short} by number and by volume.")
 
 
-def qq_plot(size: dict[str, Any], label: str, short: str) -> Plot:
+def qq_plot(size: JsonDict, label: str, short: str) -> Plot:
     """Draw observed against expected quantiles.
 
     Parameters
     ----------
     size : dict
-        What `population.summarize` says of it.
+        Statistics of the size, as `population.summarize` returns them.
     label : str
         Name of the size, without unit.
     short : str
@@ -176,35 +177,35 @@ def qq_plot(size: dict[str, Any], label: str, short: str) -> Plot:
     Returns
     -------
     Plot
-        A curve per family; on the grey line where the family describes the sizes.
+        One curve per family; it lies on the gray line if the family describes the sizes.
     """
     parts = []
     plot = new_figure(f"expected {label} (nm)", f"observed {label} (nm)", height=320)
-    for family, (colour, _) in _FAMILY_STYLE.items():
+    for family, (color, _) in _FAMILY_STYLE.items():
         qq = (size["fits"]["families"].get(family) or {}).get("qq")
         if qq:
             part = pd.DataFrame(qq).assign(family=family)
             parts.append(part)
             marker = {"lognormal": "circle", "normal": "triangle", "weibull": "square"}[family]
             points = plot.scatter(
-                "expected_nm", "observed_nm", source=data_source(part), marker=marker, size=5, color=colour, alpha=0.75,
+                "expected_nm", "observed_nm", source=data_source(part), marker=marker, size=5, color=color, alpha=0.75,
                 legend_label=family,
             )  # fmt: skip
             _hover(plot, points, [("expected", "@expected_nm{0.00} nm"), ("observed", "@observed_nm{0.00} nm")])
     table = pd.concat(parts, ignore_index=True)
     ends = [float(table["observed_nm"].min()), float(table["observed_nm"].max())]
-    plot.line(ends, ends, color=GREY, line_width=1.5, legend_label="equal")
+    plot.line(ends, ends, color=GRAY, line_width=1.5, legend_label="equal")
     legend(plot, location="top_left")
     return Plot(plot, table, f"Observed against expected quantiles of the {label} of {short}, for each family.")
 
 
-def precision_plot(size: dict[str, Any], short: str) -> Plot:
-    """Draw how precise means and medians of fewer particles are.
+def precision_plot(size: JsonDict, short: str) -> Plot:
+    """Draw the precision of mean and median against the number of particles.
 
     Parameters
     ----------
     size : dict
-        What `population.summarize` says of it.
+        Statistics of the size, as `population.summarize` returns them.
     short : str
         Name of the population.
 
@@ -218,26 +219,24 @@ def precision_plot(size: dict[str, Any], short: str) -> Plot:
     plot = new_figure(
         "particles", "half width of the 95 % interval (%)", height=320, x_axis_type="log", y_axis_type="log"
     )
-    for column, colour, marker, name in (
+    for column, color, marker, name in (
         ("mean_relative_half_width", BLUE, "circle", "mean"),
         ("median_relative_half_width", RED, "triangle", "median"),
     ):
         shown = table.assign(percent=100 * table[column])[["n_particles", "percent"]]
-        plot.line("n_particles", "percent", source=data_source(shown), color=colour, legend_label=name)
-        points = plot.scatter("n_particles", "percent", source=data_source(shown), color=colour, marker=marker, size=7,
+        plot.line("n_particles", "percent", source=data_source(shown), color=color, legend_label=name)
+        points = plot.scatter("n_particles", "percent", source=data_source(shown), color=color, marker=marker, size=7,
                               legend_label=name)  # fmt: skip
         _hover(plot, points, [("particles", "@n_particles{0}"), ("half width", "@percent{0.0} %")])
     target = 100 * precision["target_relative_precision"]
     plot.line(
-        [table["n_particles"].min(), table["n_particles"].max()], [target, target], color=GREY, line_dash="dashed",
-        legend_label="wanted",
+        [table["n_particles"].min(), table["n_particles"].max()], [target, target], color=GRAY, line_dash="dashed",
+        legend_label="target",
     )  # fmt: skip
     legend(plot)
     return Plot(plot, table, f"Precision of the mean and median size of {short} against the number of particles.")
 
 
-def _hover(plot: Any, glyph: Any, tips: list[tuple[str, str]]) -> None:
-    """Show values of one glyph under the pointer."""
-    from bokeh.models import HoverTool
-
+def _hover(plot: figure, glyph: GlyphRenderer, tips: list[tuple[str, str]]) -> None:
+    """Show the values of one glyph when the mouse is over it."""
     plot.add_tools(HoverTool(renderers=[glyph], tooltips=tips))

@@ -1,4 +1,4 @@
-"""How every figure looks: colours that colour-blind readers tell apart, type, axes, vector graphics for paper."""
+"""Style of all figures: colors that color-blind readers can distinguish, fonts, axes, vector graphics for print."""
 
 from __future__ import annotations
 
@@ -7,62 +7,58 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import ColumnDataSource, HoverTool
-from bokeh.plotting import figure
+from bokeh import plotting
+from bokeh.models import ColumnDataSource
 
-__all__ = ["BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "ORANGE", "RED", "Plot", "data_source", "legend", "new_figure"]
+__all__ = ["BLACK", "BLUE", "COLORS", "GRAY", "GREEN", "ORANGE", "RED", "Plot", "data_source", "legend", "new_figure"]
 
 BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
-PURPLE, SKY, BLACK, GREY = "#cc79a7", "#56b4e9", "#1a1a1a", "#8a8a8a"
-COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY)
-"""M. Okabe, K. Ito, Color Universal Design (2008)."""
+PURPLE, SKY, BLACK, GRAY = "#cc79a7", "#56b4e9", "#1a1a1a", "#8a8a8a"
+COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GRAY)
+"""Palette of M. Okabe and K. Ito, Color Universal Design (2008)."""
 MAX_VECTOR_POINTS = 3000
-"""Clouds of more points are drawn as pixels: a page of vectors would be slow."""
+"""Scatter plots with more points are drawn as pixels, since a browser is slow with so many vectors."""
 
 
 @dataclass(frozen=True)
 class Plot:
     """A figure of the page."""
 
-    figure: Any
-    """What Bokeh draws."""
+    figure: plotting.figure
+    """Bokeh figure."""
     table: pd.DataFrame
-    """What it shows, to be downloaded."""
+    """Values that the figure shows; the page offers them as CSV."""
     alt: str
-    """What it shows, for those who do not see it."""
+    """Description for readers who cannot see the figure."""
 
 
 def new_figure(
     x_label: str, y_label: str, *, width: int = 440, height: int = 300,
     tools: str = "pan,wheel_zoom,box_zoom,reset,save",
-    hover: list[tuple[str, str]] | None = None, **more: Any,
-) -> Any:  # fmt: skip
-    """Return an empty figure in the report's style.
+    **more: Any,
+) -> plotting.figure:  # fmt: skip
+    """Make an empty figure in the style of the report.
 
     Parameters
     ----------
     x_label, y_label : str
-        Titles of the axes, with the unit.
+        Titles of the axes, with units.
     width, height : int
-        Size in CSS px; at most 660 wide fits on A4.
+        Size in CSS pixels; up to 660 wide fits on A4.
     tools : str
-        Bokeh's tools.
-    hover : list of tuple of str, optional
-        What is shown under the pointer.
+        Names of Bokeh's tools, comma-separated.
     **more : object
-        For `bokeh.plotting.figure`.
+        Further options of `bokeh.plotting.figure`.
 
     Returns
     -------
     bokeh.plotting.figure
-        The figure; the wheel scrolls the page until its tool is chosen.
+        The figure. The mouse wheel scrolls the page until the user chooses the zoom tool.
     """
-    plot = figure(
+    plot = plotting.figure(
         width=width, height=height, tools=tools, x_axis_label=x_label, y_axis_label=y_label, output_backend="svg",
         active_scroll=None, toolbar_location="above", min_border_right=12, **more,
     )  # fmt: skip
-    if hover:
-        plot.add_tools(HoverTool(tooltips=hover))
     plot.toolbar.logo = None
     plot.toolbar.autohide = True
     plot.outline_line_color = None
@@ -79,7 +75,7 @@ def new_figure(
 
 
 def data_source(table: pd.DataFrame) -> ColumnDataSource:
-    """Return the columns of a table as Bokeh draws them.
+    """Convert the columns of a table to a data source of Bokeh.
 
     Parameters
     ----------
@@ -89,9 +85,9 @@ def data_source(table: pd.DataFrame) -> ColumnDataSource:
     Returns
     -------
     bokeh.models.ColumnDataSource
-        Numbers as floats, where null is NaN, and all else as strings, where null is empty.
+        Numeric columns as floats (NaN for null), all others as strings (empty for null).
     """
-    columns: dict[str, Any] = {}
+    columns: dict[str, np.ndarray | list[str]] = {}
     for name in table:
         column = table[name]
         if pd.api.types.is_numeric_dtype(column):
@@ -101,15 +97,15 @@ def data_source(table: pd.DataFrame) -> ColumnDataSource:
     return ColumnDataSource(columns)
 
 
-def legend(plot: Any, *, location: str = "top_right") -> None:
-    """Give a figure's legend the report's style.
+def legend(plot: plotting.figure, *, location: str = "top_right") -> None:
+    """Apply the style of the report to the legend of a figure.
 
     Parameters
     ----------
     plot : bokeh.plotting.figure
-        With labelled glyphs.
+        Figure whose glyphs have legend labels.
     location : str
-        Corner; a click on an entry hides its curve.
+        Corner of the figure. A click on an entry hides its curve.
     """
     plot.legend.location = location
     plot.legend.label_text_font_size = "12px"

@@ -1,4 +1,4 @@
-"""Tables that travel inside the page, as links that save a CSV file."""
+"""Tables inside the page, as links that save a CSV file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["csv_uri"]
 
 
 def csv_uri(table: pd.DataFrame) -> str:
-    """Return a table as a link that holds its CSV.
+    """Convert a table to a link that contains it as CSV.
 
     Parameters
     ----------
@@ -20,7 +20,13 @@ def csv_uri(table: pd.DataFrame) -> str:
     Returns
     -------
     str
-        A data URI; needs no file and no network.
+        Data URI, which needs no file and no network.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> csv_uri(pd.DataFrame({"size_nm": [4.5]}))
+    'data:text/csv;charset=utf-8;base64,c2l6ZV9ubQo0LjUK'
     """
     text = table.to_csv(index=False, float_format="%.6g")
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()

@@ -1,13 +1,12 @@
-"""Regions nobody labelled: which are alike, found without classes."""
+"""Groups of similar regions, found without labels or classes."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pandas as pd
 
 from hrtem_dask import tables
 from hrtem_dask.defects.embedding import embed_regions
+from hrtem_dask.report.json_types import JsonDict
 
 __all__ = ["describe_clusters", "embedded_regions"]
 
@@ -16,7 +15,7 @@ MAX_CLUSTERS = 8
 
 
 def embedded_regions(regions: pd.DataFrame) -> pd.DataFrame:
-    """Map the regions whose features were measured.
+    """Embed the regions whose features were measured in a plane, and cluster them.
 
     Parameters
     ----------
@@ -26,36 +25,37 @@ def embedded_regions(regions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Those with features, with ``embedding_1``, ``embedding_2`` and ``cluster``; without rows where too few.
+        The regions with features, with the further columns ``embedding_1``, ``embedding_2`` and ``cluster``; empty if
+        there are too few.
     """
     names = [column.name for column in tables.REGION_FEATURES]
     measured = regions[regions[names].notna().any(axis=1)]
     return measured.join(embed_regions(measured[names])).dropna(subset=["embedding_1"])
 
 
-def describe_clusters(regions: pd.DataFrame, particles: pd.DataFrame) -> dict[str, Any]:
-    """Say what each cluster holds.
+def describe_clusters(regions: pd.DataFrame, particles: pd.DataFrame) -> JsonDict:
+    """Describe each cluster: its classes and some typical particles.
 
     Parameters
     ----------
     regions : pandas.DataFrame
-        Of `embedded_regions`.
+        Regions, as `embedded_regions` returns them.
     particles : pandas.DataFrame
-        Rows of `tables.PARTICLES`: examples are shown by the largest particle of a region.
+        Rows of `tables.PARTICLES`. The largest particle of a region is shown as its example.
 
     Returns
     -------
     dict
-        ``n_regions`` and ``clusters``, the largest first: ``cluster``, ``n``, ``classes`` (class and ``n``) and
-        ``examples``, the particles of the regions nearest to the cluster's middle.
+        ``n_regions``, ``n_without_cluster`` and ``clusters``, largest first. Each cluster has ``cluster`` (its number),
+        ``n``, ``classes`` (class and ``n``) and ``examples``: particles of the regions nearest to its median.
     """
     largest = particles.sort_values("area_px", ascending=False, kind="stable").drop_duplicates(
         ["micrograph_id", "region_id"]
     )
     found = []
     for cluster, rows in list(regions[regions["cluster"] >= 0].groupby("cluster"))[:MAX_CLUSTERS]:
-        place = rows[["embedding_1", "embedding_2"]]
-        order = ((place - place.median()) ** 2).sum(axis=1).sort_values(kind="stable").index
+        points = rows[["embedding_1", "embedding_2"]]
+        order = ((points - points.median()) ** 2).sum(axis=1).sort_values(kind="stable").index
         near = rows.loc[order, ["micrograph_id", "region_id"]].merge(largest, on=["micrograph_id", "region_id"])
         classes = rows["region_class"].fillna("not classified").value_counts()
         found.append(

@@ -1,4 +1,4 @@
-"""A results folder as a run leaves it, with planted sizes and faults: quick to make, and its truth is known."""
+"""A results folder like that of a run, with known sizes and faults; it is made without a segmentation."""
 
 from pathlib import Path
 
@@ -21,13 +21,13 @@ N_MICROGRAPHS = 12
 
 
 def draw(rng: np.random.Generator, sample: int) -> tuple[np.ndarray, np.ndarray, list[dict]]:
-    """Ellipses on a grid of places, larger ones more often faulted."""
+    """Draw ellipses at random cells of a grid; larger ones have a fault more often."""
     yy, xx = np.mgrid[:SIDE_PX, :SIDE_PX]
     image = rng.normal(100, 6, (SIDE_PX, SIDE_PX))
     labels = np.zeros((SIDE_PX, SIDE_PX), np.int32)
     rows = []
-    for number, place in enumerate(rng.permutation(16)[:13], start=1):
-        cy, cx = 80 + 160 * (place // 4) + rng.uniform(-8, 8), 80 + 160 * (place % 4) + rng.uniform(-8, 8)
+    for number, cell in enumerate(rng.permutation(16)[:13], start=1):
+        cy, cx = 80 + 160 * (cell // 4) + rng.uniform(-8, 8), 80 + 160 * (cell % 4) + rng.uniform(-8, 8)
         ecd_px = min(rng.lognormal(np.log(80 + 15 * sample), 0.22), 135)
         aspect, turn = 1 + rng.gamma(2, 0.06), rng.uniform(0, np.pi)
         a, b = ecd_px / 2 * np.sqrt(aspect), ecd_px / 2 / np.sqrt(aspect)
@@ -84,7 +84,7 @@ def row(number: int, inside: np.ndarray, a: float, b: float, state: str, rng: np
 
 
 def make_results(folder: Path) -> Path:
-    """Write micrographs, labels and tables; one micrograph is set aside, one failed."""
+    """Write micrographs, labels and tables; one micrograph is set aside, and one has failed."""
     rng = np.random.default_rng(7)
     place = Location.of(folder / "results")
     store = Location.of(place.path("labels.zarr"))

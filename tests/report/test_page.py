@@ -1,4 +1,4 @@
-"""The page says what summary.json says, and holds everything that it shows."""
+"""The numbers on the page are those of summary.json, and the page is complete without other files."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ from hrtem_dask.report.numbers_shown import as_text, look_up, pointer
 
 
 class Page(HTMLParser):
-    """What of the page the tests look at."""
+    """The elements of the page that the tests check."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -101,9 +101,11 @@ def test_the_summary_holds_what_was_planted(summary: dict, results: Path) -> Non
 
 
 def test_the_relations_weigh_particles_as_the_sizes_do(summary: dict) -> None:
-    for name, of in summary["samples"].items():
+    for name, population in summary["samples"].items():
         mean = summary["relations"]["comparisons"]["samples"][name]["mean"]["estimate"]
-        assert mean == pytest.approx(of["equivalent_diameter_nm"]["number_weighted"]["mean_nm"]["value"], rel=1e-9)
+        assert mean == pytest.approx(
+            population["equivalent_diameter_nm"]["number_weighted"]["mean_nm"]["value"], rel=1e-9
+        )
 
 
 def test_reporting_twice_gives_the_same_summary(results: Path, summary: dict, tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ def test_reporting_twice_gives_the_same_summary(results: Path, summary: dict, tm
 
 
 def test_a_given_confusion_matrix_corrects_the_fraction(results: Path, summary: dict, tmp_path: Path) -> None:
-    """By hand: Rogan and Gladen's (p + specificity − 1)/(sensitivity + specificity − 1)."""
+    """The expected value is Rogan and Gladen's (p + specificity − 1)/(sensitivity + specificity − 1)."""
     again = tmp_path / "results"
     shutil.copytree(results, again)
     matrix = tmp_path / "matrix.json"
@@ -132,7 +134,7 @@ def test_a_given_confusion_matrix_corrects_the_fraction(results: Path, summary: 
     assert "measured_on" in refused.output
 
 
-def test_nothing_is_fetched_and_links_lead_somewhere(page: Page) -> None:
+def test_nothing_is_fetched_and_links_resolve(page: Page) -> None:
     assert all(source == "" or source.startswith("data:") for source in page.sources)
     for link in page.links:
         assert link["href"].startswith("data:") or link["href"].removeprefix("#") in page.ids
@@ -157,10 +159,10 @@ def test_pictures_and_figures_are_described(page: Page, reported: Path) -> None:
     text = reported.read_text(encoding="utf-8")
     assert re.findall(r'role="img" aria-label=""', text) == []
     assert "Au &amp; &lt;b&gt;" in text
-    assert "truncated &lt;file&gt;" in text, "what a file says is no markup"
+    assert "truncated &lt;file&gt;" in text, "text from a file is escaped"
 
 
-def test_a_missing_micrograph_is_said_and_the_page_still_comes(results: Path, tmp_path: Path) -> None:
+def test_a_missing_micrograph_is_reported_and_the_page_is_still_written(results: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "results"
     shutil.copytree(results, elsewhere)
     micrographs = pd.read_parquet(elsewhere / "micrographs.parquet")

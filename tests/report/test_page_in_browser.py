@@ -1,4 +1,4 @@
-"""The page as a reader sees it: in a real browser, without a network."""
+"""The page in a real browser, without a network."""
 
 import json
 from pathlib import Path
@@ -19,11 +19,13 @@ PICTURES = "[...document.images].filter(image => image.complete && image.natural
 
 
 @pytest.mark.slow
-def test_the_page_opens_draws_and_says_what_the_summary_says(results: Path, request: pytest.FixtureRequest) -> None:
+def test_the_page_opens_draws_and_shows_the_numbers_of_the_summary(
+    results: Path, request: pytest.FixtureRequest
+) -> None:
     try:
         browser: Any = request.getfixturevalue("browser")
     except LookupError:
-        pytest.skip("no fixture 'browser': tests/conftest.py of the live dashboard brings it")
+        pytest.skip("no fixture 'browser': it is defined in tests/conftest.py")
     page = Path(write_report(results))
     summary = json.loads((page.parent / "summary.json").read_text(encoding="utf-8"))
     browser.open(page.as_uri())
