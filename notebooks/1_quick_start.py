@@ -9,9 +9,9 @@
 # %% [markdown]
 # # 1 · Quick start: from micrographs to a size distribution
 #
-# Four micrographs, one call, one table of particles, and the outlines to check it by. The micrographs are
-# **simulated** (gold on amorphous carbon, multislice), so we know what is true of them. With your own, start at
-# *Analyse*.
+# This notebook analyzes four micrographs with one call. The results are a table of particles, and outlines to check
+# it. The micrographs are **simulated** (gold on amorphous carbon, multislice), so the true values are known. With your
+# own micrographs, start at *Analyze*.
 
 # %%
 import tempfile
@@ -29,7 +29,8 @@ folder = Path(tempfile.mkdtemp(prefix="hrtem-dask-"))
 # %% [markdown]
 # ## Simulate
 #
-# Each micrograph is drawn from ranges: material, sizes, optics, dose. Seed and number decide everything.
+# The properties of each micrograph (material, sizes, optics, dose) are drawn at random from ranges. The seed and the
+# number of the micrograph determine them completely.
 
 # %%
 ranges = SimulationRanges(
@@ -42,32 +43,32 @@ ranges = SimulationRanges(
     touching_fraction=0.1,
     dose_per_nm2=(1e5, 4e5),
 )
-simulated = simulate(folder / "simulated", ranges=ranges, n=4, seed=11, scheduler="threads").store
+simulated = simulate(folder / "simulated", ranges=ranges, n=4, seed=11, cluster="threads").store
 simulated.micrographs[["micrograph_id", "material", "pixel_size_nm", "n_particles", "defocus_nm", "dose_per_nm2"]]
 
 # %% [markdown]
-# ## Analyse
+# ## Analyze
 #
-# `run` takes files, folders, globs or URLs. Without `scheduler` it takes every core of this machine, in processes of
-# their own; here threads of the notebook do. A second call into the same folder resumes.
+# `run` accepts files, folders, globs or URLs. By default it uses all cores of this machine, with one process per core;
+# here, threads of the notebook's process are enough. A second call with the same results folder resumes the run.
 
 # %%
 settings = hd.Settings().updated({"execution": {"overlays": "all"}})
-summary = hd.run(folder / "simulated" / "micrographs.zarr", folder / "results", settings=settings, scheduler="threads")
+summary = hd.run(folder / "simulated" / "micrographs.zarr", folder / "results", settings=settings, cluster="threads")
 summary
 
 # %% [markdown]
-# ## Look
+# ## The tables
 #
-# One row per micrograph, with its status, and the reason where it could not be analysed.
+# There is one row per micrograph with its status, and the reason if it could not be analyzed.
 
 # %%
 results = hd.open_results(folder / "results")
 results.micrographs[["title", "status", "pixel_size_x_nm", "pixel_size_source", "n_particles", "n_counted", "coverage"]]
 
 # %% [markdown]
-# One row per particle: size, shape, lattice, and whether it is counted. What touches the border is cut off: it is
-# measured, outlined in blue, and left out of statistics.
+# There is one row per particle: size, shape, lattice, and whether it is counted. Particles at the border of the image
+# are cut off. They are measured and outlined in blue, but left out of the statistics.
 
 # %%
 particles = results.particles
@@ -77,7 +78,7 @@ particles[[*columns, "exclusion_reason"]].round(3).head(8)
 # %% [markdown]
 # ## Overlays and sizes
 #
-# The grey outline of the histogram is the truth: the whole particles of the simulation.
+# The gray outline of the histogram shows the true sizes of all simulated particles that do not touch the border.
 
 # %%
 figure = plt.figure(figsize=(12, 5.6), layout="constrained")

@@ -9,9 +9,9 @@
 # %% [markdown]
 # # 2 · Lazy exploration with the Dask dashboard
 #
-# `open_micrographs → segment → label → measure, classify` builds a graph and computes nothing. You look at one
-# micrograph first, and only then ask for all of them. The rows are those of the batch, `hrtem_dask.run`. Micrographs
-# are **simulated**.
+# `open_micrographs → segment → label → measure, classify` builds a graph and computes nothing. You can look at one
+# micrograph first, and compute all of them later. The rows are equal to those of the batch, `hrtem_dask.run`. The
+# micrographs are **simulated**.
 
 # %%
 import tempfile
@@ -28,8 +28,8 @@ from hrtem_dask.simulation import SimulationRanges
 # %% [markdown]
 # ## A client and its dashboard
 #
-# Threads of this process do here; on a cluster, give `Client` the scheduler's address. Open the link beside the
-# notebook: every task shows there.
+# Here, threads of this process are enough; on a cluster, give `Client` the address of the scheduler. Open the link
+# next to the notebook to watch the tasks.
 
 # %%
 client = Client(processes=False, protocol="tcp", n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0")
@@ -46,14 +46,14 @@ ranges = SimulationRanges(
     median_diameter_nm=(3.0, 4.0),
     dose_per_nm2=(1e5, 4e5),
 )
-simulate(folder, ranges=ranges, n=4, seed=4, client=client)
+simulate(folder, ranges=ranges, n=4, seed=4, cluster=client)
 micrographs = hd.open_micrographs(folder / "micrographs.zarr")
 micrographs.index[["title", "height_px", "pixel_size_x_nm", "pixel_size_source", "status"]].reset_index(drop=True)
 
 # %% [markdown]
 # ## Chunked xarray
 #
-# Images of one shape are stacked, one chunk per micrograph. No pixel has been read.
+# Images of the same shape are stacked, with one chunk per micrograph. No pixels have been read yet.
 
 # %%
 labelled = hd.label(hd.segment(micrographs))
@@ -62,7 +62,7 @@ labelled.tree
 # %% [markdown]
 # ## One micrograph first
 #
-# It keeps its coordinates in nm. Only its own tasks run: reading, the U-Net, the labels.
+# Each micrograph has coordinates in nm. Only the tasks of this micrograph run: reading, U-Net, labels.
 
 # %%
 name = labelled.index["micrograph_id"].iloc[0]
@@ -76,8 +76,8 @@ print(f"{float((probability > 0.5).mean()):.1%} of {labelled.index.loc[name, 'ti
 # %% [markdown]
 # ## Then all of them
 #
-# Tables are `dask.dataframe`: one partition per micrograph, the types of the schema, nothing computed before
-# `compute`. `measure` and `classify` share their tasks, so ask for both at once.
+# Tables are of the type `dask.dataframe`, with one partition per micrograph and the dtypes of the schema. Nothing is
+# computed before `compute`. `measure` and `classify` share their tasks, so compute both in one call.
 
 # %%
 particles, regions = hd.measure(labelled), hd.classify(labelled)
@@ -90,12 +90,13 @@ mean_size
 regions["region_class"].value_counts()
 
 # %% [markdown]
-# ## Every stage at a glance
+# ## All stages in one figure
 #
-# Pixels are asked for by variable. The colours of the outlines say what the forest takes each region for.
+# The images of each stage are variables of the dataset. The colors of the outlines show the class that the forest
+# predicts for each region.
 
 # %%
-colours = {
+colors = {
     "stacking_fault": "#d81b60",
     "no_stacking_fault": "#00a86b",
     "misoriented": "#1e88e5",
@@ -119,14 +120,14 @@ for column, name in enumerate(stacked["micrograph"].to_numpy()):
         kind = of_region[particle.region_id]
         inside = frame["labels"] == particle.particle_id
         axes[2, column].contour(
-            inside, [0.5], colors=[colours[kind]], linewidths=1.8, extent=(0, 256 * size, 0, 256 * size)
+            inside, [0.5], colors=[colors[kind]], linewidths=1.8, extent=(0, 256 * size, 0, 256 * size)
         )
     for row in axes[:, column]:
         row.set(xticks=[], yticks=[])
 for row, text in zip(axes[:, 0], ("intensity", "particle probability", "classified regions"), strict=True):
     row.set_ylabel(text)
-shown = [kind for kind in colours if (regions["region_class"] == kind).any()]
-handles = [plt.Line2D([], [], color=colours[kind], lw=3, label=kind.replace("_", " ")) for kind in shown]
+shown = [kind for kind in colors if (regions["region_class"] == kind).any()]
+handles = [plt.Line2D([], [], color=colors[kind], lw=3, label=kind.replace("_", " ")) for kind in shown]
 legend = figure.legend(
     handles=handles, loc="outside lower center", ncols=len(handles), facecolor="0.4", labelcolor="white"
 )

@@ -9,14 +9,16 @@
 # %% [markdown]
 # # 3 · Simulate, train, evaluate
 #
-# The bundled U-Net was trained on simulated micrographs of many microscopes. Yours is one. Say it takes all of its
-# micrographs far from focus, where Fresnel fringes surround every particle and carbon grains look like small ones.
-# Simulate such a microscope, fine-tune on its micrographs, and measure on others what was gained.
+# The bundled U-Net was trained on simulated micrographs of many different microscopes. You may have only one. As an
+# example, assume that it takes all micrographs far from focus, where Fresnel fringes surround every particle and
+# carbon grains look like small particles. This notebook simulates such a microscope, fine-tunes the U-Net on its
+# micrographs, and measures the improvement on other micrographs.
 #
-# **This is a toy run**: six small micrographs and some seconds of training, to show the way. Its scores say nothing
-# about your data. With so few micrographs and a learning rate of 10⁻³ instead of 3 × 10⁻⁴, another toy, of a third of
-# the least dose that the network knows, got worse (mean Dice 0.899 to 0.881). A fine-tune that is worth its name takes
-# tens of labelled micrographs and minutes to hours (`hrtem-dask train segmentation`).
+# **This is a toy example** with six small micrographs and some seconds of training, which only shows the steps. Its
+# scores cannot be transferred to your data. In another toy example, with equally few micrographs, a learning rate of
+# 10⁻³ instead of 3 × 10⁻⁴, and a third of the lowest dose in the training of the network, the result became worse
+# (mean Dice 0.899 to 0.881). Real fine-tuning needs tens of labeled micrographs and takes minutes to hours
+# (`hrtem-dask train segmentation`).
 
 # %%
 import dataclasses
@@ -39,7 +41,7 @@ folder = Path(tempfile.mkdtemp(prefix="hrtem-dask-"))
 # %% [markdown]
 # ## Simulate
 #
-# Two series of one imaginary microscope: one to train on, one held out.
+# Two series of micrographs from one imaginary microscope: one for training, and one held out.
 
 # %%
 far_from_focus = SimulationRanges(
@@ -53,14 +55,14 @@ far_from_focus = SimulationRanges(
     overfocus_fraction=0,
     dose_per_nm2=(2e4, 6e4),
 )
-training = simulate(folder / "training", ranges=far_from_focus, n=6, seed=1, scheduler="threads").store
-held_out = simulate(folder / "held_out", ranges=far_from_focus, n=3, seed=2, scheduler="threads").store
+training = simulate(folder / "training", ranges=far_from_focus, n=6, seed=1, cluster="threads").store
+held_out = simulate(folder / "held_out", ranges=far_from_focus, n=3, seed=2, cluster="threads").store
 
 # %% [markdown]
 # ## Train
 #
-# The recipe for fine-tuning, cut down to a toy. It keeps the weights of its last epoch: those held out choose nothing,
-# so their scores are honest.
+# This is the recipe for fine-tuning, reduced to a toy. It keeps the weights of the last epoch. The held-out
+# micrographs are not used to choose weights, so their scores are unbiased.
 
 # %%
 recipe = dataclasses.replace(
@@ -84,7 +86,7 @@ result = train_segmentation(
 # %% [markdown]
 # ## Evaluate
 #
-# Dice coefficient of each micrograph that the training has not seen, before and after.
+# Dice coefficient of each held-out micrograph, before and after the training.
 
 # %%
 scores = pd.DataFrame({"before": result.before.table["dice"], "after": result.validation.table["dice"]})
@@ -94,8 +96,8 @@ scores.round(3)
 # %% [markdown]
 # ## What changed
 #
-# The micrograph that changed most. The model file works like the bundled one: `--model mine.safetensors`, or the
-# setting `segmentation.model`.
+# The figure shows the micrograph with the largest change. The new model file is used like the bundled one, with
+# `--model mine.safetensors` or the setting `segmentation.model`.
 
 # %%
 changed = (scores["after"] - scores["before"]).drop("mean").abs().idxmax()

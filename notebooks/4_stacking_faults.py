@@ -9,10 +9,10 @@
 # %% [markdown]
 # # 4 · Stacking faults
 #
-# Which particles are faulted, where, and how sure is that? A stacking fault seen edge-on moves the lattice on one side
-# of a plane: the fringes of the inclined {111} planes jump by a third of their spacing there. The **geometric phase**
-# shows the jump, and a forest classifies each region by this and other features. Micrographs are **simulated** gold,
-# so we know.
+# Which particles have a stacking fault, where is it, and how certain is that? A stacking fault seen edge-on displaces
+# the lattice on one side of a plane, so that the fringes of the inclined {111} planes jump by a third of their
+# spacing. The **geometric phase** shows this jump, and a random forest classifies each region by this and other
+# features. The micrographs are **simulated** gold, so the truth is known.
 
 # %%
 import tempfile
@@ -35,7 +35,7 @@ folder = Path(tempfile.mkdtemp(prefix="hrtem-dask-"))
 # %% [markdown]
 # ## Simulate faulted particles
 #
-# Many faults, most particles along a zone axis, and a good microscope: a friendly case.
+# This is an easy case: many faults, most particles along a zone axis, and a good microscope.
 
 # %%
 PIXEL_NM = 0.04
@@ -55,16 +55,16 @@ ranges = SimulationRanges(
     cs_mm=(0.0, 0.01),
     dose_per_nm2=(2e5, 5e5),
 )
-store = simulate(folder / "simulated", ranges=ranges, n=4, seed=24, scheduler="threads").store
+store = simulate(folder / "simulated", ranges=ranges, n=4, seed=24, cluster="threads").store
 store.particles.groupby(["orientation", "fault", "fault_visible"]).size().rename("particles")
 
 # %% [markdown]
 # ## Classify
 #
-# A run classifies every region. A misoriented particle is *unknown*, never "without a fault".
+# A run classifies every region. The fault state of a misoriented particle is *unknown*, never "without a fault".
 
 # %%
-hd.run(folder / "simulated" / "micrographs.zarr", folder / "results", scheduler="threads")
+hd.run(folder / "simulated" / "micrographs.zarr", folder / "results", cluster="threads")
 results = hd.open_results(folder / "results")
 micrographs = results.micrographs.set_index("micrograph_id")
 titles = truth_ids(results.micrographs, store).set_axis(micrographs.index)
@@ -75,7 +75,7 @@ particles = results.particles.merge(
 
 
 def true_particle(row):
-    """The simulated particle beneath the middle of a found one."""
+    """Return the simulated particle at the centroid of a particle that was found."""
     y, x = round(row["centroid_y_px"]), round(row["centroid_x_px"])
     number = store.labels(titles[row["micrograph_id"]])[y, x]
     same = store.particles["micrograph_id"] == titles[row["micrograph_id"]]
@@ -90,17 +90,18 @@ columns = ["micrograph_id", "particle_id", "region_class", "fault_state", "fault
 particles[[*columns, "true_fault", "true_orientation"]].round(2)
 
 # %% [markdown]
-# Those few say whether it works here, not how well: `docs/evaluation.md` has scores on large sets.
+# These few particles show whether the method works here, but not how accurate it is: `docs/defects.md` has scores on
+# large data sets.
 
 # %%
 pd.crosstab(particles["fault_state"], particles["true_fault"])
 
 # %% [markdown]
-# ## One particle, closely
+# ## One particle in detail
 #
-# Of the whole particles taken for faulted, the one whose jump of phase is nearest to that of an intrinsic fault, 2π/3.
-# `region_features` looks for the plane at which the phases of all inclined reflections jump. In so small a particle
-# reflections are broad, and single jumps are estimates.
+# From the counted particles that are predicted to have a fault, take the one whose phase jump is nearest to that of an
+# intrinsic fault, 2π/3. `region_features` finds the plane at which the phases of all inclined reflections jump. In
+# such a small particle, the reflections are broad, and the single jumps are only estimates.
 
 # %%
 steps = results.regions.set_index(["micrograph_id", "region_id"])["phase_step_rad"]
@@ -117,8 +118,9 @@ for one in step.inclined:
 print(f"truth: {chosen['true_fault']}")
 
 # %% [markdown]
-# The peak of a reflection that a fault splits lies beside the lattice's own. So its wave vector is refined until the
-# phase is flat on the larger side of the trace: what the other side then shows is the jump.
+# A fault splits the peak of a reflection, so its maximum is not exactly at the wave vector of the lattice. Therefore
+# the wave vector is refined until the phase is constant on the larger side of the trace. The other side then shows the
+# jump.
 
 # %%
 pixel_size_nm = (PIXEL_NM, PIXEL_NM)
@@ -146,8 +148,8 @@ print(f"wave vector ({g[0]:.2f}, {g[1]:.2f}) 1/nm; the sides differ by {jump_rad
 # %% [markdown]
 # ## From fringes to a class
 #
-# Left to right: the particle with its fault's trace; the geometric phase, one colour on either side of the trace; what
-# the forest makes of it.
+# From left to right: the particle with the trace of its fault; the geometric phase, which has a different color on
+# each side of the trace; and the probabilities that the forest predicts.
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained", width_ratios=(1, 1, 0.9))
@@ -155,11 +157,11 @@ extent = (0, image.shape[1] * PIXEL_NM, image.shape[0] * PIXEL_NM, 0)
 shown = np.ma.masked_where(~inside, np.angle(np.exp(1j * (phase - means[0]))))
 axes[0].imshow(image, cmap="gray", extent=extent)
 axes[1].imshow(image, cmap="gray", extent=extent)
-coloured = axes[1].imshow(shown, cmap="twilight_shifted", vmin=-np.pi, vmax=np.pi, extent=extent)
-bar = figure.colorbar(coloured, ax=axes[1], ticks=[-np.pi, 0, np.pi], shrink=0.85, label="geometric phase (rad)")
+colored = axes[1].imshow(shown, cmap="twilight_shifted", vmin=-np.pi, vmax=np.pi, extent=extent)
+bar = figure.colorbar(colored, ax=axes[1], ticks=[-np.pi, 0, np.pi], shrink=0.85, label="geometric phase (rad)")
 bar.set_ticklabels(["−π", "0", "π"])
-for panel, colour in zip(axes, ("#ff2d87", "white"), strict=False):
-    panel.plot((np.array([x0, x1]) + 0.5) * PIXEL_NM, (np.array([y0, y1]) + 0.5) * PIXEL_NM, "--", color=colour, lw=2)
+for panel, color in zip(axes, ("#ff2d87", "white"), strict=False):
+    panel.plot((np.array([x0, x1]) + 0.5) * PIXEL_NM, (np.array([y0, y1]) + 0.5) * PIXEL_NM, "--", color=color, lw=2)
     panel.contour(inside, [0.5], colors="#00dc82", linewidths=1.5, extent=(extent[0], extent[1], 0, extent[2]))
     panel.set(xlabel="nm", xlim=extent[:2], ylim=extent[2:])
 axes[0].set_title("particle and fault trace")

@@ -9,12 +9,12 @@
 # %% [markdown]
 # # 5 · Population statistics with pandas and dask.dataframe
 #
-# What a paper prints is the population: how big, how many defective, and what depends on what. `summarize` and
-# `relations` make that page from a particle table, in memory or in partitions.
+# A paper reports the population: the sizes, the share of particles with defects, and the relations between properties.
+# `summarize` and `relations` compute these statistics from a particle table, in memory or in partitions.
 #
-# The table here is **invented**, with the columns of a run's: 30 micrographs of two samples, in which larger particles
-# are more often faulted. So we know what should come out. For your own: `hd.open_results("results")`, or
-# `dask.dataframe.read_parquet("results/particles.parquet")`.
+# The table here is **invented**, with the same columns as that of a run: 30 micrographs of two samples, in which
+# larger particles have a fault more often. The expected results are therefore known. For your own data, use
+# `hd.open_results("results")`, or `dask.dataframe.read_parquet("results/particles.parquet")`.
 
 # %%
 import tempfile
@@ -31,11 +31,11 @@ from hrtem_dask.population import PopulationOptions
 from hrtem_dask.population.relations.describe_relations import relations
 
 # %% [markdown]
-# ## A table with a plan
+# ## A table with known truth
 #
 # Diameters are lognormal (geometric standard deviation 1.2), around 5 nm after 10 minutes of annealing and 6 nm after
-# 40; micrographs differ by 3 % besides. The odds of a fault double with each nm. Four in ten particles are
-# misoriented: whether they are faulted is *unknown*. What touches the border is not counted.
+# 40; in addition, the micrographs differ by 3 %. The odds of a fault double with each nm. Four of ten particles are
+# misoriented, so their fault state is *unknown*. Particles at the border are not counted.
 
 # %%
 rng = np.random.default_rng(5)
@@ -50,9 +50,9 @@ def true_fault_chance(diameter_nm):
 def one_micrograph(name, sample, median_nm):
     n = rng.poisson(45)
     diameter = median_nm * np.exp(rng.normal(0, 0.03) + np.log(1.2) * rng.normal(size=n))
-    centre = rng.uniform(0, FIELD_PX, (n, 2))
-    low = np.floor(np.clip(centre - diameter[:, None] / PIXEL_NM / 2, 0, FIELD_PX)).astype(int)
-    high = np.ceil(np.clip(centre + diameter[:, None] / PIXEL_NM / 2, 0, FIELD_PX)).astype(int)
+    center = rng.uniform(0, FIELD_PX, (n, 2))
+    low = np.floor(np.clip(center - diameter[:, None] / PIXEL_NM / 2, 0, FIELD_PX)).astype(int)
+    high = np.ceil(np.clip(center + diameter[:, None] / PIXEL_NM / 2, 0, FIELD_PX)).astype(int)
     cut = ((low == 0) | (high == FIELD_PX)).any(axis=1)
     faulted = rng.random(n) < true_fault_chance(diameter)
     aspect_ratio = 1 + rng.gamma(3, 0.04, n)
@@ -94,8 +94,8 @@ particles.groupby("sample")[["counted", "equivalent_diameter_nm"]].agg(
 # %% [markdown]
 # ## The same in partitions
 #
-# A large table stays where it is: each partition is summarised, summaries are merged. The answer is the same to the
-# last digit.
+# A large table does not need to be loaded: each partition is summarized, and the summaries are merged. The result is
+# the same to the last digit.
 
 # %%
 folder = Path(tempfile.mkdtemp(prefix="hrtem-dask-"))
@@ -108,8 +108,8 @@ print("lazy equals eager:", summarize(lazy, micrographs, options) == population)
 # %% [markdown]
 # ## Size
 #
-# Intervals come from resampling micrographs, not particles: those of one micrograph are no independent witnesses. A
-# large particle touches the border more often; edge weights (Miles and Lantuéjoul) make up for it.
+# Intervals are computed by resampling micrographs, not particles, because particles of the same micrograph are not
+# independent. Large particles touch the border more often; edge weights (Miles and Lantuéjoul) correct for this.
 
 # %%
 rows = {}
@@ -129,7 +129,7 @@ for sample, found in population["samples"].items():
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# ## What depends on what
+# ## Relations between properties
 
 # %%
 related = relations(particles, micrographs, covariates=["annealing_min"])
@@ -138,7 +138,7 @@ odds = related["overall"]["defect_curve"]["odds_ratio_per_sd"]
 trend = next(row for row in related["trends"] if row["outcome"] == "equivalent_diameter_nm")
 print(f"faulted {fraction['n_fault']}, not {fraction['n_no_fault']}, unknown {fraction['n_unknown']}")
 for what, row in {
-    "defect fraction of the assessable": fraction["fraction"],
+    "defect fraction of assessable particles": fraction["fraction"],
     "odds ratio of a fault per standard deviation of size": odds,
     "nm per minute of annealing": trend,
 }.items():
@@ -149,23 +149,23 @@ differences = pd.DataFrame(related["comparisons"]["differences"])
 differences[["statistic", "sample_a", "sample_b", "estimate", "low", "high", "p_adjusted", "differs"]].round(4)
 
 # %% [markdown]
-# ## The page's figure
+# ## A figure for the paper
 #
-# Dashed is the truth that the table was drawn from.
+# Dashed lines show the truth from which the table was drawn.
 
 # %%
-colours = dict(zip(SAMPLES, ("#2a9d8f", "#e76f51"), strict=True))
+colors = dict(zip(SAMPLES, ("#2a9d8f", "#e76f51"), strict=True))
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
 d = np.linspace(2.5, 11, 300)
-for sample, colour in colours.items():
+for sample, color in colors.items():
     size = population["samples"][sample]["equivalent_diameter_nm"]
     histogram, fit = size["histogram"], size["fits"]["families"]["lognormal"]["parameters"]
     edges = np.array(histogram["edges_nm"])
     density = np.array(histogram["number_fraction"]) / np.diff(edges)
-    left.stairs(density, edges, fill=True, color=colour, alpha=0.35)
-    spread, centre = np.log(fit["geometric_sd"]["value"]), fit["geometric_mean_nm"]["value"]
-    label = f"{sample}: {centre:.2f} nm, σg {np.exp(spread):.2f}, {size['n']} particles"
-    left.plot(d, stats.lognorm.pdf(d, spread, scale=centre), color=colour, lw=2, label=label)
+    left.stairs(density, edges, fill=True, color=color, alpha=0.35)
+    spread, center = np.log(fit["geometric_sd"]["value"]), fit["geometric_mean_nm"]["value"]
+    label = f"{sample}: {center:.2f} nm, σg {np.exp(spread):.2f}, {size['n']} particles"
+    left.plot(d, stats.lognorm.pdf(d, spread, scale=center), color=color, lw=2, label=label)
     left.plot(d, stats.lognorm.pdf(d, np.log(1.2), scale=SAMPLES[sample][0]), "--", color="0.25", lw=1)
 left.set(xlabel="equivalent diameter (nm)", ylabel="density (1/nm)", ylim=(0, 0.58))
 left.set_title("Number-weighted, lognormal fits")
@@ -181,7 +181,9 @@ bins = pd.DataFrame(curve["bins"])
 errors = [bins["estimate"] - bins["low"], bins["high"] - bins["estimate"]]
 middle = (bins["from"] + bins["to"]) / 2
 right.errorbar(middle, bins["estimate"], errors, fmt="o", color="black", ms=4, lw=1, label="bins of equal number, 95 %")
-right.set(xlabel="equivalent diameter (nm)", ylabel="defect fraction of the assessable", ylim=(0, 1), xlim=(2.5, 11))
+right.set(
+    xlabel="equivalent diameter (nm)", ylabel="defect fraction of assessable particles", ylim=(0, 1), xlim=(2.5, 11)
+)
 right.set_title("Larger particles are faulted more often")
 right.legend(frameon=False)
 for axes in (left, right):
