@@ -1,4 +1,4 @@
-"""What the docs say exists: files and anchors that are linked, commands and options, columns and settings."""
+"""Everything that the docs name exists: linked files and anchors, commands, options, settings, columns, modules."""
 
 import ast
 import dataclasses
@@ -28,7 +28,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative
 
 
 def prose(text: str) -> str:
-    """The page without its code."""
+    """Return the page without its code."""
     text = FENCE.sub("", text)
     text = re.sub(r"^ {4}.*$", "", text, flags=re.MULTILINE)
     return re.sub(r"`[^`\n]*`", "", text)
@@ -36,7 +36,7 @@ def prose(text: str) -> str:
 
 @functools.cache
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors of the headings of a page, as GitHub makes them."""
     found: set[str] = set()
     for heading in re.findall(r"^#+ +(.+?) *$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE):
         text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
@@ -64,7 +64,7 @@ def test_every_page_is_in_the_index() -> None:
 
 
 def code(page: Path) -> list[str]:
-    """The blocks of code of a page, fenced and indented, lines that end in a backslash joined."""
+    """Return the blocks of code of a page, fenced and indented, with continued lines joined."""
     text = page.read_text(encoding="utf-8")
     blocks = [body for _, body in FENCE.findall(text)]
     blocks += re.findall(r"(?:^ {4}.*\n)+", FENCE.sub("", text), re.MULTILINE)
@@ -72,14 +72,14 @@ def code(page: Path) -> list[str]:
 
 
 def commands(text: str) -> list[list[str]]:
-    """The words of every call of hrtem-dask in a text."""
+    """Return the words of every call of hrtem-dask in a text."""
     lines = re.sub(r"\s#.*", "", text).splitlines()
     parts = [part for line in lines for part in re.split(r"&&|;|\|(?=\s)", line)]
     return [shlex.split(found[1]) for part in parts if (found := re.search(r"(?:^|\s)hrtem-dask +(\S.*)", part))]
 
 
-def complaint(words: list[str]) -> str | None:
-    """What is wrong with a call of hrtem-dask, or None."""
+def problem_of_call(words: list[str]) -> str | None:
+    """Return the problem of a call of hrtem-dask, or None if it is correct."""
     command: click.Command = cli.main
     words = list(words)
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
@@ -99,7 +99,7 @@ def test_commands_and_options_exist(page: Path) -> None:
     for text in (*code(page), *inline):
         for words in commands(text):
             if words[0] != "…":
-                assert (wrong := complaint(words)) is None, f"{page.name}: hrtem-dask {' '.join(words)}: {wrong}"
+                assert (wrong := problem_of_call(words)) is None, f"{page.name}: hrtem-dask {' '.join(words)}: {wrong}"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_commands_and_options_exist(page: Path) -> None:
 )
 def test_wrong_calls_are_found(call: str) -> None:
     [words] = commands(f"    $ hrtem-dask {call}  # why\n")
-    assert complaint(words) is not None
+    assert problem_of_call(words) is not None
 
 
 @every_page
@@ -138,6 +138,46 @@ def test_python_in_blocks_compiles_and_its_names_exist(page: Path) -> None:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hrtem_dask"):
                 module = importlib.import_module(node.module or "")
                 assert all(hasattr(module, name.name) for name in node.names), f"{page.name}: {ast.unparse(node)}"
+
+
+def project_files(text: str) -> list[str]:
+    """Return the Python files, shell scripts and recipes that a text names with their folder."""
+    return re.findall(r"(?<![\w./{$<-])((?:\w+/)+\w+\.(?:py|sh)|pipelines/[\w/]+\.toml)\b", text)
+
+
+def dotted_names(text: str) -> list[str]:
+    """Return the modules and functions of hrtem_dask that a text names in full: `hrtem_dask.folder.name`."""
+    return re.findall(r"(?<![\w./])(hrtem_dask(?:\.[a-z_][a-z_0-9]*)+)(?![\w/])", text)
+
+
+def exists(name: str) -> bool:
+    """Return whether a dotted name is a module, or an attribute of one."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        return bool(module) and exists(module) and hasattr(importlib.import_module(module), attribute)
+    return True
+
+
+@every_page
+def test_files_that_are_named_exist(page: Path) -> None:
+    """A path starts at the root of the repository or in the package."""
+    for name in project_files(page.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists() or (ROOT / "hrtem_dask" / name).exists(), f"{page.name}: no file {name}"
+
+
+@every_page
+def test_modules_that_are_named_exist(page: Path) -> None:
+    for name in dotted_names(page.read_text(encoding="utf-8")):
+        assert exists(name), f"{page.name}: no {name}"
+
+
+def test_wrong_files_and_modules_are_found() -> None:
+    text = "`simulation/camera.py`, hrtem_dask/report/page.py, `hrtem_dask.population.moments` and `hrtem_dask.run(x)`"
+    assert project_files(text) == ["simulation/camera.py", "hrtem_dask/report/page.py"]
+    assert not (ROOT / "hrtem_dask" / "simulation/camera.py").exists()
+    assert [exists(name) for name in dotted_names(text)] == [False, True]
 
 
 @functools.cache

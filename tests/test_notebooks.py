@@ -1,4 +1,4 @@
-"""The notebooks run, and their two forms are one: .ipynb for the reader, .py for the diff."""
+"""The notebooks run, and their two forms agree: .ipynb for the reader, .py for the diff."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ SOURCES = sorted(NOTEBOOKS.glob("*.py"))
 
 
 def cells(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
-    """What a reader sees of each cell before it is run."""
+    """Return type and source of each cell."""
     return [(cell.cell_type, cell.source) for cell in notebook.cells]
 
 
@@ -33,7 +33,7 @@ def test_both_forms_agree_and_hold_no_outputs(source: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_ends_with_a_figure(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # what it simulates goes when the test does
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # simulated files are removed after the test
     notebook = jupytext.read(source)
     nbclient.NotebookClient(notebook, kernel_name="python3", timeout=600).execute()
     figures = [
