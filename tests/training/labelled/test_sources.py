@@ -169,7 +169,7 @@ def test_coco_crowds_are_unknown_and_errors_name_the_annotation(tmp_path: Path, 
         with pytest.raises(NothingToAnalyseError, match="not a COCO file"):
             list_labelled([path])
     path.write_text('{"images": [], "annotations": [{"image_id": 3, "segmentation": []}]}')
-    with pytest.raises(NothingToAnalyseError, match="annotations of image 3, which it does not list"):
+    with pytest.raises(NothingToAnalyseError, match="annotations of image 3, which is not in its list"):
         list_labelled([path])
 
 
