@@ -1,4 +1,4 @@
-"""Labelled micrographs and a tiny network that is trained on them in seconds."""
+"""Labeled micrographs and a tiny network that is trained on them in seconds."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""Labelled micrographs in memory, as the network sees them."""
+"""Labeled micrographs in memory, as the network sees them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A labelled micrograph as the network sees it: resampled to the pixel size of the network and scaled."""
+"""A labeled micrograph as the network sees it: resampled to the pixel size of the network and scaled."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ def test_parts_that_lack_are_named_and_the_rest_runs(tmp_path: Path, client: Cli
     )
     assert [x.split(":")[0] for x in r.lacking] == [
         "Bal_MedFilt_AuCdSeDots_*.h5 with its maps",
-        "labelled regions in agglomeration/, empty/, no/, no_fringe/, yes/",
+        "labeled regions in agglomeration/, empty/, no/, no_fringe/, yes/",
     ]  # fmt: skip
     assert {x.removeprefix("lacking: ") for x in said} >= set(r.lacking)
     both = row(r, JOINT, "CdSe").confusion + row(r, JOINT, "Au").confusion
