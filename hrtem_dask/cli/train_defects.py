@@ -51,7 +51,7 @@ def defects(
     """
     from hrtem_dask.batch.cluster.cluster import connect
     from hrtem_dask.batch.training.train_defects import train_from
-    from hrtem_dask.training.forest.model_card import confusion_text, defects_card
+    from hrtem_dask.training.forest.model_card import confusion_text, forest_card
 
     with clear_errors(), connect(scheduler, workers=workers, device="cpu") as client:
         trained, test = train_from(data, out, client, say=lambda line: click.echo(line, err=True), **options)
@@ -59,7 +59,7 @@ def defects(
             _echo_their_way(trained.samples, options["seed"])
         if card is not None:
             command = shlex.join(["hrtem-dask", *sys.argv[1:]])
-            Path(card).write_text(defects_card(trained, command=command, test=test), encoding="utf-8")
+            Path(card).write_text(forest_card(trained, command=command, test=test), encoding="utf-8")
     _echo_scores("micrographs left out", trained.scores)
     click.echo(f"out-of-bag accuracy          {trained.out_of_bag:.3f}")
     click.echo(confusion_text(trained.probability, trained.samples.truth, trained.samples.classes))
@@ -78,9 +78,9 @@ def _echo_scores(title: str, scores: Any) -> None:
 
 def _echo_their_way(samples: Any, seed: int) -> None:
     """Print what the paper's own split gives."""
-    from hrtem_dask.training.forest.presets import score_their_way
+    from hrtem_dask.training.forest.presets import score_as_published
 
-    confusion, out_of_bag = score_their_way(samples, seed=seed)
+    confusion, out_of_bag = score_as_published(samples, seed=seed)
     click.echo(f"the paper's way, one random split of regions: {int(confusion.counts.sum())} test regions")
     click.echo(f"  frequency-weighted recall          {confusion.accuracy:.3f} (the paper: 0.864)")
     click.echo(f"  balanced accuracy                  {confusion.balanced_accuracy:.3f}")

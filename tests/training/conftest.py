@@ -1,4 +1,4 @@
-"""Labelled micrographs that a tiny network learns in seconds, and a network that small."""
+"""Labeled micrographs and a tiny network that is trained on them in seconds."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,7 +13,7 @@ from hrtem_dask.training.network.recipes import NO_AUGMENTATION, TrainingRecipe
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """Threads of torch wait for one another longer than such small work takes."""
+    """Run torch in one thread: for such small arrays, synchronizing threads takes longer than computing."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -21,13 +21,13 @@ def _one_thread() -> Iterator[None]:
 
 
 def disks(seed: int, *, shape: tuple[int, int] = (96, 112), n: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Bright disks on noise, as counts, and their labels."""
+    """Return bright disks on noise, in counts, and their labels."""
     rng = np.random.default_rng(seed)
     y, x = np.indices(shape)
     labels = np.zeros(shape, np.int32)
     for label in range(1, n + 1):
-        centre, radius = rng.uniform(15, np.array(shape) - 15), rng.uniform(8, 14)
-        labels[(y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2] = label
+        center, radius = rng.uniform(15, np.array(shape) - 15), rng.uniform(8, 14)
+        labels[(y - center[0]) ** 2 + (x - center[1]) ** 2 < radius**2] = label
     image = rng.normal(100, 10, shape) + 15 * (labels > 0)
     return image.round().clip(0).astype(np.uint16), labels
 
@@ -39,7 +39,7 @@ def make_disks() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
 
 @pytest.fixture(scope="session")
 def disk_micrographs() -> list[Labelled]:
-    """Twenty, of which every fifth is empty."""
+    """Return twenty micrographs; every fifth one is empty."""
 
     def reader(i: int) -> Callable[[], LabelledMicrograph]:
         def read() -> LabelledMicrograph:

@@ -17,19 +17,12 @@ from hrtem_dask.batch.reproduction.forest_scores import forest_rows
 from hrtem_dask.batch.reproduction.segmentation_scores import segmentation_rows
 from hrtem_dask.batch.run.record_analysis import code_version
 from hrtem_dask.evaluation.region_classes import RegionConfusion
-from hrtem_dask.reproduction.comparison import (
-    ForestRow,
-    SegmentationRow,
-    TextTable,
-    figure_2,
-    figure_5f,
-    forest_scores,
-    table_1,
-    to_markdown,
-)
 from hrtem_dask.reproduction.confusion_figure import Matrix, draw_matrices
+from hrtem_dask.reproduction.forest_comparison import ForestRow, figure_5f, forest_scores
 from hrtem_dask.reproduction.published_files import PublishedFiles, find_published
 from hrtem_dask.reproduction.published_scores import PUBLISHED, PUBLISHED_FOREST
+from hrtem_dask.reproduction.segmentation_comparison import SegmentationRow, figure_2, table_1
+from hrtem_dask.reproduction.text_table import TextTable, to_markdown
 from hrtem_dask.storage.location import Location
 from hrtem_dask.tables import REGION_CLASSES
 
@@ -122,9 +115,9 @@ def reproduce_groschner2021(
     files = find_published(data, weights=weights)
     for line in files.found():
         say(f"found: {line}")
-    for line in (*(f"lacking: {line}" for line in files.lacking()), *files.complaints):
+    for line in (*(f"lacking: {line}" for line in files.missing()), *files.problems):
         say(line)
-    notes = list(files.complaints)
+    notes = list(files.problems)
 
     def work(on: Client) -> tuple[list[SegmentationRow], list[ForestRow]]:
         rows = segmentation_rows(
@@ -140,7 +133,7 @@ def reproduce_groschner2021(
             segmentation, forests = work(own)
     reproduction = Reproduction(
         found=tuple(files.found()),
-        lacking=tuple(files.lacking()),
+        lacking=tuple(files.missing()),
         segmentation=tuple(segmentation),
         forests=tuple(forests),
         notes=tuple(notes),

@@ -16,7 +16,7 @@ __all__ = ["on_cluster"]
 
 
 def on_cluster(client: Client) -> MapTasks:
-    """Return what runs the tasks of `training.defects.train_defects` on a cluster.
+    """Return what runs the tasks of `training.forest.train_forest.train_forest` on a cluster.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def on_cluster(client: Client) -> MapTasks:
     Returns
     -------
     callable
-        Gives the results in the order of the items, equal to those of `training.forest_search.run_here`. An
+        Gives the results in the order of the items, equal to those of `training.forest.search.run_here`. An
         error of a task is raised here.
     """
     return functools.partial(_run, client)

@@ -17,7 +17,7 @@ from hrtem_dask.settings import Settings
 from hrtem_dask.training.forest.presets import preset
 from hrtem_dask.training.forest.region_samples import make_samples
 from hrtem_dask.training.forest.subsets import score_subsets
-from hrtem_dask.training.forest.train_forest import TrainedDefects, train_defects
+from hrtem_dask.training.forest.train_forest import TrainedForest, train_forest
 from hrtem_dask.training.labelled.crop_folders import crop_table
 
 __all__ = ["read_regions", "train_from"]
@@ -77,7 +77,7 @@ def read_regions(
             rows = region_table([place], client, settings, say=say)
             parts.append(rows.assign(micrograph_id=f"{place.name}/" + rows["micrograph_id"].astype(str)))
         elif place.is_dir():
-            parts.append(crop_table(place, pixel_size_nm=pixel_size_nm, groups=mapping, say=say))
+            parts.append(crop_table(place, pixel_size_nm=pixel_size_nm, groups=mapping))
         else:
             raise NothingToAnalyseError(
                 f"{place}: is no table (.csv, .parquet), no simulated store and no folder of crops"
@@ -98,7 +98,7 @@ def train_from(
     pixel_size_nm: float | None = None,
     groups: str | Path | None = None,
     say: Callable[[str], None] = lambda _: None,
-) -> tuple[TrainedDefects, pd.DataFrame | None]:
+) -> tuple[TrainedForest, pd.DataFrame | None]:
     """Train a classifier and save it.
 
     Parameters
@@ -110,7 +110,7 @@ def train_from(
     client : distributed.Client
         The cluster.
     preset_name : str
-        Of `training.defects_presets.PRESETS`.
+        Of `training.forest.presets.PRESETS`.
     n_candidates : int
         Hyper-parameters to try.
     test_places : sequence of str or path-like
@@ -128,7 +128,7 @@ def train_from(
 
     Returns
     -------
-    trained : TrainedDefects
+    trained : TrainedForest
         The classifier and its scores.
     test : pandas.DataFrame or None
         Rows of `score_subsets` on the test regions.
@@ -139,13 +139,13 @@ def train_from(
     def read(some: Sequence[str | Path]) -> pd.DataFrame:
         return read_regions(some, client, settings=settings, pixel_size_nm=pixel_size_nm, groups=groups, say=say)
 
-    samples = make_samples(read(places), features=features, say=say)
+    samples = make_samples(read(places), features=features)
     say(f"features: {', '.join(samples.features)}")
-    trained = train_defects(samples, training, map_tasks=on_cluster(client), say=say)
+    trained = train_forest(samples, training, map_tasks=on_cluster(client))
     save_classifier(trained.classifier, out)
     if not test_places:
         return trained, None
-    test = make_samples(read(test_places), features=samples.features, classes=samples.classes, say=say)
+    test = make_samples(read(test_places), features=samples.features, classes=samples.classes)
     probability = trained.classifier.predict_probability(test.values)
     return trained, score_subsets(test, probability, unsure_threshold=trained.classifier.unsure_threshold, seed=seed)
 

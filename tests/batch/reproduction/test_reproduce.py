@@ -17,8 +17,8 @@ from hrtem_dask.batch.reproduction.forest_scores import _patch_features
 from hrtem_dask.batch.reproduction.reproduce import Reproduction, reproduce_groschner2021
 from hrtem_dask.errors import NothingToAnalyseError
 from hrtem_dask.fourier.groschner2021 import groschner2021_features
-from hrtem_dask.reproduction.comparison import SegmentationRow
 from hrtem_dask.reproduction.published_files import find_published
+from hrtem_dask.reproduction.segmentation_comparison import SegmentationRow
 from hrtem_dask.segmentation.unet import UNet, groschner2021_config
 from hrtem_dask.segmentation.weights import load_model, save_model
 from hrtem_dask.tables import REGION_CLASSES
@@ -212,7 +212,7 @@ def test_parts_that_lack_are_named_and_the_rest_runs(tmp_path: Path, client: Cli
     )
     assert [x.split(":")[0] for x in r.lacking] == [
         "Bal_MedFilt_AuCdSeDots_*.h5 with its maps",
-        "labelled regions in agglomeration/, empty/, no/, no_fringe/, yes/",
+        "labeled regions in agglomeration/, empty/, no/, no_fringe/, yes/",
     ]  # fmt: skip
     assert {x.removeprefix("lacking: ") for x in said} >= set(r.lacking)
     both = row(r, JOINT, "CdSe").confusion + row(r, JOINT, "Au").confusion
@@ -233,12 +233,12 @@ def test_bad_files_are_lines(published: Path, tmp_path: Path, client: Client, rn
     (forest,) = r.forests
     assert forest.n_training + 2 * forest.confusion.counts.sum() == 17
     for name, reason in (
-        ("yes/particle_000.png", ""), ("no/particle_001.png", "of one value, 7"), ("no/particle_002.png", "colour"),
+        ("yes/particle_000.png", ""), ("no/particle_001.png", "same value, 7"), ("no/particle_002.png", "colour"),
         ("CdSe_images.h5", "cannot be read as HDF5"),
     ):  # fmt: skip
         (line,) = [note for note in r.notes if name in note]
         assert reason in line
-    with pytest.raises(NothingToAnalyseError, match="holds neither stacks"):
+    with pytest.raises(NothingToAnalyseError, match="contains neither stacks"):
         reproduce_groschner2021(published / "trained_models", out=tmp_path / "out", client=client)
 
 
