@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hrtem_dask.population.particle_table import is_counted
+
 __all__ = ["Population", "collect", "finish", "merge", "summarize_partition"]
 
 KEY = ("sample", "micrograph_id", "particle_id")
@@ -69,7 +71,7 @@ def summarize_partition(particles: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({name: np.asarray(column, dtype=object) for name, column in text.items()})
     numbers = (particles[c].to_numpy(dtype=float, na_value=np.nan) if c in particles else _nan(n) for c in MEASURED)
     table = table.assign(particle_id=_ids(particles), **dict(zip(MEASURED, numbers, strict=True)))
-    counted = particles["counted"].fillna(False).to_numpy(dtype=bool)
+    counted = is_counted(particles)
     kept = table[counted].assign(counted=True, n=1)
     others = table[~counted].groupby(["sample", "micrograph_id", "exclusion_reason"], as_index=False).size()
     others = others.rename(columns={"size": "n"}).assign(

@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from hrtem_dask.intervals import BOOTSTRAP_METHOD, MIN_MICROGRAPHS
 from hrtem_dask.population import edge_weights
-from hrtem_dask.population.inference import bootstrap, studentized
+from hrtem_dask.population.inference import studentized
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.reduction import SIZES, Population, collect
 from hrtem_dask.population.sizes.describe_size import describe_size
@@ -88,9 +89,9 @@ def _definitions(options: PopulationOptions) -> dict[str, Any]:
     """Say in words how the numbers are made."""
     return {
         "confidence": options.confidence,
-        "interval_method": f"means, deviations: {studentized.METHOD}; quantiles, span: {bootstrap.METHOD}",
+        "interval_method": f"means, deviations: {studentized.METHOD}; quantiles, span: {BOOTSTRAP_METHOD}",
         "n_resamples": options.n_resamples,
-        "min_micrographs_for_intervals": bootstrap.MIN_MICROGRAPHS,
+        "min_micrographs_for_intervals": MIN_MICROGRAPHS,
         "seed": options.seed,
         "edge_rule": edge_weights.RULE if options.edge_weights else edge_weights.UNWEIGHTED,
         "quantiles": "weighted, Hyndman and Fan's definition 5",

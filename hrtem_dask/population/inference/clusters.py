@@ -13,100 +13,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import scipy.special
 import scipy.stats
 
-__all__ = [
-    "MIN_MICROGRAPHS",
-    "counted_particles",
-    "estimate_row",
-    "influence_errors",
-    "micrograph_codes",
-    "no_estimate",
-    "numbers",
-    "too_few",
-    "weight_column",
-]
+from hrtem_dask.intervals import too_few_micrographs
 
-MIN_MICROGRAPHS = 5
-"""With fewer micrographs no interval is given: the spread between micrographs is hardly known."""
+__all__ = ["clustered_standard_errors", "estimate_row", "no_estimate"]
 
 
-def counted_particles(particles: Any) -> pd.DataFrame:
-    """Return the particles that enter statistics.
-
-    Parameters
-    ----------
-    particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`; a lazy table is computed.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The rows with `counted`, numbered anew.
-    """
-    table: pd.DataFrame = particles.compute() if hasattr(particles, "compute") else particles
-    counted: pd.DataFrame = table[table["counted"].fillna(False).astype(bool)].reset_index(drop=True)
-    return counted
-
-
-def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
-    """Return a column as plain floats.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Any table.
-    column : str
-        A column of numbers.
-
-    Returns
-    -------
-    numpy.ndarray of float
-        Shape (rows,); NaN where the value is null or not finite, and throughout where there is no such column.
-    """
-    if column not in table:
-        return np.full(len(table), np.nan)
-    values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    return np.asarray(np.where(np.isfinite(values), values, np.nan))
-
-
-def weight_column(table: pd.DataFrame) -> np.ndarray:
-    """Return how much each particle counts, as the table says.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Particles; their column ``weight``, where there is one (for instance the edge correction of Miles and
-        Lantuéjoul), must not be negative. A null weight counts as 0.
-
-    Returns
-    -------
-    numpy.ndarray of float
-        Shape (rows,); 1 throughout without the column.
-    """
-    if "weight" not in table:
-        return np.ones(len(table))
-    return np.asarray(np.nan_to_num(numbers(table, "weight")))
-
-
-def micrograph_codes(table: pd.DataFrame) -> np.ndarray:
-    """Return the micrograph of each particle as a number.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Particles.
-
-    Returns
-    -------
-    numpy.ndarray of int
-        Shape (rows,), from 0 without gaps.
-    """
-    return np.asarray(pd.factorize(table["micrograph_id"])[0])
-
-
-def influence_errors(influences: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, int]:
+def clustered_standard_errors(influences: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, int]:
     """Return standard errors, clustered by micrograph.
 
     Parameters
@@ -139,24 +54,6 @@ def influence_errors(influences: np.ndarray, weights: np.ndarray, codes: np.ndar
     return np.sqrt((n - 1) / n * squares).reshape(influences.shape[1:]), n
 
 
-def too_few(n_micrographs: int) -> str | None:
-    """Say why there is no interval.
-
-    Parameters
-    ----------
-    n_micrographs : int
-        Micrographs with particles that the statistic is made of.
-
-    Returns
-    -------
-    str or None
-        The reason in words; None where there are enough.
-    """
-    if n_micrographs >= MIN_MICROGRAPHS:
-        return None
-    return f"no interval: {n_micrographs} micrographs, at least {MIN_MICROGRAPHS} are needed"
-
-
 def estimate_row(
     estimate: float,
     standard_error: float,
@@ -164,7 +61,6 @@ def estimate_row(
     n: int,
     n_micrographs: int,
     df: float | None = None,
-    null: float = 0.0,
     scale: str = "identity",
     confidence: float = 0.95,
 ) -> dict[str, Any]:
@@ -182,8 +78,6 @@ def estimate_row(
         Micrographs.
     df : float, optional
         Degrees of freedom of Student's t; one less than the micrographs by default.
-    null : float
-        Value under the null hypothesis, on that scale.
     scale : {"identity", "exp", "tanh", "expit"}
         The function that brings estimate and ends of the interval to the scale in which they are reported.
     confidence : float
@@ -200,7 +94,7 @@ def estimate_row(
     if not np.isfinite(estimate):
         return row | {"reason": "the statistic is not defined for these values"}
     row["estimate"] = float(back(estimate))
-    reason = too_few(n_micrographs)
+    reason = too_few_micrographs(n_micrographs)
     df = n_micrographs - 1 if df is None else df
     if reason is None and not (0 < standard_error < np.inf and df > 0):
         reason = "no interval: the values do not vary between micrographs"
@@ -211,7 +105,7 @@ def estimate_row(
         "low": float(back(estimate - half)),
         "high": float(back(estimate + half)),
         "standard_error": float(standard_error),
-        "p_value": float(2 * scipy.stats.t.sf(abs(estimate - null) / standard_error, df)),
+        "p_value": float(2 * scipy.stats.t.sf(abs(estimate) / standard_error, df)),
     }
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.stats
 
-from hrtem_dask.population.inference.clusters import influence_errors, no_estimate, too_few
+from hrtem_dask.intervals import too_few_micrographs, wilson_interval
+from hrtem_dask.population.inference.clusters import clustered_standard_errors, no_estimate
 
-__all__ = ["FRACTION_METHOD", "clustered_fraction", "wilson_interval"]
+__all__ = ["FRACTION_METHOD", "clustered_fraction"]
 
 FRACTION_METHOD = (
     "Wilson interval at the effective number of particles (design effect of micrographs), Student's t, "
@@ -47,9 +47,9 @@ def clustered_fraction(
     if not hits.size:
         return _row(no_estimate("no particles"))
     fraction = float(np.average(hits, weights=weights))
-    error, n_micrographs = influence_errors(hits - fraction, weights, codes)
+    error, n_micrographs = clustered_standard_errors(hits - fraction, weights, codes)
     row = _row(no_estimate("", n=int(hits.size), n_micrographs=n_micrographs))
-    row |= {"estimate": fraction, "reason": too_few(n_micrographs)}
+    row |= {"estimate": fraction, "reason": too_few_micrographs(n_micrographs)}
     if row["reason"]:
         return row
     n_kish = weights.sum() ** 2 / (weights**2).sum()
@@ -66,31 +66,6 @@ def clustered_fraction(
         "design_effect": float(effect),
         "n_effective": float(n_effective),
     }
-
-
-def wilson_interval(fraction: float, n_effective: float, *, df: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's interval with Student's t.
-
-    Parameters
-    ----------
-    fraction : float
-        Observed share, 0 to 1.
-    n_effective : float
-        Independent particles that would know it as well.
-    df : float
-        Degrees of freedom.
-    confidence : float
-        How often the interval holds the truth.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper end (E. Wilson, J. Am. Stat. Assoc. 22 (1927) 209).
-    """
-    t2 = scipy.stats.t.ppf((1 + confidence) / 2, df) ** 2 / n_effective
-    middle = (fraction + t2 / 2) / (1 + t2)
-    half = np.sqrt(t2 * (fraction * (1 - fraction) + t2 / 4)) / (1 + t2)
-    return float(max(middle - half, 0)), float(min(middle + half, 1))
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,13 @@ import numpy as np
 
 from hrtem_dask.population.inference.ranks import mean_above, ties
 
-__all__ = ["pearson_left_out", "spearman_left_out"]
+__all__ = ["jackknife_pearson", "jackknife_spearman"]
 
 _EXACT = 100_000
 """Micrographs × particles up to which the others' ranks are made anew without each micrograph."""
 
 
-def pearson_left_out(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def jackknife_pearson(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Return Pearson's r.
 
     Parameters
@@ -36,7 +36,7 @@ def pearson_left_out(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: n
     return _of_moments(np.stack([u, v, u * u, v * v, u * v]), weights, codes)
 
 
-def spearman_left_out(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def jackknife_spearman(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Return Spearman's ρ, ties at the middle.
 
     Parameters

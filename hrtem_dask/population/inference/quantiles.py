@@ -31,6 +31,7 @@ def weighted_quantiles(values: np.ndarray, weights: np.ndarray, probabilities: S
         R. J. Hyndman, Y. Fan, Am. Stat. 50 (1996) 361, with weights): the median of an even number of equal weights
         is the mean of the middle two.
     """
+    values, weights = values[weights > 0], weights[weights > 0]
     order = np.argsort(values, kind="stable")
     values, weights = values[order], weights[order]
     middle = (np.cumsum(weights) - weights / 2) / weights.sum()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["grades_within", "mean_above", "ties", "weighted_quantile"]
+__all__ = ["fractional_ranks", "mean_above", "ties"]
 
 
-def grades_within(values: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def fractional_ranks(values: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the place of values in a distribution.
 
     Parameters
@@ -74,28 +74,3 @@ def mean_above(tied: tuple[np.ndarray, np.ndarray, np.ndarray], moments: np.ndar
     order, low, high = tied
     until = np.concatenate([[0.0], np.cumsum((weights * moments)[order])])
     return np.asarray((until[-1] - (until[low] + until[high]) / 2) / weights.sum())
-
-
-def weighted_quantile(values: np.ndarray, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return quantiles of a weighted distribution.
-
-    Parameters
-    ----------
-    values : numpy.ndarray of float
-        Shape (n,), n at least 1.
-    weights : numpy.ndarray of float
-        Shape (n,), not negative, some positive.
-    shares : numpy.ndarray of float
-        Shape (k,), 0 to 1.
-
-    Returns
-    -------
-    numpy.ndarray of float
-        Shape (k,): linear between the values, each at the middle of its weight (Hazen's rule; `numpy.quantile` with
-        ``method="hazen"`` where all weights are equal).
-    """
-    kept = weights > 0
-    order = np.argsort(values[kept], kind="stable")
-    values, weights = values[kept][order], weights[kept][order]
-    middles = (np.cumsum(weights) - weights / 2) / weights.sum()
-    return np.asarray(np.interp(shares, middles, values))

@@ -9,16 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.inference.clusters import (
-    counted_particles,
-    estimate_row,
-    micrograph_codes,
-    no_estimate,
-    numbers,
-    weight_column,
-)
-from hrtem_dask.population.inference.jackknife_correlations import pearson_left_out, spearman_left_out
+from hrtem_dask.population.inference.clusters import estimate_row, no_estimate
+from hrtem_dask.population.inference.jackknife_correlations import jackknife_pearson, jackknife_spearman
 from hrtem_dask.population.inference.multiple_testing import adjust_p_values
+from hrtem_dask.population.particle_table import counted_particles, micrograph_codes, numbers, weight_column
 from hrtem_dask.population.relations.defect_fraction import fault_states
 
 __all__ = ["DESCRIPTORS", "correlations"]
@@ -103,7 +97,7 @@ def _one(
     confidence: float,
 ) -> dict[str, Any]:
     """Return the row of one pair: the samples' correlations averaged, with what leaving out a micrograph changes."""
-    leave_out = pearson_left_out if coefficient == "pearson" else spearman_left_out
+    leave_out = jackknife_pearson if coefficient == "pearson" else jackknife_spearman
     parts = []
     for sample in np.unique(samples):
         here = samples == sample

@@ -9,15 +9,10 @@ import scipy.stats
 from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 
-from hrtem_dask.population.inference.clusters import (
-    counted_particles,
-    micrograph_codes,
-    no_estimate,
-    numbers,
-    weight_column,
-)
+from hrtem_dask.population.inference.clusters import no_estimate
 from hrtem_dask.population.inference.fractions import clustered_fraction
 from hrtem_dask.population.inference.regression import Fit, fit_logistic
+from hrtem_dask.population.particle_table import counted_particles, micrograph_codes, numbers, weight_column
 from hrtem_dask.population.relations.fault_models import assessable_rows, odds_ratio, sample_terms, within_sd
 
 __all__ = ["defect_curve"]

@@ -9,18 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
-from hrtem_dask.population.inference.clusters import (
-    counted_particles,
-    estimate_row,
-    influence_errors,
-    micrograph_codes,
-    no_estimate,
-    numbers,
-    weight_column,
-)
+from hrtem_dask.population.inference.clusters import clustered_standard_errors, estimate_row, no_estimate
 from hrtem_dask.population.inference.multiple_testing import adjust_p_values
-from hrtem_dask.population.inference.ranks import grades_within
+from hrtem_dask.population.inference.ranks import fractional_ranks
 from hrtem_dask.population.inference.regression import fit_linear, fit_logistic
+from hrtem_dask.population.particle_table import counted_particles, micrograph_codes, numbers, weight_column
 from hrtem_dask.population.relations.fault_models import assessable_rows, odds_ratio, sample_terms, within_sd
 
 __all__ = ["EFFECT_DESCRIPTORS", "defect_effects"]
@@ -128,7 +121,7 @@ def _auc(
         here, hit = level == 1, (level == 1) & (fault == 1)
         miss = here & ~hit
         fraction = weights[hit].sum() / totals[s]
-        below, above = grades_within(x[hit], x[miss], weights[miss]), grades_within(x[miss], x[hit], weights[hit])
+        below, above = fractional_ranks(x[hit], x[miss], weights[miss]), fractional_ranks(x[miss], x[hit], weights[hit])
         aucs[s] = np.average(below, weights=weights[hit])
         shares[s] = totals[s] * fraction * (1 - fraction)
         scale = shares[s] / totals[s] * weights.sum()
@@ -136,7 +129,7 @@ def _auc(
         influences[miss] = (1 - above - aucs[s]) / (1 - fraction) * scale
     auc = float(np.average(aucs, weights=shares))
     influences /= shares.sum()
-    error = float(influence_errors(influences, weights, codes)[0])
+    error = float(clustered_standard_errors(influences, weights, codes)[0])
     if not 0 < auc < 1:
         reason = "no interval: the values part faulted from not faulted particles completely"
         whole = no_estimate(reason, n=sizes["n"], n_micrographs=sizes["n_micrographs"])

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.inference.clusters import counted_particles, micrograph_codes, weight_column
 from hrtem_dask.population.inference.fractions import FRACTION_METHOD, clustered_fraction
+from hrtem_dask.population.particle_table import counted_particles, micrograph_codes, weight_column
 
 __all__ = ["defect_fraction", "fault_states"]
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.inference.clusters import estimate_row, no_estimate, numbers, too_few, weight_column
+from hrtem_dask.intervals import too_few_micrographs
+from hrtem_dask.population.inference.clusters import estimate_row, no_estimate
 from hrtem_dask.population.inference.regression import Fit
+from hrtem_dask.population.particle_table import numbers, weight_column
 from hrtem_dask.population.relations.defect_fraction import fault_states
 
 __all__ = ["MIN_OUTCOMES", "assessable_rows", "odds_ratio", "sample_terms", "within_sd"]
@@ -49,7 +51,7 @@ def assessable_rows(table: pd.DataFrame, columns: list[str]) -> tuple[pd.DataFra
             f"{n_fault} faulted and {len(table) - n_fault} not faulted particles with these values in samples that "
             f"have both: at least {MIN_OUTCOMES} of each are needed"
         )
-    return table, too_few(table["micrograph_id"].nunique())
+    return table, too_few_micrographs(table["micrograph_id"].nunique())
 
 
 def sample_terms(table: pd.DataFrame) -> np.ndarray:

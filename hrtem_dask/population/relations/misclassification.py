@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from hrtem_dask.errors import HrtemDaskError
-from hrtem_dask.population.inference.clusters import counted_particles, micrograph_codes, too_few, weight_column
+from hrtem_dask.intervals import too_few_micrographs
+from hrtem_dask.population.particle_table import counted_particles, micrograph_codes, weight_column
 
 __all__ = ["ConfusionError", "corrected_defect_fraction"]
 
@@ -95,7 +96,7 @@ def corrected_defect_fraction(
     row["uncorrected"] = float(totals[0] / totals[:2].sum()) if totals[:2].sum() else None
     corrected = _true_fraction(totals[None], counts[None] / counts.sum(axis=1, keepdims=True))
     row["estimate"] = float(np.clip(corrected[0], 0, 1))
-    row["reason"] = too_few(n_micrographs)
+    row["reason"] = too_few_micrographs(n_micrographs)
     if row["reason"]:
         return row
     rng = np.random.default_rng(seed)

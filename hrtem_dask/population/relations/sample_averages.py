@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from hrtem_dask.population.inference.clusters import estimate_row, influence_errors, no_estimate, too_few
-from hrtem_dask.population.inference.ranks import weighted_quantile
+from hrtem_dask.intervals import too_few_micrographs
+from hrtem_dask.population.inference.clusters import clustered_standard_errors, estimate_row, no_estimate
+from hrtem_dask.population.inference.quantiles import weighted_quantiles
 
 __all__ = ["geometric_sd", "mean", "median"]
 
@@ -110,14 +111,14 @@ def median(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confid
     """
     if not values.size:
         return no_estimate("no particle has a size")
-    middle = float(weighted_quantile(values, weights, np.array([0.5]))[0])
-    share, n_micrographs = influence_errors((values < middle) + (values == middle) / 2 - 0.5, weights, codes)
+    middle = float(weighted_quantiles(values, weights, [0.5])[0])
+    share, n_micrographs = clustered_standard_errors((values < middle) + (values == middle) / 2 - 0.5, weights, codes)
     row = no_estimate("", n=len(values), n_micrographs=n_micrographs)
-    row |= {"estimate": middle, "reason": too_few(n_micrographs)}
+    row |= {"estimate": middle, "reason": too_few_micrographs(n_micrographs)}
     if row["reason"]:
         return row
     t = scipy.stats.t.ppf((1 + confidence) / 2, n_micrographs - 1)
-    low, high = weighted_quantile(values, weights, np.clip(0.5 + np.array([-t, t]) * share, 0, 1))
+    low, high = weighted_quantiles(values, weights, np.clip(0.5 + np.array([-t, t]) * share, 0, 1).tolist())
     if low == high:
         return row | {"reason": "no interval: the values do not vary between micrographs"}
     return row | {"low": float(low), "high": float(high), "standard_error": float((high - low) / (2 * t))}
@@ -127,6 +128,6 @@ def _row(
     estimate: float, influences: np.ndarray, weights: np.ndarray, codes: np.ndarray, confidence: float
 ) -> dict[str, Any]:
     """Return the row of a statistic that is not tested against anything."""
-    error, n_micrographs = influence_errors(influences, weights, codes)
+    error, n_micrographs = clustered_standard_errors(influences, weights, codes)
     row = estimate_row(estimate, float(error), n=len(influences), n_micrographs=n_micrographs, confidence=confidence)
     return row | {"p_value": None}

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.inference.clusters import counted_particles, micrograph_codes, numbers, weight_column
 from hrtem_dask.population.inference.fractions import FRACTION_METHOD, clustered_fraction
-from hrtem_dask.population.inference.ranks import weighted_quantile
+from hrtem_dask.population.inference.quantiles import weighted_quantiles
+from hrtem_dask.population.particle_table import counted_particles, micrograph_codes, numbers, weight_column
 
 __all__ = ["SHAPE_CLASSES", "SHAPE_DESCRIPTORS", "ShapeRule", "classify_shapes", "shape_classes", "shape_distributions"]
 
@@ -139,7 +139,7 @@ def _distribution(table: pd.DataFrame, name: str) -> dict[str, Any]:
     if not known.any():
         return row | {"quantiles": None, "histogram": None, "reason": f"no counted particle has {name}"}
     values, weights = values[known], weights[known]
-    quantiles = weighted_quantile(values, weights, np.array(QUANTILES))
+    quantiles = weighted_quantiles(values, weights, QUANTILES)
     return row | {
         "quantiles": {f"{q:g}": float(v) for q, v in zip(QUANTILES, quantiles, strict=True)},
         "histogram": {

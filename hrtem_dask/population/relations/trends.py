@@ -8,16 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.inference.clusters import (
-    counted_particles,
-    estimate_row,
-    micrograph_codes,
-    no_estimate,
-    numbers,
-    weight_column,
-)
+from hrtem_dask.population.inference.clusters import estimate_row, no_estimate
 from hrtem_dask.population.inference.multiple_testing import adjust_p_values
 from hrtem_dask.population.inference.regression import fit_linear
+from hrtem_dask.population.particle_table import counted_particles, micrograph_codes, numbers, weight_column
 from hrtem_dask.population.relations.defect_fraction import fault_states
 
 __all__ = ["covariate_trends"]

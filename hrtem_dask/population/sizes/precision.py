@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from hrtem_dask.population.inference.bootstrap import MIN_MICROGRAPHS, resamples, standard_error
+from hrtem_dask.intervals import MIN_MICROGRAPHS, bootstrap_standard_error, resamples
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.sizes.size_sample import Sizes, size_statistics
 
@@ -59,7 +59,7 @@ def precision(
         counts = resamples(m, n_resamples=_RESAMPLES, seed=options.seed + 1 + i, size=k)
         found = size_statistics(sizes, counts, only_main=True)
         for name in STATISTICS:
-            widths[name].append(z * standard_error(found[name], m) / float(found[name][0]))
+            widths[name].append(z * bootstrap_standard_error(found[name], m) / float(found[name][0]))
     curve |= {f"{name.removesuffix('_nm')}_relative_half_width": w for name, w in widths.items()}
     needed = {
         name: needed_for(statistics[name], m, particles_per_micrograph=per, options=options, calibration=calibration)
@@ -101,7 +101,7 @@ def needed_for(
         ``n_particles_needed_with_calibration`` for the target by both, None where calibration alone exceeds it.
     """
     z = float(scipy.stats.norm.ppf((1 + options.confidence) / 2))
-    width = z * standard_error(statistic, n) / float(statistic[0])
+    width = z * bootstrap_standard_error(statistic, n) / float(statistic[0])
     per, target = particles_per_micrograph, options.target_relative_precision
     needed = n * (width / target) ** 2
     tails: Sequence[float] = ((1 + options.confidence) / 2, (1 - options.confidence) / 2)

@@ -11,7 +11,7 @@ from hrtem_dask.population.inference import moments
 from hrtem_dask.population.inference.quantiles import quantile_statistics
 from hrtem_dask.population.inference.studentized import studentized_interval
 
-__all__ = ["Sizes", "moment_intervals", "size_statistics", "sizes_of"]
+__all__ = ["Sizes", "moment_intervals", "select_sizes", "size_statistics"]
 
 _QUANTILES = {"d10_nm": 0.1, "median_nm": 0.5, "d90_nm": 0.9}
 
@@ -35,7 +35,7 @@ class Sizes:
         return float(self.weights.sum() ** 2 / (self.weights**2).sum())
 
 
-def sizes_of(counted: pd.DataFrame, column: str, weights: np.ndarray) -> tuple[Sizes, np.ndarray]:
+def select_sizes(counted: pd.DataFrame, column: str, weights: np.ndarray) -> tuple[Sizes, np.ndarray]:
     """Take one size from the table of counted particles.
 
     Parameters
