@@ -88,7 +88,7 @@ def bootstrap_interval(statistics: np.ndarray, n: int, *, confidence: float = 0.
     >>> values = np.arange(12.0)
     >>> counts = resamples(12, n_resamples=1000, seed=0)
     >>> low, high = bootstrap_interval(counts @ values / 12, 12)
-    >>> low < values.mean() < high
+    >>> bool(low < values.mean() < high)
     True
     """
     drawn = statistics[1:][np.isfinite(statistics[1:])]

@@ -101,7 +101,7 @@ def _threshold_scores(rows: pd.DataFrame, curves: Mapping[str, np.ndarray], draw
     best = np.where(np.isnan(dice).all(axis=1), np.nan, np.nan_to_num(dice, nan=-1).max(axis=1))
     n = int(known.sum())
     return {
-        "average_precision": estimate(np.asarray(average_precision(pooled)), n),
+        "average_precision": estimate(average_precision(pooled), n),
         "best_dice_pooled": estimate(best, n),
         "best_threshold": Estimate(float(THRESHOLDS[np.nan_to_num(dice[0], nan=-1).argmax()])),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -18,11 +19,22 @@ __all__ = [
 ]
 
 
+TableFunction = Callable[[pd.DataFrame], pd.DataFrame]
+
+
 class LazyTable(Protocol):
     """A table that is read when it is computed, such as a `dask.dataframe.DataFrame`."""
 
+    _meta: pd.DataFrame
+    """Empty table with the columns and types of the partitions."""
+
     def compute(self) -> pd.DataFrame:
         """Return the table in memory."""
+
+    def reduction(
+        self, *, chunk: TableFunction, combine: TableFunction, aggregate: TableFunction, meta: pd.DataFrame
+    ) -> LazyTable:
+        """Apply `chunk` to each partition, and merge the results by `combine` and `aggregate`."""
 
 
 def computed(table: pd.DataFrame | LazyTable) -> pd.DataFrame:

@@ -1,11 +1,11 @@
-"""Intervals for statistics of particles that share their micrograph: standard errors clustered by micrograph.
+"""Standard errors clustered by micrograph (delete-one-micrograph jackknife), and the intervals that follow from them.
 
-Particles of one micrograph share its focus, thickness and neighbours, so they are no independent samples; micrographs
-are. Each statistic θ gives every particle an influence ψ (how θ moves with that particle's weight; F. R. Hampel,
-J. Am. Stat. Assoc. 69 (1974) 383). Summed by micrograph and divided by one minus the micrograph's share of the
-weight, the influences are what leaving out that micrograph would change (exactly so for a mean), so their spread is
-the delete-one-micrograph jackknife's standard error, at the cost of one pass (C. Bell, R. McCaffrey, Survey
-Methodology 28 (2002) 169; J. MacKinnon, M. Nielsen, M. Webb, J. Appl. Econometrics 38 (2023) 671: "CV3").
+Particles of one micrograph share its focus, thickness and neighborhood, so that micrographs are independent samples and
+particles are not. The influence ψ of a particle is the derivative of a statistic θ with respect to the weight of that
+particle (F. R. Hampel, J. Am. Stat. Assoc. 69 (1974) 383). The influences of a micrograph, added up and divided by one
+minus its share of the weight, are the change of θ when the micrograph is left out (exactly for a mean, else to first
+order). Their spread is therefore the standard error of the jackknife, at the cost of one pass (C. Bell, R. McCaffrey,
+Survey Methodology 28 (2002) 169; J. MacKinnon, M. Nielsen, M. Webb, J. Appl. Econometrics 38 (2023) 671: "CV3").
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = ["clustered_standard_errors", "estimate_row", "no_estimate"]
 
 
 def clustered_standard_errors(influences: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return standard errors, clustered by micrograph.
+    """Return the standard errors of statistics, clustered by micrograph.
 
     Parameters
     ----------
     influences : numpy.ndarray of float
-        Shape (particles,) or (particles, statistics): ψ, of weighted mean 0.
+        Shape (particles,) or (particles, statistics): ψ, with a weighted mean of 0.
     weights : numpy.ndarray of float
         Shape (particles,), not negative.
     codes : numpy.ndarray of int
@@ -40,6 +40,13 @@ def clustered_standard_errors(influences: np.ndarray, weights: np.ndarray, codes
         micrograph g divided by the weight of all, and w_g its share of it; infinite with fewer than 2 micrographs.
     n_micrographs : int
         G: micrographs with particles of positive weight.
+
+    Examples
+    --------
+    >>> sizes, micrographs = np.array([4.0, 5.0, 6.0, 7.0]), np.array([0, 0, 1, 1])
+    >>> error, n = clustered_standard_errors(sizes - sizes.mean(), np.ones(4), micrographs)
+    >>> float(error), n
+    (1.0, 2)
     """
     kept = weights > 0
     influences, weights = influences[kept], weights[kept]
@@ -64,7 +71,7 @@ def estimate_row(
     scale: str = "identity",
     confidence: float = 0.95,
 ) -> dict[str, Any]:
-    """Return a statistic with its interval and p-value, ready for JSON.
+    """Return a statistic with its interval and p-value, as plain numbers.
 
     Parameters
     ----------
@@ -73,21 +80,22 @@ def estimate_row(
     standard_error : float
         Its clustered standard error on that scale.
     n : int
-        Particles.
+        Number of particles.
     n_micrographs : int
-        Micrographs.
+        Number of micrographs.
     df : float, optional
-        Degrees of freedom of Student's t; one less than the micrographs by default.
+        Degrees of freedom of Student's t; the number of micrographs less 1 by default.
     scale : {"identity", "exp", "tanh", "expit"}
-        The function that brings estimate and ends of the interval to the scale in which they are reported.
+        Function that transforms the estimate and the ends of the interval to the scale on which they are reported.
     confidence : float
-        How often the interval holds the truth.
+        Probability, 0 to 1, that the interval contains the true value.
 
     Returns
     -------
     dict
-        ``estimate``, ``low``, ``high``, ``standard_error`` (on the inner scale), ``p_value`` (two-sided), ``n``,
-        ``n_micrographs`` and ``reason``; None for what does not exist.
+        ``estimate``, ``low``, ``high``, ``standard_error`` (on the scale of the parameters), ``p_value`` (two-sided,
+        of the null hypothesis that the untransformed statistic is 0), ``n``, ``n_micrographs`` and ``reason``; None for
+        numbers that do not exist.
     """
     back = {"identity": float, "exp": np.exp, "tanh": np.tanh, "expit": scipy.special.expit}[scale]
     row = no_estimate("", n=n, n_micrographs=n_micrographs) | {"reason": None}
@@ -115,16 +123,16 @@ def no_estimate(reason: str, *, n: int = 0, n_micrographs: int = 0) -> dict[str,
     Parameters
     ----------
     reason : str
-        Why, in words.
+        Why there is no estimate.
     n : int
-        Particles.
+        Number of particles.
     n_micrographs : int
-        Micrographs.
+        Number of micrographs.
 
     Returns
     -------
     dict
-        The keys of `estimate_row`, None where there is no number.
+        The keys of `estimate_row`; None for the missing numbers.
     """
     return {
         "estimate": None,

@@ -20,18 +20,23 @@ def mean(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confiden
     Parameters
     ----------
     values : numpy.ndarray of float
-        Shape (n,).
+        Shape (n,): sizes.
     weights : numpy.ndarray of float
         Shape (n,), positive.
     codes : numpy.ndarray of int
         Shape (n,): micrograph of each value.
     confidence : float
-        How often the interval holds the truth.
+        Probability, 0 to 1, that the interval contains the true value.
 
     Returns
     -------
     dict
         Keys of `clusters.estimate_row`, without a p-value.
+
+    Examples
+    --------
+    >>> mean(np.array([4.0, 5.0, 6.0, 7.0]), np.ones(4), np.array([0, 0, 1, 1]))["estimate"]
+    5.5
     """
     if not values.size:
         return no_estimate("no particle has a size")
@@ -53,15 +58,15 @@ def geometric_sd(
     codes : numpy.ndarray of int
         Shape (n,): micrograph of each value.
     confidence : float
-        How often the interval holds the truth.
+        Probability, 0 to 1, that the interval contains the true value.
 
     Returns
     -------
     dict
         Keys of `clusters.estimate_row`, without a p-value: exp of the standard deviation (over n, not n − 1) of the
         logarithms (ISO 9276-2). The interval is the delete-one-micrograph jackknife's on the logarithm of that
-        standard deviation, moved by the jackknife's estimate of its bias (B. Efron, The Jackknife, the Bootstrap and
-        Other Resampling Plans, 1982): a few micrographs show less than the whole spread between micrographs.
+        standard deviation, corrected by the bias that the jackknife estimates (B. Efron, The Jackknife, the Bootstrap
+        and Other Resampling Plans, 1982): few micrographs show less than the full spread between micrographs.
     """
     if not values.size:
         return no_estimate("no particle has a size")
@@ -94,13 +99,13 @@ def median(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confid
     Parameters
     ----------
     values : numpy.ndarray of float
-        Shape (n,).
+        Shape (n,): sizes.
     weights : numpy.ndarray of float
         Shape (n,), positive.
     codes : numpy.ndarray of int
         Shape (n,): micrograph of each value.
     confidence : float
-        How often the interval holds the truth.
+        Probability, 0 to 1, that the interval contains the true value.
 
     Returns
     -------
@@ -127,7 +132,7 @@ def median(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confid
 def _row(
     estimate: float, influences: np.ndarray, weights: np.ndarray, codes: np.ndarray, confidence: float
 ) -> dict[str, Any]:
-    """Return the row of a statistic that is not tested against anything."""
+    """Return the row of a statistic without a null hypothesis, and hence without a p-value."""
     error, n_micrographs = clustered_standard_errors(influences, weights, codes)
     row = estimate_row(estimate, float(error), n=len(influences), n_micrographs=n_micrographs, confidence=confidence)
     return row | {"p_value": None}

@@ -1,4 +1,4 @@
-"""Everything that is said about one size of one population."""
+"""All statistics of one size of one population."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def describe_size(
     Parameters
     ----------
     counted : pandas.DataFrame
-        Of `Population.counted`.
+        Rows of `Population.counted`.
     column : {"equivalent_diameter_nm", "feret_min_nm"}
-        The size.
+        Column of the size (nm).
     weights : numpy.ndarray of float
         Shape (rows,): edge weights.
     pixel_size_sources : pandas.Series of str or None
-        Where the pixel sizes of the micrographs come from.
+        Sources of the pixel sizes of the micrographs.
     options : PopulationOptions
-        How.
+        Options of the statistics.
 
     Returns
     -------
     dict or None
-        As docs/statistics.md writes down; None where no counted particle has this size.
+        Keys as defined in docs/statistics.md; None where no counted particle has this size.
     """
     sizes, known = select_sizes(counted, column, weights)
     if not len(sizes.values):
@@ -84,30 +84,31 @@ def describe_size(
 def with_intervals(
     sizes: Sizes, statistics: dict[str, np.ndarray], counts: np.ndarray, confidence: float
 ) -> dict[str, dict[str, float | None]]:
-    """Give each statistic its interval.
+    """Return each statistic with its interval.
 
     Parameters
     ----------
     sizes : Sizes
         The particles.
     statistics : dict
-        Of `size_statistics`, with all resamples.
+        Result of `size_statistics`, with all resamples.
     counts : numpy.ndarray of float
-        Shape (resamples + 1, micrographs), of `intervals.resamples`.
+        Shape (resamples + 1, micrographs), from `intervals.resamples`.
     confidence : float
-        How often the intervals shall hold the truth.
+        Probability, 0 to 1, that an interval contains the true value.
 
     Returns
     -------
     dict
-        Statistic → ``value``, ``low``, ``high``; None for what there is not: the ends below
-        `intervals.MIN_MICROGRAPHS` micrographs, and of D90 and spread by volume, which no method held.
+        Statistic → ``value``, ``low``, ``high``; None for missing numbers: the ends with fewer than
+        `intervals.MIN_MICROGRAPHS` micrographs, and those of D90, sd and geometric sd by volume, for which no bootstrap
+        reached its nominal coverage.
     """
     ends: dict[str, tuple[float, float]] = {}
     if sizes.n_micrographs >= MIN_MICROGRAPHS:
         ends = {k: bootstrap_interval(v, sizes.n_micrographs, confidence=confidence) for k, v in statistics.items()}
         ends |= moment_intervals(sizes, counts, confidence=confidence)
-        # it hangs on the few largest particles: its interval held the truth in 91 % of 2,000 simulated studies
+        # it depends on the few largest particles: in 2,000 simulated studies the coverage was 91 % instead of 95 %
         ends["volume_d90_nm"] = (np.nan, np.nan)
     found = {}
     for name, values in statistics.items():
@@ -117,7 +118,7 @@ def with_intervals(
 
 
 def _interval_reason(n: int) -> str | None:
-    """Say why there are no intervals."""
+    """Return why there are no intervals, or None."""
     least = MIN_MICROGRAPHS
     return None if n >= least else f"no intervals: {n} micrographs with counted particles, at least {least} are needed"
 
@@ -134,7 +135,7 @@ def _limits(rows: pd.DataFrame, column: str, options: PopulationOptions) -> np.n
 
 
 def _without_weights(sizes: Sizes, digest: dict[str, float]) -> dict[str, float]:
-    """Return what the numbers would be without edge weights, and how far off."""
+    """Return mean and median without edge weights, and their relative bias."""
     mean, median = float(sizes.values.mean()), float(np.median(sizes.values))
     return {
         "mean_nm": mean,
@@ -164,10 +165,12 @@ def _budget(
     enough = sizes.n_micrographs >= MIN_MICROGRAPHS
     return uncertainty.uncertainty_budget(
         sizes,
-        name,
-        value=float(statistic[0]),
-        sampling=bootstrap_standard_error(statistic, sizes.n_micrographs) if enough else None,
-        without_split=None if without is None else float(without),
+        uncertainty.SizeStatistic(
+            name=name,
+            value=float(statistic[0]),
+            sampling=bootstrap_standard_error(statistic, sizes.n_micrographs) if enough else None,
+            without_split=None if without is None else float(without),
+        ),
         pixel_sizes_nm=pixel,
         pixel_size=calibration,
         options=options,

@@ -1,12 +1,14 @@
-"""Normal, lognormal and Weibull as location–scale families, and their maximum-likelihood fit to many samples at once.
+"""Normal, lognormal and Weibull distributions as location–scale families, and their maximum-likelihood fit.
 
-With y = x (normal) or y = ln x (lognormal, Weibull), all three have the density g((y − a)/b)/b: g is the standard
-normal, or for Weibull the smallest extreme value's exp(z − eᶻ). So one Newton iteration fits them all, left-truncated
-or not.
+With y = x (normal) or y = ln x (lognormal, Weibull), all three have the density g((y − a)/b)/b, where g is the standard
+normal density, or for Weibull the density exp(z − eᶻ) of the smallest extreme value (J. F. Lawless, Statistical Models
+and Methods for Lifetime Data, 2003, chapter 1). One Newton iteration therefore fits all of them, with or without left
+truncation, and many samples at a time.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ __all__ = [
     "FAMILIES",
     "Derivatives",
     "Family",
+    "LocationScale",
     "cdf",
     "derivatives",
     "fit_location_scale",
@@ -30,25 +33,37 @@ _ITERATIONS = 60
 _CONVERGED = 1e-9
 
 
+@dataclass(frozen=True)
+class LocationScale:
+    """A fitted distribution."""
+
+    family: Family
+    """Family of the distribution."""
+    a: float
+    """Location, on the axis of `to_y`."""
+    scale: float
+    """Logarithm λ of the scale b."""
+
+
 class Derivatives(NamedTuple):
-    """Log-likelihood of each particle and its derivatives by the location a and by λ = ln b."""
+    """Log-likelihood of each particle, and its derivatives with respect to the location a and to λ = ln b."""
 
     log_likelihood: np.ndarray
-    """Of y; of x it is less by ln x for lognormal and Weibull."""
+    """Log-likelihood of y; that of x is smaller by ln x for lognormal and Weibull."""
     a: np.ndarray
-    """First derivatives."""
+    """First derivative with respect to a."""
     scale: np.ndarray
-    """First derivatives by λ."""
+    """First derivative with respect to λ."""
     aa: np.ndarray
-    """Second derivatives."""
+    """Second derivative with respect to a."""
     a_scale: np.ndarray
-    """Mixed ones."""
+    """Mixed second derivative."""
     scale_scale: np.ndarray
-    """Second ones by λ."""
+    """Second derivative with respect to λ."""
 
 
 def to_y(values: np.ndarray, family: Family) -> np.ndarray:
-    """Return sizes on the axis on which the family is one of location and scale.
+    """Transform sizes to the axis on which the family has a location and a scale.
 
     Parameters
     ----------
@@ -60,16 +75,16 @@ def to_y(values: np.ndarray, family: Family) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of float
-        The same shape.
+        y, of the same shape: x, or ln x.
     """
     if family == "normal":
-        return np.where(values > 0, values, -np.inf)  # a limit of 0 is none
+        return np.where(values > 0, values, -np.inf)  # a limit of 0 stands for no limit
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(values))
 
 
 def cdf(z: np.ndarray, family: Family) -> np.ndarray:
-    """Return the standard distribution function.
+    """Return the standard cumulative distribution function.
 
     Parameters
     ----------
@@ -81,7 +96,12 @@ def cdf(z: np.ndarray, family: Family) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of float
-        0 to 1.
+        Shape of `z`, 0 to 1.
+
+    Examples
+    --------
+    >>> cdf(np.array([0.0]), "lognormal"), cdf(np.array([0.0]), "weibull").round(3)
+    (array([0.5]), array([0.632]))
     """
     if family == "weibull":
         return np.asarray(-np.expm1(-np.exp(np.minimum(z, 700.0))))
@@ -89,7 +109,7 @@ def cdf(z: np.ndarray, family: Family) -> np.ndarray:
 
 
 def ppf(probability: np.ndarray, family: Family) -> np.ndarray:
-    """Return the inverse of `cdf`.
+    """Return the inverse of `cdf`, the percent point function.
 
     Parameters
     ----------
@@ -101,7 +121,7 @@ def ppf(probability: np.ndarray, family: Family) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of float
-        The z that it belongs to.
+        Shape of `probability`: z.
     """
     if family == "weibull":
         return np.asarray(np.log(-np.log1p(-probability)))
@@ -129,16 +149,16 @@ def log_density(z: np.ndarray, family: Family) -> np.ndarray:
 
 
 def derivatives(y: np.ndarray, limit: np.ndarray, a: np.ndarray, scale: np.ndarray, family: Family) -> Derivatives:
-    """Return each particle's part of the left-truncated log-likelihood ln g(z) − λ − ln S(c), and its derivatives.
+    """Return the left-truncated log-likelihood ln g(z) − λ − ln S(c) of each particle, and its derivatives.
 
     Parameters
     ----------
     y : numpy.ndarray of float
         Shape (samples, n).
     limit : numpy.ndarray of float
-        Shape (n,) or (samples, n): the y below which a particle is not seen; −∞ for none.
+        Shape (n,) or (samples, n): detection limit, the y below which a particle is not counted; −∞ for none.
     a, scale : numpy.ndarray of float
-        Shape (samples, 1): location, and λ, the logarithm of the scale.
+        Shape (samples, 1): location, and logarithm λ of the scale.
     family : {"lognormal", "normal", "weibull"}
         The family.
 
@@ -168,30 +188,30 @@ def derivatives(y: np.ndarray, limit: np.ndarray, a: np.ndarray, scale: np.ndarr
 def fit_location_scale(
     y: np.ndarray, weights: np.ndarray, limit: np.ndarray, family: Family
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit one family to many samples by maximum likelihood.
+    """Fit one family to several samples by maximum likelihood.
 
     Parameters
     ----------
     y : numpy.ndarray of float
         Shape (samples, n).
     weights : numpy.ndarray of float
-        Shape (n,).
+        Shape (n,): weights of the log-likelihood.
     limit : numpy.ndarray of float
-        Shape (n,) or (samples, n): the y below which a particle is not seen; −∞ for none.
+        Shape (n,) or (samples, n): detection limit, the y below which a particle is not counted; −∞ for none.
     family : {"lognormal", "normal", "weibull"}
         The family.
 
     Returns
     -------
     a, scale : numpy.ndarray of float
-        Shape (samples,): location and logarithm of the scale, by damped Newton iteration from the moments.
+        Shape (samples,): location and logarithm of the scale, by damped Newton iteration that starts at the moments.
     converged : numpy.ndarray of bool
-        Shape (samples,).
+        Shape (samples,): whether the iteration converged.
     """
     share = weights / weights.sum()
     mean = y @ share
     sd = np.sqrt(((y - mean[:, None]) ** 2) @ share)
-    if family == "weibull":  # moments of the smallest extreme value
+    if family == "weibull":  # moments of the smallest extreme value distribution
         b = sd * np.sqrt(6) / np.pi
         a, scale = mean + np.euler_gamma * b, np.log(b)
     else:
@@ -204,16 +224,16 @@ def fit_location_scale(
 def _newton(
     y: np.ndarray, share: np.ndarray, limit: np.ndarray, a: np.ndarray, scale: np.ndarray, family: Family
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Iterate until the step is negligible; steps stay within one scale, and lead upwards where the curve is hollow."""
+    """Iterate until the step is negligible; steps are shorter than the scale and increase the likelihood."""
     converged = np.zeros(len(a), dtype=bool)
     for _ in range(_ITERATIONS):
-        todo = np.flatnonzero(~converged)
-        rows = limit if limit.ndim == 1 else limit[todo]
-        d = derivatives(y[todo], rows, a[todo, None], scale[todo, None], family)
+        open_samples = np.flatnonzero(~converged)
+        rows = limit if limit.ndim == 1 else limit[open_samples]
+        d = derivatives(y[open_samples], rows, a[open_samples, None], scale[open_samples, None], family)
         g1, g2 = d.a @ share, d.scale @ share
         h11, h12, h22 = d.aa @ share, d.a_scale @ share, d.scale_scale @ share
-        b = np.exp(scale[todo])
-        # in units of the scale; a multiple of the unit matrix makes a hollow Hessian definite
+        b = np.exp(scale[open_samples])
+        # in units of the scale; where the Hessian is not negative definite, a multiple of the unit matrix makes it so
         g1, h11, h12 = g1 * b, h11 * b**2, h12 * b
         largest = (h11 + h22) / 2 + np.hypot((h11 - h22) / 2, h12)
         shift = np.maximum(0.0, largest + 0.05)
@@ -223,16 +243,16 @@ def _newton(
         step = np.stack([-(h22 * g1 - h12 * g2), -(h11 * g2 - h12 * g1)]) / determinant
         length = np.hypot(*step)
         step /= np.maximum(1.0, length / 0.7)
-        a[todo] += step[0] * b
-        scale[todo] += step[1]
-        converged[todo] = length < _CONVERGED
+        a[open_samples] += step[0] * b
+        scale[open_samples] += step[1]
+        converged[open_samples] = length < _CONVERGED
         if converged.all():
             break
     return a, scale, converged
 
 
 def _truncation(c: np.ndarray, family: Family) -> tuple[np.ndarray, ...]:
-    """Return ln S, its first two derivatives by c, and these times c and c²; all 0 at −∞."""
+    """Return ln S, its first two derivatives with respect to c, and these times c and c²; all 0 for c = −∞."""
     known = np.isfinite(c)
     c = np.where(known, c, 0.0)
     if family == "weibull":
