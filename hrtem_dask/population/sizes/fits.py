@@ -13,17 +13,8 @@ import numpy as np
 
 from hrtem_dask.population.inference.quantiles import weighted_quantiles
 from hrtem_dask.population.sizes import goodness_of_fit as gof
-from hrtem_dask.population.sizes.families import (
-    FAMILIES,
-    Derivatives,
-    Family,
-    LocationScale,
-    cdf,
-    derivatives,
-    fit_location_scale,
-    ppf,
-    to_y,
-)
+from hrtem_dask.population.sizes.families import FAMILIES, Family, LocationScale, cdf, ppf, to_y
+from hrtem_dask.population.sizes.maximum_likelihood import Derivatives, derivatives, fit_location_scale
 from hrtem_dask.population.sizes.size_sample import Sizes
 
 __all__ = ["MIN_PARTICLES", "fit_sizes"]

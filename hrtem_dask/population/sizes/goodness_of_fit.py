@@ -12,7 +12,8 @@ import functools
 
 import numpy as np
 
-from hrtem_dask.population.sizes.families import Family, cdf, fit_location_scale, ppf
+from hrtem_dask.population.sizes.families import Family, cdf, ppf
+from hrtem_dask.population.sizes.maximum_likelihood import fit_location_scale
 
 __all__ = ["MAX_SIMULATED", "METHOD", "anderson_darling", "kolmogorov_distance", "simulated_statistics"]
 

@@ -4,7 +4,7 @@ import pytest
 from hrtem_dask.population.inference.fractions import clustered_fraction
 
 
-def test_the_same_particles_twice_say_nothing_new(rng: np.random.Generator) -> None:
+def test_the_same_particles_twice_are_no_new_information(rng: np.random.Generator) -> None:
     codes = np.repeat(np.arange(20), 10)
     hits = rng.random(200) < rng.beta(2, 3, 20)[codes]
     once = clustered_fraction(hits, np.ones(200), codes)
