@@ -34,7 +34,24 @@ class LazyTable(Protocol):
     def reduction(
         self, *, chunk: TableFunction, combine: TableFunction, aggregate: TableFunction, meta: pd.DataFrame
     ) -> LazyTable:
-        """Apply `chunk` to each partition, and merge the results by `combine` and `aggregate`."""
+        """Reduce the table partition by partition.
+
+        Parameters
+        ----------
+        chunk : callable
+            Function that is applied to each partition.
+        combine : callable
+            Function that merges some of the results.
+        aggregate : callable
+            Function that merges the last results.
+        meta : pandas.DataFrame
+            Empty table with the columns and types of the result.
+
+        Returns
+        -------
+        LazyTable
+            The reduced table.
+        """
 
 
 def computed(table: pd.DataFrame | LazyTable) -> pd.DataFrame:

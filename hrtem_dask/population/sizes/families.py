@@ -52,7 +52,7 @@ def to_y(values: np.ndarray, family: Family) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of float
-        y, of the same shape: x, or ln x.
+        The same shape: y, which is x or ln x.
     """
     if family == "normal":
         return np.where(values > 0, values, -np.inf)  # a limit of 0 stands for no limit
