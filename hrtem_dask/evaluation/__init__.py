@@ -1,4 +1,4 @@
-"""Evaluation: prediction and truth → scores."""
+"""Evaluation: scores of predictions against truth."""
 
 from hrtem_dask.evaluation.curves import average_precision, curve, threshold_counts
 from hrtem_dask.evaluation.definitions import STATISTICS

@@ -1,9 +1,8 @@
-"""All scores of one micrograph."""
+"""Scores of one micrograph: pixels, particles and sizes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,13 +20,13 @@ __all__ = ["MicrographScores", "connected_pieces", "counting_limit_px", "score_m
 class MicrographScores:
     """How well one micrograph was segmented."""
 
-    row: dict[str, Any]
-    """Its scores and the counts that they are made of; those named ``mask_*`` are of the segmenter's own mask, the
-    others of the particles."""
+    row: dict[str, float]
+    """Scores, and the counts from which they follow. Names that begin with ``mask_`` refer to the segmenter's own mask,
+    all others to the particles."""
     objects: pd.DataFrame
-    """The particles of both sides, as `compare_objects` lists them."""
+    """True and found particles, as `compare_objects` lists them."""
     threshold_counts: np.ndarray | None
-    """As `threshold_counts`; None without a probability."""
+    """Shape (2, 101), from `threshold_counts`; None without a probability."""
 
 
 def score_micrograph(
@@ -46,7 +45,7 @@ def score_micrograph(
     Parameters
     ----------
     predicted : numpy.ndarray of int
-        Shape (y, x): particles found, 0 = background.
+        Shape (y, x): found particles, 0 = background.
     truth : numpy.ndarray of int
         Shape (y, x): true particles, 0 = background.
     pixel_size_nm : tuple of float or None
@@ -56,21 +55,31 @@ def score_micrograph(
     probability : numpy.ndarray of float, optional
         Shape (y, x), 0 to 1, for the curve over thresholds.
     instances : bool
-        Whether truth tells touching particles apart. Where it does not, connected pieces are compared on both sides.
+        Whether touching particles have different labels in truth. Otherwise connected pieces are compared.
     min_area_px : float
-        Counting limit: smaller particles, of either side, are not judged.
+        Counting limit (px): smaller particles, true or found, are not judged.
     min_area_nm2 : float
-        The same in nm²; passed over without a pixel size.
+        The same in nm²; ignored without a pixel size.
 
     Returns
     -------
     MicrographScores
-        One row, the particles of both sides, and counts over thresholds.
+        One row of scores, the true and found particles, and counts over thresholds.
 
     Raises
     ------
     ValueError
         If the shapes differ.
+
+    Examples
+    --------
+    >>> truth = np.zeros((64, 64), dtype=int)
+    >>> truth[20:40, 20:40] = 1
+    >>> found = np.zeros((64, 64), dtype=int)
+    >>> found[20:40, 20:39] = 1
+    >>> scores = score_micrograph(found, truth, pixel_size_nm=(0.05, 0.05))
+    >>> round(scores.row["dice"], 3), scores.row["n_matched_iou50"], round(scores.row["size_bias_mean"], 3)
+    (0.974, 1, -0.025)
     """
     if not instances:
         predicted, truth = connected_pieces(predicted), connected_pieces(truth)
@@ -80,7 +89,7 @@ def score_micrograph(
     counts = count_objects(objects, pairs)
     counted = confusion(predicted > 0, truth > 0)
     raw = None if mask is None else confusion(mask, truth > 0)
-    row: dict[str, Any] = {
+    row: dict[str, float] = {
         "pixel_area_nm2": pixel_area,
         "n_pixels": truth.size,
         "truth_empty": not truth.any(),
@@ -99,12 +108,12 @@ def score_micrograph(
 
 
 def connected_pieces(labels: np.ndarray) -> np.ndarray:
-    """Return the 8-connected pieces of what is not background.
+    """Label the 8-connected pieces of the foreground.
 
     Parameters
     ----------
     labels : numpy.ndarray
-        Shape (y, x), 0 = background.
+        Shape (y, x), integers or booleans; 0 = background.
 
     Returns
     -------
@@ -125,12 +134,12 @@ def counting_limit_px(pixel_size_nm: PixelSize | None, *, min_area_px: float, mi
     min_area_px : float
         Limit in pixels.
     min_area_nm2 : float
-        Limit in nm²; passed over without a pixel size.
+        Limit in nm²; ignored without a pixel size.
 
     Returns
     -------
     float
-        The larger of both (px), as a run's counting rule has it.
+        The larger of both limits (px), as in the counting rule of a run.
     """
     if pixel_size_nm is None:
         return min_area_px
@@ -138,7 +147,7 @@ def counting_limit_px(pixel_size_nm: PixelSize | None, *, min_area_px: float, mi
 
 
 def _pixel_scores(prefix: str, counts: Confusion | None) -> dict[str, float]:
-    """Return the pixel columns; nulls where there is no mask."""
+    """Return the pixel columns; NaN where there is no mask."""
     if counts is None:
         return dict.fromkeys([f"{prefix}{name}" for name in _PIXEL_COLUMNS], np.nan)
     values = (counts.true_positive, counts.false_positive, counts.false_negative)
@@ -152,7 +161,7 @@ _PIXEL_COLUMNS = ("true_positive_px", "false_positive_px", "false_negative_px", 
 
 
 def _size_scores(objects: pd.DataFrame, pixel_area_nm2: float) -> dict[str, float]:
-    """Return medians of the equivalent diameter and the relative error of matched ones; cut particles left out."""
+    """Return medians of the equivalent diameter, and the relative error of matched particles, inside the image only."""
     whole = objects[~objects["touches_edge"] & ~objects["is_small"]]
     scores: dict[str, float] = {}
     for side in ("true", "predicted"):
@@ -170,4 +179,5 @@ def _size_scores(objects: pd.DataFrame, pixel_area_nm2: float) -> dict[str, floa
 
 
 def _ratio(numerator: float, denominator: float) -> float:
+    """Divide; NaN where the denominator is 0."""
     return numerator / denominator if denominator else np.nan

@@ -1,17 +1,16 @@
-"""How well the particles found agree with the true ones, particle by particle.
+"""Agreement of found and true particles, particle by particle.
 
-A pair matches where its intersection over union is at least 0.5. Then no particle of the pair can match another one as
-well — two disjoint particles cannot both share more than half of it —, except where a particle is cut into exactly two
-halves, each of which reaches 0.5: of those the one with the lower label is taken. So taking every pair *is* the
-optimal one-to-one assignment, and no solver is needed.
+A pair matches where its intersection over union is at least 0.5. Two disjoint particles cannot both share more than
+half of a third one, so that a particle has at most one match. The exception is a particle that is split into exactly
+two halves, each with an intersection over union of 0.5; of these the one with the lower label is taken. The pairs are
+therefore the optimal one-to-one assignment, and no solver is needed.
 
-Particles below the counting limit (too small to be measured) are no one's fault: a small true particle that is missed
-is no miss, a small one found in vain is not false, and a particle found where a small true one lies is neither.
+Particles below the counting limit are too small to be measured and are not judged: a small true particle that is not
+found does not count as missed, a small found particle does not count as false, and a found particle that matches a
+small true one counts as neither.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,18 +18,18 @@ import pandas as pd
 __all__ = ["IOU_THRESHOLDS", "compare_objects", "count_objects", "overlaps"]
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10).round(2)
-"""Intersection over union that a match must reach; COCO's ten."""
+"""Intersection over union that a match must reach: the ten thresholds of COCO (T.-Y. Lin et al., 2014)."""
 
 
 def overlaps(truth: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
-    """Count the pixels that each true and each predicted particle share.
+    """Count the pixels that true and found particles share.
 
     Parameters
     ----------
     truth : numpy.ndarray of int
         Shape (y, x): true particles, 0 = background.
     predicted : numpy.ndarray of int
-        Shape (y, x): particles found, 0 = background.
+        Shape (y, x): found particles, 0 = background.
 
     Returns
     -------
@@ -57,25 +56,38 @@ def overlaps(truth: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
 def compare_objects(
     predicted: np.ndarray, truth: np.ndarray, *, min_area_px: float = 0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """List the particles of both sides, and who matches whom.
+    """List the true and the found particles, and their matches.
 
     Parameters
     ----------
     predicted : numpy.ndarray of int
-        Shape (y, x): particles found, 0 = background.
+        Shape (y, x): found particles, 0 = background.
     truth : numpy.ndarray of int
         Shape (y, x): true particles, 0 = background.
     min_area_px : float
-        Smaller particles, of either side, are not judged.
+        Counting limit (px): smaller particles, true or found, are not judged.
 
     Returns
     -------
     objects : pandas.DataFrame
-        A row per particle of either side: ``side`` (true, predicted), ``label``, ``area_px``, ``touches_edge``,
+        A row per particle: ``side`` (true, predicted), ``label``, ``area_px``, ``touches_edge``,
         ``is_small``, ``partner_label``, ``partner_area_px``, ``partner_touches_edge``, ``partner_is_small`` and
         ``iou`` (null where unmatched).
     pairs : pandas.DataFrame
-        As `overlaps`.
+        The rows of `overlaps`.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> truth = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> found = np.array([[1, 1, 0, 0], [1, 0, 0, 0]])
+    >>> objects, pairs = compare_objects(found, truth)
+    >>> objects[["side", "label", "area_px", "iou"]].to_numpy().tolist()
+    [['true', 1, 4, 0.75], ['true', 2, 2, nan], ['predicted', 1, 3, 0.75]]
     """
     pairs = overlaps(truth, predicted)
     matched = pairs[pairs["iou"] >= IOU_THRESHOLDS[0]]
@@ -100,8 +112,8 @@ _OBJECT_COLUMNS = [
 ]  # fmt: skip
 
 
-def count_objects(objects: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, Any]:
-    """Count hits, misses, merges and splits.
+def count_objects(objects: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, int]:
+    """Count matches, merges and splits.
 
     Parameters
     ----------
@@ -113,10 +125,18 @@ def count_objects(objects: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``n_true`` and ``n_predicted`` (particles at or above the limit, cut ones included), ``n_judged`` (predicted
-        ones that are either right or false: what matches a true particle too small to be judged is neither),
-        ``n_matched_iou50`` … ``n_matched_iou95``, ``n_merges`` (particles found that cover more than half of each of
-        several true ones) and ``n_splits`` (true particles that hold more than half of each of several found).
+        ``n_true`` and ``n_predicted`` (particles at or above the limit, also at the border), ``n_judged`` (found
+        particles that are either correct or false; a match of a small true particle is neither), ``n_matched_iou50`` …
+        ``n_matched_iou95``, ``n_merges`` (found particles that cover more than half of each of several true ones) and
+        ``n_splits`` (true particles that contain more than half of each of several found ones).
+
+    Examples
+    --------
+    >>> truth = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    >>> found = np.array([[1, 1, 0, 0], [1, 0, 0, 0]])
+    >>> counts = count_objects(*compare_objects(found, truth))
+    >>> counts["n_true"], counts["n_predicted"], counts["n_matched_iou75"], counts["n_matched_iou80"]
+    (2, 1, 1, 0)
     """
     true, found = objects[objects["side"] == "true"], objects[objects["side"] == "predicted"]
     judged = true[~true["is_small"]]
@@ -127,21 +147,21 @@ def count_objects(objects: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, Any]:
         "n_predicted": int((~found["is_small"]).sum()),
         "n_judged": len(hits) + int(false.sum()),
     }
-    # a rounding error must not part 0.55 from 0.55
+    # 0.55 as a ratio of areas must reach the threshold 0.55 despite rounding
     counts |= {f"n_matched_iou{round(100 * t)}": int((hits >= t - 1e-9).sum()) for t in IOU_THRESHOLDS}
     large = pairs[
         pairs["true_label"].isin(judged["label"])
         & pairs["predicted_label"].isin(found.loc[~found["is_small"], "label"])
     ]
-    swallowed = large[2 * large["shared_px"] > large["true_px"]]
+    merged = large[2 * large["shared_px"] > large["true_px"]]
     pieces = large[2 * large["shared_px"] > large["predicted_px"]]
-    counts["n_merges"] = int((swallowed["predicted_label"].value_counts() > 1).sum())
+    counts["n_merges"] = int((merged["predicted_label"].value_counts() > 1).sum())
     counts["n_splits"] = int((pieces["true_label"].value_counts() > 1).sum())
     return counts
 
 
 def _list_objects(labels: np.ndarray, min_area_px: float) -> pd.DataFrame:
-    """Return label, area and whether the border cuts it."""
+    """Return label and area of each particle, and whether it touches the border."""
     areas = np.bincount(labels.ravel(), minlength=1)
     areas[0] = 0
     present = np.flatnonzero(areas)

@@ -1,4 +1,4 @@
-"""How well the classes of regions agree with the true ones."""
+"""Confusion matrix of the classes of regions."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ class RegionConfusion:
 
     @property
     def shares(self) -> np.ndarray:
-        """Share of each true class given each class, shape (5, 5); NaN where a class has no region."""
+        """Share of each true class that is predicted as each class, shape (5, 5); NaN where a class has no region."""
         n_true = self.counts.sum(axis=1, keepdims=True)
         shares: np.ndarray = np.divide(self.counts, n_true, out=np.full(self.counts.shape, np.nan), where=n_true > 0)
         return shares
 
     @property
     def accuracy(self) -> float:
-        """Share of regions told right; NaN without regions."""
+        """Share of regions that are classified correctly; NaN without regions."""
         return _ratio(np.trace(self.counts), self.counts.sum())
 
     @property
     def balanced_accuracy(self) -> float:
-        """Mean over the classes that have regions of the share told right."""
+        """Share of regions that are classified correctly, mean over the classes that have regions."""
         present = self.shares.diagonal()[self.counts.sum(axis=1) > 0]
         return float(present.mean()) if present.size else float("nan")
 
     @property
     def frequency_weighted_accuracy(self) -> float:
-        """Accuracy with each region weighted by the share of its class, as the paper's notebook scores its forest.
+        """Accuracy with each region weighted by the share of its class, as in the notebook of Groschner et al. (2021).
 
-        A frequent class counts twice, by its regions and by their weight: the contrary of a balanced accuracy.
+        A frequent class counts twice, by the number of its regions and by their weight.
         """
         n_true = self.counts.sum(axis=1)
         return _ratio((n_true * self.counts.diagonal()).sum(), (n_true**2).sum())
 
     def oriented_share(self, *, predicted: bool) -> float:
-        """Return the share of all regions that are oriented so that a fault could be seen.
+        """Return the share of regions that are oriented such that a fault would be visible.
 
         Parameters
         ----------
         predicted : bool
-            Of the predicted classes, else of the true ones.
+            Whether to use the predicted classes instead of the true ones.
 
         Returns
         -------
         float
-            (faults + no faults) / all regions.
+            (Faults + no faults) / all regions, 0 to 1; NaN without regions.
         """
         totals = self._totals(predicted)
         return _ratio(totals["stacking_fault"] + totals["no_stacking_fault"], sum(totals.values()))
@@ -68,18 +68,18 @@ class RegionConfusion:
         Parameters
         ----------
         predicted : bool
-            Of the predicted classes, else of the true ones.
+            Whether to use the predicted classes instead of the true ones.
 
         Returns
         -------
         float
-            Faults / (faults + no faults).
+            Faults / (faults + no faults), 0 to 1; NaN without such regions.
         """
         totals = self._totals(predicted)
         return _ratio(totals["stacking_fault"], totals["stacking_fault"] + totals["no_stacking_fault"])
 
     def _totals(self, predicted: bool) -> dict[str, int]:
-        """Return how many regions each class has."""
+        """Return the number of regions of each class."""
         return dict(zip(REGION_CLASSES, self.counts.sum(axis=0 if predicted else 1).tolist(), strict=True))
 
 
@@ -89,9 +89,9 @@ def compare_classes(truth: Sequence[str], predicted: Sequence[str]) -> RegionCon
     Parameters
     ----------
     truth : sequence of str
-        True classes, of `tables.REGION_CLASSES`.
+        True class of each region, a name in `tables.REGION_CLASSES`.
     predicted : sequence of str
-        Predicted ones, of the same.
+        Predicted class of each region, in the same order.
 
     Returns
     -------
@@ -102,17 +102,22 @@ def compare_classes(truth: Sequence[str], predicted: Sequence[str]) -> RegionCon
     ------
     ValueError
         If a class is unknown, or the lengths differ.
+
+    Examples
+    --------
+    >>> compare_classes(["misoriented", "no_particle"], ["misoriented", "misoriented"]).accuracy
+    0.5
     """
     unknown = sorted({*truth, *predicted} - set(REGION_CLASSES))
     if unknown:
         raise ValueError(f"unknown class {unknown[0]!r}: known are {', '.join(REGION_CLASSES)}")
     counts = np.zeros((len(REGION_CLASSES), len(REGION_CLASSES)), dtype=int)
-    place = {name: i for i, name in enumerate(REGION_CLASSES)}
-    for true, said in zip(truth, predicted, strict=True):
-        counts[place[true], place[said]] += 1
+    number = {name: i for i, name in enumerate(REGION_CLASSES)}
+    for true, found in zip(truth, predicted, strict=True):
+        counts[number[true], number[found]] += 1
     return RegionConfusion(counts)
 
 
 def _ratio(numerator: float, denominator: float) -> float:
-    """Divide, or return NaN where there is nothing to divide by."""
+    """Divide; NaN where the denominator is 0."""
     return float(numerator / denominator) if denominator else float("nan")

@@ -1,7 +1,11 @@
-"""Miles and Lantuéjoul's weights: large particles are cut by the border, and so left out, more often than small ones.
+"""Edge correction: the weights of Miles and Lantuéjoul.
+
+The border of the image cuts large particles more often than small ones, and cut particles are not counted. A particle
+that reaches the border is therefore not counted, and each other particle counts 1/P, where P is the probability that
+such a particle does not reach the border.
 
 R. E. Miles, in: Stochastic Geometry (Wiley, 1974) 228; C. Lantuéjoul, Microsc. Acta Suppl. 4 (1980) 266;
-ISO 13322-1:2014. The rule: a particle that reaches the border is not counted, each other one counts 1/P.
+ISO 13322-1:2014.
 """
 
 from __future__ import annotations
@@ -21,20 +25,26 @@ UNWEIGHTED = "particles that reach the border of the image are not counted; the 
 def inclusion_probability(
     height_px: np.ndarray, width_px: np.ndarray, *, frame_height_px: np.ndarray, frame_width_px: np.ndarray
 ) -> np.ndarray:
-    """Return how probable it is that a particle that meets the frame's area is wholly inside.
+    """Return the probability that a particle whose reference point lies in the image does not reach the border.
 
     Parameters
     ----------
     height_px, width_px : numpy.ndarray of float
-        Shape (n,): sides of the bounding box, the Feret diameters along the image's axes.
+        Shape (n,): sides of the bounding box (px), the Feret diameters along the axes of the image.
     frame_height_px, frame_width_px : numpy.ndarray of float
-        Shape (n,): sides of the image. One pixel is taken off: a particle may not reach the outermost pixels on
-        either side, so a box of h px has H − 1 − h places, and a point H − 1.
+        Shape (n,): sides H and W of the image (px). One pixel is subtracted, since a counted particle must not
+        reach the outermost pixels: a box of h px has H − 1 − h positions, and a point H − 1.
 
     Returns
     -------
     numpy.ndarray of float
         Shape (n,), 0 to 1; NaN where a side is not known.
+
+    Examples
+    --------
+    >>> side = np.array([101.0])
+    >>> inclusion_probability(np.array([20.0]), np.array([10.0]), frame_height_px=side, frame_width_px=side)
+    array([0.72])
     """
     zy, zx = frame_height_px - 1, frame_width_px - 1
     inside = np.clip(zy - height_px, 0, None) * np.clip(zx - width_px, 0, None)
@@ -47,17 +57,18 @@ def particle_weights(counted: pd.DataFrame, micrographs: pd.DataFrame | None) ->
     Parameters
     ----------
     counted : pandas.DataFrame
-        Of `Population.counted`.
+        Rows of `Population.counted`.
     micrographs : pandas.DataFrame or None
-        With ``micrograph_id``, ``height_px`` and ``width_px``.
+        Micrographs, with ``micrograph_id``, ``height_px`` and ``width_px``.
 
     Returns
     -------
     weights : numpy.ndarray of float
-        Shape (n,), at least 1; all 1 where they cannot be given.
+        Shape (n,), at least 1; all 1 where they cannot be computed for every particle.
     reason : str or None
-        Why there are none: weights for some particles and not for others would be no population.
+        Why there are no weights, or None.
     """
+    # weights for some of the particles only would bias the population
     equal = np.ones(len(counted))
     if micrographs is None or not {"height_px", "width_px"} <= set(micrographs):
         return equal, "the sizes of the images are not known (no table of micrographs)"

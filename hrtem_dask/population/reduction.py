@@ -1,19 +1,20 @@
-"""A particle table of any number of partitions → what its statistics need, the same for every partitioning.
+"""Reduction of a partitioned particle table to the columns that statistics need, the same for every partitioning.
 
-Declared as summary → merge → finish. The summary of a partition keeps of each counted particle the few columns that
-statistics use, and of the others a number per micrograph and reason. The merge is a union: associative, commutative.
-`finish` sorts, so that what follows adds up the same numbers in the same order, whoever read them first. (Sums and
-sums of squares would be smaller, but medians, fits and the bootstrap need the sizes, and floating-point sums depend on
-their order.) Nothing here knows Dask: a lazy frame brings its own ``reduction``.
+The steps are summarize, merge and finish. The summary of a partition keeps the necessary columns of each counted
+particle, and the number of the other particles per micrograph and reason. The merge is a union, which is associative
+and commutative. `finish` sorts the rows, so that later sums add the same numbers in the same order whatever the order
+of reading. (Sums and sums of squares would be smaller, but medians, fits and the bootstrap need the sizes, and
+floating-point sums depend on their order.) This module does not import Dask: a lazy table has its own ``reduction``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from hrtem_dask.population.particle_table import LazyTable, is_counted
 
 __all__ = ["Population", "collect", "finish", "merge", "summarize_partition"]
 
@@ -25,7 +26,7 @@ MEASURED = (*BOX, "area_px", "area_nm2", "split_confidence", *SIZES)
 
 @dataclass(frozen=True)
 class Population:
-    """A particle table, reduced to what its statistics need."""
+    """A particle table, reduced to the columns that statistics need."""
 
     counted: pd.DataFrame
     """A row per counted particle, sorted by sample, micrograph and particle; measured columns float, NaN for null."""
@@ -33,17 +34,17 @@ class Population:
     """``sample``, ``micrograph_id``, ``exclusion_reason``, ``n``: the particles that are not counted."""
 
     def sample(self, name: str) -> Population:
-        """Return the part of one sample.
+        """Return the population of one sample.
 
         Parameters
         ----------
         name : str
-            Its name; empty for particles without one.
+            Name of the sample; empty for particles without one.
 
         Returns
         -------
         Population
-            Its particles.
+            The particles of the sample.
         """
         return Population(*(t[t["sample"] == name].reset_index(drop=True) for t in (self.counted, self.excluded)))
 
@@ -54,12 +55,12 @@ def summarize_partition(particles: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     particles : pandas.DataFrame
-        Rows of `tables.PARTICLES`; columns that are absent count as null.
+        Rows of `tables.PARTICLES`; missing columns count as null.
 
     Returns
     -------
     pandas.DataFrame
-        A row per counted particle (``n`` is 1) and a row per sample, micrograph and reason of the others.
+        A row per counted particle (``n`` is 1), and a row per sample, micrograph and exclusion reason of the others.
     """
     n = len(particles)
     text = {
@@ -69,7 +70,7 @@ def summarize_partition(particles: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({name: np.asarray(column, dtype=object) for name, column in text.items()})
     numbers = (particles[c].to_numpy(dtype=float, na_value=np.nan) if c in particles else _nan(n) for c in MEASURED)
     table = table.assign(particle_id=_ids(particles), **dict(zip(MEASURED, numbers, strict=True)))
-    counted = particles["counted"].fillna(False).to_numpy(dtype=bool)
+    counted = is_counted(particles)
     kept = table[counted].assign(counted=True, n=1)
     others = table[~counted].groupby(["sample", "micrograph_id", "exclusion_reason"], as_index=False).size()
     others = others.rename(columns={"size": "n"}).assign(
@@ -79,17 +80,17 @@ def summarize_partition(particles: pd.DataFrame) -> pd.DataFrame:
 
 
 def merge(summaries: pd.DataFrame) -> pd.DataFrame:
-    """Unite summaries.
+    """Merge summaries.
 
     Parameters
     ----------
     summaries : pandas.DataFrame
-        Rows of any number of `summarize_partition` and `merge`, in any order.
+        Rows of any number of results of `summarize_partition` and `merge`, in any order.
 
     Returns
     -------
     pandas.DataFrame
-        A summary of them all: the numbers of uncounted particles of a micrograph are added up.
+        One summary: the numbers of particles of a micrograph that are not counted are added up.
     """
     others = summaries[~summaries["counted"]]
     added = others.groupby(["sample", "micrograph_id", "exclusion_reason"], as_index=False)["n"].sum()
@@ -99,39 +100,39 @@ def merge(summaries: pd.DataFrame) -> pd.DataFrame:
 
 
 def finish(summary: pd.DataFrame) -> Population:
-    """Bring a summary into its one order.
+    """Sort a summary.
 
     Parameters
     ----------
     summary : pandas.DataFrame
-        Of the whole table.
+        Summary of the whole table.
 
     Returns
     -------
     Population
-        Its counted particles and the numbers of the others.
+        The counted particles and the numbers of the others.
     """
-    order = [*KEY, *MEASURED]  # beyond the key only where a table breaks the rule that the key is unique
+    order = [*KEY, *MEASURED]  # the measured columns matter only where the key is not unique
     counted = summary[summary["counted"]].sort_values(order, ignore_index=True)
     others = merge(summary[~summary["counted"]]).sort_values(["sample", "micrograph_id", "exclusion_reason"])
     names = ["sample", "micrograph_id", "exclusion_reason", "n"]
     return Population(counted[[*KEY, *MEASURED]], others[names].reset_index(drop=True))
 
 
-def collect(particles: Any) -> Population:
+def collect(particles: pd.DataFrame | LazyTable) -> Population:
     """Reduce a particle table, whole or partitioned.
 
     Parameters
     ----------
     particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`. A lazy table is reduced where its partitions are; only summaries travel.
+        Rows of `tables.PARTICLES`. A lazy table is reduced partition by partition on its workers.
 
     Returns
     -------
     Population
-        The same to the last bit for every partitioning.
+        Identical for every partitioning.
     """
-    if not hasattr(particles, "compute"):
+    if isinstance(particles, pd.DataFrame):
         return finish(merge(summarize_partition(particles)))
     empty = summarize_partition(particles._meta)
     summary = particles.reduction(chunk=summarize_partition, combine=merge, aggregate=merge, meta=empty).compute()
@@ -139,19 +140,19 @@ def collect(particles: Any) -> Population:
 
 
 def _ids(particles: pd.DataFrame) -> np.ndarray:
-    """Return particle ids; their place in the table where there are none."""
+    """Return particle ids, or row numbers from 1 where there are none."""
     if "particle_id" not in particles:
         return np.arange(1, len(particles) + 1)
     return particles["particle_id"].to_numpy(dtype=np.int64, na_value=0)
 
 
 def _nan(n: int) -> np.ndarray:
-    """Return a column without values."""
+    """Return a column of NaN."""
     return np.full(n, np.nan)
 
 
 def _typed(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Put tables one below the other; empty ones, whose columns have lost their types, change nothing."""
+    """Concatenate tables and restore the types of their columns; empty tables, which have none, are left out."""
     full = [part for part in parts if len(part)]
     table = pd.concat(full, ignore_index=True) if full else parts[0]
     text = dict.fromkeys(("sample", "micrograph_id", "exclusion_reason"), "str")

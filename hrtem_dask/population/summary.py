@@ -1,4 +1,4 @@
-"""The statistics of a population: of each sample, and over all."""
+"""Statistics of the particles of each sample and of all samples together."""
 
 from __future__ import annotations
 
@@ -6,38 +6,52 @@ from typing import Any
 
 import pandas as pd
 
+from hrtem_dask.intervals import BOOTSTRAP_METHOD, MIN_MICROGRAPHS
 from hrtem_dask.population import edge_weights
-from hrtem_dask.population.inference import bootstrap, studentized
+from hrtem_dask.population.inference import studentized
 from hrtem_dask.population.options import PopulationOptions
+from hrtem_dask.population.particle_table import LazyTable, computed
 from hrtem_dask.population.reduction import SIZES, Population, collect
 from hrtem_dask.population.sizes.describe_size import describe_size
 
 __all__ = ["summarize"]
 
 
-def summarize(particles: Any, micrographs: Any = None, options: PopulationOptions | None = None) -> dict[str, Any]:
-    """Summarise the counted particles of each sample, and over all samples.
+def summarize(
+    particles: pd.DataFrame | LazyTable,
+    micrographs: pd.DataFrame | LazyTable | None = None,
+    options: PopulationOptions | None = None,
+) -> dict[str, Any]:
+    """Summarize the counted particles of each sample, and of all samples together.
 
     Parameters
     ----------
     particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`. A lazy table is reduced partition by partition; the result is the same.
+        Rows of `tables.PARTICLES`. A lazy table is reduced partition by partition, with the same result.
     micrographs : pandas.DataFrame or dask.dataframe.DataFrame, optional
-        Rows of `tables.MICROGRAPHS`: sizes of the images, for edge weights, and sources of the pixel sizes. Without it
-        there are no edge weights, which the result says.
+        Rows of `tables.MICROGRAPHS`: the sizes of the images, for edge weights, and the sources of the pixel sizes.
+        Without it there are no edge weights, and the result states the reason.
     options : PopulationOptions, optional
-        How; the defaults without it.
+        Options of the statistics; the defaults without them.
 
     Returns
     -------
     dict
         ``definitions``, ``all`` and ``samples`` (name → the same as ``all``), plain numbers, strings, lists and None,
-        ready for JSON; every key is written down in docs/statistics.md.
+        ready for JSON. Lengths are in nm. docs/statistics.md defines every key.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"sample": "Au", "micrograph_id": ["a", "a", "b"], "counted": True})
+    >>> table["equivalent_diameter_nm"] = [4.0, 5.0, 6.0]
+    >>> summary = summarize(table, options=PopulationOptions(n_resamples=100))
+    >>> size = summary["samples"]["Au"]["equivalent_diameter_nm"]
+    >>> size["n"], round(size["mean"], 3), size["median"]
+    (3, 5.0, 5.0)
     """
     options = options or PopulationOptions()
     population = collect(particles)
-    if hasattr(micrographs, "compute"):
-        micrographs = micrographs.compute()
+    micrographs = None if micrographs is None else computed(micrographs)
     names = sorted({*population.counted["sample"], *population.excluded["sample"]})
     samples = {name: _one_population(population.sample(name), micrographs, options) for name in names}
     whole = samples[names[0]] if len(names) == 1 else _one_population(population, micrographs, options)
@@ -47,7 +61,7 @@ def summarize(particles: Any, micrographs: Any = None, options: PopulationOption
 def _one_population(
     population: Population, micrographs: pd.DataFrame | None, options: PopulationOptions
 ) -> dict[str, Any]:
-    """Describe the particles of one sample, or of all."""
+    """Describe the particles of one sample, or of all samples."""
     counted, excluded = population.counted, population.excluded
     frames = micrographs if options.edge_weights else None
     weights, reason = edge_weights.particle_weights(counted, frames)
@@ -75,7 +89,7 @@ def _one_population(
 
 
 def _sources(micrographs: pd.DataFrame | None, counted: pd.DataFrame) -> pd.Series | None:
-    """Return where the pixel sizes of the micrographs come from that hold the particles."""
+    """Return the sources of the pixel sizes of the micrographs with counted particles."""
     if micrographs is None or "pixel_size_source" not in micrographs:
         return None
     sources: pd.Series = micrographs.loc[
@@ -85,12 +99,12 @@ def _sources(micrographs: pd.DataFrame | None, counted: pd.DataFrame) -> pd.Seri
 
 
 def _definitions(options: PopulationOptions) -> dict[str, Any]:
-    """Say in words how the numbers are made."""
+    """Return the methods behind the numbers, in words."""
     return {
         "confidence": options.confidence,
-        "interval_method": f"means, deviations: {studentized.METHOD}; quantiles, span: {bootstrap.METHOD}",
+        "interval_method": f"means, deviations: {studentized.METHOD}; quantiles, span: {BOOTSTRAP_METHOD}",
         "n_resamples": options.n_resamples,
-        "min_micrographs_for_intervals": bootstrap.MIN_MICROGRAPHS,
+        "min_micrographs_for_intervals": MIN_MICROGRAPHS,
         "seed": options.seed,
         "edge_rule": edge_weights.RULE if options.edge_weights else edge_weights.UNWEIGHTED,
         "quantiles": "weighted, Hyndman and Fan's definition 5",

@@ -9,12 +9,12 @@ import pandas as pd
 import scipy.ndimage
 import scipy.sparse.csgraph
 
+from hrtem_dask.tables.true_regions import is_clear, particle_class
+
 __all__ = ["BRIDGED_GAP_NM", "region_rows", "true_regions"]
 
 BRIDGED_GAP_NM = 0.4
 """Pieces nearer to each other than this are one region."""
-CLEAR_VISIBILITY = 1.7
-CLEAR_VISIBILITY_MISORIENTED = 0.8
 
 
 def true_regions(inside: np.ndarray, pixel_size_nm: float) -> np.ndarray:
@@ -76,7 +76,6 @@ def region_rows(labels: np.ndarray, particles: pd.DataFrame, *, pixel_size_nm: f
         (y0, y1), (x0, x1) = ((s.start, s.stop) for s in box)
         name = _region_class(members)
         least = float(members["visibility"].min()) if len(members) else 0.0
-        needed = CLEAR_VISIBILITY_MISORIENTED if name == "misoriented" else CLEAR_VISIBILITY
         rows.append(
             {
                 "region_id": region_id,
@@ -90,7 +89,7 @@ def region_rows(labels: np.ndarray, particles: pd.DataFrame, *, pixel_size_nm: f
                 "touches_edge": bool(y0 == 0 or x0 == 0 or y1 == labels.shape[0] or x1 == labels.shape[1]),
                 "region_class": name,
                 "visibility": least,
-                "is_clear": ordinary and name is not None and least >= needed,
+                "is_clear": is_clear(name, least, ordinary=ordinary),
             }
         )
     return pd.DataFrame(rows)
@@ -100,11 +99,4 @@ def _region_class(members: pd.DataFrame) -> str | None:
     """Return the class of a region by its particles; None where it is not scored."""
     if len(members) > 1:
         return "agglomeration"
-    particle = members.iloc[0]
-    if particle["orientation"] == "misoriented":
-        return "misoriented"
-    if particle["orientation"] == "between":
-        return None
-    if particle["n_faults"] == 0:
-        return "no_stacking_fault"
-    return "stacking_fault" if particle["fault_visible"] else None
+    return particle_class(members.iloc[0])

@@ -26,8 +26,8 @@ def test_area_and_points_are_those_of_scikit_learn(steps: np.ndarray, truth: np.
         return
     assert average_precision(counts) == pytest.approx(average_precision_score(truth.ravel(), probability.ravel()))
     for number in (0, 50, 73):
-        said = probability >= THRESHOLDS[number]
-        expected = precision_recall_fscore_support(truth.ravel(), said.ravel(), average="binary", zero_division=0)
+        predicted = probability >= THRESHOLDS[number]
+        expected = precision_recall_fscore_support(truth.ravel(), predicted.ravel(), average="binary", zero_division=0)
         row = table.loc[number, ["precision", "recall", "dice"]].fillna(0)  # scikit-learn calls 0/0 zero
         np.testing.assert_allclose(row.to_numpy(dtype=float), expected[:3])
 

@@ -10,20 +10,20 @@ from hrtem_dask.tables import REGION_CLASSES
 
 def classes(rng: np.random.Generator, n: int = 300) -> tuple[np.ndarray, np.ndarray]:
     truth = rng.choice(REGION_CLASSES, n, p=[0.4, 0.05, 0.2, 0.25, 0.1])
-    said = np.where(rng.random(n) < 0.7, truth, rng.choice(REGION_CLASSES, n))
-    return truth, said
+    predicted = np.where(rng.random(n) < 0.7, truth, rng.choice(REGION_CLASSES, n))
+    return truth, predicted
 
 
 def test_scores_are_those_of_scikit_learn(rng: np.random.Generator) -> None:
-    truth, said = classes(rng)
-    c = compare_classes(list(truth), list(said))
-    np.testing.assert_array_equal(c.counts, confusion_matrix(truth, said, labels=REGION_CLASSES))
-    np.testing.assert_allclose(c.shares, confusion_matrix(truth, said, labels=REGION_CLASSES, normalize="true"))
-    assert c.accuracy == pytest.approx(accuracy_score(truth, said))
-    assert c.balanced_accuracy == pytest.approx(balanced_accuracy_score(truth, said))
+    truth, predicted = classes(rng)
+    c = compare_classes(list(truth), list(predicted))
+    np.testing.assert_array_equal(c.counts, confusion_matrix(truth, predicted, labels=REGION_CLASSES))
+    np.testing.assert_allclose(c.shares, confusion_matrix(truth, predicted, labels=REGION_CLASSES, normalize="true"))
+    assert c.accuracy == pytest.approx(accuracy_score(truth, predicted))
+    assert c.balanced_accuracy == pytest.approx(balanced_accuracy_score(truth, predicted))
     frequency = {kind: float((truth == kind).mean()) for kind in REGION_CLASSES}
     weights = [frequency[kind] for kind in truth]
-    assert c.frequency_weighted_accuracy == pytest.approx(accuracy_score(truth, said, sample_weight=weights))
+    assert c.frequency_weighted_accuracy == pytest.approx(accuracy_score(truth, predicted, sample_weight=weights))
 
 
 def test_the_frequent_class_decides_the_frequency_weighted_accuracy() -> None:
@@ -37,8 +37,8 @@ def test_the_frequent_class_decides_the_frequency_weighted_accuracy() -> None:
 
 def test_oriented_and_faulted_shares() -> None:
     truth = ["stacking_fault"] * 2 + ["no_stacking_fault"] * 3 + ["misoriented"] * 4 + ["agglomeration"]
-    said = ["stacking_fault"] * 3 + ["no_stacking_fault"] * 1 + ["misoriented"] * 6
-    c = compare_classes(truth, said)
+    predicted = ["stacking_fault"] * 3 + ["no_stacking_fault"] * 1 + ["misoriented"] * 6
+    c = compare_classes(truth, predicted)
     assert (c.oriented_share(predicted=False), c.oriented_share(predicted=True)) == (0.5, 0.4)
     assert (c.faulted_share(predicted=False), c.faulted_share(predicted=True)) == (0.4, 0.75)
 

@@ -19,16 +19,18 @@ def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_the_same_as_scikit_learn(drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     truth, probability, groups = drawn
     scores = region_scores(truth, probability, groups, REGION_CLASSES, unsure_threshold=0.5)["value"]
-    said, sure = probability.argmax(axis=1), probability.max(axis=1) >= 0.5
-    assert scores["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, said))
-    assert scores["accuracy"] == pytest.approx(accuracy_score(truth, said))
-    assert scores["accuracy"] == pytest.approx(recall_score(truth, said, average="weighted"))
+    predicted, sure = probability.argmax(axis=1), probability.max(axis=1) >= 0.5
+    assert scores["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, predicted))
+    assert scores["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
+    assert scores["accuracy"] == pytest.approx(recall_score(truth, predicted, average="weighted"))
     assert scores["accepted_share"] == pytest.approx(sure.mean())
-    assert scores["accepted_balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth[sure], said[sure]))
+    assert scores["accepted_balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth[sure], predicted[sure]))
     for i, name in enumerate(REGION_CLASSES):
-        recall = recall_score(truth, said, labels=[i], average="macro")
+        recall = recall_score(truth, predicted, labels=[i], average="macro")
         assert scores[f"recall_{name}"] == pytest.approx(recall)
-        assert scores[f"precision_{name}"] == pytest.approx(precision_score(truth, said, labels=[i], average="macro"))
+        assert scores[f"precision_{name}"] == pytest.approx(
+            precision_score(truth, predicted, labels=[i], average="macro")
+        )
 
 
 def test_faults_among_regions_on_zone() -> None:
@@ -37,7 +39,7 @@ def test_faults_among_regions_on_zone() -> None:
     probability = np.array(
         [
             [0, 0, 0.1, 0.0, 0.9],
-            [0, 0, 0.1, 0.6, 0.3],  # said misoriented, but rather a fault than none
+            [0, 0, 0.1, 0.6, 0.3],  # predicted as misoriented, but a fault is likelier than none
             [0, 0, 0.9, 0.0, 0.1],
             [0, 0, 0.2, 0.0, 0.8],
             [0, 0, 0.0, 1.0, 0.0],
@@ -74,7 +76,7 @@ def test_expected_shares_are_true_where_probabilities_are() -> None:
     rng = np.random.default_rng(5)
     classes = ("no_stacking_fault", "misoriented", "stacking_fault")
     n = 6000
-    doubt = np.tile([0.35, 0.4, 0.25], (n, 1))  # one who always says misoriented finds none on zone
+    doubt = np.tile([0.35, 0.4, 0.25], (n, 1))  # one who always predicts misoriented finds none on zone
     truth = np.array([rng.choice(3, p=row) for row in doubt])
     scores = region_scores(truth, doubt, np.arange(n) % 40, classes, n_resamples=50)["value"]
     assert abs(scores["oriented_share_expected"] - scores["oriented_share_true"]) < 0.02

@@ -96,12 +96,12 @@ def test_agrees_with_the_simulators_own_regions() -> None:
         one = simulate_micrograph(ranges, seed=7, index=index)
         ordinary = is_ordinary(one.micrograph.iloc[0])
         known = true_region_classes(one.region_labels, one.labels, one.particles, ordinary=ordinary)
-        theirs = one.regions.set_index("region_id")
+        expected_regions = one.regions.set_index("region_id")
         for region, row in known.iterrows():
             # of a cut region less is seen than its class says
-            if not theirs.loc[region, "touches_edge"]:
-                expected = theirs.loc[region, "region_class"]
+            if not expected_regions.loc[region, "touches_edge"]:
+                expected = expected_regions.loc[region, "region_class"]
                 assert row["region_class"] == (None if pd.isna(expected) else expected)
-                assert row["is_clear"] == theirs.loc[region, "is_clear"]
+                assert row["is_clear"] == expected_regions.loc[region, "is_clear"]
                 seen += 1
     assert seen >= 5

@@ -1,8 +1,5 @@
 """Many micrographs summarized: pooled, averaged, grouped, empty ones apart."""
 
-import itertools
-import xml.etree.ElementTree as ET
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrtem_dask.evaluation import STATISTICS, MicrographScores, curve, score_micrograph, summarize_scores
-from hrtem_dask.evaluation.figure import draw_scores
-from hrtem_dask.evaluation.summary import group_labels
 from hrtem_dask.reproduction.published_scores import PUBLISHED
 
 
@@ -86,16 +81,6 @@ def test_no_micrograph_at_all(three: dict[str, MicrographScores]) -> None:
     assert all(np.isnan(v) for v in found.values())
 
 
-def test_numbers_are_parted_into_quarters() -> None:
-    labels = group_labels(pd.Series([0.5, *np.arange(1.0, 12), np.nan]))
-    assert list(labels[:12]) == list(
-        itertools.chain(*([n] * 3 for n in ("0.5–2.75", "2.75–5.5", "5.5–8.25", "8.25–11")))
-    )
-    assert labels.isna().tolist() == [False] * 12 + [True]
-    assert list(group_labels(pd.Series([300.0, 80.0, 300.0]))) == ["300", "80", "300"]
-    assert list(group_labels(pd.Series([True, False]))) == ["True", "False"]
-
-
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10_000))
 def test_neither_order_nor_names_matter(seed: int) -> None:
@@ -157,17 +142,6 @@ def test_thresholds_are_pooled(rng: np.random.Generator) -> None:
 def test_the_error_of_a_predicted_dice(three: dict[str, MicrographScores]) -> None:
     rows, objects = tables(three, predicted_dice=[0.9, np.nan, 0.2])
     assert values(summarize_scores(rows, objects, n_resamples=2))["predicted_dice_error"] == pytest.approx(0.1)
-
-
-def test_the_figure_is_whole_and_shows_every_micrograph(three: dict[str, MicrographScores]) -> None:
-    rows, objects = tables(three, method="a <b>", analysed=True)
-    summary = summarize_scores(rows, objects, n_resamples=2).assign(method="a <b>")
-    table = curve(np.ones((2, 101))).assign(method="a <b>")
-    root = ET.fromstring(draw_scores(rows, summary, table))
-    svg = "{http://www.w3.org/2000/svg}"
-    assert len([c for c in root.iter(f"{svg}circle") if c.get("r") == "2"]) == 2  # those that are not empty
-    assert len(list(root.iter(f"{svg}polyline"))) == 1
-    assert "a <b>" in [text.text for text in root.iter(f"{svg}text")]
 
 
 def test_the_papers_rows_hold_together() -> None:

@@ -149,7 +149,7 @@ def evaluate(
         "simulated_truth": known.is_simulated,
         "results": None if results is None else str(results),
         "only": only,
-        "bootstrap": {**options, "unit": "micrograph", "interval": "95 %, percentile"},
+        "bootstrap": {**options, "unit": "micrograph", "interval": "95 %, expanded percentile"},
         "code_version": code_version(),
         "methods": {m.name: {"note": m.note, "settings": m.settings.to_toml()} for m in (s.method for s in scored)},
         "notes": list(evaluation.notes),

@@ -1,1 +1,1 @@
-"""Statistical inference: bootstrap and clustered standard errors, regression, ranks, corrections for many tests."""
+"""Statistical inference: clustered standard errors, studentized bootstrap, regression, ranks, multiple testing."""

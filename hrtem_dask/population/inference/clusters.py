@@ -1,11 +1,11 @@
-"""Intervals for statistics of particles that share their micrograph: standard errors clustered by micrograph.
+"""Standard errors clustered by micrograph (delete-one-micrograph jackknife), and the intervals that follow from them.
 
-Particles of one micrograph share its focus, thickness and neighbours, so they are no independent samples; micrographs
-are. Each statistic θ gives every particle an influence ψ (how θ moves with that particle's weight; F. R. Hampel,
-J. Am. Stat. Assoc. 69 (1974) 383). Summed by micrograph and divided by one minus the micrograph's share of the
-weight, the influences are what leaving out that micrograph would change (exactly so for a mean), so their spread is
-the delete-one-micrograph jackknife's standard error, at the cost of one pass (C. Bell, R. McCaffrey, Survey
-Methodology 28 (2002) 169; J. MacKinnon, M. Nielsen, M. Webb, J. Appl. Econometrics 38 (2023) 671: "CV3").
+Particles of one micrograph share its focus, thickness and neighborhood, so that micrographs are independent samples and
+particles are not. The influence ψ of a particle is the derivative of a statistic θ with respect to the weight of that
+particle (F. R. Hampel, J. Am. Stat. Assoc. 69 (1974) 383). The influences of a micrograph, added up and divided by one
+minus its share of the weight, are the change of θ when the micrograph is left out (exactly for a mean, else to first
+order). Their spread is therefore the standard error of the jackknife, at the cost of one pass (C. Bell, R. McCaffrey,
+Survey Methodology 28 (2002) 169; J. MacKinnon, M. Nielsen, M. Webb, J. Appl. Econometrics 38 (2023) 671: "CV3").
 """
 
 from __future__ import annotations
@@ -13,106 +13,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import scipy.special
 import scipy.stats
 
-__all__ = [
-    "MIN_MICROGRAPHS",
-    "counted_particles",
-    "estimate_row",
-    "influence_errors",
-    "micrograph_codes",
-    "no_estimate",
-    "numbers",
-    "too_few",
-    "weight_column",
-]
+from hrtem_dask.intervals import too_few_micrographs
 
-MIN_MICROGRAPHS = 5
-"""With fewer micrographs no interval is given: the spread between micrographs is hardly known."""
+__all__ = ["clustered_standard_errors", "estimate_row", "no_estimate"]
 
 
-def counted_particles(particles: Any) -> pd.DataFrame:
-    """Return the particles that enter statistics.
-
-    Parameters
-    ----------
-    particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`; a lazy table is computed.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The rows with `counted`, numbered anew.
-    """
-    table: pd.DataFrame = particles.compute() if hasattr(particles, "compute") else particles
-    counted: pd.DataFrame = table[table["counted"].fillna(False).astype(bool)].reset_index(drop=True)
-    return counted
-
-
-def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
-    """Return a column as plain floats.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Any table.
-    column : str
-        A column of numbers.
-
-    Returns
-    -------
-    numpy.ndarray of float
-        Shape (rows,); NaN where the value is null or not finite, and throughout where there is no such column.
-    """
-    if column not in table:
-        return np.full(len(table), np.nan)
-    values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    return np.asarray(np.where(np.isfinite(values), values, np.nan))
-
-
-def weight_column(table: pd.DataFrame) -> np.ndarray:
-    """Return how much each particle counts, as the table says.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Particles; their column ``weight``, where there is one (for instance the edge correction of Miles and
-        Lantuéjoul), must not be negative. A null weight counts as 0.
-
-    Returns
-    -------
-    numpy.ndarray of float
-        Shape (rows,); 1 throughout without the column.
-    """
-    if "weight" not in table:
-        return np.ones(len(table))
-    return np.asarray(np.nan_to_num(numbers(table, "weight")))
-
-
-def micrograph_codes(table: pd.DataFrame) -> np.ndarray:
-    """Return the micrograph of each particle as a number.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Particles.
-
-    Returns
-    -------
-    numpy.ndarray of int
-        Shape (rows,), from 0 without gaps.
-    """
-    return np.asarray(pd.factorize(table["micrograph_id"])[0])
-
-
-def influence_errors(influences: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return standard errors, clustered by micrograph.
+def clustered_standard_errors(influences: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the standard errors of statistics, clustered by micrograph.
 
     Parameters
     ----------
     influences : numpy.ndarray of float
-        Shape (particles,) or (particles, statistics): ψ, of weighted mean 0.
+        Shape (particles,) or (particles, statistics): ψ, with a weighted mean of 0.
     weights : numpy.ndarray of float
         Shape (particles,), not negative.
     codes : numpy.ndarray of int
@@ -125,6 +40,13 @@ def influence_errors(influences: np.ndarray, weights: np.ndarray, codes: np.ndar
         micrograph g divided by the weight of all, and w_g its share of it; infinite with fewer than 2 micrographs.
     n_micrographs : int
         G: micrographs with particles of positive weight.
+
+    Examples
+    --------
+    >>> sizes, micrographs = np.array([4.0, 5.0, 6.0, 7.0]), np.array([0, 0, 1, 1])
+    >>> error, n = clustered_standard_errors(sizes - sizes.mean(), np.ones(4), micrographs)
+    >>> float(error), n
+    (1.0, 2)
     """
     kept = weights > 0
     influences, weights = influences[kept], weights[kept]
@@ -139,24 +61,6 @@ def influence_errors(influences: np.ndarray, weights: np.ndarray, codes: np.ndar
     return np.sqrt((n - 1) / n * squares).reshape(influences.shape[1:]), n
 
 
-def too_few(n_micrographs: int) -> str | None:
-    """Say why there is no interval.
-
-    Parameters
-    ----------
-    n_micrographs : int
-        Micrographs with particles that the statistic is made of.
-
-    Returns
-    -------
-    str or None
-        The reason in words; None where there are enough.
-    """
-    if n_micrographs >= MIN_MICROGRAPHS:
-        return None
-    return f"no interval: {n_micrographs} micrographs, at least {MIN_MICROGRAPHS} are needed"
-
-
 def estimate_row(
     estimate: float,
     standard_error: float,
@@ -164,11 +68,10 @@ def estimate_row(
     n: int,
     n_micrographs: int,
     df: float | None = None,
-    null: float = 0.0,
     scale: str = "identity",
     confidence: float = 0.95,
 ) -> dict[str, Any]:
-    """Return a statistic with its interval and p-value, ready for JSON.
+    """Return a statistic with its interval and p-value, as plain numbers.
 
     Parameters
     ----------
@@ -177,30 +80,29 @@ def estimate_row(
     standard_error : float
         Its clustered standard error on that scale.
     n : int
-        Particles.
+        Number of particles.
     n_micrographs : int
-        Micrographs.
+        Number of micrographs.
     df : float, optional
-        Degrees of freedom of Student's t; one less than the micrographs by default.
-    null : float
-        Value under the null hypothesis, on that scale.
+        Degrees of freedom of Student's t; the number of micrographs less 1 by default.
     scale : {"identity", "exp", "tanh", "expit"}
-        The function that brings estimate and ends of the interval to the scale in which they are reported.
+        Function that transforms the estimate and the ends of the interval to the scale on which they are reported.
     confidence : float
-        How often the interval holds the truth.
+        Probability, 0 to 1, that the interval contains the true value.
 
     Returns
     -------
     dict
-        ``estimate``, ``low``, ``high``, ``standard_error`` (on the inner scale), ``p_value`` (two-sided), ``n``,
-        ``n_micrographs`` and ``reason``; None for what does not exist.
+        ``estimate``, ``low``, ``high``, ``standard_error`` (on the scale of the parameters), ``p_value`` (two-sided,
+        of the null hypothesis that the untransformed statistic is 0), ``n``, ``n_micrographs`` and ``reason``; None for
+        numbers that do not exist.
     """
     back = {"identity": float, "exp": np.exp, "tanh": np.tanh, "expit": scipy.special.expit}[scale]
     row = no_estimate("", n=n, n_micrographs=n_micrographs) | {"reason": None}
     if not np.isfinite(estimate):
         return row | {"reason": "the statistic is not defined for these values"}
     row["estimate"] = float(back(estimate))
-    reason = too_few(n_micrographs)
+    reason = too_few_micrographs(n_micrographs)
     df = n_micrographs - 1 if df is None else df
     if reason is None and not (0 < standard_error < np.inf and df > 0):
         reason = "no interval: the values do not vary between micrographs"
@@ -211,7 +113,7 @@ def estimate_row(
         "low": float(back(estimate - half)),
         "high": float(back(estimate + half)),
         "standard_error": float(standard_error),
-        "p_value": float(2 * scipy.stats.t.sf(abs(estimate - null) / standard_error, df)),
+        "p_value": float(2 * scipy.stats.t.sf(abs(estimate) / standard_error, df)),
     }
 
 
@@ -221,16 +123,16 @@ def no_estimate(reason: str, *, n: int = 0, n_micrographs: int = 0) -> dict[str,
     Parameters
     ----------
     reason : str
-        Why, in words.
+        Why there is no estimate.
     n : int
-        Particles.
+        Number of particles.
     n_micrographs : int
-        Micrographs.
+        Number of micrographs.
 
     Returns
     -------
     dict
-        The keys of `estimate_row`, None where there is no number.
+        The keys of `estimate_row`; None for the missing numbers.
     """
     return {
         "estimate": None,

@@ -1,15 +1,15 @@
-"""A share of the particles, with an interval that knows that particles of a micrograph are alike."""
+"""Fraction of particles with a property, with an interval that takes into account that micrographs differ."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import scipy.stats
 
-from hrtem_dask.population.inference.clusters import influence_errors, no_estimate, too_few
+from hrtem_dask.intervals import too_few_micrographs, wilson_interval
+from hrtem_dask.population.inference.clusters import clustered_standard_errors, no_estimate
 
-__all__ = ["FRACTION_METHOD", "clustered_fraction", "wilson_interval"]
+__all__ = ["FRACTION_METHOD", "clustered_fraction"]
 
 FRACTION_METHOD = (
     "Wilson interval at the effective number of particles (design effect of micrographs), Student's t, "
@@ -20,18 +20,18 @@ FRACTION_METHOD = (
 def clustered_fraction(
     hits: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confidence: float = 0.95
 ) -> dict[str, Any]:
-    """Return the share of particles of which something is true.
+    """Return the fraction of particles that have a property.
 
     Parameters
     ----------
     hits : numpy.ndarray of bool
-        Shape (particles,): whether it is true.
+        Shape (particles,): whether a particle has it.
     weights : numpy.ndarray of float
         Shape (particles,), not negative.
     codes : numpy.ndarray of int
         Shape (particles,): micrograph of each particle.
     confidence : float
-        How often the interval holds the truth.
+        Probability, 0 to 1, that the interval contains the true value.
 
     Returns
     -------
@@ -40,16 +40,24 @@ def clustered_fraction(
         Wilson's with Student's t of G − 1 degrees of freedom at n_eff = n / design effect (N. Dean, M. Pagano,
         J. Surv. Stat. Methodol. 3 (2015) 484; E. Korn, B. Graubard, Surv. Methodol. 24 (1998) 193), the design effect
         (L. Kish, 1965) being the clustered variance of the ratio over that of independent particles, at least 1.
-        Where none or all are hits it cannot be estimated; n_eff is then the effective number of micrographs.
+        Where no particle or every particle has the property, the design effect cannot be estimated, and n_eff is the
+        effective number of micrographs.
+
+    Examples
+    --------
+    >>> micrographs = np.repeat(np.arange(10), 4)
+    >>> fraction = clustered_fraction(np.arange(40) % 4 == 0, np.ones(40), micrographs)
+    >>> fraction["estimate"], round(fraction["low"], 2), round(fraction["high"], 2)
+    (0.25, 0.13, 0.43)
     """
     kept = weights > 0
     hits, weights, codes = hits[kept], weights[kept], codes[kept]
     if not hits.size:
         return _row(no_estimate("no particles"))
     fraction = float(np.average(hits, weights=weights))
-    error, n_micrographs = influence_errors(hits - fraction, weights, codes)
+    error, n_micrographs = clustered_standard_errors(hits - fraction, weights, codes)
     row = _row(no_estimate("", n=int(hits.size), n_micrographs=n_micrographs))
-    row |= {"estimate": fraction, "reason": too_few(n_micrographs)}
+    row |= {"estimate": fraction, "reason": too_few_micrographs(n_micrographs)}
     if row["reason"]:
         return row
     n_kish = weights.sum() ** 2 / (weights**2).sum()
@@ -68,31 +76,6 @@ def clustered_fraction(
     }
 
 
-def wilson_interval(fraction: float, n_effective: float, *, df: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's interval with Student's t.
-
-    Parameters
-    ----------
-    fraction : float
-        Observed share, 0 to 1.
-    n_effective : float
-        Independent particles that would know it as well.
-    df : float
-        Degrees of freedom.
-    confidence : float
-        How often the interval holds the truth.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper end (E. Wilson, J. Am. Stat. Assoc. 22 (1927) 209).
-    """
-    t2 = scipy.stats.t.ppf((1 + confidence) / 2, df) ** 2 / n_effective
-    middle = (fraction + t2 / 2) / (1 + t2)
-    half = np.sqrt(t2 * (fraction * (1 - fraction) + t2 / 4)) / (1 + t2)
-    return float(max(middle - half, 0)), float(min(middle + half, 1))
-
-
 def _row(row: dict[str, Any]) -> dict[str, Any]:
-    """Give the row of a fraction its own keys: a fraction is not tested against anything."""
+    """Return the row with the keys of a fraction, which has no p-value since there is no null hypothesis."""
     return {k: v for k, v in row.items() if k != "p_value"} | {"design_effect": None, "n_effective": None}

@@ -1,4 +1,4 @@
-"""Pearson's and Spearman's correlation of all particles, and without each micrograph in turn."""
+"""Delete-one-micrograph jackknife of Pearson's and Spearman's correlation coefficients."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from hrtem_dask.population.inference.ranks import mean_above, ties
 
-__all__ = ["pearson_left_out", "spearman_left_out"]
+__all__ = ["jackknife_pearson", "jackknife_spearman"]
 
 _EXACT = 100_000
-"""Micrographs × particles up to which the others' ranks are made anew without each micrograph."""
+"""Micrographs × particles up to which ranks are recomputed without each micrograph."""
 
 
-def pearson_left_out(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return Pearson's r.
+def jackknife_pearson(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return Pearson's r of all particles, and of all but one micrograph.
 
     Parameters
     ----------
@@ -29,15 +29,22 @@ def pearson_left_out(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: n
     Returns
     -------
     numpy.ndarray of float
-        Shape (micrographs + 1,): of all, then without each micrograph; 0 where the others do not vary.
+        Shape (micrographs + 1,): of all particles, then without each micrograph; 0 where the remaining values do not
+        vary.
+
+    Examples
+    --------
+    >>> size, aspect = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 0.0])
+    >>> jackknife_pearson(size, aspect, np.ones(4), np.array([0, 0, 1, 2])).round(2)
+    array([-0.2 , -1.  , -0.65,  1.  ])
     """
     u, v = (column - np.average(column, weights=weights) for column in (x, y))
     u, v = u / np.abs(u).max(), v / np.abs(v).max()
-    return _of_moments(np.stack([u, v, u * u, v * v, u * v]), weights, codes)
+    return _from_moments(np.stack([u, v, u * u, v * v, u * v]), weights, codes)
 
 
-def spearman_left_out(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return Spearman's ρ, ties at the middle.
+def jackknife_spearman(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return Spearman's ρ of all particles, and of all but one micrograph; tied values share their mean rank.
 
     Parameters
     ----------
@@ -53,22 +60,22 @@ def spearman_left_out(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: 
     Returns
     -------
     numpy.ndarray of float
-        Shape (micrographs + 1,): of all, then without each micrograph; 0 where the others do not vary. For large tables
-        the change of the others' ranks is taken to first order.
+        Shape (micrographs + 1,): of all particles, then without each micrograph; 0 where the remaining values do not
+        vary. For large tables the change of the remaining ranks is computed to first order.
     """
     _, codes = np.unique(codes, return_inverse=True)
     n = int(codes.max()) + 1
     if n * len(x) > _EXACT:
-        return _of_moments(_shifted_moments(x, y, weights), weights, codes)
+        return _from_moments(_shifted_moments(x, y, weights), weights, codes)
     without = np.vstack([np.zeros(len(x)), (codes == np.arange(n)[:, None]) * weights])
-    u, v = _grades_without(x, weights, without), _grades_without(y, weights, without)
+    u, v = _ranks_without(x, weights, without), _ranks_without(y, weights, without)
     kept = weights - without
     spread = (kept * u * u).sum(axis=1) * (kept * v * v).sum(axis=1)
     return _ratio((kept * u * v).sum(axis=1), spread)
 
 
-def _grades_without(x: np.ndarray, weights: np.ndarray, without: np.ndarray) -> np.ndarray:
-    """Return the centred grades of x among the weights that are left, shape (rows of `without`, n)."""
+def _ranks_without(x: np.ndarray, weights: np.ndarray, without: np.ndarray) -> np.ndarray:
+    """Return the centered fractional ranks of x among the remaining weights, shape (rows of `without`, n)."""
     order, low, high = ties(x)
     left = (weights - without)[:, order]
     until = np.concatenate([np.zeros((len(left), 1)), np.cumsum(left, axis=1)], axis=1)
@@ -76,14 +83,14 @@ def _grades_without(x: np.ndarray, weights: np.ndarray, without: np.ndarray) -> 
 
 
 def _ratio(covariance: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Return covariance / √spread; where one odd micrograph held all the spread, r is 0 without it."""
+    """Return covariance / √spread, or 0 where the spread is 0: without one micrograph the others may not vary."""
     root = np.sqrt(spread.clip(min=0))
     r: np.ndarray = np.divide(covariance, root, out=np.zeros_like(root), where=root > 0)
     return r
 
 
-def _of_moments(moments: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return the correlation of all, then without each micrograph, of the moments u, v, uu, vv, uv of each particle."""
+def _from_moments(moments: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the correlations from the moments u, v, uu, vv, uv of each particle."""
     _, codes = np.unique(codes, return_inverse=True)
     sums = np.stack([np.bincount(codes, weights * row) for row in (np.ones(len(weights)), *moments)])
     total = sums.sum(axis=1, keepdims=True)
@@ -93,13 +100,13 @@ def _of_moments(moments: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> 
 
 
 def _shifted_moments(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the moments of grades that `_of_moments` takes.
+    """Return the moments of fractional ranks that `_from_moments` takes.
 
-    A particle moves the moments by its own grades and by the grades of all others, which it shifts; the shift is
-    taken to first order (C. Croux, C. Dehon, Stat. Methods Appl. 19 (2010) 497). The mean of grades is always 1/2.
+    A particle changes the moments by its own rank, and by shifting the ranks of all others; the shift is computed to
+    first order (C. Croux, C. Dehon, Stat. Methods Appl. 19 (2010) 497). The mean of fractional ranks is always 1/2.
     """
     tied_x, tied_y = ties(x), ties(y)
-    # the share of weight above, ties at the middle, is one minus the grade
+    # the share of weight above, half of the ties included, is one minus the fractional rank
     u, v = (0.5 - mean_above(tied, np.ones(len(x)), weights) for tied in (tied_x, tied_y))
 
     def with_shift(product: np.ndarray, *shifts: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Means, deviations and moment ratios, of all resamples of micrographs at once.
+"""Means, standard deviations and moment ratios in all resamples of micrographs.
 
-Everything here follows from eleven sums per micrograph, so that a resample costs a row of a matrix product.
+All of them follow from eleven sums per micrograph, so that a resample costs one row of a matrix product.
 Moment ratios D[p, q] = (Σ w xᵖ / Σ w x^q)^(1/(p − q)): ISO 9276-2:2014, ASTM E2578.
 """
 
@@ -26,16 +26,16 @@ _LENGTHS = tuple(name.endswith("_nm") for name in NAMES)
 
 
 def micrograph_sums(values: np.ndarray, weights: np.ndarray, owners: np.ndarray, n_micrographs: int) -> np.ndarray:
-    """Return the sums that all moments follow from.
+    """Return the sums from which all moments follow.
 
     Parameters
     ----------
     values : numpy.ndarray of float
-        Shape (n,): sizes over a typical one (near 1, powers keep their digits), above 0.
+        Shape (n,): sizes divided by a typical size, above 0; powers of numbers near 1 lose no digits.
     weights : numpy.ndarray of float
         Shape (n,): edge weights.
     owners : numpy.ndarray of int
-        Shape (n,): the micrograph that a particle is in, 0 to `n_micrographs` − 1.
+        Shape (n,): the micrograph of each particle, 0 to `n_micrographs` − 1.
     n_micrographs : int
         Number of micrographs.
 
@@ -58,17 +58,17 @@ def log_moments(sums: np.ndarray, scale_nm: float) -> np.ndarray:
     Parameters
     ----------
     sums : numpy.ndarray of float
-        Shape (..., 11): of `micrograph_sums`, added up over micrographs.
+        Shape (..., 11): from `micrograph_sums`, added up over micrographs.
     scale_nm : float
-        What the sizes were divided by (nm).
+        The size by which all sizes were divided (nm).
 
     Returns
     -------
     numpy.ndarray of float
         Shape (..., 10), in the order of `NAMES`: number-weighted mean, sd (n − 1; with weights Σw(x − x̄)²/(Σw −
-        Σw²/Σw)), coefficient of variation, geometric mean and sd (of the latter ln ln), D[3,2] (Sauter), D[4,3] (De
-        Brouckere, the volume-weighted mean), and of the distribution weighted by x³ geometric mean and sd and sd. NaN
-        where there is none.
+        Σw²/Σw)), coefficient of variation, geometric mean and sd (of the sd ln ln), D[3,2] (Sauter), D[4,3] (De
+        Brouckere, the volume-weighted mean), and of the distribution weighted by x³ the geometric mean, geometric sd
+        and sd. NaN where a moment is not defined.
     """
     w, w1, w2, w3, w4, w5, l1, l2, k1, k2, ww = np.moveaxis(sums, -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -94,5 +94,5 @@ def log_moments(sums: np.ndarray, scale_nm: float) -> np.ndarray:
 
 
 def _half_log(variance: np.ndarray) -> np.ndarray:
-    """Return the logarithm of the root; of variances that rounding made negative, −∞."""
+    """Return the logarithm of the standard deviation; −∞ for variances that rounding made negative."""
     return np.asarray(np.log(np.maximum(variance, 0.0)) / 2)

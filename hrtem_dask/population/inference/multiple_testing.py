@@ -1,4 +1,4 @@
-"""Many tests at once: p-values adjusted so that chance alone finds something in at most 5 % of studies."""
+"""Correction of p-values for the number of tests."""
 
 from __future__ import annotations
 
@@ -19,15 +19,21 @@ def adjust_p_values(
     Parameters
     ----------
     p_values : sequence of float or None
-        From 0 to 1; None (no test) stays None and does not count.
+        P-values, 0 to 1; None stands for no test and is not counted.
     method : {"holm", "benjamini_hochberg"}
-        ``holm`` bounds the chance of any false finding (S. Holm, Scand. J. Stat. 6 (1979) 65), ``benjamini_hochberg``
-        the expected share of false ones among the findings (J. R. Stat. Soc. B 57 (1995) 289).
+        ``holm`` bounds the probability of any false finding (S. Holm, Scand. J. Stat. 6 (1979) 65),
+        ``benjamini_hochberg`` the expected share of false findings (Y. Benjamini, Y. Hochberg, J. R. Stat. Soc. B 57
+        (1995) 289).
 
     Returns
     -------
     list of float or None
-        Adjusted p-values in the same order: a finding is one of at most 0.05.
+        Adjusted p-values in the same order, to be compared with the level of significance (0.05).
+
+    Examples
+    --------
+    >>> adjust_p_values([0.25, None, 0.125], method="holm")
+    [0.25, None, 0.25]
     """
     known = [i for i, p in enumerate(p_values) if p is not None]
     adjusted: list[float | None] = [None] * len(p_values)

@@ -1,4 +1,4 @@
-"""Weighted quantiles, of all resamples of micrographs at once."""
+"""Weighted quantiles of values, and of all resamples of micrographs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 __all__ = ["quantile_statistics", "weighted_quantiles"]
 
-_AT_ONCE = 4_000_000  # entries of a matrix resamples × ranks
-_MAX_RANKS = 2048  # beyond, neighbours in rank are taken together: a step of 1/2048 in probability
+_MAX_ENTRIES = 4_000_000  # of a matrix resamples × ranks
+_MAX_RANKS = 2048  # larger samples are binned by rank, in steps of 1/2048 in probability
 
 
 def weighted_quantiles(values: np.ndarray, weights: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
@@ -22,15 +22,21 @@ def weighted_quantiles(values: np.ndarray, weights: np.ndarray, probabilities: S
     weights : numpy.ndarray of float
         Shape (n,), not negative, not all 0.
     probabilities : sequence of float
-        0 to 1.
+        Probabilities, 0 to 1.
 
     Returns
     -------
     numpy.ndarray of float
-        The cumulative curve reaches Sₖ − wₖ/2 at the k-th smallest value and is straight in between (definition 5 of
-        R. J. Hyndman, Y. Fan, Am. Stat. 50 (1996) 361, with weights): the median of an even number of equal weights
-        is the mean of the middle two.
+        Shape (probabilities,): the cumulative curve reaches Sₖ − wₖ/2 at the k-th smallest value, Sₖ the sum of its
+        weight and all smaller ones, and is linear in between (definition 5 of R. J. Hyndman, Y. Fan, Am. Stat. 50
+        (1996) 361, with weights; ``method="hazen"`` of `numpy.quantile` for equal weights).
+
+    Examples
+    --------
+    >>> weighted_quantiles(np.array([4.0, 5.0, 9.0]), np.array([1.0, 1.0, 2.0]), [0.5])
+    array([6.33333333])
     """
+    values, weights = values[weights > 0], weights[weights > 0]
     order = np.argsort(values, kind="stable")
     values, weights = values[order], weights[order]
     middle = (np.cumsum(weights) - weights / 2) / weights.sum()
@@ -40,7 +46,7 @@ def weighted_quantiles(values: np.ndarray, weights: np.ndarray, probabilities: S
 def quantile_statistics(
     values: np.ndarray, weights: np.ndarray, owners: np.ndarray, counts: np.ndarray, probabilities: Sequence[float]
 ) -> np.ndarray:
-    """Return quantiles in each resample.
+    """Return quantiles of weighted values in each resample.
 
     Parameters
     ----------
@@ -49,17 +55,17 @@ def quantile_statistics(
     weights : numpy.ndarray of float
         Shape (n,).
     owners : numpy.ndarray of int
-        Shape (n,): the micrograph that a particle is in, 0 to M − 1.
+        Shape (n,): the micrograph of each particle, 0 to M − 1.
     counts : numpy.ndarray of float
-        Shape (resamples, M), the first row 1 throughout.
+        Shape (resamples + 1, M), from `intervals.resamples`; the first row is 1 throughout.
     probabilities : sequence of float
-        0 to 1.
+        Probabilities, 0 to 1.
 
     Returns
     -------
     numpy.ndarray of float
-        Shape (probabilities, resamples), as `weighted_quantiles` in the first; in the others, between particles that
-        are neighbours in the resample, the curve goes by way of those left out. NaN where a resample is empty.
+        Shape (probabilities, resamples + 1), as `weighted_quantiles` in the first column. In the others the cumulative
+        curve also passes through the particles that are not in the resample. NaN where a resample is empty.
     """
     order = np.argsort(values, kind="stable")
     values, weights, owners = values[order], weights[order], owners[order]
@@ -69,7 +75,7 @@ def quantile_statistics(
     table = np.zeros((counts.shape[1], n_ranks))
     np.add.at(table, (owners, rank), weights)
     found = np.full((len(probabilities), len(counts)), np.nan)
-    step = max(1, _AT_ONCE // n_ranks)
+    step = max(1, _MAX_ENTRIES // n_ranks)
     for start in range(0, len(counts), step):
         found[:, start : start + step] = _crossings(counts[start : start + step] @ table, rank_value, probabilities)
     found[:, 0] = weighted_quantiles(values, weights, probabilities)
@@ -84,12 +90,12 @@ def _crossings(mass: np.ndarray, values: np.ndarray, probabilities: Sequence[flo
     rows = np.arange(len(mass))
     found = np.empty((len(probabilities), len(mass)))
     for i, probability in enumerate(probabilities):
-        wanted = probability * total
-        right = np.minimum((middle < wanted[:, None]).sum(axis=1), len(values) - 1)
+        target = probability * total
+        right = np.minimum((middle < target[:, None]).sum(axis=1), len(values) - 1)
         left = np.maximum(right - 1, 0)
         over, under = middle[rows, right], middle[rows, left]
         with np.errstate(invalid="ignore", divide="ignore"):
-            share = np.where(over > under, (wanted - under) / (over - under), 1.0)
+            share = np.where(over > under, (target - under) / (over - under), 1.0)
         found[i] = values[left] + np.clip(share, 0, 1) * (values[right] - values[left])
     found[:, total == 0] = np.nan
     return found

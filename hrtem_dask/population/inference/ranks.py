@@ -1,37 +1,42 @@
-"""Weighted grades: where a value stands in a distribution, from 0 to 1, ties at the middle."""
+"""Weighted fractional ranks: the share of a distribution below a value, with half of the ties included."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["grades_within", "mean_above", "ties", "weighted_quantile"]
+__all__ = ["fractional_ranks", "mean_above", "ties"]
 
 
-def grades_within(values: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the place of values in a distribution.
+def fractional_ranks(values: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the fractional ranks of values in a distribution.
 
     Parameters
     ----------
     values : numpy.ndarray of float
         Shape (n,).
     others : numpy.ndarray of float
-        Shape (m,): the distribution.
+        Shape (m,): values of the distribution.
     weights : numpy.ndarray of float
         Shape (m,), not negative, some positive.
 
     Returns
     -------
     numpy.ndarray of float
-        Shape (n,): the share of weight below each value and half of that at it.
+        Shape (n,), 0 to 1: the share of weight below each value plus half of the weight at it.
+
+    Examples
+    --------
+    >>> fractional_ranks(np.array([2.0]), np.array([1.0, 2.0, 3.0, 4.0]), np.ones(4))
+    array([0.375])
     """
     order = np.argsort(others, kind="stable")
-    until = np.concatenate([[0.0], np.cumsum(weights[order])])
+    cumulative = np.concatenate([[0.0], np.cumsum(weights[order])])
     low, high = (np.searchsorted(others[order], values, side=side) for side in ("left", "right"))
-    return np.asarray((until[low] + until[high]) / (2 * until[-1]))
+    return np.asarray((cumulative[low] + cumulative[high]) / (2 * cumulative[-1]))
 
 
 def ties(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return how values sort.
+    """Return the order of values, and how many values are below each and at it.
 
     Parameters
     ----------
@@ -41,14 +46,14 @@ def ties(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Returns
     -------
     order : numpy.ndarray of int
-        Shape (n,): what sorts them.
+        Shape (n,): indices that sort the values.
     low, high : numpy.ndarray of int
-        Shape (n,): for each value, how many are below, and how many are below or equal.
+        Shape (n,): number of values below each value, and number of values below or equal.
     """
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     low, high = np.empty_like(order), np.empty_like(order)
-    # looking up sorted values goes through memory once
+    # searching in sorted order reads memory sequentially
     low[order] = np.searchsorted(ordered, ordered, side="left")
     high[order] = np.searchsorted(ordered, ordered, side="right")
     return order, low, high
@@ -60,7 +65,7 @@ def mean_above(tied: tuple[np.ndarray, np.ndarray, np.ndarray], moments: np.ndar
     Parameters
     ----------
     tied : tuple of numpy.ndarray
-        `ties` of the values.
+        Result of `ties` for the values.
     moments : numpy.ndarray of float
         Shape (n,).
     weights : numpy.ndarray of float
@@ -69,33 +74,8 @@ def mean_above(tied: tuple[np.ndarray, np.ndarray, np.ndarray], moments: np.ndar
     Returns
     -------
     numpy.ndarray of float
-        Shape (n,): what a particle at each value moves the mean of moments by, through the grades of the others.
+        Shape (n,): change of the mean of `moments` by a particle at each value, which shifts the ranks of the others.
     """
     order, low, high = tied
-    until = np.concatenate([[0.0], np.cumsum((weights * moments)[order])])
-    return np.asarray((until[-1] - (until[low] + until[high]) / 2) / weights.sum())
-
-
-def weighted_quantile(values: np.ndarray, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return quantiles of a weighted distribution.
-
-    Parameters
-    ----------
-    values : numpy.ndarray of float
-        Shape (n,), n at least 1.
-    weights : numpy.ndarray of float
-        Shape (n,), not negative, some positive.
-    shares : numpy.ndarray of float
-        Shape (k,), 0 to 1.
-
-    Returns
-    -------
-    numpy.ndarray of float
-        Shape (k,): linear between the values, each at the middle of its weight (Hazen's rule; `numpy.quantile` with
-        ``method="hazen"`` where all weights are equal).
-    """
-    kept = weights > 0
-    order = np.argsort(values[kept], kind="stable")
-    values, weights = values[kept][order], weights[kept][order]
-    middles = (np.cumsum(weights) - weights / 2) / weights.sum()
-    return np.asarray(np.interp(shares, middles, values))
+    cumulative = np.concatenate([[0.0], np.cumsum((weights * moments)[order])])
+    return np.asarray((cumulative[-1] - (cumulative[low] + cumulative[high]) / 2) / weights.sum())

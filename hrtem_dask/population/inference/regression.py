@@ -12,25 +12,25 @@ __all__ = ["Fit", "fit_linear", "fit_logistic"]
 _MAX_STEPS = 50
 _TOLERANCE = 1e-10
 _MAX_LOGIT = 30.0
-"""A fitted logit beyond it means that the outcomes are separated: the coefficient is infinite."""
+"""A larger fitted logit means that the outcomes are separated and the coefficient is infinite."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Coefficients of a regression."""
+    """Coefficients of a regression, with their covariance."""
 
     coefficients: np.ndarray
     """Shape (terms,)."""
     covariance: np.ndarray
-    """Shape (terms, terms): clustered by micrograph."""
+    """Shape (terms, terms): covariance of the coefficients, clustered by micrograph."""
     n: int
-    """Particles."""
+    """Number of particles."""
     n_micrographs: int
-    """Micrographs."""
+    """Number of micrographs."""
     df: int
     """Degrees of freedom of Student's t: micrographs less the terms that are constant within each micrograph."""
     reason: str | None = None
-    """Why the fit is not to be used, or None."""
+    """Why the fit must not be used, or None."""
 
     def error(self, term: int) -> float:
         """Return the standard error of a coefficient.
@@ -38,12 +38,12 @@ class Fit:
         Parameters
         ----------
         term : int
-            Its number.
+            Index of the coefficient.
 
         Returns
         -------
         float
-            The standard error.
+            Standard error, clustered by micrograph.
         """
         return float(np.sqrt(max(self.covariance[term, term], 0)))
 
@@ -54,7 +54,7 @@ def fit_linear(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndar
     Parameters
     ----------
     x : numpy.ndarray of float
-        Shape (particles, terms), the intercept's ones among them.
+        Shape (particles, terms), including a column of ones for the intercept.
     y : numpy.ndarray of float
         Shape (particles,).
     weights : numpy.ndarray of float
@@ -67,6 +67,13 @@ def fit_linear(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndar
     Fit
         The covariance is the delete-one-micrograph jackknife's (CV3; J. MacKinnon, M. Nielsen, M. Webb, J. Appl.
         Econometrics 38 (2023) 671).
+
+    Examples
+    --------
+    >>> size = np.array([1.0, 2.0, 3.0, 4.0])
+    >>> x = np.column_stack([size, np.ones(4)])
+    >>> fit_linear(x, 2 * size + 1, np.ones(4), np.array([0, 0, 1, 1])).coefficients.round(6)
+    array([2., 1.])
     """
     information = x.T @ (weights[:, None] * x)
     beta = np.linalg.pinv(information, hermitian=True) @ (x.T @ (weights * y))
@@ -79,7 +86,7 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.nd
     Parameters
     ----------
     x : numpy.ndarray of float
-        Shape (particles, terms), the intercept's ones among them; standardised columns converge best.
+        Shape (particles, terms), including a column of ones for the intercept; standardized columns converge best.
     y : numpy.ndarray of float
         Shape (particles,): 0 or 1.
     weights : numpy.ndarray of float
@@ -90,9 +97,9 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.nd
     Returns
     -------
     Fit
-        The covariance is that of the linearised delete-one-micrograph jackknife (CV3L; J. MacKinnon, M. Nielsen,
+        The covariance is that of the linearized delete-one-micrograph jackknife (CV3L; J. MacKinnon, M. Nielsen,
         M. Webb, Stata J. 23 (2023) 942), a sandwich with a correction for few micrographs. `reason` is set where
-        a size or shape parts the outcomes completely.
+        a descriptor separates the outcomes completely.
     """
     beta = np.zeros(x.shape[1])
     reason: str | None = "the logistic fit did not converge"
@@ -103,7 +110,7 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.nd
         # far from the solution a full step of Newton's method may overshoot
         beta = beta + step * min(1.0, 4.0 / max(np.abs(x @ step).max(), 1e-300))
         if np.abs(x @ beta).max() > _MAX_LOGIT:
-            reason = "the values part faulted from not faulted particles completely: the odds ratio is infinite"
+            reason = "the values separate faulted from not faulted particles completely: the odds ratio is infinite"
             break
         if np.abs(x @ step).max() < _TOLERANCE:
             reason = None
@@ -121,7 +128,7 @@ def _jackknife(
     *,
     reason: str | None = None,
 ) -> Fit:
-    """Return the fit with what leaving out each micrograph changes: −(H − H_g)⁻¹ s_g, summed as squares."""
+    """Return the fit with the covariance of the jackknife: leaving out micrograph g changes β by −(H − H_g)⁻¹ s_g."""
     _, codes = np.unique(codes, return_inverse=True)
     n, terms = int(codes.max()) + 1, x.shape[1]
     scores = np.stack([np.bincount(codes, residuals * x[:, i]) for i in range(terms)], axis=1)

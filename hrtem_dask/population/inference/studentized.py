@@ -1,8 +1,9 @@
-"""Studentized bootstrap over micrographs, for what follows from sums over micrographs.
+"""Studentized bootstrap over micrographs, for statistics that are smooth functions of sums over micrographs.
 
-Percentile intervals of deviations and of moment ratios hold the truth too seldom: a sample that lacks the few largest
-particles is at once too low and too sure. The studentized bootstrap learns from the resamples how far off the estimate
-is in units of its *own* standard error (B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 12).
+Percentile intervals of standard deviations and moment ratios contain the true value too seldom: without the few largest
+particles, both the estimate and its standard error are too small. The studentized bootstrap measures in the resamples
+how far the estimate deviates in units of its own standard error (B. Efron, R. Tibshirani, An Introduction to the
+Bootstrap, 1993, chapter 12).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 __all__ = ["METHOD", "studentized_interval"]
 
 METHOD = "studentized bootstrap over micrographs of the logarithm"
-_AT_ONCE = 2_000_000  # entries of resamples × sums²
+_MAX_ENTRIES = 2_000_000  # of a matrix resamples × sums²
 
 
 def studentized_interval(
@@ -29,26 +30,27 @@ def studentized_interval(
     Parameters
     ----------
     sums : numpy.ndarray of float
-        Shape (micrographs, k): of each micrograph.
+        Shape (micrographs, k): sums over the particles of each micrograph.
     counts : numpy.ndarray of float
-        Shape (resamples + 1, micrographs), the first row 1 throughout.
+        Shape (resamples + 1, micrographs), from `intervals.resamples`; the first row is 1 throughout.
     statistics : callable
-        Sums of shape (..., k) → statistics of shape (..., s), unchanged where all sums are multiplied by one number.
+        Function of sums of shape (..., k) that returns statistics of shape (..., s). It must not change where all sums
+        are multiplied by the same number.
     confidence : float
-        How often the intervals shall hold the truth.
+        Probability, 0 to 1, that an interval contains the true value.
 
     Returns
     -------
     low, high : numpy.ndarray of float
-        Shape (s,). θ − t_q se: se by jackknife over the micrographs, t = (θ* − θ)/se* of each resample with se* from
-        the influence of each micrograph to first order. NaN where fewer than half of the resamples have a value.
+        Shape (s,): θ − t_q se, with se by jackknife over the micrographs, t = (θ* − θ)/se* of each resample, and se*
+        from the influence of each micrograph to first order. NaN where fewer than half of the resamples have a value.
     """
     m = len(sums)
     whole = statistics(sums.sum(axis=0))
     left_out = statistics(sums.sum(axis=0) - sums)
     with np.errstate(invalid="ignore"):
         error = np.sqrt((m - 1) / m * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
-    step = max(1, _AT_ONCE // sums.shape[1] ** 2)
+    step = max(1, _MAX_ENTRIES // sums.shape[1] ** 2)
     products = (sums[:, :, None] * sums[:, None, :]).reshape(m, -1)
     parts = [_studentized(counts[i : i + step], sums, products, statistics, whole) for i in range(1, len(counts), step)]
     t = np.concatenate(parts)
@@ -77,6 +79,6 @@ def _studentized(
             by = np.zeros_like(total)
             by[:, i] = 1e-5 * total[:, 0]
             slopes[:, i] = (statistics(total + by) - statistics(total - by)) / (2 * by[:, i, None])
-        # θ does not change with the number of particles, so influences add up to 0 and need no centring
+        # θ does not change with the number of particles, so that influences add up to 0 and need no centering
         variance = np.einsum("bik,bij,bjk->bk", slopes, second, slopes, optimize=True)
         return np.asarray((statistics(total) - whole) / np.sqrt(variance))

@@ -1,8 +1,9 @@
-"""Which samples differ, in what, and by how much."""
+"""Differences between samples in size, spread and defect fraction."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,39 +11,34 @@ import pandas as pd
 import scipy.optimize
 import scipy.stats
 
-from hrtem_dask.population.inference.clusters import (
-    MIN_MICROGRAPHS,
-    counted_particles,
-    micrograph_codes,
-    no_estimate,
-    numbers,
-    weight_column,
-)
-from hrtem_dask.population.inference.fractions import clustered_fraction, wilson_interval
+from hrtem_dask.intervals import MIN_MICROGRAPHS, wilson_interval
+from hrtem_dask.population.inference.clusters import no_estimate
+from hrtem_dask.population.inference.fractions import clustered_fraction
 from hrtem_dask.population.inference.multiple_testing import adjust_p_values
+from hrtem_dask.population.particle_table import LazyTable, counted_particles, micrograph_codes, numbers, weight_column
 from hrtem_dask.population.relations.defect_fraction import fault_states
 from hrtem_dask.population.relations.sample_averages import geometric_sd, mean, median
 
 __all__ = ["SAMPLE_STATISTICS", "compare_samples"]
 
 SAMPLE_STATISTICS = ("mean", "median", "geometric_sd", "defect_fraction")
-"""What samples are compared in: the first three of the size."""
+"""Statistics in which samples are compared; the first three are those of the size."""
 _SIZE_STATISTICS = {"mean": mean, "median": median, "geometric_sd": geometric_sd}
 
 
 def compare_samples(
-    particles: Any, *, size: str = "equivalent_diameter_nm", confidence: float = 0.95
+    particles: pd.DataFrame | LazyTable, *, size: str = "equivalent_diameter_nm", confidence: float = 0.95
 ) -> dict[str, Any]:
     """Compare every pair of samples in size, spread and defects.
 
     Parameters
     ----------
     particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`; counted ones are used.
+        Rows of `tables.PARTICLES`; only counted particles are used.
     size : str
-        A column of positive numbers.
+        A column of positive numbers, for example in nm.
     confidence : float
-        How often each interval, for itself, holds the truth.
+        Probability, 0 to 1, that each single interval contains the true value.
 
     Returns
     -------
@@ -51,11 +47,11 @@ def compare_samples(
         ``differences``: a list with a row per statistic and pair: ``statistic``, ``sample_a``, ``sample_b``, keys of
         `clusters.estimate_row` (``estimate`` is b minus a), ``p_adjusted`` (Holm over all pairs and statistics
         together) and ``differs`` (``p_adjusted`` at most 1 − confidence); ``kruskal``: for ``median`` and
-        ``defect_fraction``, the Kruskal–Wallis test of whether any sample differs, made on the micrographs' own
-        medians and fractions, which are independent: ``p_value``, ``n_samples``, ``n_micrographs``, ``reason``;
-        and ``reason``, why there is no comparison. Differences of sizes have Student's t intervals with the degrees of
-        freedom of Welch and Satterthwaite; those of fractions join the two Wilson intervals (R. Newcombe, Stat. Med. 17
-        (1998) 873).
+        ``defect_fraction``, the Kruskal–Wallis test of whether any sample differs, on the median and the
+        fraction of each micrograph, which are independent: ``p_value``, ``n_samples``, ``n_micrographs``, ``reason``;
+        and ``reason`` why there is no comparison. Differences of sizes have Student's t intervals with the degrees of
+        freedom of Welch and Satterthwaite; those of fractions combine the two Wilson intervals (R. Newcombe, Stat. Med.
+        17 (1998) 873).
     """
     table = counted_particles(particles)
     table = table.assign(sample=table["sample"].fillna("").astype(str))
@@ -98,7 +94,7 @@ def _describe(rows: pd.DataFrame, size: str, confidence: float) -> dict[str, dic
 
 
 def _difference(statistic: str, a: dict[str, Any], b: dict[str, Any], confidence: float) -> dict[str, Any]:
-    """Return how much more b has than a."""
+    """Return the statistic of sample b minus that of sample a."""
     row = no_estimate("", n=a["n"] + b["n"], n_micrographs=a["n_micrographs"] + b["n_micrographs"])
     row["reason"] = a["reason"] or b["reason"]
     if a["estimate"] is None or b["estimate"] is None:
@@ -118,7 +114,7 @@ def _difference(statistic: str, a: dict[str, Any], b: dict[str, Any], confidence
 
 
 def _newcombe(a: dict[str, Any], b: dict[str, Any], confidence: float) -> tuple[float, float]:
-    """Return the interval of a difference of fractions, made of the intervals of the two."""
+    """Return the interval of a difference of fractions from the intervals of both fractions."""
     ends = [
         wilson_interval(s["estimate"], s["n_effective"], df=s["n_micrographs"] - 1, confidence=confidence)
         for s in (a, b)
@@ -130,7 +126,7 @@ def _newcombe(a: dict[str, Any], b: dict[str, Any], confidence: float) -> tuple[
 
 
 def _newcombe_p(a: dict[str, Any], b: dict[str, Any]) -> float:
-    """Return the p-value that fits the interval: one minus the confidence at which it just reaches 0."""
+    """Return the p-value that agrees with the interval: one minus the confidence at which it just reaches 0."""
     difference = b["estimate"] - a["estimate"]
     if difference == 0:
         return 1.0
@@ -145,14 +141,18 @@ def _newcombe_p(a: dict[str, Any], b: dict[str, Any]) -> float:
     return float(np.exp(scipy.optimize.brentq(reach, least, -1e-12)))
 
 
-def _kruskal(groups: dict[str, pd.DataFrame], value: Any, summary: Any) -> dict[str, Any]:
+def _kruskal(
+    groups: dict[str, pd.DataFrame],
+    values_of: Callable[[pd.DataFrame], np.ndarray],
+    average: Callable[[pd.Series], float],
+) -> dict[str, Any]:
     """Return the Kruskal–Wallis test on one number per micrograph."""
     per_sample = []
     for rows in groups.values():
         values = (
-            pd.Series(value(rows))
+            pd.Series(values_of(rows))
             .groupby(rows["micrograph_id"].to_numpy())
-            .agg(lambda v: summary(v.dropna()) if v.notna().any() else np.nan)
+            .agg(lambda v: average(v.dropna()) if v.notna().any() else np.nan)
         )
         if len(values := values.dropna()) >= MIN_MICROGRAPHS:
             per_sample.append(values.to_numpy(dtype=float))

@@ -1,4 +1,4 @@
-"""Correlations of all pairs of descriptors, with intervals and tests that know of micrographs."""
+"""Correlations of all pairs of descriptors, with intervals and tests clustered by micrograph."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.inference.clusters import (
+from hrtem_dask.population.inference.clusters import estimate_row, no_estimate
+from hrtem_dask.population.inference.jackknife_correlations import jackknife_pearson, jackknife_spearman
+from hrtem_dask.population.inference.multiple_testing import adjust_p_values
+from hrtem_dask.population.particle_table import (
+    LazyTable,
     counted_particles,
-    estimate_row,
     micrograph_codes,
-    no_estimate,
     numbers,
     weight_column,
 )
-from hrtem_dask.population.inference.jackknife_correlations import pearson_left_out, spearman_left_out
-from hrtem_dask.population.inference.multiple_testing import adjust_p_values
 from hrtem_dask.population.relations.defect_fraction import fault_states
 
 __all__ = ["DESCRIPTORS", "correlations"]
@@ -39,39 +39,39 @@ DESCRIPTORS = (
     "spacing_1_nm",
     "faulted",
 )
-"""What is correlated by default; ``faulted`` is 1 for fault, 0 for no fault, and missing where unknown."""
+"""Default descriptors; ``faulted`` is 1 for fault, 0 for no fault, and missing where unknown."""
 
-_ALIKE = (
+_RELATED = (
     {"equivalent_diameter_nm", "feret_min_nm", "feret_max_nm", "area_nm2", "perimeter_nm"},
     {"aspect_ratio", "roundness", "compactness", "eccentricity", "circularity", "extent"},
     {"solidity", "convexity", "circularity", "extent"},
 )
 _MIN_PARTICLES = 10
-_SAME = 1e-12
+_TOLERANCE = 1e-12
 
 
 def correlations(
-    particles: Any, *, descriptors: Sequence[str] = DESCRIPTORS, confidence: float = 0.95
+    particles: pd.DataFrame | LazyTable, *, descriptors: Sequence[str] = DESCRIPTORS, confidence: float = 0.95
 ) -> list[dict[str, Any]]:
     """Correlate every pair of descriptors.
 
     Parameters
     ----------
     particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`; counted ones are used, and of these the ones that have both values. Of several
-        samples, each is correlated for itself and the mean over particles taken: samples that differ in two
-        things would else make these seem related.
+        Rows of `tables.PARTICLES`; only counted particles with both values are used. Correlations are computed
+        within each sample and averaged, weighted by particles, since differences between samples would otherwise appear
+        as correlations.
     descriptors : sequence of str
-        Columns; those that are missing or null throughout are left out.
+        Names of numeric columns; missing columns, and columns of nulls, are left out.
     confidence : float
-        How often each interval, for itself, holds the truth.
+        Probability, 0 to 1, that each single interval contains the true value.
 
     Returns
     -------
     list of dict
         One per pair and coefficient (``pearson``, ``spearman``): ``first``, ``second``, ``coefficient``, the keys
         of `clusters.estimate_row`, ``p_adjusted`` (Benjamini–Hochberg over the whole list) and ``same_ingredients``
-        (true where the two descriptors are made of the same lengths, so that a correlation is no discovery).
+        (true where the two descriptors follow from the same lengths, so that a correlation is expected).
         Intervals and tests are the delete-one-micrograph jackknife's on Fisher's z, with Student's t of as many
         degrees of freedom as micrographs less samples.
     """
@@ -85,15 +85,15 @@ def correlations(
         known = np.isfinite(values[first]) & np.isfinite(values[second]) & (weights > 0)
         x, y = values[first][known], values[second][known]
         for coefficient in ("pearson", "spearman"):
-            row = _one(x, y, weights[known], codes[known], samples[known], coefficient, confidence)
-            alike = any({first, second} <= group for group in _ALIKE)
+            row = _correlation_row(x, y, weights[known], codes[known], samples[known], coefficient, confidence)
+            related = any({first, second} <= group for group in _RELATED)
             names = {"first": first, "second": second, "coefficient": coefficient}
-            rows.append({**names, **row, "same_ingredients": alike})
+            rows.append({**names, **row, "same_ingredients": related})
     adjusted = adjust_p_values([row["p_value"] for row in rows], method="benjamini_hochberg")
     return [{**row, "p_adjusted": p} for row, p in zip(rows, adjusted, strict=True)]
 
 
-def _one(
+def _correlation_row(
     x: np.ndarray,
     y: np.ndarray,
     weights: np.ndarray,
@@ -102,8 +102,8 @@ def _one(
     coefficient: str,
     confidence: float,
 ) -> dict[str, Any]:
-    """Return the row of one pair: the samples' correlations averaged, with what leaving out a micrograph changes."""
-    leave_out = pearson_left_out if coefficient == "pearson" else spearman_left_out
+    """Return the row of one pair: the mean correlation of the samples, with the jackknife over micrographs."""
+    leave_out = jackknife_pearson if coefficient == "pearson" else jackknife_spearman
     parts = []
     for sample in np.unique(samples):
         here = samples == sample
@@ -119,11 +119,11 @@ def _one(
     shares /= shares.sum()
     r = float(np.clip(sum(share * left[0] for share, (_, _, left) in zip(shares, parts, strict=True)), -1, 1))
     counts = {"n": sum(n for _, n, _ in parts), "n_micrographs": sum(len(left) - 1 for _, _, left in parts)}
-    if abs(r) > 1 - _SAME:
-        return no_estimate("the two are the same", **counts) | {"estimate": r}
+    if abs(r) > 1 - _TOLERANCE:
+        return no_estimate("the two descriptors are perfectly correlated", **counts) | {"estimate": r}
     squares = 0.0
     for share, (_, _, left) in zip(shares, parts, strict=True):
-        changed = np.clip(r + share * (left[1:] - left[0]), -1 + _SAME, 1 - _SAME)
+        changed = np.clip(r + share * (left[1:] - left[0]), -1 + _TOLERANCE, 1 - _TOLERANCE)
         squares += (len(left) - 2) / (len(left) - 1) * ((np.arctanh(changed) - np.arctanh(r)) ** 2).sum()
     df = counts["n_micrographs"] - len(parts)
     return estimate_row(

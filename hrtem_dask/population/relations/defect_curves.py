@@ -1,60 +1,57 @@
-"""How the chance of a fault depends on size or shape: a logistic curve with a band, an isotonic one, and fractions."""
+"""Probability of a fault against size or shape: a logistic curve with its band, an isotonic curve, and fractions."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.stats
 from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 
-from hrtem_dask.population.inference.clusters import (
-    counted_particles,
-    micrograph_codes,
-    no_estimate,
-    numbers,
-    weight_column,
-)
+from hrtem_dask.population.inference.clusters import no_estimate
 from hrtem_dask.population.inference.fractions import clustered_fraction
 from hrtem_dask.population.inference.regression import Fit, fit_logistic
+from hrtem_dask.population.particle_table import LazyTable, counted_particles, micrograph_codes, numbers, weight_column
 from hrtem_dask.population.relations.fault_models import assessable_rows, odds_ratio, sample_terms, within_sd
 
 __all__ = ["defect_curve"]
 
 
 def defect_curve(
-    particles: Any,
+    particles: pd.DataFrame | LazyTable,
     descriptor: str = "equivalent_diameter_nm",
     *,
     n_points: int = 41,
     n_bins: int = 8,
     confidence: float = 0.95,
 ) -> dict[str, Any]:
-    """Relate the chance of a fault to one descriptor.
+    """Relate the probability of a fault to one descriptor.
 
     Parameters
     ----------
     particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`; counted, assessable ones are used (misoriented ones are unknown).
+        Rows of `tables.PARTICLES`; only counted, assessable particles are used (misoriented ones are
+        unknown).
     descriptor : str
-        A column of numbers.
+        A numeric column.
     n_points : int
         Points of the curve, from the 1st to the 99th percentile.
     n_bins : int
-        Bins of equally many particles for `bins`.
+        Bins with equal numbers of particles.
     confidence : float
-        How often the interval at each point, for itself, holds the truth.
+        Probability, 0 to 1, that the interval at each single point contains the true value.
 
     Returns
     -------
     dict
         ``descriptor``, ``n``, ``n_fault``, ``n_micrographs``, ``reason``; ``odds_ratio_per_sd`` (keys of
-        `clusters.estimate_row`, ``standard_error`` that of its logarithm) with ``sd`` the descriptor's standard
+        `clusters.estimate_row`; ``standard_error`` is that of the logarithm) with ``sd`` the descriptor's standard
         deviation (within samples); ``logistic`` with lists ``value``, ``fraction``, ``low``, ``high`` (pointwise band;
         of several samples: at their mean level); ``isotonic`` with lists ``value``, ``fraction`` and ``increasing``,
-        a guide to the eye for whether the logistic shape is right, without interval; ``bins``, a list of
-        `fractions.clustered_fraction` rows with ``from`` and ``to``. None where there is none.
+        to check the logistic shape by eye, without an interval; ``bins``, a list of
+        `fractions.clustered_fraction` rows with ``from`` and ``to``. None where a part does not exist.
     """
     table, reason = assessable_rows(counted_particles(particles), [descriptor])
     result: dict[str, Any] = {
@@ -106,7 +103,7 @@ def _band(fit: Fit, at: np.ndarray, grid: np.ndarray, confidence: float) -> dict
 
 
 def _isotonic(x: np.ndarray, y: np.ndarray, weights: np.ndarray, grid: np.ndarray) -> dict[str, Any]:
-    """Return the best curve that only rises or only falls, whichever fits better."""
+    """Return the best monotonic curve, rising or falling, whichever fits better."""
 
     def fit(increasing: bool) -> tuple[float, IsotonicRegression]:
         model = IsotonicRegression(increasing=increasing, out_of_bounds="clip", y_min=0, y_max=1)
@@ -122,13 +119,13 @@ def _isotonic(x: np.ndarray, y: np.ndarray, weights: np.ndarray, grid: np.ndarra
 def _bins(
     x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndarray, n_bins: int, confidence: float
 ) -> list[dict[str, Any]]:
-    """Return the defect fraction in bins of equally many particles."""
+    """Return the defect fraction in bins with equal numbers of particles."""
     edges = np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1)))
     if len(edges) < 2:
         return []
-    place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
+    bin_of = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
     return [
         {"from": float(edges[i]), "to": float(edges[i + 1])}
-        | clustered_fraction(y[place == i] == 1, weights[place == i], codes[place == i], confidence=confidence)
+        | clustered_fraction(y[bin_of == i] == 1, weights[bin_of == i], codes[bin_of == i], confidence=confidence)
         for i in range(len(edges) - 1)
     ]

@@ -1,4 +1,4 @@
-"""What faulted particles have in common: effect sizes of every descriptor, alone and with size held constant."""
+"""Differences between faulted and not faulted particles: effect sizes, alone and with size held constant."""
 
 from __future__ import annotations
 
@@ -9,18 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
-from hrtem_dask.population.inference.clusters import (
-    counted_particles,
-    estimate_row,
-    influence_errors,
-    micrograph_codes,
-    no_estimate,
-    numbers,
-    weight_column,
-)
+from hrtem_dask.population.inference.clusters import clustered_standard_errors, estimate_row, no_estimate
 from hrtem_dask.population.inference.multiple_testing import adjust_p_values
-from hrtem_dask.population.inference.ranks import grades_within
+from hrtem_dask.population.inference.ranks import fractional_ranks
 from hrtem_dask.population.inference.regression import fit_linear, fit_logistic
+from hrtem_dask.population.particle_table import LazyTable, counted_particles, micrograph_codes, numbers, weight_column
 from hrtem_dask.population.relations.fault_models import assessable_rows, odds_ratio, sample_terms, within_sd
 
 __all__ = ["EFFECT_DESCRIPTORS", "defect_effects"]
@@ -35,11 +28,11 @@ EFFECT_DESCRIPTORS = (
     "eccentricity",
     "contrast",
 )
-"""What is compared between faulted and not faulted particles by default."""
+"""Default descriptors that are compared between faulted and not faulted particles."""
 
 
 def defect_effects(
-    particles: Any,
+    particles: pd.DataFrame | LazyTable,
     *,
     descriptors: Sequence[str] = EFFECT_DESCRIPTORS,
     given: str = "equivalent_diameter_nm",
@@ -50,14 +43,14 @@ def defect_effects(
     Parameters
     ----------
     particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`; counted, assessable ones are used. Each sample has its own level, so that samples
-        that differ in both shape and faults do not make these seem related.
+        Rows of `tables.PARTICLES`; only counted, assessable particles are used. Each sample has its own intercept,
+        since differences between samples would otherwise appear as effects.
     descriptors : sequence of str
-        Columns of numbers.
+        Names of numeric columns.
     given : str
         The confounder, held constant in ``odds_ratio_per_sd_given``.
     confidence : float
-        How often each interval, for itself, holds the truth.
+        Probability, 0 to 1, that each single interval contains the true value.
 
     Returns
     -------
@@ -65,20 +58,20 @@ def defect_effects(
         One per descriptor: ``descriptor``, ``n``, ``n_fault``, ``reason``, ``sd`` (within samples), ``given``, and the
         keys of `clusters.estimate_row` under ``odds_ratio_per_sd`` and ``odds_ratio_per_sd_given`` (logistic regression
         alone and with `given`), ``difference_of_means`` (faulted minus not faulted, in the descriptor's unit),
-        ``auc`` (chance that a faulted particle has the larger value; N. Obuchowski, Biometrics 53 (1997) 567) and
+        ``auc`` (probability that a faulted particle has the larger value; N. Obuchowski, Biometrics 53 (1997) 567) and
         ``cliffs_delta`` (2 auc − 1; N. Cliff, Psychol. Bull. 114 (1993) 494). Standard errors of odds ratios and auc
         are those of their logarithm and logit. ``p_adjusted`` is Benjamini–Hochberg over the list for the odds ratio
         alone, ``p_adjusted_given`` for that with `given`.
     """
     table = counted_particles(particles)
-    rows = [_one(table, descriptor, given, confidence) for descriptor in descriptors]
+    rows = [_effects(table, descriptor, given, confidence) for descriptor in descriptors]
     for key, name in (("p_adjusted", "odds_ratio_per_sd"), ("p_adjusted_given", "odds_ratio_per_sd_given")):
         adjusted = adjust_p_values([row[name]["p_value"] for row in rows], method="benjamini_hochberg")
         rows = [{**row, key: p} for row, p in zip(rows, adjusted, strict=True)]
     return rows
 
 
-def _one(table: pd.DataFrame, descriptor: str, given: str, confidence: float) -> dict[str, Any]:
+def _effects(table: pd.DataFrame, descriptor: str, given: str, confidence: float) -> dict[str, Any]:
     """Return the effects of one descriptor."""
     table, reason = assessable_rows(table, sorted({descriptor, given}))
     x = numbers(table, descriptor)
@@ -121,14 +114,14 @@ def _one(table: pd.DataFrame, descriptor: str, given: str, confidence: float) ->
 def _auc(
     x: np.ndarray, fault: np.ndarray, weights: np.ndarray, codes: np.ndarray, levels: np.ndarray, sizes: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return AUC and Cliff's delta, the mean of the samples' weighted by their pairs."""
+    """Return AUC and Cliff's delta: the mean over samples, weighted by their numbers of pairs."""
     influences, aucs, shares = np.zeros(len(x)), np.zeros(levels.shape[1]), np.zeros(levels.shape[1])
     totals = levels.T @ weights
     for s, level in enumerate(levels.T):
         here, hit = level == 1, (level == 1) & (fault == 1)
         miss = here & ~hit
         fraction = weights[hit].sum() / totals[s]
-        below, above = grades_within(x[hit], x[miss], weights[miss]), grades_within(x[miss], x[hit], weights[hit])
+        below, above = fractional_ranks(x[hit], x[miss], weights[miss]), fractional_ranks(x[miss], x[hit], weights[hit])
         aucs[s] = np.average(below, weights=weights[hit])
         shares[s] = totals[s] * fraction * (1 - fraction)
         scale = shares[s] / totals[s] * weights.sum()
@@ -136,9 +129,9 @@ def _auc(
         influences[miss] = (1 - above - aucs[s]) / (1 - fraction) * scale
     auc = float(np.average(aucs, weights=shares))
     influences /= shares.sum()
-    error = float(influence_errors(influences, weights, codes)[0])
+    error = float(clustered_standard_errors(influences, weights, codes)[0])
     if not 0 < auc < 1:
-        reason = "no interval: the values part faulted from not faulted particles completely"
+        reason = "no interval: the values separate faulted from not faulted particles completely"
         whole = no_estimate(reason, n=sizes["n"], n_micrographs=sizes["n_micrographs"])
         return {"auc": whole | {"estimate": auc}, "cliffs_delta": whole | {"estimate": 2 * auc - 1}}
     row = estimate_row(float(logit(auc)), error / (auc * (1 - auc)), scale="expit", **sizes)

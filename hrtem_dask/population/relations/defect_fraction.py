@@ -1,8 +1,8 @@
-"""How many particles are faulted, among those of which it can be said.
+"""Fraction of faulted particles among those whose orientation shows a fault.
 
-A stacking fault is seen only where the particle is turned so that its atomic columns stand upright. A misoriented
-particle is *unknown*: it is never taken for one without a fault. So the fraction is that of the assessable particles,
-and what it would be at worst, were all or none of the unknown ones faulted, stands beside it.
+A stacking fault is visible only where the atomic columns of the particle are parallel to the beam. A misoriented
+particle is *unknown* and never counts as one without a fault. The fraction is therefore that of the assessable
+particles, and its bounds are the fractions if none or all of the unknown particles were faulted.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.inference.clusters import counted_particles, micrograph_codes, weight_column
 from hrtem_dask.population.inference.fractions import FRACTION_METHOD, clustered_fraction
+from hrtem_dask.population.particle_table import LazyTable, counted_particles, micrograph_codes, weight_column
 
 __all__ = ["defect_fraction", "fault_states"]
 
 
 def fault_states(table: pd.DataFrame) -> np.ndarray:
-    """Return whether each particle is faulted.
+    """Return the fault state of each particle as a number.
 
     Parameters
     ----------
@@ -29,19 +29,24 @@ def fault_states(table: pd.DataFrame) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of float
-        Shape (rows,): 1 for fault, 0 for no_fault, NaN for unknown and whatever else.
+        Shape (rows,): 1 for fault, 0 for no_fault, NaN for unknown and all other states.
+
+    Examples
+    --------
+    >>> fault_states(pd.DataFrame({"fault_state": ["fault", "no_fault", "unknown"]}))
+    array([ 1.,  0., nan])
     """
     states = table["fault_state"].astype(object)
     return np.where(states == "fault", 1.0, np.where(states == "no_fault", 0.0, np.nan))
 
 
-def defect_fraction(particles: Any) -> dict[str, Any]:
-    """Return the fraction of faulted particles among the assessable ones, and what it does not know.
+def defect_fraction(particles: pd.DataFrame | LazyTable) -> dict[str, Any]:
+    """Return the fraction of faulted particles among the assessable ones, with its bounds.
 
     Parameters
     ----------
     particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`; counted ones are used.
+        Rows of `tables.PARTICLES`; only counted particles are used.
 
     Returns
     -------
@@ -49,8 +54,16 @@ def defect_fraction(particles: Any) -> dict[str, Any]:
         ``n_counted``, ``n_fault``, ``n_no_fault``, ``n_unknown``; ``fraction`` (fault / (fault + no fault)),
         ``assessable`` (particles in the right orientation / counted; the paper's first number) and
         ``not_assessable``, each as `fractions.clustered_fraction` gives it; ``bounds``, the fraction of all counted
-        particles if no (``low``) and if every (``high``) unknown one is faulted (C. Manski, Partial Identification of
+        particles if no (``low``) or every (``high``) unknown particle is faulted (C. Manski, Partial Identification of
         Probability Distributions, 2003), each with its interval; ``method`` and ``reason``.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"fault_state": ["fault", "no_fault", "unknown", "no_fault"] * 5, "counted": True})
+    >>> table["micrograph_id"] = np.repeat(np.arange(5), 4)
+    >>> result = defect_fraction(table)
+    >>> round(result["fraction"]["estimate"], 3), result["bounds"]["high"]["estimate"]
+    (0.333, 0.5)
     """
     table = counted_particles(particles)
     fault, weights, codes = fault_states(table), weight_column(table), micrograph_codes(table)

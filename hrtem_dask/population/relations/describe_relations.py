@@ -1,4 +1,4 @@
-"""What depends on what: shape, defects, correlations and comparisons of one table of particles, in one call."""
+"""Relations of one table of particles in one call: shapes, defects, correlations, comparisons and trends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hrtem_dask import tables
+from hrtem_dask.population.particle_table import LazyTable, computed
 from hrtem_dask.population.relations.comparisons import compare_samples
 from hrtem_dask.population.relations.correlations import correlations
 from hrtem_dask.population.relations.defect_curves import defect_curve
@@ -21,8 +22,8 @@ __all__ = ["numeric_covariates", "relations"]
 
 
 def relations(
-    particles: Any,
-    micrographs: Any,
+    particles: pd.DataFrame | LazyTable,
+    micrographs: pd.DataFrame | LazyTable,
     *,
     size: str = "equivalent_diameter_nm",
     covariates: Sequence[str] | None = None,
@@ -31,24 +32,24 @@ def relations(
     seed: int = 0,
     n_resamples: int = 2000,
 ) -> dict[str, Any]:
-    """Relate size, shape, defects, samples and covariates.
+    """Compute the relations between size, shape, defects, samples and covariates.
 
     Parameters
     ----------
     particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`, with a column ``weight`` where particles count unequally; lazy ones are computed.
+        Rows of `tables.PARTICLES`, optionally with a column ``weight``; a lazy table is computed.
     micrographs : pandas.DataFrame or dask.dataframe.DataFrame
         Rows of `tables.MICROGRAPHS`; further columns are covariates.
     size : str
-        The size that all else is related to.
+        Column of the size (nm) to which the other columns are related.
     covariates : sequence of str, optional
         Numeric columns of `micrographs`; by default all beyond the schema.
     confusion : mapping, optional
         Confusion matrix of the fault classifier, see `misclassification.corrected_defect_fraction`.
     confusion_measured_on : str
-        On which data it was measured; must be said where it is given.
+        Data on which the confusion matrix was measured; required with `confusion`.
     seed : int
-        Seed of the correction's draws, the only random ones.
+        Seed of the draws of the correction, the only random numbers.
     n_resamples : int
         Number of these draws.
 
@@ -60,18 +61,17 @@ def relations(
         ``defect_curve``, ``defect_effects`` and ``correlations``, each as the function of that name returns it;
         ``comparisons`` of the samples; ``trends`` against covariates; ``size`` and ``covariates``.
     """
-    particles = particles.compute() if hasattr(particles, "compute") else particles
-    micrographs = micrographs.compute() if hasattr(micrographs, "compute") else micrographs
+    particles, micrographs = computed(particles), computed(micrographs)
     covariates = numeric_covariates(micrographs) if covariates is None else list(covariates)
 
-    def one(rows: pd.DataFrame, of: pd.DataFrame) -> dict[str, Any]:
+    def describe(rows: pd.DataFrame, frames: pd.DataFrame) -> dict[str, Any]:
         corrected = None
         if confusion is not None:
             corrected = corrected_defect_fraction(
                 rows, confusion, measured_on=confusion_measured_on, n_resamples=n_resamples, seed=seed
             )
         return {
-            "n_micrographs": int(of["micrograph_id"].nunique()),
+            "n_micrographs": int(frames["micrograph_id"].nunique()),
             "shape_distributions": shape_distributions(rows),
             "shape_classes": shape_classes(rows),
             "defect_fraction": defect_fraction(rows),
@@ -85,9 +85,9 @@ def relations(
     return {
         "size": size,
         "covariates": covariates,
-        "overall": one(particles, micrographs),
+        "overall": describe(particles, micrographs),
         "samples": {
-            str(name): one(
+            str(name): describe(
                 particles[particles["sample"].fillna("") == name], micrographs[micrographs["sample"].fillna("") == name]
             )
             for name in names
@@ -102,17 +102,22 @@ def relations(
 
 
 def numeric_covariates(micrographs: pd.DataFrame) -> list[str]:
-    """Return the columns beyond the schema that hold numbers.
+    """Return the numeric columns beyond the schema.
 
     Parameters
     ----------
     micrographs : pandas.DataFrame
-        Rows of `tables.MICROGRAPHS` with covariates after them.
+        Rows of `tables.MICROGRAPHS` and covariates as further columns.
 
     Returns
     -------
     list of str
-        Their names, in the table's order.
+        Their names, in the order of the table.
+
+    Examples
+    --------
+    >>> numeric_covariates(pd.DataFrame({"micrograph_id": ["a"], "temperature_C": [300.0], "operator": ["x"]}))
+    ['temperature_C']
     """
     schema = {column.name for column in tables.MICROGRAPHS}
     return [
@@ -125,7 +130,7 @@ def numeric_covariates(micrographs: pd.DataFrame) -> list[str]:
 
 
 def _with_covariates(particles: pd.DataFrame, micrographs: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
-    """Give each particle the covariates of its micrograph."""
+    """Return the particles with the covariates of their micrographs."""
     by_id = micrographs.drop_duplicates("micrograph_id").set_index("micrograph_id")
     present = [name for name in covariates if name in by_id]
     return particles.assign(**{name: particles["micrograph_id"].map(by_id[name]) for name in present})

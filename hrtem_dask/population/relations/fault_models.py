@@ -1,4 +1,4 @@
-"""What relations of faults to size and shape share: which particles can tell, and what a logistic fit says of them."""
+"""Common parts of the models of faults: which particles are used, terms of the regression, and the odds ratio."""
 
 from __future__ import annotations
 
@@ -7,33 +7,36 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.inference.clusters import estimate_row, no_estimate, numbers, too_few, weight_column
+from hrtem_dask.intervals import too_few_micrographs
+from hrtem_dask.population.inference.clusters import estimate_row, no_estimate
 from hrtem_dask.population.inference.regression import Fit
+from hrtem_dask.population.particle_table import numbers, weight_column
 from hrtem_dask.population.relations.defect_fraction import fault_states
 
 __all__ = ["MIN_OUTCOMES", "assessable_rows", "odds_ratio", "sample_terms", "within_sd"]
 
 MIN_OUTCOMES = 10
-"""Fewer faulted, or fewer not faulted, particles are not related to anything (P. Peduzzi et al., 1996)."""
+"""Smallest number of faulted, and of not faulted, particles of a model (P. Peduzzi et al., J. Clin. Epidemiol. 49
+(1996) 1373)."""
 
 
 def assessable_rows(table: pd.DataFrame, columns: list[str]) -> tuple[pd.DataFrame, str | None]:
-    """Return the particles that can be related to their faults.
+    """Return the particles that a model of faults can use.
 
     Parameters
     ----------
     table : pandas.DataFrame
         Counted particles.
     columns : list of str
-        Descriptors that must be there.
+        Descriptors that a particle must have.
 
     Returns
     -------
     table : pandas.DataFrame
-        Particles that are faulted or not, of positive weight, with all descriptors, of samples that have both kinds:
-        a sample all faulted says nothing about what faults depend on.
+        Faulted and not faulted particles of positive weight with all descriptors, from samples that have both kinds.
+        Others are not informative. ``_fault`` (0, 1) and ``_sample`` are additional columns.
     reason : str or None
-        Why they are too few; None where they suffice.
+        Why there are too few particles; None where there are enough.
     """
     fault = fault_states(table)
     kept = np.isfinite(fault) & (weight_column(table) > 0)
@@ -49,11 +52,11 @@ def assessable_rows(table: pd.DataFrame, columns: list[str]) -> tuple[pd.DataFra
             f"{n_fault} faulted and {len(table) - n_fault} not faulted particles with these values in samples that "
             f"have both: at least {MIN_OUTCOMES} of each are needed"
         )
-    return table, too_few(table["micrograph_id"].nunique())
+    return table, too_few_micrographs(table["micrograph_id"].nunique())
 
 
 def sample_terms(table: pd.DataFrame) -> np.ndarray:
-    """Return the terms of a regression that let each sample have its own level.
+    """Return the terms of a regression that give each sample its own intercept.
 
     Parameters
     ----------
@@ -63,21 +66,21 @@ def sample_terms(table: pd.DataFrame) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of float
-        Shape (rows, samples): 1 where the row is of the sample.
+        Shape (rows, samples): 1 where the row belongs to the sample, else 0.
     """
     codes, samples = pd.factorize(table["_sample"])
     return np.asarray(codes[:, None] == np.arange(len(samples)), dtype=float)
 
 
 def odds_ratio(fit: Fit, confidence: float) -> dict[str, Any]:
-    """Return the odds ratio of a fit's first term.
+    """Return the odds ratio of the first term of a fit.
 
     Parameters
     ----------
     fit : Fit
-        Of `regression.fit_logistic`.
+        Result of `regression.fit_logistic`.
     confidence : float
-        How often the interval holds the truth.
+        Probability, 0 to 1, that the interval contains the true value.
 
     Returns
     -------
@@ -107,12 +110,12 @@ def within_sd(x: np.ndarray, weights: np.ndarray, levels: np.ndarray) -> float:
     weights : numpy.ndarray of float
         Shape (rows,), positive.
     levels : numpy.ndarray of float
-        Shape (rows, samples), of `sample_terms`.
+        Shape (rows, samples), from `sample_terms`.
 
     Returns
     -------
     float
-        The weighted standard deviation about each sample's own mean.
+        Weighted standard deviation about the mean of each sample.
     """
     means = (levels.T @ (weights * x)) / (levels.T @ weights)
     return float(np.sqrt(np.average((x - levels @ means) ** 2, weights=weights)))

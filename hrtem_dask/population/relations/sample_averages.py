@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from hrtem_dask.population.inference.clusters import estimate_row, influence_errors, no_estimate, too_few
-from hrtem_dask.population.inference.ranks import weighted_quantile
+from hrtem_dask.intervals import too_few_micrographs
+from hrtem_dask.population.inference.clusters import clustered_standard_errors, estimate_row, no_estimate
+from hrtem_dask.population.inference.quantiles import weighted_quantiles
 
 __all__ = ["geometric_sd", "mean", "median"]
 
@@ -19,18 +20,23 @@ def mean(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confiden
     Parameters
     ----------
     values : numpy.ndarray of float
-        Shape (n,).
+        Shape (n,): sizes.
     weights : numpy.ndarray of float
         Shape (n,), positive.
     codes : numpy.ndarray of int
         Shape (n,): micrograph of each value.
     confidence : float
-        How often the interval holds the truth.
+        Probability, 0 to 1, that the interval contains the true value.
 
     Returns
     -------
     dict
         Keys of `clusters.estimate_row`, without a p-value.
+
+    Examples
+    --------
+    >>> mean(np.array([4.0, 5.0, 6.0, 7.0]), np.ones(4), np.array([0, 0, 1, 1]))["estimate"]
+    5.5
     """
     if not values.size:
         return no_estimate("no particle has a size")
@@ -52,15 +58,15 @@ def geometric_sd(
     codes : numpy.ndarray of int
         Shape (n,): micrograph of each value.
     confidence : float
-        How often the interval holds the truth.
+        Probability, 0 to 1, that the interval contains the true value.
 
     Returns
     -------
     dict
         Keys of `clusters.estimate_row`, without a p-value: exp of the standard deviation (over n, not n − 1) of the
         logarithms (ISO 9276-2). The interval is the delete-one-micrograph jackknife's on the logarithm of that
-        standard deviation, moved by the jackknife's estimate of its bias (B. Efron, The Jackknife, the Bootstrap and
-        Other Resampling Plans, 1982): a few micrographs show less than the whole spread between micrographs.
+        standard deviation, corrected by the bias that the jackknife estimates (B. Efron, The Jackknife, the Bootstrap
+        and Other Resampling Plans, 1982): few micrographs show less than the full spread between micrographs.
     """
     if not values.size:
         return no_estimate("no particle has a size")
@@ -93,13 +99,13 @@ def median(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confid
     Parameters
     ----------
     values : numpy.ndarray of float
-        Shape (n,).
+        Shape (n,): sizes.
     weights : numpy.ndarray of float
         Shape (n,), positive.
     codes : numpy.ndarray of int
         Shape (n,): micrograph of each value.
     confidence : float
-        How often the interval holds the truth.
+        Probability, 0 to 1, that the interval contains the true value.
 
     Returns
     -------
@@ -110,14 +116,14 @@ def median(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confid
     """
     if not values.size:
         return no_estimate("no particle has a size")
-    middle = float(weighted_quantile(values, weights, np.array([0.5]))[0])
-    share, n_micrographs = influence_errors((values < middle) + (values == middle) / 2 - 0.5, weights, codes)
+    middle = float(weighted_quantiles(values, weights, [0.5])[0])
+    share, n_micrographs = clustered_standard_errors((values < middle) + (values == middle) / 2 - 0.5, weights, codes)
     row = no_estimate("", n=len(values), n_micrographs=n_micrographs)
-    row |= {"estimate": middle, "reason": too_few(n_micrographs)}
+    row |= {"estimate": middle, "reason": too_few_micrographs(n_micrographs)}
     if row["reason"]:
         return row
     t = scipy.stats.t.ppf((1 + confidence) / 2, n_micrographs - 1)
-    low, high = weighted_quantile(values, weights, np.clip(0.5 + np.array([-t, t]) * share, 0, 1))
+    low, high = weighted_quantiles(values, weights, np.clip(0.5 + np.array([-t, t]) * share, 0, 1).tolist())
     if low == high:
         return row | {"reason": "no interval: the values do not vary between micrographs"}
     return row | {"low": float(low), "high": float(high), "standard_error": float((high - low) / (2 * t))}
@@ -126,7 +132,7 @@ def median(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confid
 def _row(
     estimate: float, influences: np.ndarray, weights: np.ndarray, codes: np.ndarray, confidence: float
 ) -> dict[str, Any]:
-    """Return the row of a statistic that is not tested against anything."""
-    error, n_micrographs = influence_errors(influences, weights, codes)
+    """Return the row of a statistic without a null hypothesis, and hence without a p-value."""
+    error, n_micrographs = clustered_standard_errors(influences, weights, codes)
     row = estimate_row(estimate, float(error), n=len(influences), n_micrographs=n_micrographs, confidence=confidence)
     return row | {"p_value": None}

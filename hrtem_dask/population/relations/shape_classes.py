@@ -1,6 +1,6 @@
-"""Shapes: distributions of the descriptors, and classes by a documented rule.
+"""Distributions of shape descriptors, and shape classes by a documented rule.
 
-An average shape is no particle's shape (ISO 9276-6), so quantiles and histograms are given, never a mean alone.
+A mean of shape descriptors need not describe any particle (ISO 9276-6), so that quantiles and histograms are given.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.inference.clusters import counted_particles, micrograph_codes, numbers, weight_column
 from hrtem_dask.population.inference.fractions import FRACTION_METHOD, clustered_fraction
-from hrtem_dask.population.inference.ranks import weighted_quantile
+from hrtem_dask.population.inference.quantiles import weighted_quantiles
+from hrtem_dask.population.particle_table import LazyTable, counted_particles, micrograph_codes, numbers, weight_column
 
 __all__ = ["SHAPE_CLASSES", "SHAPE_DESCRIPTORS", "ShapeRule", "classify_shapes", "shape_classes", "shape_distributions"]
 
@@ -27,36 +27,44 @@ _ASPECT_EDGES = np.linspace(1, 5, 81)
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeRule:
-    """Limits between the shape classes, asked in this order."""
+    """Limits between the shape classes, which are applied in this order."""
 
     min_area_px: int = 200
-    """Smaller particles are too_few_pixels: the outline of a disk of fewer pixels may look faceted."""
+    """Particles with a smaller area (px) are too_few_pixels: the outline of such a disk may appear faceted."""
     min_solidity: float = 0.9
-    """Less is irregular: dents, branches, particles grown together (0.9 to 0.95 is what agglomerate filters take)."""
+    """Particles of lower solidity are irregular: dents, branches, intergrown particles. Filters for agglomerates
+    commonly use 0.9 to 0.95."""
     rod_aspect_ratio: float = 3.0
-    """From here rod_like: "typically more than three times" as long as wide, ISO/TS 80004-2."""
+    """Particles are rod_like from this aspect ratio, "typically more than three times" (ISO/TS 80004-2)."""
     elongated_aspect_ratio: float = 1.5
-    """From here elongated; a square has √2, a regular hexagon 1.15."""
+    """Particles are elongated from this aspect ratio; a square has √2, a regular hexagon 1.15."""
     min_circularity: float = 0.93
-    """From here round: between a regular hexagon (0.907) and octagon (0.948); less is faceted."""
+    """Particles are round from this circularity, between a regular hexagon (0.907) and octagon (0.948), and faceted
+    below."""
     round_aspect_ratio: float = 1.2
-    """Round particles are near_spherical below, elongated from here."""
+    """Round particles are near_spherical below this aspect ratio, and elongated from it."""
 
 
 def classify_shapes(table: pd.DataFrame, *, rule: ShapeRule = ShapeRule()) -> pd.Series:
-    """Name the shape of each particle.
+    """Classify the shape of each particle.
 
     Parameters
     ----------
     table : pandas.DataFrame
         Rows of `tables.PARTICLES`, counted or not.
     rule : ShapeRule
-        The limits.
+        Limits between the classes.
 
     Returns
     -------
     pandas.Series of str
-        One of `SHAPE_CLASSES` for each row: a projected outline, which says nothing of the third dimension.
+        One of `SHAPE_CLASSES` for each row, by the projected outline; the third dimension is not known.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"area_px": [900, 900], "aspect_ratio": [1.05, 3.5], "circularity": [0.97, 0.6]})
+    >>> classify_shapes(table.assign(solidity=0.98)).tolist()
+    ['near_spherical', 'rod_like']
     """
     area, aspect, circularity, solidity = (
         numbers(table, name) for name in ("area_px", "aspect_ratio", "circularity", "solidity")
@@ -79,51 +87,53 @@ def classify_shapes(table: pd.DataFrame, *, rule: ShapeRule = ShapeRule()) -> pd
     return pd.Series(names, index=table.index, name="shape_class", dtype="str")
 
 
-def shape_classes(particles: Any, *, rule: ShapeRule = ShapeRule()) -> dict[str, Any]:
+def shape_classes(particles: pd.DataFrame | LazyTable, *, rule: ShapeRule = ShapeRule()) -> dict[str, Any]:
     """Count the shape classes.
 
     Parameters
     ----------
     particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`; counted ones are used.
+        Rows of `tables.PARTICLES`; only counted particles are used.
     rule : ShapeRule
-        The limits.
+        Limits between the classes.
 
     Returns
     -------
     dict
-        ``n_counted``; ``classes``: class → ``count`` and, of the particles that could be classed, ``fraction`` (as
+        ``n_counted``; ``classes``: class → ``count`` and, among the classified particles, ``fraction`` (as
         `fractions.clustered_fraction`; None for too_few_pixels and not_measured); ``rule`` and ``method``.
     """
     table = counted_particles(particles)
     names = classify_shapes(table, rule=rule).to_numpy(dtype=object)
     weights, codes = weight_column(table), micrograph_codes(table)
-    classed = ~np.isin(names, ["too_few_pixels", "not_measured"])
+    classified = ~np.isin(names, ["too_few_pixels", "not_measured"])
     classes: dict[str, Any] = {}
     for name in SHAPE_CLASSES:
         fraction = None
         if name not in {"too_few_pixels", "not_measured"}:
-            fraction = clustered_fraction(names[classed] == name, weights[classed], codes[classed])
+            fraction = clustered_fraction(names[classified] == name, weights[classified], codes[classified])
         classes[name] = {"count": int((names == name).sum()), "fraction": fraction}
     return {"n_counted": len(table), "classes": classes, "rule": asdict(rule), "method": FRACTION_METHOD}
 
 
-def shape_distributions(particles: Any, *, descriptors: Sequence[str] = SHAPE_DESCRIPTORS) -> dict[str, dict[str, Any]]:
+def shape_distributions(
+    particles: pd.DataFrame | LazyTable, *, descriptors: Sequence[str] = SHAPE_DESCRIPTORS
+) -> dict[str, dict[str, Any]]:
     """Return the distribution of each shape descriptor.
 
     Parameters
     ----------
     particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`; counted ones are used.
+        Rows of `tables.PARTICLES`; only counted particles are used.
     descriptors : sequence of str
-        Columns of ratios; all but the aspect ratio lie in 0 to 1.
+        Names of columns of ratios, all of which except the aspect ratio are in 0 to 1.
 
     Returns
     -------
     dict
         Descriptor → ``n``, ``n_missing``, ``quantiles`` (``"0.05"`` … ``"0.95"``), ``histogram`` with ``edges`` (the
-        same for every sample), ``weights`` (summed weight per bin, the number of particles where these have none),
-        ``below`` and ``above`` (weight outside of the edges: circularity may exceed 1 by the error of a perimeter
+        same for every sample), ``weights`` (sum of the weights per bin, the number of particles by default),
+        ``below`` and ``above`` (weight outside of the edges: circularity may exceed 1 due to the error of a perimeter
         on pixels), and ``reason``.
     """
     table = counted_particles(particles)
@@ -139,7 +149,7 @@ def _distribution(table: pd.DataFrame, name: str) -> dict[str, Any]:
     if not known.any():
         return row | {"quantiles": None, "histogram": None, "reason": f"no counted particle has {name}"}
     values, weights = values[known], weights[known]
-    quantiles = weighted_quantile(values, weights, np.array(QUANTILES))
+    quantiles = weighted_quantiles(values, weights, QUANTILES)
     return row | {
         "quantiles": {f"{q:g}": float(v) for q, v in zip(QUANTILES, quantiles, strict=True)},
         "histogram": {

@@ -1,4 +1,4 @@
-"""How size, shape and defects change with a number that belongs to the micrograph: time, temperature, dose."""
+"""Trends of size, shape and defects against a number that belongs to the micrograph: time, temperature, dose."""
 
 from __future__ import annotations
 
@@ -8,28 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.inference.clusters import (
-    counted_particles,
-    estimate_row,
-    micrograph_codes,
-    no_estimate,
-    numbers,
-    weight_column,
-)
+from hrtem_dask.population.inference.clusters import estimate_row, no_estimate
 from hrtem_dask.population.inference.multiple_testing import adjust_p_values
 from hrtem_dask.population.inference.regression import fit_linear
+from hrtem_dask.population.particle_table import LazyTable, counted_particles, micrograph_codes, numbers, weight_column
 from hrtem_dask.population.relations.defect_fraction import fault_states
 
 __all__ = ["covariate_trends"]
 
 _BY_SAMPLE = (
-    "the covariate is constant within each sample: the interval says how well these samples are known, not how much "
-    "another synthesis would differ; for that see between_samples"
+    "the covariate is constant within each sample: the interval states how well these samples are known, not how much "
+    "another synthesis would differ; see between_samples for the latter"
 )
 
 
 def covariate_trends(
-    particles: Any,
+    particles: pd.DataFrame | LazyTable,
     covariates: Sequence[str],
     *,
     outcomes: Sequence[str] = ("equivalent_diameter_nm", "aspect_ratio", "defect_fraction"),
@@ -40,13 +34,13 @@ def covariate_trends(
     Parameters
     ----------
     particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES` with the covariates as further columns; counted ones are used.
+        Rows of `tables.PARTICLES` with the covariates as further columns; only counted particles are used.
     covariates : sequence of str
-        Columns of numbers that are equal for all particles of a micrograph.
+        Numeric columns that are equal for all particles of a micrograph.
     outcomes : sequence of str
-        Columns of numbers, or ``defect_fraction`` (of assessable particles).
+        Numeric columns, or ``defect_fraction`` (of assessable particles).
     confidence : float
-        How often each interval, for itself, holds the truth.
+        Probability, 0 to 1, that each single interval contains the true value.
 
     Returns
     -------
@@ -55,7 +49,7 @@ def covariate_trends(
         change of the outcome's mean per unit of the covariate, clustered by micrograph), ``p_adjusted`` (Holm over
         the list), ``n_values`` (different values of the covariate), ``between_samples`` (the same slope clustered by
         sample, where the covariate is constant within each) and ``note``. Student's t has as many degrees of freedom as
-        micrographs less 2, or fewer where few of them decide the slope: (Σγ)² / Σγ², γ the squared leverage of a
+        micrographs less 2, or fewer where few of them determine the slope: (Σγ)² / Σγ², γ the squared leverage of a
         micrograph (C. Bell, R. McCaffrey, Survey Methodology 28 (2002) 169, for errors that a micrograph shares).
     """
     table = counted_particles(particles)
@@ -70,7 +64,7 @@ def covariate_trends(
 
 
 def _trend(table: pd.DataFrame, covariate: str, outcome: str, confidence: float) -> dict[str, Any]:
-    """Return one slope."""
+    """Return the slope of one outcome against one covariate."""
     x = numbers(table, covariate)
     y = fault_states(table) if outcome == "defect_fraction" else numbers(table, outcome)
     weights = weight_column(table)
@@ -95,10 +89,10 @@ def _trend(table: pd.DataFrame, covariate: str, outcome: str, confidence: float)
 
 
 def _slope(x: np.ndarray, y: np.ndarray, weights: np.ndarray, codes: np.ndarray, confidence: float) -> dict[str, Any]:
-    """Return the slope, clustered by `codes`."""
+    """Return the slope with its standard error clustered by `codes`."""
     middle, sd = np.average(x, weights=weights), np.std(x)
     fit = fit_linear(np.column_stack([(x - middle) / sd, np.ones(len(x))]), y, weights, codes)
-    # a few micrographs far out decide the slope: their squared leverages count the degrees of freedom
+    # where few extreme micrographs determine the slope, their squared leverages limit the degrees of freedom
     leverages = np.bincount(codes, weights * (x - middle)) ** 2
     df = min(float(fit.df), float(leverages.sum() ** 2 / (leverages**2).sum()))
     return estimate_row(

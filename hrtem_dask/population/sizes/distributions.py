@@ -15,20 +15,25 @@ _CURVE = np.round(np.linspace(0, 1, 101), 2)
 
 
 def bin_width(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return a width for the bins of a histogram.
+    """Return the width of the bins of a histogram.
 
     Parameters
     ----------
     values : numpy.ndarray of float
-        Shape (n,), n at least 1.
+        Shape (n,): sizes (nm), n at least 1.
     weights : numpy.ndarray of float
-        Shape (n,).
+        Shape (n,): edge weights.
 
     Returns
     -------
     float
-        2 × interquartile range / ∛n (D. Freedman, P. Diaconis, Z. Wahrscheinlichkeitstheorie 57 (1981) 453) or, where
-        that would make more than 200 bins, the range over 200; rounded up to 1, 2 or 5 × 10ⁿ.
+        Width (nm): 2 × interquartile range / ∛n (D. Freedman, P. Diaconis, Z. Wahrscheinlichkeitstheorie 57 (1981) 453)
+        or, where that gives more than 200 bins, the range over 200; rounded up to 1, 2 or 5 × 10ⁿ.
+
+    Examples
+    --------
+    >>> bin_width(np.linspace(4, 6, 100), np.ones(100))
+    0.5
     """
     low, high = weighted_quantiles(values, weights, [0.25, 0.75])
     width = max(2 * (high - low) / len(values) ** (1 / 3), np.ptp(values) / _MAX_BINS)
@@ -46,15 +51,16 @@ def histogram(values: np.ndarray, weights: np.ndarray, *, width_nm: float | None
     values : numpy.ndarray of float
         Shape (n,): sizes (nm), n at least 1.
     weights : numpy.ndarray of float
-        Shape (n,).
+        Shape (n,): edge weights.
     width_nm : float, optional
-        Width of the bins; `bin_width` without it. The first one begins at a multiple of it.
+        Width of the bins (nm); `bin_width` by default. The first bin begins at a multiple of the width.
 
     Returns
     -------
     dict
         ``bin_width_nm``, ``bin_width_rule``, ``edges_nm`` (k + 1) and per bin ``n_counted`` (particles as counted),
-        ``number_fraction`` and ``volume_fraction`` (share of all, edge-weighted; the latter weighted by size³).
+        ``number_fraction`` and ``volume_fraction`` (shares of all particles, edge-weighted; the latter
+        also weighted by size³).
     """
     rule = "user" if width_nm is not None else "Freedman–Diaconis, rounded up to 1, 2 or 5 × 10ⁿ"
     width = bin_width(values, weights) if width_nm is None else width_nm
@@ -81,12 +87,12 @@ def cumulative(values: np.ndarray, weights: np.ndarray) -> dict[str, list[float]
     values : numpy.ndarray of float
         Shape (n,): sizes (nm), n at least 1.
     weights : numpy.ndarray of float
-        Shape (n,).
+        Shape (n,): edge weights.
 
     Returns
     -------
     dict
-        ``fraction`` (0 to 1 in steps of 0.01) and the sizes below which that share lies: ``number_size_nm``,
+        ``fraction`` (0 to 1 in steps of 0.01), and the sizes (nm) below which that share lies: ``number_size_nm``,
         ``volume_size_nm``.
     """
     return {

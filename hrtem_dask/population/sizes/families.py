@@ -1,24 +1,23 @@
-"""Normal, lognormal and Weibull as location–scale families, and their maximum-likelihood fit to many samples at once.
+"""Normal, lognormal and Weibull distributions as location–scale families.
 
-With y = x (normal) or y = ln x (lognormal, Weibull), all three have the density g((y − a)/b)/b: g is the standard
-normal, or for Weibull the smallest extreme value's exp(z − eᶻ). So one Newton iteration fits them all, left-truncated
-or not.
+With y = x (normal) or y = ln x (lognormal, Weibull), all three have the density g((y − a)/b)/b, where g is the standard
+normal density, or for Weibull the density exp(z − eᶻ) of the smallest extreme value (J. F. Lawless, Statistical Models
+and Methods for Lifetime Data, 2003, chapter 1).
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import scipy.special
 
 __all__ = [
     "FAMILIES",
-    "Derivatives",
     "Family",
+    "LocationScale",
     "cdf",
-    "derivatives",
-    "fit_location_scale",
     "log_density",
     "ppf",
     "to_y",
@@ -26,29 +25,22 @@ __all__ = [
 
 Family = Literal["lognormal", "normal", "weibull"]
 FAMILIES: tuple[Family, ...] = ("lognormal", "normal", "weibull")
-_ITERATIONS = 60
-_CONVERGED = 1e-9
 
 
-class Derivatives(NamedTuple):
-    """Log-likelihood of each particle and its derivatives by the location a and by λ = ln b."""
+@dataclass(frozen=True)
+class LocationScale:
+    """A fitted distribution."""
 
-    log_likelihood: np.ndarray
-    """Of y; of x it is less by ln x for lognormal and Weibull."""
-    a: np.ndarray
-    """First derivatives."""
-    scale: np.ndarray
-    """First derivatives by λ."""
-    aa: np.ndarray
-    """Second derivatives."""
-    a_scale: np.ndarray
-    """Mixed ones."""
-    scale_scale: np.ndarray
-    """Second ones by λ."""
+    family: Family
+    """Family of the distribution."""
+    a: float
+    """Location, on the axis of `to_y`."""
+    scale: float
+    """Logarithm λ of the scale b."""
 
 
 def to_y(values: np.ndarray, family: Family) -> np.ndarray:
-    """Return sizes on the axis on which the family is one of location and scale.
+    """Transform sizes to the axis on which the family has a location and a scale.
 
     Parameters
     ----------
@@ -60,16 +52,16 @@ def to_y(values: np.ndarray, family: Family) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of float
-        The same shape.
+        The same shape: y, which is x or ln x.
     """
     if family == "normal":
-        return np.where(values > 0, values, -np.inf)  # a limit of 0 is none
+        return np.where(values > 0, values, -np.inf)  # a limit of 0 stands for no limit
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(values))
 
 
 def cdf(z: np.ndarray, family: Family) -> np.ndarray:
-    """Return the standard distribution function.
+    """Return the standard cumulative distribution function.
 
     Parameters
     ----------
@@ -81,7 +73,12 @@ def cdf(z: np.ndarray, family: Family) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of float
-        0 to 1.
+        Shape of `z`, 0 to 1.
+
+    Examples
+    --------
+    >>> cdf(np.array([0.0]), "lognormal"), cdf(np.array([0.0]), "weibull").round(3)
+    (array([0.5]), array([0.632]))
     """
     if family == "weibull":
         return np.asarray(-np.expm1(-np.exp(np.minimum(z, 700.0))))
@@ -89,7 +86,7 @@ def cdf(z: np.ndarray, family: Family) -> np.ndarray:
 
 
 def ppf(probability: np.ndarray, family: Family) -> np.ndarray:
-    """Return the inverse of `cdf`.
+    """Return the inverse of `cdf`, the percent point function.
 
     Parameters
     ----------
@@ -101,7 +98,7 @@ def ppf(probability: np.ndarray, family: Family) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of float
-        The z that it belongs to.
+        Shape of `probability`: z.
     """
     if family == "weibull":
         return np.asarray(np.log(-np.log1p(-probability)))
@@ -126,120 +123,3 @@ def log_density(z: np.ndarray, family: Family) -> np.ndarray:
     if family == "weibull":
         return np.asarray(z - np.exp(z))
     return np.asarray(-(z**2) / 2 - np.log(2 * np.pi) / 2)
-
-
-def derivatives(y: np.ndarray, limit: np.ndarray, a: np.ndarray, scale: np.ndarray, family: Family) -> Derivatives:
-    """Return each particle's part of the left-truncated log-likelihood ln g(z) − λ − ln S(c), and its derivatives.
-
-    Parameters
-    ----------
-    y : numpy.ndarray of float
-        Shape (samples, n).
-    limit : numpy.ndarray of float
-        Shape (n,) or (samples, n): the y below which a particle is not seen; −∞ for none.
-    a, scale : numpy.ndarray of float
-        Shape (samples, 1): location, and λ, the logarithm of the scale.
-    family : {"lognormal", "normal", "weibull"}
-        The family.
-
-    Returns
-    -------
-    Derivatives
-        Shape (samples, n) each.
-    """
-    b = np.exp(scale)
-    z, c = (y - a) / b, (limit - a) / b
-    log_s, s1, s2, cs1, ccs2 = _truncation(c, family)
-    if family == "weibull":
-        e = np.exp(z)
-        h, h1 = 1 - e, -e
-    else:
-        h, h1 = -z, -np.ones_like(z)
-    return Derivatives(
-        log_likelihood=log_density(z, family) - scale - log_s,
-        a=(s1 - h) / b,
-        scale=cs1 - z * h - 1,
-        aa=(h1 - s2) / b**2,
-        a_scale=(z * h1 + h - np.where(np.isfinite(c), c, 0) * s2 - s1) / b,
-        scale_scale=z * h + z**2 * h1 - cs1 - ccs2,
-    )
-
-
-def fit_location_scale(
-    y: np.ndarray, weights: np.ndarray, limit: np.ndarray, family: Family
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit one family to many samples by maximum likelihood.
-
-    Parameters
-    ----------
-    y : numpy.ndarray of float
-        Shape (samples, n).
-    weights : numpy.ndarray of float
-        Shape (n,).
-    limit : numpy.ndarray of float
-        Shape (n,) or (samples, n): the y below which a particle is not seen; −∞ for none.
-    family : {"lognormal", "normal", "weibull"}
-        The family.
-
-    Returns
-    -------
-    a, scale : numpy.ndarray of float
-        Shape (samples,): location and logarithm of the scale, by damped Newton iteration from the moments.
-    converged : numpy.ndarray of bool
-        Shape (samples,).
-    """
-    share = weights / weights.sum()
-    mean = y @ share
-    sd = np.sqrt(((y - mean[:, None]) ** 2) @ share)
-    if family == "weibull":  # moments of the smallest extreme value
-        b = sd * np.sqrt(6) / np.pi
-        a, scale = mean + np.euler_gamma * b, np.log(b)
-    else:
-        a, scale = mean, np.log(sd)
-    if family != "weibull" and not np.isfinite(limit).any():
-        return a, scale, np.ones(len(a), dtype=bool)
-    return _newton(y, share, limit, a, scale, family)
-
-
-def _newton(
-    y: np.ndarray, share: np.ndarray, limit: np.ndarray, a: np.ndarray, scale: np.ndarray, family: Family
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Iterate until the step is negligible; steps stay within one scale, and lead upwards where the curve is hollow."""
-    converged = np.zeros(len(a), dtype=bool)
-    for _ in range(_ITERATIONS):
-        todo = np.flatnonzero(~converged)
-        rows = limit if limit.ndim == 1 else limit[todo]
-        d = derivatives(y[todo], rows, a[todo, None], scale[todo, None], family)
-        g1, g2 = d.a @ share, d.scale @ share
-        h11, h12, h22 = d.aa @ share, d.a_scale @ share, d.scale_scale @ share
-        b = np.exp(scale[todo])
-        # in units of the scale; a multiple of the unit matrix makes a hollow Hessian definite
-        g1, h11, h12 = g1 * b, h11 * b**2, h12 * b
-        largest = (h11 + h22) / 2 + np.hypot((h11 - h22) / 2, h12)
-        shift = np.maximum(0.0, largest + 0.05)
-        shift[largest < -1e-3] = 0.0
-        h11, h22 = h11 - shift, h22 - shift
-        determinant = h11 * h22 - h12**2
-        step = np.stack([-(h22 * g1 - h12 * g2), -(h11 * g2 - h12 * g1)]) / determinant
-        length = np.hypot(*step)
-        step /= np.maximum(1.0, length / 0.7)
-        a[todo] += step[0] * b
-        scale[todo] += step[1]
-        converged[todo] = length < _CONVERGED
-        if converged.all():
-            break
-    return a, scale, converged
-
-
-def _truncation(c: np.ndarray, family: Family) -> tuple[np.ndarray, ...]:
-    """Return ln S, its first two derivatives by c, and these times c and c²; all 0 at −∞."""
-    known = np.isfinite(c)
-    c = np.where(known, c, 0.0)
-    if family == "weibull":
-        e = np.exp(c)
-        log_s, s1, s2 = -e, -e, -e
-    else:
-        log_s = scipy.special.log_ndtr(-c)
-        hazard = np.exp(-(c**2) / 2 - np.log(2 * np.pi) / 2 - log_s)
-        s1, s2 = -hazard, -hazard * (hazard - c)
-    return tuple(np.where(known, term, 0.0) for term in (log_s, s1, s2, c * s1, c**2 * s2))

@@ -1,9 +1,9 @@
-"""Anderson and Darling's test of a fitted distribution, valid although the parameters were fitted to the same sizes.
+"""Anderson–Darling test of a distribution whose parameters were fitted to the same sizes.
 
-The parameters pull the curve to the data, so tables for known parameters accept nearly everything. Here the statistic
-is compared with samples drawn from the fitted distribution, each fitted again (parametric bootstrap; W. Stute et al.,
-Metrika 40 (1993) 243). Of a location–scale family without truncation the outcome does not depend on the parameters, so
-it is simulated once per family and number of particles.
+Fitting brings the distribution closer to the data, so that tables for known parameters hardly ever reject. The
+statistic is therefore compared with samples drawn from the fitted distribution, each fitted again (parametric
+bootstrap; W. Stute et al., Metrika 40 (1993) 243). For a location–scale family without truncation the result does not
+depend on the parameters, so that it is simulated once per family and number of particles.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import functools
 
 import numpy as np
 
-from hrtem_dask.population.sizes.families import Family, cdf, fit_location_scale, ppf
+from hrtem_dask.population.sizes.families import Family, cdf, ppf
+from hrtem_dask.population.sizes.maximum_likelihood import fit_location_scale
 
 __all__ = ["MAX_SIMULATED", "METHOD", "anderson_darling", "kolmogorov_distance", "simulated_statistics"]
 
 METHOD = "Anderson–Darling, parametric bootstrap with the parameters fitted again"
 MAX_SIMULATED = 500
-"""Particles of a simulated sample: beyond, the statistic's distribution no longer changes with their number."""
+"""Largest number of particles of a simulated sample; the distribution of the statistic hardly changes beyond it."""
 _EDGE = 1e-300
 
 
 def anderson_darling(u: np.ndarray, weights: np.ndarray, n: float) -> np.ndarray:
-    """Return Anderson and Darling's statistic.
+    """Return the Anderson–Darling statistic.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ def anderson_darling(u: np.ndarray, weights: np.ndarray, n: float) -> np.ndarray
     weights : numpy.ndarray of float
         Shape (n,) or (samples, n), in the order of `u`.
     n : float
-        Number of equally weighted particles that the weighted ones are worth.
+        Number of equally weighted particles that are as informative as the weighted ones.
 
     Returns
     -------
@@ -45,7 +46,7 @@ def anderson_darling(u: np.ndarray, weights: np.ndarray, n: float) -> np.ndarray
     after = total / total[:, -1:]
     before = np.concatenate([np.zeros((len(u), 1)), after[:, :-1]], axis=1)
     log, other = np.log(u), np.log1p(-u)
-    # ∫ (s − u)²/(u(1 − u)) du = s² ln u − (1 − s)² ln(1 − u) − u over each step, sorted by the sizes
+    # ∫ (s − u)²/(u(1 − u)) du = s² ln u − (1 − s)² ln(1 − u) − u over each step, in the order of the sizes
     area = ((before**2 - after**2) * log).sum(axis=1) + (((1 - after) ** 2 - (1 - before) ** 2) * other).sum(axis=1)
     return np.asarray(n * (area - 1.0))
 
@@ -63,7 +64,7 @@ def kolmogorov_distance(u: np.ndarray, weights: np.ndarray) -> float:
     Returns
     -------
     float
-        0 to 1: how far off the fit is, which a p-value does not say.
+        0 to 1: the size of the misfit, in contrast to its significance (p-value).
     """
     after = np.cumsum(weights) / weights.sum()
     return float(max(np.abs(after - u).max(), np.abs(after - weights / weights.sum() - u).max()))
@@ -72,7 +73,7 @@ def kolmogorov_distance(u: np.ndarray, weights: np.ndarray) -> float:
 def simulated_statistics(
     family: Family, a: float, scale: float, limit: np.ndarray, *, n: int, n_simulations: int, seed: int
 ) -> np.ndarray:
-    """Return the statistic of samples for which the fit is right.
+    """Return the statistics of samples that follow the fitted distribution.
 
     Parameters
     ----------
@@ -81,21 +82,21 @@ def simulated_statistics(
     a, scale : float
         Fitted location and logarithm of the scale, of y.
     limit : numpy.ndarray of float
-        Shape (particles,): y of each one's detection limit; −∞ for none.
+        Shape (particles,): detection limit of each particle as y; −∞ for none.
     n : int
-        Particles of a sample, at most `MAX_SIMULATED`.
+        Number of particles of a sample, at most `MAX_SIMULATED`.
     n_simulations : int
-        Samples.
+        Number of samples.
     seed : int
         Seed of the random numbers.
 
     Returns
     -------
     numpy.ndarray of float
-        Shape (samples,); those for which no fit was found are left out.
+        Shape (samples,); samples whose fit did not converge are left out.
     """
     cut = cdf((limit - a) / np.exp(scale), family)
-    if cut.max(initial=0.0) < 1e-4:  # as good as none, and then the same for all parameters
+    if cut.max(initial=0.0) < 1e-4:  # truncation is negligible, and the result does not depend on the parameters
         return _complete("normal" if family == "lognormal" else family, n, n_simulations, seed)
     rng = np.random.default_rng(seed)
     chosen = rng.integers(0, len(limit), size=(n_simulations, n)) if np.ptp(cut) > 0 else np.zeros((1, n), dtype=int)

@@ -1,7 +1,7 @@
-"""Enough particles? How the interval narrows with their number, and where calibration makes more of them useless.
+"""Precision of mean and median: the width of the interval against the number of particles, and the number needed.
 
-Micrographs are subsampled, not particles (C. Wouters et al., Sci. Rep. 15 (2025), 10.1038/s41598-025-92266-4, subsample
-particles): two particles of one micrograph say less than two of different ones.
+Micrographs are subsampled. C. Wouters et al., Sci. Rep. 15 (2025), 10.1038/s41598-025-92266-4, subsample particles, but
+two particles of the same micrograph are less informative than two of different micrographs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from hrtem_dask.population.inference.bootstrap import MIN_MICROGRAPHS, resamples, standard_error
+from hrtem_dask.intervals import MIN_MICROGRAPHS, bootstrap_standard_error, resamples
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.sizes.size_sample import Sizes, size_statistics
 
@@ -26,16 +26,16 @@ _RESAMPLES = 400
 def precision(
     sizes: Sizes, statistics: Mapping[str, np.ndarray], *, options: PopulationOptions, calibration: float | None
 ) -> dict[str, Any]:
-    """Say how precise the numbers are, and how many particles a stated precision needs.
+    """Return the precision of mean and median, and the number of particles for a target precision.
 
     Parameters
     ----------
     sizes : Sizes
-        The particles.
+        Sizes of the particles.
     statistics : mapping
-        Of `size_statistics` with all resamples.
+        Result of `size_statistics`, with all resamples.
     options : PopulationOptions
-        Of these, the target, the confidence and the seed.
+        Options of the statistics; the target, the confidence and the seed are used.
     calibration : float or None
         Relative standard uncertainty of the pixel size.
 
@@ -43,8 +43,8 @@ def precision(
     -------
     dict
         ``target_relative_precision``; ``curve``: ``n_micrographs``, ``n_particles`` and per statistic the relative
-        half width of the interval with that many; per statistic what `needed_for` returns; ``reason`` where there is
-        none.
+        half width of the interval with that number; per statistic the result of `needed_for`; ``reason`` where there
+        are too few micrographs.
     """
     m = sizes.n_micrographs
     head: dict[str, Any] = {"target_relative_precision": options.target_relative_precision}
@@ -59,7 +59,7 @@ def precision(
         counts = resamples(m, n_resamples=_RESAMPLES, seed=options.seed + 1 + i, size=k)
         found = size_statistics(sizes, counts, only_main=True)
         for name in STATISTICS:
-            widths[name].append(z * standard_error(found[name], m) / float(found[name][0]))
+            widths[name].append(z * bootstrap_standard_error(found[name], m) / float(found[name][0]))
     curve |= {f"{name.removesuffix('_nm')}_relative_half_width": w for name, w in widths.items()}
     needed = {
         name: needed_for(statistics[name], m, particles_per_micrograph=per, options=options, calibration=calibration)
@@ -76,32 +76,32 @@ def needed_for(
     options: PopulationOptions,
     calibration: float | None,
 ) -> dict[str, Any]:
-    """Say how many particles the stated precision needs.
+    """Return the number of particles for the target precision.
 
     Parameters
     ----------
     statistic : numpy.ndarray of float
-        Shape (resamples + 1,): value and resamples of all `n` micrographs.
+        Shape (resamples + 1,): the statistic of all `n` micrographs, then of each resample.
     n : int
-        Micrographs.
+        Number of micrographs.
     particles_per_micrograph : float
-        Counted particles of one, on average.
+        Mean number of counted particles per micrograph.
     options : PopulationOptions
-        Of these, the target and the confidence.
+        Options of the statistics; the target and the confidence are used.
     calibration : float or None
         Relative standard uncertainty of the pixel size.
 
     Returns
     -------
     dict
-        ``relative_half_width`` now; ``n_micrographs_needed`` and ``n_particles_needed`` for the target by sampling
-        alone (the variance falls as 1/n: n × (half width / target)², of the normal interval), the latter with ``low``
-        and ``high`` from the χ² interval of the variance; ``relative_half_width_of_calibration``, which no number of
-        particles narrows; ``n_particles_where_calibration_dominates``: there the two are equal;
-        ``n_particles_needed_with_calibration`` for the target by both, None where calibration alone exceeds it.
+        ``relative_half_width`` of these micrographs; ``n_micrographs_needed`` and ``n_particles_needed`` for the target
+        by sampling alone (the variance falls as 1/n: n × (half width / target)², of the normal interval), the latter
+        with ``low`` and ``high`` from the χ² interval of the variance; ``relative_half_width_of_calibration``, which
+        does not decrease with the number of particles; ``n_particles_where_calibration_dominates``, where the two are
+        equal; ``n_particles_needed_with_calibration`` for the target by both, None where calibration alone exceeds it.
     """
     z = float(scipy.stats.norm.ppf((1 + options.confidence) / 2))
-    width = z * standard_error(statistic, n) / float(statistic[0])
+    width = z * bootstrap_standard_error(statistic, n) / float(statistic[0])
     per, target = particles_per_micrograph, options.target_relative_precision
     needed = n * (width / target) ** 2
     tails: Sequence[float] = ((1 + options.confidence) / 2, (1 - options.confidence) / 2)

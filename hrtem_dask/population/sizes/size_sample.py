@@ -1,4 +1,4 @@
-"""One size of a population: the particles, and every statistic of them in all resamples of micrographs."""
+"""One size of the counted particles, and its statistics in all resamples of micrographs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hrtem_dask.population.inference import moments
 from hrtem_dask.population.inference.quantiles import quantile_statistics
 from hrtem_dask.population.inference.studentized import studentized_interval
 
-__all__ = ["Sizes", "moment_intervals", "size_statistics", "sizes_of"]
+__all__ = ["Sizes", "moment_intervals", "select_sizes", "size_statistics"]
 
 _QUANTILES = {"d10_nm": 0.1, "median_nm": 0.5, "d90_nm": 0.9}
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of counted particles, each with its weight and its micrograph."""
+    """Sizes of counted particles, with the weight and the micrograph of each."""
 
     values: np.ndarray
     """Shape (n,), float: sizes (nm)."""
@@ -27,36 +27,36 @@ class Sizes:
     owners: np.ndarray
     """Shape (n,), int: number of the micrograph, 0 to `n_micrographs` − 1."""
     n_micrographs: int
-    """Micrographs that hold a counted particle with this size."""
+    """Number of micrographs with a counted particle that has this size."""
 
     @property
     def effective_n(self) -> float:
-        """Number of equally weighted particles that say as much (Kish 1965): (Σw)²/Σw²."""
+        """Number of equally weighted particles that are as informative: (Σw)²/Σw² (L. Kish, Survey Sampling, 1965)."""
         return float(self.weights.sum() ** 2 / (self.weights**2).sum())
 
 
-def sizes_of(counted: pd.DataFrame, column: str, weights: np.ndarray) -> tuple[Sizes, np.ndarray]:
-    """Take one size from the table of counted particles.
+def select_sizes(counted: pd.DataFrame, column: str, weights: np.ndarray) -> tuple[Sizes, np.ndarray]:
+    """Select one size from the table of counted particles.
 
     Parameters
     ----------
     counted : pandas.DataFrame
-        Of `Population.counted`.
+        Rows of `Population.counted`.
     column : str
-        A size in nm.
+        Column of a size (nm).
     weights : numpy.ndarray of float
-        Shape (rows,).
+        Shape (rows,): edge weights.
 
     Returns
     -------
     sizes : Sizes
-        Of the particles that have it.
+        Sizes of the particles that have one.
     known : numpy.ndarray of bool
-        Shape (rows,): which those are.
+        Shape (rows,): whether the particle has this size.
     """
     values = counted[column].to_numpy(dtype=float)
     known = np.isfinite(values) & (values > 0)
-    # a micrograph belongs to one sample, but a table may hold the same name in two
+    # a micrograph belongs to one sample, but two samples may use the same name
     names = pd.MultiIndex.from_frame(counted.loc[known, ["sample", "micrograph_id"]])
     owners, unique = pd.factorize(names)
     return Sizes(values[known], weights[known], owners.astype(np.int64), len(unique)), known
@@ -70,14 +70,14 @@ def size_statistics(sizes: Sizes, counts: np.ndarray, *, only_main: bool = False
     sizes : Sizes
         At least one particle.
     counts : numpy.ndarray of float
-        Shape (resamples, micrographs), of `resamples`.
+        Shape (resamples + 1, micrographs), from `intervals.resamples`.
     only_main : bool
-        Leave out the quantiles of the volume-weighted distribution.
+        Whether to leave out the quantiles of the volume-weighted distribution.
 
     Returns
     -------
     dict of str to numpy.ndarray
-        Shape (resamples,) each: those of `moments.NAMES`, number-weighted ``d10_nm``, ``median_nm``, ``d90_nm``,
+        Shape (resamples + 1,) each: those of `moments.NAMES`, number-weighted ``d10_nm``, ``median_nm``, ``d90_nm``,
         ``span`` = (D90 − D10)/D50, and the same of the volume-weighted distribution, named ``volume_…``.
     """
     sums, scale = _sums(sizes)
@@ -101,16 +101,16 @@ def moment_intervals(sizes: Sizes, counts: np.ndarray, *, confidence: float) -> 
     sizes : Sizes
         At least two micrographs.
     counts : numpy.ndarray of float
-        Shape (resamples + 1, micrographs), of `resamples`.
+        Shape (resamples + 1, micrographs), from `intervals.resamples`.
     confidence : float
-        How often the intervals shall hold the truth.
+        Probability, 0 to 1, that an interval contains the true value.
 
     Returns
     -------
     dict
-        Of `moments.NAMES` and ``volume_mean_nm``, lower and upper end, by `studentized_interval` of the logarithm.
-        NaN for ``volume_sd_nm`` and ``volume_geometric_sd``: they hang on the few largest particles, and no bootstrap
-        tried held the truth in more than 91 % of cases with 30 micrographs.
+        Names in `moments.NAMES` and ``volume_mean_nm`` → lower and upper end, by `studentized_interval` of the
+        logarithm. NaN for ``volume_sd_nm`` and ``volume_geometric_sd``, which depend on the few largest particles: with
+        30 micrographs the coverage of every bootstrap that was tried was at most 91 % instead of 95 %.
     """
     sums, scale = _sums(sizes)
     ends = studentized_interval(sums, counts, lambda total: moments.log_moments(total, scale), confidence=confidence)

@@ -1,11 +1,12 @@
-"""Uncertainty budget of a size: pixel size, threshold, split, sampling → expanded uncertainty (k = 2).
+"""Uncertainty budget of a size: pixel size, threshold, split and sampling give the expanded uncertainty (k = 2).
 
-After JCGM 100:2008 (GUM): standard uncertainties of independent sources are added in squares; a quantity known to lie
-within ±a, evenly, has the standard uncertainty a/√3.
+According to JCGM 100:2008 (GUM), the squares of the standard uncertainties of independent sources are added, and a
+quantity that is uniformly distributed within ±a has the standard uncertainty a/√3.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,27 @@ import pandas as pd
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.sizes.size_sample import Sizes
 
-__all__ = ["COVERAGE_FACTOR", "pixel_size_uncertainty", "uncertainty_budget"]
+__all__ = ["COVERAGE_FACTOR", "SizeStatistic", "pixel_size_uncertainty", "uncertainty_budget"]
 
 COVERAGE_FACTOR = 2.0
+"""Factor k between the combined standard uncertainty and the expanded uncertainty."""
 _ASSUMED = {"lattice": 0.005, "user": 0.01, "metadata": 0.01, "file": 0.02}
 _UNKNOWN = 0.03
 _KINDS = {"mean_nm": "mean", "median_nm": "median"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeStatistic:
+    """A statistic of a size, with what the data show about its uncertainty."""
+
+    name: str
+    """Name of the statistic, ``mean_nm`` or ``median_nm``."""
+    value: float
+    """Value (nm)."""
+    sampling: float | None
+    """Standard error (nm) by bootstrap over micrographs; None with too few of them."""
+    without_split: float | None
+    """Value (nm) without particles that were split from others; None where no particle, or every one, was split."""
 
 
 def pixel_size_uncertainty(sources: pd.Series | None, options: PopulationOptions) -> tuple[float, str]:
@@ -30,16 +46,16 @@ def pixel_size_uncertainty(sources: pd.Series | None, options: PopulationOptions
     sources : pandas.Series of str or None
         ``pixel_size_source`` of the micrographs.
     options : PopulationOptions
-        Of these, ``pixel_size_relative_uncertainty``.
+        Options of the statistics; ``pixel_size_relative_uncertainty`` is used.
 
     Returns
     -------
     uncertainty : float
-        The user's, or one assumed by the source: 0.5 % for a lattice, 1 % where the user gave the pixel size, 2 % for
-        what a file states, 3 % where the source is not known; of several the largest, since one scale error is shared
-        by all micrographs of a source.
+        The value of the user, or one assumed by the source of the pixel size: 0.5 % for a lattice, 1 % for the user,
+        2 % for a file, 3 % where the source is not known. Of several sources the largest value is used, since all
+        micrographs of a source share its scale error.
     basis : str
-        Where it comes from, in words.
+        Origin of the value, in words.
     """
     if options.pixel_size_relative_uncertainty is not None:
         return options.pixel_size_relative_uncertainty, "given by the user"
@@ -47,63 +63,60 @@ def pixel_size_uncertainty(sources: pd.Series | None, options: PopulationOptions
     if not kinds:
         return _UNKNOWN, f"assumed {_UNKNOWN:.1%}: the source of the pixel size is not known"
     value, kind = max((_ASSUMED.get(kind, _UNKNOWN), kind) for kind in kinds)
-    return value, f"assumed {value:.1%} for a pixel size from {kind!r}, not measured: give yours"
+    return (
+        value,
+        f"assumed {value:.1%} for a pixel size from {kind!r}, not measured: give your own value",
+    )
 
 
 def uncertainty_budget(
     sizes: Sizes,
-    statistic: str,
+    statistic: SizeStatistic,
     *,
-    value: float,
-    sampling: float | None,
-    without_split: float | None,
     pixel_sizes_nm: np.ndarray,
     pixel_size: tuple[float, str],
     options: PopulationOptions,
 ) -> dict[str, Any]:
-    """Combine what makes a size uncertain.
+    """Combine the sources of uncertainty of a size.
 
     Parameters
     ----------
     sizes : Sizes
-        The particles.
-    statistic : {"mean_nm", "median_nm"}
-        What the budget is of.
-    value : float
-        Its value (nm).
-    sampling : float or None
-        Standard error by bootstrap over micrographs (nm); None where they are too few.
-    without_split : float or None
-        The statistic (nm) without particles that were split from others; None where none or all were.
+        Sizes of the particles.
+    statistic : SizeStatistic
+        The mean or the median, whose uncertainty is computed.
     pixel_sizes_nm : numpy.ndarray of float
-        Shape (n,): pixel size of each particle's micrograph.
+        Shape (n,): pixel size (nm) of the micrograph of each particle.
     pixel_size : tuple of float and str
-        Of `pixel_size_uncertainty`.
+        Relative standard uncertainty and its basis, from `pixel_size_uncertainty`.
     options : PopulationOptions
-        Of these, the uncertainty of the outline.
+        Options of the statistics; the uncertainties of the outline are used.
 
     Returns
     -------
     dict
         ``value_nm``; ``sources``, a list of ``source``, ``standard_uncertainty_nm``, ``relative``, ``basis``;
         ``combined_standard_uncertainty_nm``, ``coverage_factor``, ``expanded_uncertainty_nm``,
-        ``expanded_relative``; None, with ``reason``, where sampling is not known.
+        ``expanded_relative``. The combined numbers are None, with ``reason``, where the sampling uncertainty is not
+        known.
     """
     if options.boundary_uncertainty_nm is not None:
         shift, basis = options.boundary_uncertainty_nm, f"outline known to ±{options.boundary_uncertainty_nm:g} nm"
     else:
         shift = options.boundary_uncertainty_px * float(np.average(pixel_sizes_nm, weights=sizes.weights))
         basis = f"outline known to ±{options.boundary_uncertainty_px:g} px = ±{shift:.3g} nm"
+    value, sampling, without_split = statistic.value, statistic.sampling, statistic.without_split
     split = 0.0 if without_split is None else abs(value - without_split) / np.sqrt(3)
     rows = [
         ("pixel size", value * pixel_size[0], pixel_size[1]),
-        ("threshold", 2 * shift / np.sqrt(3), f"{basis} all around: ±2 × that in diameter, evenly"),
+        ("threshold", 2 * shift / np.sqrt(3), f"{basis} everywhere: diameter uniform within ±2 × that"),
         (
             "split",
             split,
             "no particle, or every one, was split from another"
             if without_split is None
-            else f"{_KINDS[statistic]} without split particles {without_split:.4g} nm: ± the difference, evenly",
+            else f"{_KINDS[statistic.name]} without split particles {without_split:.4g} nm: "
+            "uniform within ± the difference",
         ),
         ("sampling", sampling, "standard error by bootstrap over micrographs"),
     ]

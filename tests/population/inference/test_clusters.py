@@ -1,18 +1,10 @@
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrtem_dask.population.inference.clusters import (
-    counted_particles,
-    estimate_row,
-    influence_errors,
-    no_estimate,
-    numbers,
-    too_few,
-    weight_column,
-)
+from hrtem_dask.intervals import too_few_micrographs
+from hrtem_dask.population.inference.clusters import clustered_standard_errors, estimate_row, no_estimate
 
 
 @given(st.integers(0, 10_000))
@@ -23,14 +15,14 @@ def test_the_error_of_a_mean_is_the_jackknifes(seed: int) -> None:
     mean = np.average(values, weights=weights)
     left_out = [np.average(values[codes != g], weights=weights[codes != g]) for g in np.unique(codes)]
     n = len(left_out)
-    error, n_micrographs = influence_errors(values - mean, weights, codes)
+    error, n_micrographs = clustered_standard_errors(values - mean, weights, codes)
     assert n_micrographs == n
     assert error == pytest.approx(np.sqrt((n - 1) / n * np.sum((np.array(left_out) - mean) ** 2)))
 
 
 def test_one_particle_per_micrograph_is_the_textbook(rng: np.random.Generator) -> None:
     values = rng.normal(size=30)
-    error, _ = influence_errors(values - values.mean(), np.ones(30), np.arange(30))
+    error, _ = clustered_standard_errors(values - values.mean(), np.ones(30), np.arange(30))
     assert error == pytest.approx(values.std(ddof=1) / np.sqrt(30))
 
 
@@ -38,11 +30,13 @@ def test_particles_of_no_weight_are_not_there(rng: np.random.Generator) -> None:
     values, codes = rng.normal(size=40), np.repeat(np.arange(8), 5)
     weights = np.where(codes < 6, 1.0, 0.0)
     values -= values[codes < 6].mean()
-    assert influence_errors(values, weights, codes) == influence_errors(values[:30], np.ones(30), codes[:30])
+    assert clustered_standard_errors(values, weights, codes) == clustered_standard_errors(
+        values[:30], np.ones(30), codes[:30]
+    )
 
 
 def test_one_micrograph_knows_nothing_of_others() -> None:
-    error, n = influence_errors(np.array([1.0, -1.0]), np.ones(2), np.zeros(2, dtype=int))
+    error, n = clustered_standard_errors(np.array([1.0, -1.0]), np.ones(2), np.zeros(2, dtype=int))
     assert n == 1
     assert error == np.inf
 
@@ -52,7 +46,7 @@ def test_few_micrographs_have_no_interval(n: int) -> None:
     row = estimate_row(1.0, 0.1, n=10, n_micrographs=n)
     assert (row["estimate"], row["low"], row["p_value"]) == (1.0, None, None)
     assert str(n) in row["reason"]
-    assert too_few(5) is None
+    assert too_few_micrographs(5) is None
 
 
 def test_interval_and_p_value_agree() -> None:
@@ -66,16 +60,3 @@ def test_what_does_not_vary_has_no_interval() -> None:
     assert "do not vary" in estimate_row(1.0, 0.0, n=100, n_micrographs=10)["reason"]
     assert "not defined" in estimate_row(np.nan, 1.0, n=100, n_micrographs=10)["reason"]
     assert set(no_estimate("why")) == set(estimate_row(1.0, 1.0, n=10, n_micrographs=9))
-
-
-def test_only_counted_particles_are_left() -> None:
-    table = pd.DataFrame({"counted": pd.array([True, None, False, True], dtype="boolean"), "x": [1, 2, 3, 4]})
-    assert counted_particles(table)["x"].tolist() == [1, 4]
-
-
-def test_numbers_and_weights() -> None:
-    table = pd.DataFrame({"a": pd.array([1.0, None, np.inf], dtype="Float64"), "weight": [2.0, np.nan, 0.5]})
-    np.testing.assert_array_equal(numbers(table, "a"), [1, np.nan, np.nan])
-    assert np.isnan(numbers(table, "absent")).all()
-    np.testing.assert_array_equal(weight_column(table), [2, 0, 0.5])
-    np.testing.assert_array_equal(weight_column(table[["a"]]), [1, 1, 1])

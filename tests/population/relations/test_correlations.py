@@ -111,14 +111,14 @@ def test_what_is_made_of_the_same_lengths_is_no_discovery(rng: np.random.Generat
     table["feret_min_nm"], table["feret_max_nm"] = table[SIZE] * 0.9, table[SIZE] + 0.1
     rows = {(r["first"], r["second"], r["coefficient"]): r for r in correlations(table)}
     assert rows[SIZE, "feret_min_nm", "pearson"]["same_ingredients"]
-    assert "the same" in rows[SIZE, "feret_min_nm", "spearman"]["reason"]
+    assert "perfectly correlated" in rows[SIZE, "feret_min_nm", "spearman"]["reason"]
     assert not rows[SIZE, "solidity", "pearson"]["same_ingredients"]
 
 
 @pytest.mark.parametrize(
     ("n", "n_micrographs", "words"), [(6, 5, "10 particles"), (200, 1, "two micrographs"), (200, 3, "3 micrographs")]
 )
-def test_too_little_says_why(rng: np.random.Generator, n: int, n_micrographs: int, words: str) -> None:
+def test_too_few_particles_give_a_reason(rng: np.random.Generator, n: int, n_micrographs: int, words: str) -> None:
     for row in both(particles(rng, n=n, n_micrographs=n_micrographs)):
         assert words in row["reason"]
         assert row["p_value"] is row["p_adjusted"] is None

@@ -151,7 +151,7 @@ def pairs_trial(rng: np.random.Generator) -> Hit:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_95_percent_intervals_hold_the_truth_in_93_to_97_percent(trial: Trial, names: str) -> None:
+def test_95_percent_intervals_contain_the_true_value_in_93_to_97_percent(trial: Trial, names: str) -> None:
     rates = np.atleast_1d(rate(trial, 2000))
     named = dict(zip(names.split("; "), rates.tolist(), strict=True))
     # the Monte Carlo error of 2,000 trials is 0.5 %

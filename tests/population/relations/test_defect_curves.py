@@ -77,14 +77,14 @@ def test_samples_keep_their_own_level(rng: np.random.Generator) -> None:
         ({"counted": False}, "at least 10 of each"),
     ],
 )
-def test_too_little_says_why(rng: np.random.Generator, change: dict[str, object], words: str) -> None:
+def test_too_few_particles_give_a_reason(rng: np.random.Generator, change: dict[str, object], words: str) -> None:
     result = defect_curve(tables.conform(particles(rng).assign(**change), tables.PARTICLES))
     assert words in result["reason"]
     assert result["logistic"] is None
     assert result["odds_ratio_per_sd"]["low"] is None
 
 
-def test_separation_is_said(rng: np.random.Generator) -> None:
+def test_separation_is_reported(rng: np.random.Generator) -> None:
     table = particles(rng)
     table["fault_state"] = np.where(table[SIZE] > 6, "fault", "no_fault")
     result = defect_curve(table)

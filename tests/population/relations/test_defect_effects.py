@@ -72,7 +72,7 @@ def test_a_monotone_change_of_unit_keeps_ranks(rng: np.random.Generator) -> None
     assert row["auc"] == other["auc"]
 
 
-def test_too_little_says_why() -> None:
+def test_too_few_particles_give_a_reason() -> None:
     for row in defect_effects(tables.empty(tables.PARTICLES)):
         assert "at least 10" in row["reason"]
         assert row["auc"]["estimate"] is None

@@ -60,7 +60,7 @@ def test_a_small_matrix_widens_the_interval() -> None:
     [
         (MATRIX, "  ", "measured_on"),
         ({"fault": {"fault": 5, "no_fault": 5}, "no_fault": {"fault": 5, "no_fault": 5}}, "x", "0.00"),
-        ({"fault": {"fault": 5}}, "x", "needs"),
+        ({"fault": {"fault": 5}}, "x", "required"),
         ({"fault": {"fault": 5, "twin": 1}, "no_fault": {"no_fault": 5}}, "x", "twin"),
         ({"fault": {"fault": 5}, "no_fault": {"no_fault": 0}}, "x", "counts"),
     ],

@@ -37,7 +37,7 @@ def test_the_interval_is_that_of_a_bootstrap_over_micrographs(
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)
-def test_too_little_says_why(statistic: Callable[..., dict[str, Any]], sizes: tuple[np.ndarray, ...]) -> None:
+def test_no_particles_give_a_reason(statistic: Callable[..., dict[str, Any]], sizes: tuple[np.ndarray, ...]) -> None:
     nothing = np.zeros(0)
     assert statistic(nothing, nothing, nothing)["reason"]
     few = statistic(sizes[0], sizes[1], sizes[2] % 4)

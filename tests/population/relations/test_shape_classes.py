@@ -58,7 +58,7 @@ def test_shapes_are_known_by_their_outlines(kind: str, name: str, area_px: int, 
     assert right >= (0.9 if area_px == 240 else 1.0)
 
 
-def test_a_hexagon_is_told_from_a_disk_only_with_many_pixels(rng: np.random.Generator) -> None:
+def test_a_hexagon_is_distinguished_from_a_disk_only_with_many_pixels(rng: np.random.Generator) -> None:
     """The limit lies close to it: the docs say so."""
     large = (classify_shapes(measured("polygon 6", 5000, rng)) == "faceted").mean()
     small = (classify_shapes(measured("polygon 6", 300, rng)) == "faceted").mean()

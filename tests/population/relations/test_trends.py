@@ -44,7 +44,7 @@ def test_the_unit_of_time_turns_the_slope(rng: np.random.Generator) -> None:
     assert trend(hours, SIZE)["p_value"] == pytest.approx(trend(table, SIZE)["p_value"])
 
 
-def test_a_covariate_of_the_sample_is_told_from_one_of_the_micrograph(rng: np.random.Generator) -> None:
+def test_a_covariate_of_the_sample_is_distinguished_from_one_of_the_micrograph(rng: np.random.Generator) -> None:
     row = trend(particles(rng, by_sample=True), SIZE)
     assert "another synthesis" in row["note"]
     assert row["between_samples"]["n_samples"] == 6

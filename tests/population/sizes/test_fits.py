@@ -5,9 +5,10 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from hrtem_dask.population.sizes.families import FAMILIES, Family, cdf, derivatives
+from hrtem_dask.population.sizes.families import FAMILIES, Family, cdf
 from hrtem_dask.population.sizes.fits import fit_sizes
 from hrtem_dask.population.sizes.goodness_of_fit import anderson_darling
+from hrtem_dask.population.sizes.maximum_likelihood import derivatives
 from hrtem_dask.population.sizes.size_sample import Sizes
 
 
@@ -105,7 +106,7 @@ def test_the_right_family_is_chosen(family: Family, trials: int, rng: np.random.
 
 @pytest.mark.parametrize(("family", "limit_nm"), [("lognormal", 0.0), ("weibull", 0.0), ("normal", 6.0)])
 @pytest.mark.parametrize("trials", [60, pytest.param(600, marks=pytest.mark.slow)])
-def test_a_true_family_is_rejected_as_often_as_said(
+def test_a_true_family_is_rejected_as_often_as_stated(
     family: Family, limit_nm: float, trials: int, rng: np.random.Generator
 ) -> None:
     p = []

@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrtem_dask.population.inference.bootstrap import resamples
+from hrtem_dask.intervals import resamples
 from hrtem_dask.population.inference.quantiles import weighted_quantiles
 from hrtem_dask.population.sizes.distributions import cumulative, histogram
 from hrtem_dask.population.sizes.size_sample import Sizes, size_statistics

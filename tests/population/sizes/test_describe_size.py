@@ -1,11 +1,11 @@
-"""Intervals hold the truth as often as they say, although micrographs differ."""
+"""Intervals contain the true value as often as stated, although micrographs differ."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from hrtem_dask.population.inference.bootstrap import resamples
+from hrtem_dask.intervals import resamples
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.sizes.describe_size import with_intervals
 from hrtem_dask.population.sizes.precision import needed_for
