@@ -11,10 +11,10 @@ from hrtem_dask.errors import SettingsError
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.agreement import judge_mask
 from hrtem_dask.segmentation.engines import Engine, make_engine
+from hrtem_dask.segmentation.interface import Segmentation
 from hrtem_dask.segmentation.memory import logits_within_memory
 from hrtem_dask.segmentation.network_input import network_input
 from hrtem_dask.segmentation.rescale import resample
-from hrtem_dask.segmentation.segmenters import Segmentation
 from hrtem_dask.segmentation.tensors import as_array, as_tensor
 from hrtem_dask.segmentation.weights import load_dice_model, load_model, model_hash
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
