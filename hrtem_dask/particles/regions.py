@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from scipy import ndimage
@@ -16,7 +14,7 @@ from hrtem_dask.particles.runs import find_runs
 __all__ = ["join_regions", "label_regions"]
 
 
-def label_regions(mask: Any, *, pixel_size_nm: PixelSize | None, bridge_gap_nm: float) -> np.ndarray:
+def label_regions(mask: np.ndarray, *, pixel_size_nm: PixelSize | None, bridge_gap_nm: float) -> np.ndarray:
     """Label the regions of a mask.
 
     Pixels that touch by an edge or a corner are one piece; pieces nearer than the gap are one region. The distance

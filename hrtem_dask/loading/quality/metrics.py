@@ -16,13 +16,13 @@ import numpy as np
 from hrtem_dask.loading.quality.tile_spectra import tile_spectra, unit_range
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["image_quality", "quality_flags"]
+__all__ = ["quality_flags", "quality_metrics"]
 
 SMALL_PX = 512
 MIN_GREY_LEVELS = 16
 
 
-def image_quality(image: Any, *, pixel_size_nm: PixelSize | None) -> dict[str, Any]:
+def quality_metrics(image: Any, *, pixel_size_nm: PixelSize | None) -> dict[str, Any]:
     """Measure the quality of a raw micrograph.
 
     Parameters
@@ -103,7 +103,7 @@ def quality_flags(
     Parameters
     ----------
     metrics : mapping
-        From `image_quality`.
+        From `quality_metrics`.
     max_anisotropy : float
         Above it: ``"drift"`` (or astigmatism).
     min_sharpness : float
