@@ -1,4 +1,4 @@
-"""Pictures with colour channels that are micrographs after all: grey ones saved as RGB."""
+"""Gray micrographs that were saved as color pictures."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ ROWS_AT_A_TIME = 256
 
 
 def grey_channel(picture: np.ndarray) -> tuple[np.ndarray, str]:
-    """Return one channel of a picture that is grey.
+    """Return one channel of a gray picture.
 
     Parameters
     ----------
     picture : numpy.ndarray
-        Shape (y, x, channels): 2 (grey, alpha), 3 or 4 (colours, alpha); alpha is dropped.
+        Shape (y, x, channels): 2 (gray, alpha), 3 or 4 (colors, alpha); alpha is dropped.
 
     Returns
     -------
     image : numpy.ndarray
         Shape (y, x), the same dtype: the green channel.
     note : str
-        What share of the pixels has a colour, where any has: a scale bar or a label.
+        Fraction of the pixels that are colored, such as those of a scale bar or a label; empty where there are none.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def grey_channel(picture: np.ndarray) -> tuple[np.ndarray, str]:
     coloured = n_coloured / pixels
     if coloured > MAX_COLOURED_FRACTION:
         raise RefusedSignalError(
-            f"a colour picture ({coloured:.1%} of its pixels are coloured), no micrograph: convert it to grey"
+            f"a color picture ({coloured:.1%} of its pixels are colored), not a micrograph: convert it to gray"
         )
-    note = f"saved as a colour picture; {n_unequal / pixels:.2%} of its pixels are coloured" if n_unequal else ""
+    note = f"saved as a color picture; {n_unequal / pixels:.2%} of its pixels are colored" if n_unequal else ""
     return np.ascontiguousarray(picture[..., 1]), note
