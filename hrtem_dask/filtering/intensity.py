@@ -6,7 +6,7 @@ import numpy as np
 
 from hrtem_dask.backend import array_namespace
 
-__all__ = ["as_float32", "normalise", "replace_nonfinite"]
+__all__ = ["as_float32", "normalize", "replace_nonfinite"]
 
 
 def as_float32(image: np.ndarray) -> np.ndarray:
@@ -83,7 +83,7 @@ def replace_nonfinite(image: np.ndarray) -> tuple[np.ndarray, int]:
     return xp.where(finite, values, xp.median(values[finite])), n_replaced
 
 
-def normalise(image: np.ndarray) -> np.ndarray:
+def normalize(image: np.ndarray) -> np.ndarray:
     """Scale an image to [0, 1] by its minimum and maximum.
 
     Parameters
@@ -100,8 +100,8 @@ def normalise(image: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from hrtem_dask.filtering import normalise
-    >>> normalise(np.array([[10, 20], [30, 50]])).tolist()
+    >>> from hrtem_dask.filtering import normalize
+    >>> normalize(np.array([[10, 20], [30, 50]])).tolist()
     [[0.0, 0.25], [0.5, 1.0]]
     """
     xp = array_namespace(image)

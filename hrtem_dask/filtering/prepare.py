@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hrtem_dask.filtering.flat_field import flat_field
-from hrtem_dask.filtering.intensity import normalise, replace_nonfinite
+from hrtem_dask.filtering.intensity import normalize, replace_nonfinite
 from hrtem_dask.filtering.spikes import replace_spikes
 
 __all__ = ["prepare"]
@@ -59,4 +59,4 @@ def prepare(
     if gain is not None:
         image = flat_field(image, gain=gain, dark=dark)
     finite, n_replaced = replace_nonfinite(image)
-    return normalise(replace_spikes(finite, threshold_sd=spike_threshold_sd)), n_replaced
+    return normalize(replace_spikes(finite, threshold_sd=spike_threshold_sd)), n_replaced

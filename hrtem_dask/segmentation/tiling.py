@@ -126,7 +126,7 @@ def tiled_logits(
     logits : numpy.ndarray or cupy.ndarray
         Shape of `image`, float32.
     seam_score : float or None
-        Largest difference of logits between neighbouring tiles where both are valid; None for one tile.
+        Largest difference of logits between neighboring tiles where both are valid; None for one tile.
     """
     padded = pad_to_stride(image, stride_px=stride_px)
     height, width = padded.shape

@@ -7,7 +7,7 @@ import pytest
 from hrtem_dask import backend, tables
 from hrtem_dask.particles import crop_particle, draw_overlay, find_particles, particle_crops
 from hrtem_dask.particles.counting import apply_population_rule
-from hrtem_dask.particles.outlines.overlay import OUTLINE_COLOURS
+from hrtem_dask.particles.outlines.overlay import OUTLINE_COLORS
 from hrtem_dask.settings import ParticleSettings
 
 PIXEL = (0.1, 0.1)
@@ -180,7 +180,7 @@ def test_overlay_draws_each_outline_in_its_colour(scene, max_side_px, xp_array):
     for colour, centre, radius in (("counted", (40, 40), 20), ("edge", (60, 255), 20), ("too_small", (150, 200), 4)):
         y, x = (round(v * scale) for v in (centre[0], centre[1] - radius))
         near = picture[y - 1 : y + 2, x - 2 : x + 3].reshape(-1, 3).astype(int)
-        assert np.abs(near - OUTLINE_COLOURS[colour]).sum(axis=1).min() < 120
+        assert np.abs(near - OUTLINE_COLORS[colour]).sum(axis=1).min() < 120
     grey = picture[int(40 * scale), int(40 * scale)]
     assert grey[0] == grey[1] == grey[2]
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
-from hrtem_dask.loading.formats.colour import grey_channel
+from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.formats.header_limits import check_size
 from hrtem_dask.loading.records import Signal
 
@@ -44,7 +44,7 @@ def list_signals(path: Path) -> list[Signal]:
     if channels != 1:
         try:
             image = _decoded(data)
-            note = "" if image.ndim == 2 else grey_channel(image)[1]
+            note = "" if image.ndim == 2 else gray_channel(image)[1]
         except RefusedSignalError as error:
             note = str(error)
             return [Signal(dtype=dtype, height_px=height, width_px=width, status="set_aside", note=note)]
@@ -74,7 +74,7 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG0
         If the picture is in color.
     """
     image = _decoded(path.read_bytes())
-    return image if image.ndim == 2 else grey_channel(image)[0]
+    return image if image.ndim == 2 else gray_channel(image)[0]
 
 
 def _decoded(data: bytes) -> np.ndarray:

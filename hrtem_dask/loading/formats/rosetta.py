@@ -20,7 +20,7 @@ import numpy as np
 import rsciio
 
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
-from hrtem_dask.loading.formats.colour import grey_channel
+from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.formats.header_limits import check_size
 from hrtem_dask.loading.formats.rosetta_metadata import acquisition
 from hrtem_dask.loading.pixel_sizes import Calibration, calibrate
@@ -102,7 +102,7 @@ def read_frame(path: Path, kind: str, signal: int, frame: int) -> np.ndarray:
                 raise UnreadableMicrographError(str(entry)) from entry
             image = _frame(entry, frame)
     if image.dtype.names:
-        image = grey_channel(_channels_last(image))[0]
+        image = gray_channel(_channels_last(image))[0]
     return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
 
 
@@ -307,7 +307,7 @@ def _calibration(y: dict[str, Any], x: dict[str, Any], kind: str) -> Calibration
 def _color(entry: dict[str, Any]) -> tuple[str, str]:
     """Return why a color picture is refused, and otherwise a remark about its colors."""
     try:
-        return "", grey_channel(_channels_last(_frame(entry, 0)))[1]
+        return "", gray_channel(_channels_last(_frame(entry, 0)))[1]
     except RefusedSignalError as error:
         return str(error), ""
 

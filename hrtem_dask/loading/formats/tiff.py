@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
-from hrtem_dask.loading.formats.colour import grey_channel
+from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.formats.header_limits import check_size
 from hrtem_dask.loading.formats.npy import describe_array
 from hrtem_dask.loading.formats.tiff_acquisition import acquisition
@@ -19,7 +19,7 @@ from hrtem_dask.loading.records import Signal
 
 __all__ = ["list_signals", "read_frame"]
 
-MIN_GREY_PALETTE = 0.9
+MIN_GRAY_PALETTE = 0.9
 
 
 def list_signals(path: Path) -> list[Signal]:
@@ -41,11 +41,11 @@ def list_signals(path: Path) -> list[Signal]:
         If the file is not a TIFF file.
     """
     with tifffile.TiffFile(path) as tif:
-        coloured = ["S" in series.axes for series in tif.series]
-        return [_signal(tif, n, beside_grey=coloured[n] and not all(coloured)) for n in range(len(tif.series))]
+        colored = ["S" in series.axes for series in tif.series]
+        return [_signal(tif, n, beside_gray=colored[n] and not all(colored)) for n in range(len(tif.series))]
 
 
-def _signal(tif: Any, number: int, *, beside_grey: bool) -> Signal:
+def _signal(tif: Any, number: int, *, beside_gray: bool) -> Signal:
     """Describe one series."""
     series = tif.series[number]
     page = series.keyframe
@@ -63,11 +63,11 @@ def _signal(tif: Any, number: int, *, beside_grey: bool) -> Signal:
             refused = "a diffraction pattern: its axes are spatial frequencies"
         elif page.is_reduced:
             refused = "a thumbnail"
-        elif beside_grey:
-            refused = "a colour display copy beside the measured image"
+        elif beside_gray:
+            refused = "a color display copy beside the measured image"
         elif "S" in series.axes:
-            note = grey_channel(_channels_last(_page_pixels(tif, series, 0), page))[1]
-        elif page.photometric == tifffile.PHOTOMETRIC.PALETTE and not _is_grey_palette(page.colormap):
+            note = gray_channel(_channels_last(_page_pixels(tif, series, 0), page))[1]
+        elif page.photometric == tifffile.PHOTOMETRIC.PALETTE and not _is_gray_palette(page.colormap):
             refused = "a picture in false colors (palette), not a micrograph"
     except RefusedSignalError as error:
         refused = str(error)
@@ -114,7 +114,7 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:
         page = series.keyframe
         image = _page_pixels(tif, series, frame)
         if "S" in series.axes:
-            image = grey_channel(_channels_last(image, page))[0]
+            image = gray_channel(_channels_last(image, page))[0]
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and image.dtype.kind in "ub":
             image = ~image if image.dtype.kind == "b" else np.iinfo(image.dtype).max - image
         return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
@@ -162,10 +162,10 @@ def _channels_last(image: np.ndarray, page: Any) -> np.ndarray:
     return np.moveaxis(image, 0, -1) if page.axes.startswith("S") else image
 
 
-def _is_grey_palette(colormap: np.ndarray | None) -> bool:
+def _is_gray_palette(colormap: np.ndarray | None) -> bool:
     """Return whether the indices are gray values; the first few are often the colors of overlays."""
     if colormap is None:
         return False
-    grey = np.all(colormap == colormap[:1], axis=0)
+    gray = np.all(colormap == colormap[:1], axis=0)
     rising = np.diff(colormap[0].astype(np.int64)) >= 0
-    return bool(grey.mean() >= MIN_GREY_PALETTE and rising.mean() >= MIN_GREY_PALETTE)
+    return bool(gray.mean() >= MIN_GRAY_PALETTE and rising.mean() >= MIN_GRAY_PALETTE)

@@ -19,7 +19,7 @@ from hrtem_dask.micrograph import PixelSize
 __all__ = ["quality_flags", "quality_metrics"]
 
 SMALL_PX = 512
-MIN_GREY_LEVELS = 16
+MIN_GRAY_LEVELS = 16
 
 
 def quality_metrics(image: np.ndarray, *, pixel_size_nm: PixelSize | None) -> dict[str, float | str]:
@@ -183,7 +183,7 @@ def _saturated_fraction(pixels: np.ndarray, extremes: tuple[float, float], finit
     step = pixels.size // 2**16 | 1  # odd, so that it meets all columns
     sample = np.sort(pixels.ravel()[::step]).astype(np.float64)
     tail = sample.size // 1000
-    if np.unique(sample[tail : sample.size - tail]).size < MIN_GREY_LEVELS:
+    if np.unique(sample[tail : sample.size - tail]).size < MIN_GRAY_LEVELS:
         return 0.0  # with few gray levels many pixels are at the ends in any case
     band = high / 64 - low / 64
     piled: int = 0

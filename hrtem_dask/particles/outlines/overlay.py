@@ -12,9 +12,9 @@ from hrtem_dask.particles.outlines.fault_traces import fault_trace
 from hrtem_dask.particles.runs import find_runs
 from hrtem_dask.particles.shape.surroundings import readable
 
-__all__ = ["OUTLINE_COLOURS", "draw_overlay", "stretched"]
+__all__ = ["OUTLINE_COLORS", "draw_overlay", "stretched"]
 
-OUTLINE_COLOURS: dict[str, tuple[int, int, int]] = {
+OUTLINE_COLORS: dict[str, tuple[int, int, int]] = {
     "counted": (0, 220, 130),
     "edge": (86, 180, 233),
     "too_small": (240, 228, 66),
@@ -22,7 +22,7 @@ OUTLINE_COLOURS: dict[str, tuple[int, int, int]] = {
     "no_particle": (150, 150, 150),
 }
 """Red, green and blue of an outline: counted, or the reason why not; distinguishable with red-green blindness."""
-TRACE_COLOUR = (255, 0, 200)
+TRACE_COLOR = (255, 0, 200)
 _PERCENTILES = (0.5, 99.5)
 _BAR_SHARE = 0.2
 """Largest fraction of the image width that the scale bar takes."""
@@ -47,7 +47,7 @@ def draw_overlay(
     labels : numpy.ndarray or cupy.ndarray of int
         Shape (y, x), 0 is background.
     table : pandas.DataFrame, optional
-        With ``particle_id`` and ``exclusion_reason``: outlines are colored by it (`OUTLINE_COLOURS`); without it
+        With ``particle_id`` and ``exclusion_reason``: outlines are colored by it (`OUTLINE_COLORS`); without it
         all are drawn as counted. With ``fault_trace_deg`` and ``fault_offset_nm`` the traces of faults are drawn too.
     pixel_size_nm : tuple of float, optional
         Height and width of a pixel (nm). With it a scale bar is drawn, and non-square pixels are shown in true shape.
@@ -88,14 +88,14 @@ def draw_overlay(
         corner = np.array([x0 + 0.5, y0 + 0.5])
         # from the centers of full-size pixels to those of the picture
         lines = [((c + corner) * (scale_x, scale_y) - 0.5) * 2**_SHIFT for c in contours]
-        color = OUTLINE_COLOURS[reasons.get(int(label), "counted")]
+        color = OUTLINE_COLORS[reasons.get(int(label), "counted")]
         cv2.polylines(picture, [np.rint(p).astype(np.int32) for p in lines], True, color, 1, cv2.LINE_AA, _SHIFT)
         if (trace := traces.get(int(label))) is not None and pixel_size_nm is not None:
             ends = fault_trace(inside > 0, trace_deg=trace[0], offset_nm=trace[1], pixel_size_nm=pixel_size_nm)
             if ends is not None:
                 drawn = ((np.array(ends)[:, ::-1] + corner) * (scale_x, scale_y) - 0.5) * 2**_SHIFT
                 first, last = np.rint(drawn).astype(int).tolist()
-                cv2.line(picture, first, last, TRACE_COLOUR, 1, cv2.LINE_AA, _SHIFT)
+                cv2.line(picture, first, last, TRACE_COLOR, 1, cv2.LINE_AA, _SHIFT)
     if pixel_size_nm is not None:
         _draw_scale_bar(picture, nm_per_px=pixel_size_nm[1] / scale_x)
     return picture
