@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from hrtem_dask.segmentation.segmenters import make_segmenter
+from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 
 

@@ -1,40 +1,78 @@
-"""The house stays as it is drawn: who may import whom, read from the source."""
+"""The package keeps its plan: which folder may import which, read from the source, and where tests stand."""
 
 import ast
+import graphlib
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "hrtem_dask"
+TESTS = Path(__file__).parent
 FOUNDATION = {"errors", "backend", "micrograph", "settings", "tables", "crystals", "intervals"}
 STAGES = {
     "loading", "filtering", "segmentation", "particles", "fourier", "defects", "population",
     "simulation", "evaluation",
 }  # fmt: skip
-ALLOWED = {
+ABOVE = {
+    "analysis": set(),
+    "storage": set(),
+    "training": {"analysis", "storage"},
+    "reproduction": {"training"},
+    "batch": {"analysis", "storage", "training", "reproduction"},
+    "report": {"storage"},
+    "cli": {"storage", "training", "reproduction", "batch", "report"},
+}
+"""Room above the stages → the other rooms above the stages that it imports."""
+ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
     **{stage: FOUNDATION | {stage} for stage in STAGES},
-    "analysis": FOUNDATION | STAGES | {"analysis"},
-    "models": FOUNDATION,
-    "storage": FOUNDATION | STAGES | {"analysis", "storage"},
-    "training": FOUNDATION | STAGES | {"analysis", "storage", "models", "training"},
-    "reproduction": FOUNDATION | STAGES | {"analysis", "storage", "models", "training", "reproduction"},
-    "batch": FOUNDATION | STAGES | {"analysis", "storage", "models", "training", "reproduction", "batch"},
-    "report": FOUNDATION | STAGES | {"analysis", "storage", "report"},
+    **{room: FOUNDATION | STAGES | others | {room} for room, others in ABOVE.items()},
 }
+WINGS = {
+    "batch/run": {"batch/cluster", "batch/dashboard"},
+    "batch/correction": {"batch/cluster", "batch/run"},
+    "batch/evaluation": {"batch/cluster", "batch/run"},
+    "batch/reproduction": {"batch/cluster", "batch/run"},
+    "batch/training": {"batch/cluster"},
+    "particles/outlines": {"particles/shape"},
+    "population/relations": {"population/inference"},
+    "population/sizes": {"population/inference"},
+    "training/network": {"training/labelled"},
+}
+"""Wing (folder inside a room) → the wings of the same room that it imports; a wing not named here imports none."""
+SELF_CONTAINED = {
+    "batch/cluster", "batch/dashboard", "loading/quality", "population/inference", "training/labelled",
+    "training/forest",
+}  # fmt: skip
+"""Wings that import nothing else of their room, not even the modules that stand directly in it."""
+NOT_FROM_ROOM = {"storage": "storage/exchange"}
+"""Room → the wing that builds on the modules standing directly in the room, which therefore do not import it."""
 LIBRARIES = {
     "dask": {"batch"},
     "distributed": {"batch"},
     "dask_cuda": {"batch"},
-    "dask_jobqueue": {"batch"},
+    "dask_jobqueue": set(),  # in scripts of users only, who hand over a client
     "zarr": {"loading", "storage"},
     "xarray": {"micrograph", "loading", "storage", "batch"},
-    "torch": {"segmentation", "training", "backend"},
-    "sklearn": {"defects", "training", "evaluation", "population"},
+    "torch": {"segmentation", "training"},
+    "sklearn": {"defects", "training", "population"},
     "cupy": {"backend"},
     "cupyx": {"backend"},
     "cucim": {"backend"},
 }
+MAX_MODULES_PER_FOLDER = 16
+NAMED_FOR_A_TOPIC = {
+    "batch/run/test_survival": "a run that is interrupted, by every module that takes part",
+    "loading/test_bad_input": "damaged files of every format",
+    "loading/formats/test_real_files": "files of real microscopes, in every format",
+    "particles/test_given_labels": "labels corrected by hand, through every module of the stage",
+    "population/inference/test_intervals": "coverage of the intervals of every statistic",
+    "population/relations/test_coverage_of_relations": "coverage of the intervals of every relation",
+    "segmentation/test_bundled": "the network that comes with the package",
+    "segmentation/test_networks": "U-Nets through every module that defines, reads or runs one",
+}
+"""Test modules that test several modules together → the topic."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -43,9 +81,33 @@ def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> list[str]:
-    names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def dotted(path: Path) -> str:
+    """Return the name that a module is imported by."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def wing(name: str) -> str | None:
+    """Return room and folder of a module that stands in a folder inside a room, None for all others."""
+    parts = name.split(".")[1:]
+    return "/".join(parts[:2]) if len(parts) >= 2 and (PACKAGE / parts[0] / parts[1]).is_dir() else None
+
+
+def _only_for_types(tree: ast.AST) -> set[int]:
+    """Return the nodes inside ``if TYPE_CHECKING:``, which never run."""
+    blocks = (n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test))
+    return {id(node) for block in blocks for statement in block.body for node in ast.walk(statement)}
+
+
+@cache
+def imports(path: Path, *, for_types: bool = True) -> tuple[str, ...]:
+    """Return the names that a module imports anywhere, inside functions too."""
+    names: list[str] = []
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = set() if for_types else _only_for_types(tree)
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -56,10 +118,35 @@ def imports(path: Path) -> list[str]:
             isinstance(node, ast.Call)
             and getattr(node.func, "attr", getattr(node.func, "id", "")) in {"import_module", "__import__"}
             and node.args
-            and isinstance(node.args[0], ast.Constant)
         ):
-            names.append(str(node.args[0].value))
-    return names
+            texts = (n.value for n in ast.walk(node.args[0]) if isinstance(n, ast.Constant))
+            names += [text.rstrip(".") for text in texts if isinstance(text, str) and text]
+    return tuple(names)
+
+
+@cache
+def dependencies() -> dict[str, set[str]]:
+    """Return for each module the modules of the package that it imports when it runs."""
+    paths = {dotted(path): path for path in MODULES}
+    graph = {}
+    for name, path in paths.items():
+        found = {n for n in imports(path, for_types=False) if n in paths}
+        # `from a.b import c` names a.b and, where c is a module, a.b.c: then a.b is only the folder on the way
+        inner = {n for n in found if any(other.startswith(f"{n}.") for other in found) and paths[n].stem == "__init__"}
+        names_of_folder = {n for n in inner if _takes_a_name_of(path, n, paths)}
+        graph[name] = found - (inner - names_of_folder) - {name}
+    return graph
+
+
+def _takes_a_name_of(path: Path, folder: str, paths: dict[str, Path]) -> bool:
+    """Say whether a module imports from a folder's ``__init__`` something that is not a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == folder:
+            if any(f"{folder}.{alias.name}" not in paths for alias in node.names):
+                return True
+        elif isinstance(node, ast.Import) and any(alias.name == folder for alias in node.names):
+            return True
+    return False
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -78,14 +165,81 @@ def test_imports_go_one_way(path: Path) -> None:
             assert here in LIBRARIES[top], f"{top} is imported in {sorted(LIBRARIES[top])}, not in {here}"
 
 
-def test_every_room_is_on_the_plan() -> None:
-    assert {room(path) for path in MODULES} <= set(ALLOWED) | {"__init__", "__main__", "cli"}
+def test_no_permission_that_nobody_uses() -> None:
+    used = {(room(path), name.split(".")[1]) for path in MODULES for name in imports(path) if name.count(".")}
+    unused = [f"{here} → {there}" for here, others in ABOVE.items() for there in others if (here, there) not in used]
+    tops = {(room(path), name.split(".")[0]) for path in MODULES for name in imports(path)}
+    unused += [f"{here} → {lib}" for lib, rooms in LIBRARIES.items() for here in rooms if (here, lib) not in tops]
+    wings = {(wing(name), wing(other)) for name, others in dependencies().items() for other in others}
+    unused += [f"{here} → {there}" for here, others in WINGS.items() for there in others if (here, there) not in wings]
+    assert not unused
+
+
+def test_every_room_is_on_the_plan_and_the_plan_has_no_other() -> None:
+    assert {room(path) for path in MODULES} - {"__init__", "__main__"} == set(ALLOWED)
+    folders = {f"{p.parent.parent.name}/{p.parent.name}" for p in MODULES if len(p.relative_to(PACKAGE).parts) == 3}
+    assert (set(WINGS) | SELF_CONTAINED | set(NOT_FROM_ROOM.values())) <= folders
+
+
+def test_report_does_not_import_batch() -> None:
+    assert not [
+        name for path in MODULES if room(path) == "report" for name in imports(path) if "hrtem_dask.batch" in name
+    ]
+
+
+def test_no_import_goes_round_in_a_circle_even_inside_functions() -> None:
+    try:
+        graphlib.TopologicalSorter(dependencies()).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"modules import each other: {' ← '.join(error.args[1])}")
+
+
+def test_wings_of_a_room_import_in_one_direction() -> None:
+    wrong = []
+    for name, others in dependencies().items():
+        here = wing(name)
+        own_room = name.split(".")[1] if "." in name else ""
+        for other in others:
+            there = wing(other)
+            if other.split(".")[1:2] != [own_room] or here == there:
+                continue
+            if here is not None and there is not None and there not in WINGS.get(here, set()):
+                wrong.append(f"{name} → {other}")
+            if here in SELF_CONTAINED or (here is None and there is not None and there == NOT_FROM_ROOM.get(own_room)):
+                wrong.append(f"{name} → {other}")
+    assert not wrong
+    graphlib.TopologicalSorter(WINGS).prepare()
+
+
+def test_a_folder_stays_small_enough_to_survey() -> None:
+    counts: dict[Path, int] = {}
+    for path in MODULES:
+        counts[path.parent] = counts.get(path.parent, 0) + (path.name != "__init__.py")
+    crowded = {str(folder): n for folder, n in counts.items() if n > MAX_MODULES_PER_FOLDER}
+    assert not crowded
 
 
 def test_tests_mirror_the_package() -> None:
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))}
-    missing = {r for r in rooms if not (PACKAGE.parent / "tests" / r).is_dir()}
+    missing = {r for r in rooms if not (TESTS / r).is_dir()}
     assert not missing, f"no tests folder for {missing}"
+    folders = {path.parent.relative_to(TESTS) for path in TESTS.rglob("*.py")}
+    foreign = [str(folder) for folder in folders if not (PACKAGE / folder).is_dir()]
+    assert not foreign, f"tests for folders that the package does not have: {foreign}"
+
+
+def test_every_test_module_names_what_it_tests() -> None:
+    modules = {path.relative_to(TESTS).with_suffix("") for path in TESTS.glob("*/**/test_*.py")}
+    unnamed = {m.as_posix() for m in modules if not _names_a_module(m)}
+    assert unnamed == set(NAMED_FOR_A_TOPIC)
+
+
+def _names_a_module(test: Path) -> bool:
+    """Say whether ``test_<module>`` or ``test_<module>_<aspect>`` has a module or folder of that name beside it."""
+    folder = PACKAGE / test.parent
+    known = {path.stem for path in folder.glob("*.py")} | {path.name for path in folder.iterdir() if path.is_dir()}
+    words = test.name.removeprefix("test_").split("_")
+    return folder.name == "_".join(words) or any("_".join(words[:n]) in known for n in range(1, len(words) + 1))
 
 
 def test_no_drawer_for_everything() -> None:

@@ -18,9 +18,9 @@ from hrtem_dask import backend, filtering, fourier, particles, tables
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.defects import DefectClassifier
 from hrtem_dask.errors import CalibrationError
-from hrtem_dask.loading.quality import image_quality as quality
+from hrtem_dask.loading import quality
 from hrtem_dask.micrograph import PixelSize
-from hrtem_dask.segmentation.segmenters import Segmentation, Segmenter
+from hrtem_dask.segmentation import Segmentation, Segmenter
 from hrtem_dask.settings import Settings
 
 __all__ = ["Analysis", "analyse", "judge_quality", "label", "measure", "prepare", "segment"]
@@ -103,7 +103,7 @@ def judge_quality(
     flags : tuple of str
         Names of doubts.
     """
-    metrics = quality.image_quality(image, pixel_size_nm=pixel_size_nm)
+    metrics = quality.quality_metrics(image, pixel_size_nm=pixel_size_nm)
     limits = settings.quality
     flags = quality.quality_flags(
         metrics,
@@ -169,29 +169,10 @@ def label(
     finite = filtering.replace_nonfinite(image)[0]
     if corrected is not None:
         return particles.measure_labels(
-            corrected,
-            finite,
-            pixel_size_nm=pixel_size_nm,
-            probability=segmentation.probability,
-            bridge_gap_nm=rules.bridge_gap_nm,
-            min_area_px=rules.min_area_px,
-            min_area_nm2=rules.min_area_nm2,
-            max_region_area_nm2=rules.max_region_area_nm2,
+            corrected, finite, rules, pixel_size_nm=pixel_size_nm, probability=segmentation.probability
         )
     return particles.find_particles(
-        segmentation.mask,
-        finite,
-        pixel_size_nm=pixel_size_nm,
-        probability=segmentation.probability,
-        opening_radius_px=rules.opening_radius_px,
-        closing_radius_px=rules.closing_radius_px,
-        fill_holes=rules.fill_holes,
-        bridge_gap_nm=rules.bridge_gap_nm,
-        min_area_px=rules.min_area_px,
-        min_area_nm2=rules.min_area_nm2,
-        max_region_area_nm2=rules.max_region_area_nm2,
-        split_touching=rules.split_touching,
-        split_min_confidence=rules.split_min_confidence,
+        segmentation.mask, finite, rules, pixel_size_nm=pixel_size_nm, probability=segmentation.probability
     )
 
 

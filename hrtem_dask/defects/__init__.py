@@ -1,4 +1,4 @@
-"""Defects: features of regions → classes."""
+"""Defects: classify regions by their features, with calibrated probabilities."""
 
 from hrtem_dask.defects.classifier import DefectClassifier
 from hrtem_dask.defects.classifier_file import load_classifier, make_classifier, save_classifier

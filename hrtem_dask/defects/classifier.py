@@ -1,4 +1,4 @@
-"""The classifier of regions: a forest, the calibration of its probabilities, and when it is unsure."""
+"""The classifier of regions: a forest, the calibration of its probabilities, and a threshold for ``unsure``."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ UNSURE = "unsure"
 
 @dataclass(frozen=True, eq=False)
 class DefectClassifier:
-    """Tells what a region is by its features."""
+    """Classifies regions by their features."""
 
     features: tuple[str, ...]
-    """Names of the features, as the forest counts them."""
+    """Names of the features, in the order of the forest."""
     classes: tuple[str, ...]
-    """Names of the classes, as the forest counts them."""
+    """Names of the classes, in the order of the forest."""
     forest: Forest
-    """Features → probabilities."""
+    """Turns features into probabilities."""
     calibration: Calibration
-    """Probabilities → calibrated probabilities."""
+    """Turns the forest's probabilities into calibrated ones."""
     unsure_threshold: float = 0.0
-    """A region whose likeliest class is less probable than this is ``unsure``, 0 to 1."""
+    """A region whose most probable class is less probable than this is ``unsure``; 0 to 1."""
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """1st and 99th percentile of each feature in training."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Training data, settings, scores, code version."""
     model_hash: str | None = None
-    """Content hash of its file; None for one that was not read from a file."""
+    """Content hash of the file; None for a classifier that was not read from a file."""
 
     def __post_init__(self) -> None:
-        """Refuse parts that do not fit."""
+        """Refuse parts whose sizes do not agree."""
         n_classes = self.forest.values.shape[1]
         if len(self.features) != self.forest.n_features or len(self.classes) != n_classes:
             raise ModelError(
@@ -47,9 +47,11 @@ class DefectClassifier:
                 f"{self.forest.n_features} and {n_classes}"
             )
         if self.calibration.matrix.shape != (n_classes, n_classes) or self.calibration.offset.shape != (n_classes,):
-            raise ModelError(f"the calibration is not one of {n_classes} classes: {self.calibration.matrix.shape}")
+            raise ModelError(
+                f"the calibration is not for {n_classes} classes: its shape is {self.calibration.matrix.shape}"
+            )
         if not 0 <= self.unsure_threshold <= 1:
-            raise ModelError(f"unsure_threshold = {self.unsure_threshold} is a probability: give 0 to 1")
+            raise ModelError(f"unsure_threshold is a probability, 0 to 1, got {self.unsure_threshold}")
 
     def predict(self, table: pd.DataFrame) -> pd.DataFrame:
         """Classify regions.
@@ -57,18 +59,31 @@ class DefectClassifier:
         Parameters
         ----------
         table : pandas.DataFrame
-            A row per region, with the columns `features`; NaN and null are missing values. Other columns are not seen.
+            One row per region, with the columns `features`; NaN and null are missing values. Other columns are ignored.
 
         Returns
         -------
         pandas.DataFrame
-            The same index: ``probability_<class>`` (float64, calibrated, of sum 1) and ``region_class``, one of
-            `classes` or ``unsure``.
+            The same index, with the columns ``probability_<class>`` (float64, calibrated, with sum 1) and
+            ``region_class``, one of `classes` or ``unsure``.
 
         Raises
         ------
         ModelError
             If a feature is not in the table.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from sklearn.ensemble import RandomForestClassifier
+        >>> from hrtem_dask.defects import Calibration, DefectClassifier, Forest
+        >>> x, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1])
+        >>> fitted = RandomForestClassifier(n_estimators=5, random_state=0).fit(x, y)
+        >>> names = ("no_stacking_fault", "stacking_fault")
+        >>> classifier = DefectClassifier(("area_nm2",), names, Forest.from_sklearn(fitted), Calibration.identity(2))
+        >>> classifier.predict(pd.DataFrame({"area_nm2": [0.1, 2.9]}))["region_class"].tolist()
+        ['no_stacking_fault', 'stacking_fault']
         """
         probability = self.predict_probability(feature_matrix(table, self.features))
         best = probability.argmax(axis=1)
@@ -89,28 +104,28 @@ class DefectClassifier:
         Returns
         -------
         numpy.ndarray or cupy.ndarray
-            Shape (region, class), float64, where `features` are.
+            Shape (region, class), float64, on the same device as `features`.
 
         Raises
         ------
         ValueError
-            If the number of features is not the forest's.
+            If the number of features differs from the forest's.
         """
         probability: np.ndarray = self.calibration.apply(self.forest.predict_probability(features))
         return probability
 
     def outside_training(self, table: pd.DataFrame) -> pd.Series:
-        """Count the features of each region that lie outside of their range in training.
+        """Count the features of each region that lie outside their range in training.
 
         Parameters
         ----------
         table : pandas.DataFrame
-            As for `predict`.
+            One row per region, see `predict`.
 
         Returns
         -------
         pandas.Series
-            Whole numbers, the same index. About 2 % of a training region's features do.
+            Integers with the same index. In training, about 2 % of a region's features lie outside their range.
 
         Raises
         ------
@@ -123,14 +138,14 @@ class DefectClassifier:
 
 
 def feature_matrix(table: pd.DataFrame, features: tuple[str, ...]) -> np.ndarray:
-    """Return features as the forest sees them.
+    """Return features in the form that the forest takes.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        A row per region.
+        One row per region.
     features : tuple of str
-        Its columns, in order.
+        Columns of the table, in the order of the result.
 
     Returns
     -------
@@ -145,8 +160,8 @@ def feature_matrix(table: pd.DataFrame, features: tuple[str, ...]) -> np.ndarray
     missing = [name for name in features if name not in table]
     if missing:
         raise ModelError(
-            f"the classifier needs the feature {missing[0]!r}, which the table lacks ({len(missing)} of "
-            f"{len(features)} lacking): measure regions with the version of this package that it was trained with"
+            f"the classifier needs the feature {missing[0]!r}, which is not in the table ({len(missing)} of "
+            f"{len(features)} are missing): measure regions with the version of this package that it was trained with"
         )
     try:
         values = table[list(features)].to_numpy(dtype=np.float64, na_value=np.nan)

@@ -1,4 +1,4 @@
-"""A classifier on disk: safetensors with JSON in its header, never a pickle."""
+"""A classifier on disk: a safetensors file with JSON in its header, never a pickle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -27,14 +26,27 @@ _CONFIG = "classifier"
 
 
 def save_classifier(classifier: DefectClassifier, path: str | Path) -> None:
-    """Write a classifier.
+    """Write a classifier to a safetensors file.
 
     Parameters
     ----------
     classifier : DefectClassifier
-        Any; its leaves' probabilities are rounded to float32, which moves none by more than 1e-7.
+        Classifier to write. The probabilities of its leaves are rounded to float32, which changes none by more than
+        1e-7.
     path : str or path-like
-        Ends in ``.safetensors`` by custom.
+        File to write, by convention ending in ``.safetensors``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from hrtem_dask.defects import load_classifier, save_classifier
+    >>> from hrtem_dask.settings import DefectSettings
+    >>> classifier = load_classifier(DefectSettings().model_file)  # the bundled one
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_classifier(classifier, Path(folder) / "copy.safetensors")
+    ...     load_classifier(Path(folder) / "copy.safetensors").classes == classifier.classes
+    True
     """
     config = {
         "features": classifier.features,
@@ -53,22 +65,29 @@ def save_classifier(classifier: DefectClassifier, path: str | Path) -> None:
 
 
 def load_classifier(path: str | Path) -> DefectClassifier:
-    """Read a classifier.
+    """Read a classifier from its file.
 
     Parameters
     ----------
     path : str or path-like
-        What `save_classifier` wrote.
+        File written by `save_classifier`.
 
     Returns
     -------
     DefectClassifier
-        On the host.
+        The classifier, with its arrays on the host.
 
     Raises
     ------
     ModelError
         If the file is missing, of another format, or damaged.
+
+    Examples
+    --------
+    >>> from hrtem_dask.defects import load_classifier
+    >>> from hrtem_dask.settings import DefectSettings
+    >>> load_classifier(DefectSettings().model_file).classes  # the bundled one
+    ('agglomeration', 'no_particle', 'no_stacking_fault', 'misoriented', 'stacking_fault')
     """
     try:
         with safe_open(Path(path), framework="numpy") as file:
@@ -103,22 +122,30 @@ def load_classifier(path: str | Path) -> DefectClassifier:
 
 
 def make_classifier(settings: DefectSettings) -> DefectClassifier | None:
-    """Return the classifier that the settings ask for; it is loaded once per process.
+    """Return the classifier that the settings select; it is loaded once per process.
 
     Parameters
     ----------
     settings : DefectSettings
-        Which file, and when it is unsure.
+        File of the classifier, and the threshold of ``unsure``.
 
     Returns
     -------
     DefectClassifier or None
-        The same object for the same settings and content of the file; None where nothing is to be classified.
+        The same object for the same settings and content of the file; None where the settings turn classification
+        off.
 
     Raises
     ------
     ModelError
         If the file cannot be read.
+
+    Examples
+    --------
+    >>> from hrtem_dask.defects import make_classifier
+    >>> from hrtem_dask.settings import DefectSettings
+    >>> make_classifier(DefectSettings(classify=False)) is None
+    True
     """
     if settings.model_file is None:
         return None
@@ -137,7 +164,7 @@ def _loaded(path: str, content: str, unsure_below: float | None) -> DefectClassi
 
 
 def _packed(forest: Forest) -> dict[str, np.ndarray]:
-    """Return the nodes in few bytes: thresholds and steps of inner nodes, rows of leaves, the smallest integers."""
+    """Return the nodes in few bytes: no thresholds of leaves, no rows of inner nodes, integers as small as possible."""
     inner = forest.feature != LEAF
     values, row = np.unique(forest.values.astype(np.float32), axis=0, return_inverse=True)
     return {
@@ -154,12 +181,12 @@ def _packed(forest: Forest) -> dict[str, np.ndarray]:
 
 
 def _unpacked(tensors: Mapping[str, np.ndarray], n_features: int) -> Forest:
-    """Return the nodes as the forest walks them; ValueError where they are not trees."""
+    """Return the forest from its packed nodes; raise ValueError where they are not trees."""
     n_nodes = int(tensors["n_nodes"][0])
     inner = np.unpackbits(tensors["is_inner"], count=n_nodes).astype(bool)
 
-    def spread(values: np.ndarray, where: np.ndarray, dtype: Any, other: int = 0) -> np.ndarray:
-        whole = np.full(n_nodes, other, dtype=dtype)
+    def spread(values: np.ndarray, where: np.ndarray, dtype: type, other: int = 0) -> np.ndarray:
+        whole: np.ndarray = np.full(n_nodes, other, dtype=dtype)
         whole[where] = values
         return whole
 
@@ -169,7 +196,7 @@ def _unpacked(tensors: Mapping[str, np.ndarray], n_features: int) -> Forest:
     right_step = spread(tensors["right_step"], inner, np.int32)
     leaf_row = spread(tensors["leaf_row"], ~inner, np.int32)
     if not np.isfinite(values).all() or leaf_row.max(initial=0) >= len(values) or feature.max() >= n_features:
-        raise ValueError("leaves or features are named that are not there, or probabilities are not finite")
+        raise ValueError("its nodes refer to missing leaves or features, or its probabilities are not finite")
     return Forest(
         n_features=n_features,
         depth=_depth(tensors["start"], inner, right_step),
@@ -184,12 +211,12 @@ def _unpacked(tensors: Mapping[str, np.ndarray], n_features: int) -> Forest:
 
 
 def _depth(start: np.ndarray, inner: np.ndarray, right_step: np.ndarray) -> int:
-    """Walk all trees a level at a time, and see that each node is reached once; ValueError where it is not."""
+    """Return the depth of the trees; raise ValueError where a node is not reached exactly once."""
     reached = np.zeros(inner.size, np.int64)
     at, depth = start.astype(np.int64), -1
     while at.size:
         if at.max() >= inner.size or at.min() < 0 or depth > inner.size:
-            raise ValueError("nodes point to what is not there")
+            raise ValueError("its nodes refer to missing nodes")
         reached += np.bincount(at, minlength=inner.size)
         parents = at[inner[at]]
         at, depth = np.concatenate([parents + 1, parents + right_step[parents]]), depth + 1
@@ -199,6 +226,6 @@ def _depth(start: np.ndarray, inner: np.ndarray, right_step: np.ndarray) -> int:
 
 
 def _smallest(values: np.ndarray) -> np.ndarray:
-    """Return whole numbers that are not negative in the smallest type that holds them."""
-    most = int(values.max(initial=0))
-    return values.astype(next(kind for kind in (np.uint8, np.uint16, np.uint32) if most <= np.iinfo(kind).max))
+    """Return non-negative integers in the smallest unsigned dtype that holds them."""
+    largest = int(values.max(initial=0))
+    return values.astype(next(kind for kind in (np.uint8, np.uint16, np.uint32) if largest <= np.iinfo(kind).max))

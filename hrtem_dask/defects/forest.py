@@ -1,7 +1,7 @@
 """A forest of decision trees as plain arrays: scikit-learn's probabilities without scikit-learn, also on a GPU.
 
-Nodes of a tree stand in depth-first order: what fulfils a node's condition goes on with the node after it, all else
-`right_step` nodes further. A leaf has no feature, and no step.
+The nodes of a tree are stored in depth-first order. A sample that meets a node's condition continues with the next
+node, any other sample `right_step` nodes further. A leaf has no feature and no step.
 """
 
 from __future__ import annotations
@@ -16,56 +16,67 @@ import numpy as np
 from hrtem_dask.backend import array_namespace
 from hrtem_dask.errors import ModelError
 
-if TYPE_CHECKING:  # scikit-learn takes a second to import, which a worker that predicts can do without
+if TYPE_CHECKING:  # scikit-learn takes a second to import, and prediction does not need it
     from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 __all__ = ["Forest"]
 
 LEAF = -1
-_AT_ONCE = 1_000_000  # entries of a matrix samples × trees
+_MAX_ENTRIES = 1_000_000
+"""Entries of a matrix (sample, tree) that are held at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Forest:
-    """Many decision trees, whose leaves hold probabilities; the forest's are their mean."""
+    """Decision trees whose leaves hold probabilities; the forest's probability is their mean."""
 
     n_features: int
-    """Features that it looks at."""
+    """Number of features."""
     depth: int
-    """Steps to the deepest leaf."""
+    """Number of steps to the deepest leaf."""
     start: np.ndarray
     """Shape (tree,), int32: the root of each tree."""
     feature: np.ndarray
-    """Shape (node,), int16: number of the feature that a node looks at, -1 in a leaf."""
+    """Shape (node,), int16: number of the feature that a node compares, -1 in a leaf."""
     threshold: np.ndarray
-    """Shape (node,), float32: what is at most this goes on with the next node; 0 in a leaf."""
+    """Shape (node,), float32: samples with at most this value continue with the next node; 0 in a leaf."""
     right_step: np.ndarray
-    """Shape (node,), int32: where the others go, counted from the node; 0 in a leaf."""
+    """Shape (node,), int32: number of nodes that all other samples move on by; 0 in a leaf."""
     missing_goes_left: np.ndarray
-    """Shape (node,), bool: whether a missing value goes on with the next node."""
+    """Shape (node,), bool: whether samples with a missing value continue with the next node."""
     leaf_row: np.ndarray
-    """Shape (node,), int32: the row of `values` that a leaf has; 0 in other nodes."""
+    """Shape (node,), int32: the row of `values` that belongs to a leaf; 0 in other nodes."""
     values: np.ndarray
-    """Shape (row, class), float64: probabilities, each row once."""
+    """Shape (row, class), float64: the different probabilities of the leaves, each row once."""
 
     @classmethod
     def from_sklearn(cls, forest: RandomForestClassifier | ExtraTreesClassifier) -> Self:
-        """Take over a fitted forest of scikit-learn.
+        """Convert a fitted forest of scikit-learn.
 
         Parameters
         ----------
         forest : sklearn.ensemble.RandomForestClassifier or ExtraTreesClassifier
-            Fitted, with one output.
+            A fitted forest with one output.
 
         Returns
         -------
         Forest
-            Its probabilities are those of ``forest.predict_proba`` to double precision.
+            A forest whose probabilities equal those of ``forest.predict_proba`` to double precision.
 
         Raises
         ------
         ModelError
-            If the forest has several outputs, or more features than 32,767.
+            If the forest has several outputs or more than 32,767 features.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.ensemble import RandomForestClassifier
+        >>> from hrtem_dask.defects import Forest
+        >>> x, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1])
+        >>> fitted = RandomForestClassifier(n_estimators=5, random_state=0).fit(x, y)
+        >>> bool(np.allclose(Forest.from_sklearn(fitted).predict_probability(x), fitted.predict_proba(x)))
+        True
         """
         if forest.n_outputs_ != 1 or forest.n_features_in_ > np.iinfo(np.int16).max:
             raise ModelError(
@@ -86,46 +97,49 @@ class Forest:
             **nodes,
         )
 
-    def predict_probability(self, features: Any) -> Any:
+    def predict_probability(self, features: np.ndarray) -> np.ndarray:
         """Return the probability of each class.
 
         Parameters
         ----------
         features : numpy.ndarray or cupy.ndarray
-            Shape (sample, feature), any real dtype; seen as float32, as scikit-learn does. NaN is a missing value.
+            Shape (sample, feature), any real dtype; converted to float32, as in scikit-learn. NaN is a missing value.
 
         Returns
         -------
         numpy.ndarray or cupy.ndarray
-            Shape (sample, class), float64, where `features` are; nothing is copied to the host.
+            Shape (sample, class), float64, on the same device as `features`.
 
         Raises
         ------
         ValueError
-            If the number of features is not the forest's.
+            If the number of features differs from the forest's.
         """
         if features.ndim != 2 or features.shape[1] != self.n_features:
             raise ValueError(f"the forest needs features of shape (n, {self.n_features}), got {features.shape}")
         xp = array_namespace(features)
         nodes = self._arrays if xp is np else self._device_arrays
-        seen = xp.asarray(features, dtype=xp.float32)
-        probability = xp.empty((len(seen), self.values.shape[1]), dtype=xp.float64)
-        step = max(1, _AT_ONCE // len(self.start))
-        for first in range(0, len(seen), step):
-            probability[first : first + step] = self._mean_of_leaves(xp, nodes, seen[first : first + step])
+        values = xp.asarray(features, dtype=xp.float32)
+        probability: np.ndarray = xp.empty((len(values), self.values.shape[1]), dtype=xp.float64)
+        step = max(1, _MAX_ENTRIES // len(self.start))
+        for first in range(0, len(values), step):
+            probability[first : first + step] = self._mean_of_leaves(xp, nodes, values[first : first + step])
         return probability
 
-    def _mean_of_leaves(self, xp: Any, nodes: Mapping[str, Any], seen: Any) -> Any:
-        """Walk down all trees at once, a level at a time."""
-        at = xp.tile(nodes["start"], (len(seen), 1))  # (sample, tree)
-        sample = xp.arange(len(seen))[:, None]
+    def _mean_of_leaves(self, xp: Any, nodes: Mapping[str, np.ndarray], features: np.ndarray) -> np.ndarray:
+        """Descend all trees at once, one level at a time, and return the mean over their leaves."""
+        at = xp.tile(nodes["start"], (len(features), 1))  # (sample, tree)
+        sample = xp.arange(len(features))[:, None]
         for _ in range(self.depth):
             feature = nodes["feature"][at]
-            value = seen[sample, feature]  # of a leaf the last feature, which moves nothing
+            value = features[sample, feature]  # in a leaf this is the last feature; its step is 0 whatever the value
             left = xp.where(xp.isnan(value), nodes["missing_goes_left"][at], value <= nodes["threshold"][at])
             at = at + xp.where(left, feature != LEAF, nodes["right_step"][at])
         row = nodes["leaf_row"][at]
-        return xp.stack([nodes["values"][:, c][row].mean(axis=1) for c in range(self.values.shape[1])], axis=1)
+        means: np.ndarray = xp.stack(
+            [nodes["values"][:, c][row].mean(axis=1) for c in range(self.values.shape[1])], axis=1
+        )
+        return means
 
     @property
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -133,14 +147,14 @@ class Forest:
         return {name: getattr(self, name) for name in names}
 
     @functools.cached_property
-    def _device_arrays(self) -> dict[str, Any]:
-        """The nodes on the GPU, put there once."""
+    def _device_arrays(self) -> dict[str, np.ndarray]:
+        """The nodes on the GPU, copied there once."""
         from hrtem_dask.backend import to_device
 
         return {name: to_device(array, "cuda") for name, array in self._arrays.items()}
 
     def __getstate__(self) -> dict[str, Any]:
-        # what lies on a GPU does not travel to other processes
+        # arrays on a GPU are not sent to other processes
         return {name: value for name, value in self.__dict__.items() if name != "_device_arrays"}
 
 
@@ -148,20 +162,20 @@ def _tree_arrays(tree: Any) -> dict[str, np.ndarray]:
     """Return the nodes of one tree in depth-first order."""
     left, right = tree.children_left, tree.children_right
     order = _depth_first(left, right)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
     leaf = left[order] == -1
     return {
         "feature": np.where(leaf, LEAF, tree.feature[order]).astype(np.int16),
         "threshold": np.where(leaf, 0, _float32_below(tree.threshold[order])).astype(np.float32),
-        "right_step": np.where(leaf, 0, place[right[order]] - np.arange(len(order))).astype(np.int32),
+        "right_step": np.where(leaf, 0, position[right[order]] - np.arange(len(order))).astype(np.int32),
         "missing_goes_left": np.where(leaf, False, tree.missing_go_to_left[order].astype(bool)),
         "value": np.where(leaf[:, None], tree.value[order, 0, :], 0.0),
     }
 
 
 def _depth_first(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the numbers of nodes, each followed by its left child: scikit-learn may have grown them best first."""
+    """Return the numbers of nodes, each followed by its left child; scikit-learn may store them best first."""
     order, waiting = [], [0]
     while waiting:
         node = waiting.pop()
@@ -172,6 +186,6 @@ def _depth_first(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _float32_below(threshold: np.ndarray) -> np.ndarray:
-    """Return the largest float32 that is not above: for float32 values the comparison stays the same."""
+    """Return the largest float32 not above the threshold: comparisons of float32 values stay the same."""
     rounded = threshold.astype(np.float32)
     return np.where(rounded > threshold, np.nextafter(rounded, np.float32(-np.inf)), rounded)

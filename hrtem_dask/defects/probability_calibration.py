@@ -1,9 +1,10 @@
-"""Probabilities that mean what they say: of regions said to be faulted with 0.8, eight in ten are.
+"""Calibration of class probabilities: of the regions predicted to be faulted with 0.8, eight in ten are faulted.
 
-The mean of trees' votes is pulled away from 0 and 1 (A. Niculescu-Mizil, R. Caruana, Proc. 22nd Int. Conf. Machine
-Learning (2005) 625). A calibration maps the logarithms of the probabilities linearly and takes the softmax: by one
-factor (temperature; C. Guo et al., Proc. 34th Int. Conf. Machine Learning (2017) 1321), by a factor and an offset for
-each class (vector, ibid.), or by a whole matrix (Dirichlet; M. Kull et al., Adv. Neural Inf. Process. Syst. 32 (2019)).
+The mean of the votes of trees is biased away from 0 and 1 (A. Niculescu-Mizil, R. Caruana, Proc. 22nd Int. Conf.
+Machine Learning (2005) 625). A calibration maps the logarithms of the probabilities linearly and takes the softmax: by
+one factor (temperature; C. Guo et al., Proc. 34th Int. Conf. Machine Learning (2017) 1321), by a factor and an offset
+for each class (vector, ibid.), or by a whole matrix (Dirichlet; M. Kull et al., Adv. Neural Inf. Process. Syst. 32
+(2019)).
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ __all__ = ["METHODS", "Calibration", "expected_calibration_error", "fit_calibrat
 Method = Literal["none", "temperature", "vector", "dirichlet"]
 METHODS: tuple[Method, ...] = ("none", "temperature", "vector", "dirichlet")
 LEAST_PROBABILITY = 1e-3
-"""A probability of 0 says no more than this: no tree of some hundreds voted for it."""
+"""Smaller probabilities count as this one: a few hundred trees cannot resolve less."""
 PENALTY = 1e-3
-"""Weight of squared differences from the identity, against the mean log loss."""
+"""Weight of the squared differences from the identity, relative to the mean log loss."""
 GAIN = 0.003
-"""By how much (nat) a method with more parameters must lower the log loss of micrographs left out."""
+"""Decrease of the cross-validated log loss (nat) that justifies a method with more parameters."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A linear map of log-probabilities, then softmax."""
+    """A linear map of log-probabilities, followed by a softmax."""
 
     method: Method
-    """How it was fitted."""
+    """Method of the fit: ``"none"``, ``"temperature"``, ``"vector"`` or ``"dirichlet"``."""
     matrix: np.ndarray
     """Shape (class, class), float64."""
     offset: np.ndarray
@@ -43,7 +44,7 @@ class Calibration:
 
     @classmethod
     def identity(cls, n_classes: int) -> Self:
-        """Return what leaves probabilities as they are.
+        """Return the calibration that leaves probabilities unchanged.
 
         Parameters
         ----------
@@ -57,25 +58,34 @@ class Calibration:
         """
         return cls("none", np.eye(n_classes), np.zeros(n_classes))
 
-    def apply(self, probability: Any) -> Any:
+    def apply(self, probability: np.ndarray) -> np.ndarray:
         """Calibrate probabilities.
 
         Parameters
         ----------
         probability : numpy.ndarray or cupy.ndarray
-            Shape (sample, class), rows of sum 1.
+            Shape (sample, class); the sum of each row is 1.
 
         Returns
         -------
         numpy.ndarray or cupy.ndarray
-            The same shape, float64; for the method ``none`` as they were.
+            The same shape, float64; for the method ``none`` the input itself.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hrtem_dask.defects import Calibration
+        >>> sharper = Calibration("temperature", 2 * np.eye(2), np.zeros(2))
+        >>> sharper.apply(np.array([[0.4, 0.6]])).round(3).tolist()  # 0.6² / (0.4² + 0.6²)
+        [[0.308, 0.692]]
         """
         if self.method == "none":
             return probability
         xp = array_namespace(probability)
         score = _log(xp, probability) @ xp.asarray(self.matrix).T + xp.asarray(self.offset)
         score = xp.exp(score - score.max(axis=1, keepdims=True))
-        return score / score.sum(axis=1, keepdims=True)
+        calibrated: np.ndarray = score / score.sum(axis=1, keepdims=True)
+        return calibrated
 
 
 def fit_calibration(
@@ -87,30 +97,45 @@ def fit_calibration(
     methods: Sequence[Method] = METHODS,
     n_folds: int = 5,
 ) -> tuple[Calibration, dict[str, float]]:
-    """Fit the simplest calibration that predicts micrographs left out well.
+    """Fit the simplest calibration that predicts left-out micrographs well.
 
     Parameters
     ----------
     probability : numpy.ndarray
-        Shape (sample, class): of samples that the classifier was not fitted on.
+        Shape (sample, class): probabilities of samples that the classifier was not fitted on.
     truth : numpy.ndarray of int
         Shape (sample,): numbers of the true classes.
     groups : numpy.ndarray
-        Shape (sample,): micrographs, kept together in cross-validation.
+        Shape (sample,): micrograph of each sample. Samples of one micrograph stay together in the cross-validation.
     weight : numpy.ndarray, optional
-        Shape (sample,): of each sample. With weights that balance the classes, probabilities are those of classes that
-        are equally frequent.
+        Shape (sample,): weight of each sample. With weights that balance the classes, the probabilities hold for
+        classes that are equally frequent.
     methods : sequence of str
-        To choose from, those with fewer parameters first.
+        Methods to choose from, those with fewer parameters first.
     n_folds : int
-        Folds of the cross-validation; fewer where there are fewer micrographs.
+        Number of folds of the cross-validation; fewer where there are fewer micrographs.
 
     Returns
     -------
     calibration : Calibration
-        Fitted on all samples.
+        The chosen calibration, fitted on all samples.
     losses : dict of str to float
         Cross-validated log loss (nat) of each method.
+
+    Examples
+    --------
+    Too cautious probabilities of a classifier become sharper:
+
+    >>> import numpy as np
+    >>> from hrtem_dask.defects import fit_calibration
+    >>> rng = np.random.default_rng(0)
+    >>> true_probability = rng.uniform(0, 1, 400)
+    >>> truth = (rng.uniform(size=400) < true_probability).astype(int)
+    >>> cautious = 0.25 + 0.5 * true_probability
+    >>> probability = np.stack([1 - cautious, cautious], axis=1)
+    >>> calibration, losses = fit_calibration(probability, truth, groups=np.arange(400) % 20)
+    >>> calibration.method, bool(losses["temperature"] < losses["none"])
+    ('temperature', True)
     """
     from sklearn.model_selection import GroupKFold
 
@@ -137,16 +162,16 @@ def log_loss(probability: np.ndarray, truth: np.ndarray, weight: np.ndarray | No
     Parameters
     ----------
     probability : numpy.ndarray
-        Shape (sample, class); below 0.001 counts as 0.001.
+        Shape (sample, class); values below 0.001 count as 0.001.
     truth : numpy.ndarray of int
         Shape (sample,): numbers of the true classes.
     weight : numpy.ndarray, optional
-        Shape (sample,).
+        Shape (sample,): weight of each sample.
 
     Returns
     -------
     float
-        In nat.
+        Log loss in nat.
     """
     return float(np.average(-_log(np, probability)[np.arange(len(truth)), truth], weights=weight))
 
@@ -154,7 +179,7 @@ def log_loss(probability: np.ndarray, truth: np.ndarray, weight: np.ndarray | No
 def reliability(
     probability: np.ndarray, truth: np.ndarray, *, weight: np.ndarray | None = None, n_bins: int = 10
 ) -> pd.DataFrame:
-    """Compare the probability of the likeliest class with how often it is right.
+    """Compare the probability of the most probable class with how often that class is the true one.
 
     Parameters
     ----------
@@ -170,21 +195,31 @@ def reliability(
     Returns
     -------
     pandas.DataFrame
-        A row per bin that is not empty: ``n``, ``weight``, ``probability`` (mean said), ``accuracy`` (share right).
+        One row per bin that is not empty, with ``n`` (samples), ``weight`` (their sum), ``probability`` (mean predicted
+        probability) and ``accuracy`` (fraction classified correctly).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.defects import reliability
+    >>> probability = np.array([[0.9, 0.1], [0.9, 0.1], [0.3, 0.7], [0.3, 0.7]])
+    >>> table = reliability(probability, np.array([0, 0, 1, 0]), n_bins=5)
+    >>> table[["probability", "accuracy"]].to_numpy().round(2).tolist()
+    [[0.7, 0.5], [0.9, 1.0]]
     """
     weight = np.ones(len(truth)) if weight is None else weight
-    said = probability.max(axis=1)
-    right = probability.argmax(axis=1) == truth
-    table = pd.DataFrame({"weight": weight, "said": said * weight, "right": right * weight})
-    sums = table.groupby(np.minimum((said * n_bins).astype(int), n_bins - 1)).agg(
-        n=("said", "size"), weight=("weight", "sum"), said=("said", "sum"), right=("right", "sum")
+    predicted = probability.max(axis=1)
+    correct = probability.argmax(axis=1) == truth
+    table = pd.DataFrame({"weight": weight, "predicted": predicted * weight, "correct": correct * weight})
+    sums = table.groupby(np.minimum((predicted * n_bins).astype(int), n_bins - 1)).agg(
+        n=("predicted", "size"), weight=("weight", "sum"), predicted=("predicted", "sum"), correct=("correct", "sum")
     )
     return pd.DataFrame(
         {
             "n": sums["n"],
             "weight": sums["weight"],
-            "probability": sums["said"] / sums["weight"],
-            "accuracy": sums["right"] / sums["weight"],
+            "probability": sums["predicted"] / sums["weight"],
+            "accuracy": sums["correct"] / sums["weight"],
         }
     ).reset_index(drop=True)
 
@@ -192,7 +227,7 @@ def reliability(
 def expected_calibration_error(
     probability: np.ndarray, truth: np.ndarray, *, weight: np.ndarray | None = None, n_bins: int = 10
 ) -> float:
-    """Return the mean distance between what is said and what is right, over the bins of `reliability`.
+    """Return the mean difference between predicted probability and accuracy over the bins of `reliability`.
 
     Parameters
     ----------
@@ -209,17 +244,26 @@ def expected_calibration_error(
     -------
     float
         0 to 1 (M. P. Naeini et al., Proc. AAAI 29 (2015) 2901).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.defects import expected_calibration_error
+    >>> probability = np.array([[0.9, 0.1], [0.9, 0.1], [0.3, 0.7], [0.3, 0.7]])
+    >>> round(expected_calibration_error(probability, np.array([0, 0, 1, 0]), n_bins=5), 2)
+    0.15
     """
     bins = reliability(probability, truth, weight=weight, n_bins=n_bins)
     return float(np.average((bins["probability"] - bins["accuracy"]).abs(), weights=bins["weight"]))
 
 
-def _log(xp: Any, probability: Any) -> Any:
-    return xp.log(xp.clip(probability, LEAST_PROBABILITY, 1))
+def _log(xp: Any, probability: np.ndarray) -> np.ndarray:
+    logarithm: np.ndarray = xp.log(xp.clip(probability, LEAST_PROBABILITY, 1))
+    return logarithm
 
 
 def _fitted(method: Method, probability: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> Calibration:
-    """Minimize the log loss, with the gradient written out."""
+    """Fit one method by minimizing the log loss, with its analytic gradient."""
     n_classes = probability.shape[1]
     if method == "none":
         return Calibration.identity(n_classes)
@@ -245,7 +289,7 @@ def _fitted(method: Method, probability: np.ndarray, truth: np.ndarray, weight: 
 
 
 def _basis(method: Method, n_classes: int) -> np.ndarray:
-    """Return what may change: shape (coefficient, class, class + 1), matrix and offset side by side."""
+    """Return the parameters of a method: shape (coefficient, class, class + 1), matrix and offset side by side."""
     entries = np.eye(n_classes * (n_classes + 1)).reshape(-1, n_classes, n_classes + 1)
     if method == "dirichlet":
         return entries

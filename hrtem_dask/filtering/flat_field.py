@@ -1,8 +1,8 @@
-"""Flat field: undo the uneven gain of a camera."""
+"""Flat-field correction: remove the uneven gain of a camera."""
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from hrtem_dask.backend import array_namespace
 from hrtem_dask.filtering.intensity import as_float32
@@ -10,30 +10,38 @@ from hrtem_dask.filtering.intensity import as_float32
 __all__ = ["flat_field"]
 
 
-def flat_field(image: Any, *, gain: Any, dark: Any | None = None) -> Any:
+def flat_field(image: np.ndarray, *, gain: np.ndarray, dark: np.ndarray | None = None) -> np.ndarray:
     """Divide an image by the camera's gain reference, after subtracting its dark reference.
 
-    ``(image − dark) / (gain − dark) × mean(gain − dark)``, so that the mean intensity stays.
+    The result is ``(image − dark) / (gain − dark) × mean(gain − dark)``, so that the mean intensity is preserved.
 
     Parameters
     ----------
     image : array_like
         Shape (y, x), any real dtype.
     gain : array_like
-        Shape (y, x): image of the even beam.
+        Shape (y, x): image of the even beam without a specimen.
     dark : array_like, optional
-        Shape (y, x): image without beam.
+        Shape (y, x): image without a beam.
 
     Returns
     -------
     numpy.ndarray or cupy.ndarray
         Same shape, float32. A pixel whose gain is zero, negative or not finite has no known sensitivity: it
-        becomes NaN, for `replace_nonfinite` to count and replace.
+        becomes NaN, which `replace_nonfinite` counts and replaces.
 
     Raises
     ------
     ValueError
         If the references have another shape than the image, or no pixel of the gain reference is above the dark.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.filtering import flat_field
+    >>> gain = np.array([[1.0, 1.0], [2.0, 2.0]])
+    >>> flat_field(10 * gain, gain=gain).tolist()  # an even specimen seen by an uneven camera
+    [[15.0, 15.0], [15.0, 15.0]]
     """
     xp = array_namespace(image)
     values, gain = as_float32(image), as_float32(xp.asarray(gain))
@@ -53,4 +61,5 @@ def flat_field(image: Any, *, gain: Any, dark: Any | None = None) -> Any:
     if not bool(usable.any()):
         raise ValueError("no pixel of the gain reference lies above the dark: the references may be swapped")
     mean = xp.float32(gain[usable].mean(dtype=xp.float64))
-    return xp.where(usable, values / xp.where(usable, gain, xp.float32(1)) * mean, xp.float32(xp.nan))
+    corrected: np.ndarray = xp.where(usable, values / xp.where(usable, gain, xp.float32(1)) * mean, xp.float32(xp.nan))
+    return corrected

@@ -1,19 +1,23 @@
-"""The filters in their order: from the camera's image to what segmentation takes."""
+"""All filters in their order: from the camera's image to the input of the segmentation."""
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from hrtem_dask.filtering.flat_field import flat_field
-from hrtem_dask.filtering.intensity import normalise, replace_nonfinite
+from hrtem_dask.filtering.intensity import normalize, replace_nonfinite
 from hrtem_dask.filtering.spikes import replace_spikes
 
 __all__ = ["prepare"]
 
 
 def prepare(
-    image: Any, *, spike_threshold_sd: float = 5.0, gain: Any | None = None, dark: Any | None = None
-) -> tuple[Any, int]:
+    image: np.ndarray,
+    *,
+    spike_threshold_sd: float = 5.0,
+    gain: np.ndarray | None = None,
+    dark: np.ndarray | None = None,
+) -> tuple[np.ndarray, int]:
     """Correct the flat field, replace non-finite pixels and X-ray spikes, and scale to [0, 1].
 
     Parameters
@@ -21,9 +25,10 @@ def prepare(
     image : array_like
         Shape (y, x), any real dtype.
     spike_threshold_sd : float
-        See `replace_spikes`; 0 leaves spikes.
+        Threshold of `replace_spikes`, in standard deviations; 0 replaces no spikes.
     gain, dark : array_like, optional
-        See `flat_field`; without a gain reference nothing is divided.
+        Shape (y, x): references of the camera, see `flat_field`. Without a gain reference the flat field is not
+        corrected.
 
     Returns
     -------
@@ -35,9 +40,23 @@ def prepare(
     Raises
     ------
     ValueError
-        If no pixel is finite, or the references do not fit.
+        If no pixel is finite, or a reference has another shape than the image.
+
+    Examples
+    --------
+    An X-ray spike no longer compresses the range of the image:
+
+    >>> import numpy as np
+    >>> from hrtem_dask.filtering import prepare
+    >>> image = np.random.default_rng(0).normal(100.0, 5.0, (64, 64))
+    >>> image[10, 10], image[20, 20] = 5000.0, np.nan
+    >>> prepared, n_replaced = prepare(image)
+    >>> prepared.dtype.name, float(prepared.min()), float(prepared.max()), n_replaced
+    ('float32', 0.0, 1.0, 1)
+    >>> bool(prepared[10, 10] < 0.9)
+    True
     """
     if gain is not None:
         image = flat_field(image, gain=gain, dark=dark)
     finite, n_replaced = replace_nonfinite(image)
-    return normalise(replace_spikes(finite, threshold_sd=spike_threshold_sd)), n_replaced
+    return normalize(replace_spikes(finite, threshold_sd=spike_threshold_sd)), n_replaced

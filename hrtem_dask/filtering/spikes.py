@@ -1,8 +1,6 @@
-"""X-ray spikes: single pixels struck by an X-ray photon, far from their neighbours."""
+"""X-ray spikes: single pixels hit by an X-ray photon, with values far from those of their neighbors."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,8 +11,8 @@ from hrtem_dask.filtering.intensity import as_float32
 __all__ = ["median_3x3", "replace_spikes"]
 
 
-def median_3x3(image: Any) -> Any:
-    """Take the median of each pixel and its eight neighbours.
+def median_3x3(image: np.ndarray) -> np.ndarray:
+    """Return the median of each pixel and its eight neighbors.
 
     Parameters
     ----------
@@ -25,15 +23,25 @@ def median_3x3(image: Any) -> Any:
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        Same shape, float32; exactly SciPy's `median_filter` with ``size=3`` of the float32 image.
+        Same shape, float32; equal to SciPy's `median_filter` with ``size=3`` of the float32 image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.filtering import median_3x3
+    >>> image = np.ones((5, 5))
+    >>> image[2, 2] = 100.0
+    >>> float(median_3x3(image).max())
+    1.0
     """
     xp = array_namespace(image)
     if xp is not np:
-        return ndimage(image).median_filter(as_float32(image), size=3, mode="mirror")
+        filtered: np.ndarray = ndimage(image).median_filter(as_float32(image), size=3, mode="mirror")
+        return filtered
     native = np.asarray(image)
     if native.dtype.kind == "b":
         native = native.view(np.uint8)
-    # OpenCV's integer kernels are the faster ones; it replicates the border, so we pad by hand
+    # OpenCV's integer kernels are faster; OpenCV repeats the edge pixel, so the image is padded here
     if native.dtype not in (np.uint8, np.uint16) or not native.dtype.isnative:
         native = as_float32(native)
     if native.size == 0:
@@ -42,12 +50,13 @@ def median_3x3(image: Any) -> Any:
     return as_float32(cv2.medianBlur(padded, 3)[1:-1, 1:-1])
 
 
-def replace_spikes(image: Any, *, threshold_sd: float = 5.0) -> Any:
-    """Replace pixels far from their 3×3 median by that median, and leave all others as they are.
+def replace_spikes(image: np.ndarray, *, threshold_sd: float = 5.0) -> np.ndarray:
+    """Replace pixels far from their 3×3 median by that median, and leave all others unchanged.
 
     A pixel is a spike where ``|image − median| > threshold_sd × SD``, with SD the standard deviation of the
-    whole image, spikes included, as in the paper's code. So a spike weaker than the image's own contrast stays; what
-    goes is what would spoil the scaling by minimum and maximum. Both signs are replaced (dead pixels too).
+    whole image, spikes included, as in the paper's code. A spike weaker than the contrast of the image is therefore
+    kept; the filter removes those that would spoil the scaling by minimum and maximum. Both bright and dark pixels are
+    replaced, dead pixels too.
 
     Parameters
     ----------
@@ -64,11 +73,20 @@ def replace_spikes(image: Any, *, threshold_sd: float = 5.0) -> Any:
     Raises
     ------
     ValueError
-        If the threshold is negative or no number.
+        If the threshold is negative or NaN.
 
     References
     ----------
     Groschner et al., Microsc. Microanal. 27 (2021) 549: preprocessing before the U-Net.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.filtering import replace_spikes
+    >>> image = np.random.default_rng(0).normal(100.0, 5.0, (64, 64))
+    >>> image[10, 10] = 5000.0
+    >>> bool(replace_spikes(image).max() < 130)
+    True
     """
     if not threshold_sd >= 0:
         raise ValueError(f"spike_threshold_sd must be 0 (off) or larger, got {threshold_sd}")
@@ -86,8 +104,8 @@ def replace_spikes(image: Any, *, threshold_sd: float = 5.0) -> Any:
     return result
 
 
-def _standard_deviation(values: Any) -> float:
-    """Return the standard deviation, summed in double precision: 10^7 squares in float32 lose digits."""
+def _standard_deviation(values: np.ndarray) -> float:
+    """Return the standard deviation, summed in double precision: a float32 sum of 10^7 squares loses digits."""
     xp = array_namespace(values)
     if xp is not np:
         return float(values.std(dtype=xp.float64))

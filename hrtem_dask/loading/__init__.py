@@ -1,9 +1,9 @@
-"""Files to micrographs: find them, say what is in them, read one image with its pixel size in nm."""
+"""Loading: find files, list the micrographs in them, and read one image with its pixel size in nm."""
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hrtem_dask.loading.access import local_copy, source_hash, source_stat
@@ -45,8 +45,8 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    # PEP 562: the command line asks for `--help` without paying for pandas and xarray
+def __getattr__(name: str) -> object:
+    # PEP 562: names are loaded when first used, so that `--help` does not import pandas and xarray
     for module, names in _HOME.items():
         if name in names:
             return getattr(importlib.import_module(f"hrtem_dask.loading.{module}"), name)

@@ -1,4 +1,4 @@
-"""Bring a source's bytes to a local path, and say its size, time and hash."""
+"""Local copies of sources, and their size, time of change and content hash."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import functools
 import hashlib
 import posixpath
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import fsspec
 
@@ -21,33 +21,45 @@ from hrtem_dask.loading.source import Source
 __all__ = ["MAX_COPY_BYTES", "local_copy", "source_hash", "source_stat"]
 
 MAX_COPY_BYTES = 64 * 2**30
-"""Largest file that is copied out of an archive or from a remote store; a damaged archive may claim any size."""
+"""Largest file that is copied from an archive or a remote store; a damaged archive may state any size."""
 _BLOCK_BYTES = 8 * 2**20
 
 
 @contextmanager
 def local_copy(source: Source, *, max_bytes: int = MAX_COPY_BYTES) -> Iterator[Path]:
-    """Give a source a path on this machine, for readers that need one.
+    """Provide a path on this machine for a source, for readers that need one.
 
     Parameters
     ----------
     source : Source
-        A local file is given as it is; a remote one or a member of an archive is copied to a temporary folder,
-        in blocks of 8 MiB, and deleted afterwards.
+        A local file is used directly; a remote file or a member of an archive is copied to a temporary folder in
+        blocks of 8 MiB, and the copy is deleted afterwards.
     max_bytes : int
-        Largest copy.
+        Largest size of a copied file in bytes.
 
     Yields
     ------
     pathlib.Path
-        The file, with its companions beside it.
+        The file, with its companions in the same folder.
 
     Raises
     ------
     UnreadableMicrographError
         If the copy would be larger than `max_bytes`.
     OSError
-        If it cannot be read.
+        If the source cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile, zipfile
+    >>> from pathlib import Path
+    >>> from hrtem_dask.loading import find_sources, local_copy
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with zipfile.ZipFile(Path(folder) / "all.zip", "w") as archive:
+    ...         archive.writestr("a.mrc", b"bytes")
+    ...     with local_copy(find_sources(folder)[0]) as path:
+    ...         path.name, path.read_bytes()
+    ('a.mrc', b'bytes')
     """
     if source.is_local and not source.member:
         yield Path(source.url)
@@ -67,14 +79,15 @@ def _copy(reader: IO[bytes], writer: IO[bytes], max_bytes: int, source: Source) 
         copied += len(block)
         if copied > max_bytes:
             raise UnreadableMicrographError(
-                f"{source.path} is larger than {max_bytes} bytes, the most that is copied: unpack it and name the file"
+                f"{source.path} is larger than {max_bytes} bytes, the largest size that is copied: unpack the archive "
+                "and give the path of the file"
             )
         writer.write(block)
 
 
 @contextmanager
 def _open_part(source: Source, part: str) -> Iterator[IO[bytes]]:
-    """Open the source's file, or a companion of it."""
+    """Open the file of a source, or one of its companions."""
     with ExitStack() as stack:
         if source.member:
             yield stack.enter_context(open_member(source.url, part))
@@ -85,19 +98,30 @@ def _open_part(source: Source, part: str) -> Iterator[IO[bytes]]:
 
 
 def source_stat(source: Source) -> tuple[int, int]:
-    """Return size and time of a source, to see whether it changed.
+    """Return size and time of a source, from which changes are detected.
 
     Parameters
     ----------
     source : Source
-        For a member of an archive, those of the archive; of a Zarr store, the sum and the latest of its files.
+        Any source. For a member of an archive, the archive counts; for a Zarr store, the sum of the sizes and the
+        latest time of its files.
 
     Returns
     -------
     size : int
-        Bytes; 0 where the file is gone.
+        Size in bytes; 0 where the file no longer exists.
     mtime_ns : int
-        Time of the last change (ns since 1970); 0 where the file system does not say.
+        Time of the last change (ns since 1970); 0 where the file system does not report it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from hrtem_dask.loading import find_sources, source_stat
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a.mrc").write_bytes(b"12345")
+    ...     source_stat(find_sources(folder)[0])[0]
+    5
     """
     parts = [source.content_url] if source.member else [source.url, *source.companions]
     try:
@@ -117,8 +141,8 @@ def _stats(url: str, is_folder: bool) -> list[tuple[int, int]]:
     return [(int(info.get("size") or 0), _time_ns(info)) for info in infos]
 
 
-def _time_ns(info: dict[str, Any]) -> int:
-    """Return the time of change from whatever a remote file system calls it."""
+def _time_ns(info: Mapping[str, object]) -> int:
+    """Return the time of change (ns since 1970), whose key depends on the remote file system; 0 if none."""
     for key in ("mtime", "LastModified", "last_modified", "updated", "created"):
         value = info.get(key)
         if isinstance(value, datetime.datetime):
@@ -134,18 +158,29 @@ def source_hash(source: Source) -> str:
     Parameters
     ----------
     source : Source
-        Any source; companions count, and of a folder every file with its name.
+        Any source. The content of its companions is included, and for a folder the names and contents of all files.
 
     Returns
     -------
     str
-        32 hexadecimal digits of blake2b. Kept for the last sources asked, as long as size and time stay: every
-        frame of a stack asks again.
+        BLAKE2b hash, 32 hexadecimal digits. The hashes of the most recent sources are cached while size and time stay
+        the same, because they are needed again for every frame of a stack.
 
     Raises
     ------
     OSError
-        If it cannot be read.
+        If the source cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from hrtem_dask.loading import find_sources, source_hash
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a.mrc").write_bytes(b"same"), (Path(folder) / "b.mrc").write_bytes(b"same")
+    ...     first, second = (source_hash(source) for source in find_sources(folder))
+    >>> first == second, len(first)
+    (True, 32)
     """
     return _hash(source, source_stat(source))
 
@@ -166,7 +201,7 @@ def _hash(source: Source, stat: tuple[int, int]) -> str:  # noqa: ARG001 - the s
     return digest.hexdigest()
 
 
-def _feed(digest: Any, file: IO[bytes]) -> None:
-    """Hash a file in blocks."""
+def _feed(digest: hashlib.blake2b, file: IO[bytes]) -> None:
+    """Add the content of a file to a hash, in blocks."""
     while block := file.read(_BLOCK_BYTES):
         digest.update(block)

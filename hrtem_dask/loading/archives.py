@@ -1,4 +1,4 @@
-"""Archives, opened one level: zip, tar (gzipped too), and single gzipped files."""
+"""Archives: zip, tar (also gzipped), and single gzipped files; archives inside archives are not opened."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import posixpath
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO, Any, cast
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO, cast
 
 import fsspec
 
@@ -16,7 +17,7 @@ __all__ = ["archive_kind", "member_names", "open_member"]
 
 
 def archive_kind(name: str) -> str | None:
-    """Return the kind of archive that a file name announces.
+    """Return the kind of archive that a file name indicates.
 
     Parameters
     ----------
@@ -26,7 +27,7 @@ def archive_kind(name: str) -> str | None:
     Returns
     -------
     {"zip", "tar", "gz"} or None
-        None for anything else.
+        Kind of the archive; None for any other file.
     """
     lower = name.lower()
     if lower.endswith((".tar", ".tar.gz", ".tgz")):
@@ -47,12 +48,12 @@ def member_names(url: str) -> list[str]:
     Returns
     -------
     list of str
-        In the order of the archive; hidden files are left out.
+        Names in the order of the archive, without hidden files.
 
     Raises
     ------
     OSError, zipfile.BadZipFile, tarfile.TarError, EOFError
-        If it is no whole archive.
+        If the file is not a complete archive.
     """
     kind = archive_kind(url)
     if kind == "gz":
@@ -77,17 +78,17 @@ def open_member(url: str, member: str) -> Iterator[IO[bytes]]:
     url : str
         Path or URL of the archive.
     member : str
-        One of `member_names`.
+        Name of the file, one of `member_names`.
 
     Yields
     ------
     file object
-        Its decompressed bytes.
+        Reader of the decompressed bytes.
 
     Raises
     ------
     OSError, RuntimeError, zipfile.BadZipFile, tarfile.TarError, KeyError
-        If it is not there, damaged, or encrypted.
+        If the file is missing, damaged or encrypted.
     """
     kind = archive_kind(url)
     with _opened(url) as file:
@@ -101,11 +102,14 @@ def open_member(url: str, member: str) -> Iterator[IO[bytes]]:
             with tarfile.open(fileobj=file) as archive_tar:
                 content_tar = archive_tar.extractfile(member)
                 if content_tar is None:
-                    raise KeyError(f"{member} is no file of {url}")
+                    raise KeyError(f"{member} is not a file in {url}")
                 with content_tar:
                     yield content_tar
 
 
-def _opened(url: str) -> Any:
+def _opened(url: str) -> AbstractContextManager[IO[bytes]]:
     """Open a file on any file system."""
-    return fsspec.open(url, "rb") if "://" in url else open(url, "rb")  # noqa: PTH123 - one type of opener
+    if "://" not in url:
+        return Path(url).open("rb")
+    remote: AbstractContextManager[IO[bytes]] = fsspec.open(url, "rb")
+    return remote

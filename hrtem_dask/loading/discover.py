@@ -1,4 +1,4 @@
-"""Find the files: folders, globs, lists, URLs, archives; nothing but hidden files is left out silently."""
+"""Find sources in folders, globs, lists, URLs and archives; only hidden files are left out without a record."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PROGRAMS = {
     ".url",
 }
 _OTHER = {".mp4", ".avi", ".mov", ".svg", ".eps", ".rar", ".7z", ".bz2", ".xz"}
-NO_MICROGRAPH = _DOCUMENTS | _TABLES | _PROGRAMS | _OTHER
+NOT_MICROGRAPHS = _DOCUMENTS | _TABLES | _PROGRAMS | _OTHER
 _ZARR_FILES = {"zarr.json", ".zgroup", ".zarray", ".zattrs"}
 
 
@@ -53,26 +53,39 @@ class _Found:
 def find_sources(
     inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, root: str | os.PathLike[str] | None = None
 ) -> list[Source]:
-    """Find everything that could hold micrographs.
+    """Find all files that may hold micrographs.
 
     Parameters
     ----------
     inputs : str, path-like, or iterable of them
-        Files, folders (searched to any depth), globs, fsspec URLs. Archives are opened one level, and each
-        image of a Zarr store is a source.
+        Files, folders (searched to any depth), globs or fsspec URLs. Each member of an archive and each image of a Zarr
+        store is a source; archives inside archives are not opened.
     root : str or path-like, optional
-        Folder that ids are relative to. By default the folder given, the part of a glob before its first
-        wildcard, or for several inputs the folder that holds them all.
+        Folder to which the paths in identifiers are relative. By default it is the folder given, the part of a glob
+        before its first wildcard, or for several inputs the folder that holds them all.
 
     Returns
     -------
     list of Source
-        Sorted by relative path, each file once. Files that are no micrographs are there too, with the reason.
+        Sorted by relative path, each file once. Files that are not micrographs are included, with the reason.
 
     Raises
     ------
     NothingToAnalyseError
         If an input does not exist, a glob matches nothing, or there is no file at all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from hrtem_dask.loading import find_sources
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(Path(folder) / "image.npy", np.zeros((8, 8), np.uint16))
+    ...     _ = (Path(folder) / "notes.txt").write_text("taken on Monday")
+    ...     sources = find_sources(folder)
+    >>> [(source.relative, source.status) for source in sources]
+    [('image.npy', 'ok'), ('notes.txt', 'set_aside')]
     """
     given = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     found: dict[str, _Found] = {}
@@ -96,18 +109,18 @@ def _as_url(path: str | os.PathLike[str]) -> str:
     if "://" not in text:
         return Path(text).expanduser().absolute().as_posix()
     fs, path = fsspec.core.url_to_fs(text.rstrip("/"))
-    return str(fs.unstrip_protocol(path))  # memory://a and memory:///a are the same
+    return str(fs.unstrip_protocol(path))  # memory://a and memory:///a are the same file
 
 
 def _expand(url: str) -> tuple[str, list[_Found]]:
-    """Return the root of one input and what it holds."""
+    """Return the root of one input and the files in it."""
     fs, path = fsspec.core.url_to_fs(url)
     if fs.isdir(path):
         files = list(_walk(fs, path, set()))
         return (_url(fs, posixpath.dirname(path.rstrip("/"))) if files and files[0].url == url else url), files
     if fs.exists(path):
         return posixpath.dirname(url), [_Found(url)]
-    # a file may be called a[1].tif: only what is not there as it stands is a pattern
+    # a file may be called a[1].tif, so only a path that does not exist is a pattern
     wildcard = re.search(r"[*?\[]", path)
     matches = sorted(fs.glob(path)) if wildcard else []
     if not matches:
@@ -121,19 +134,19 @@ def _expand(url: str) -> tuple[str, list[_Found]]:
 
 
 def _url(fs: Any, path: str) -> str:
-    """Return the path as a URL that names its file system, or plain where it is local."""
+    """Return the path as a URL of its file system, or as a plain path where it is local."""
     return path if "file" in _protocols(fs) else str(fs.unstrip_protocol(path))
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:
-    """Return the names of a file system."""
+    """Return the names of the protocols of a file system."""
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
 def _walk(fs: Any, folder: str, seen: set[str]) -> Iterator[_Found]:
-    """Yield the files below a folder, Zarr stores as one; hidden files are left out."""
+    """Yield the files below a folder, and each Zarr store as one; hidden files are left out."""
     real = os.path.realpath(folder) if "file" in _protocols(fs) else folder
-    if real in seen:  # a link that leads back up
+    if real in seen:  # a link that leads back to a folder above
         return
     seen.add(real)
     try:
@@ -149,7 +162,7 @@ def _walk(fs: Any, folder: str, seen: set[str]) -> Iterator[_Found]:
         path = str(entry["name"]).rstrip("/")
         if name.startswith(".") or path == folder.rstrip("/"):
             continue
-        # a link to a folder is neither file nor directory by its entry
+        # the entry of a link to a folder is neither file nor directory
         if entry["type"] == "directory" or (entry["type"] != "file" and fs.isdir(path)):
             yield from _walk(fs, path, seen)
         else:
@@ -167,14 +180,14 @@ def _common_folder(roots: list[str]) -> str:
 
 
 def _relative(url: str, base: str) -> str:
-    """Return the path below the root; what does not lie below it keeps its whole path without the protocol."""
+    """Return the path relative to the root; a path outside the root stays whole, without its protocol."""
     if base and (url == base or url.startswith(base.rstrip("/") + "/")):
         return url[len(base.rstrip("/")) + 1 :] or posixpath.basename(url)
     return url.split("://")[-1].lstrip("/")
 
 
 def _sources_of(file: _Found, base: str) -> Iterator[Source]:
-    """Yield the source, or one per member where it is an archive."""
+    """Yield one source, or for an archive or a Zarr store one per member."""
     relative = _relative(file.url, base)
     whole = Source(url=file.url, relative=relative, is_folder=file.is_folder)
     if file.problem:
@@ -184,11 +197,11 @@ def _sources_of(file: _Found, base: str) -> Iterator[Source]:
         yield replace(whole, status="set_aside", reason="a HyperSpy .zspy store: save it as .hspy, TIFF or OME-Zarr")
         return
     if not file.is_folder and archive_kind(file.url) is None:
-        yield _judged(whole)
+        yield _checked(whole)
         return
     try:
         members = _image_paths(file.url) if file.is_folder else member_names(file.url)
-    except Exception as error:  # noqa: BLE001 - what is damaged raises errors of many kinds, and all mean the same
+    except Exception as error:  # noqa: BLE001 - damaged files raise errors of many kinds, and all mean the same
         what = "Zarr store" if file.is_folder else "archive"
         yield replace(whole, status="failed", reason=f"the {what} cannot be opened: {type(error).__name__}: {error}")
         return
@@ -205,55 +218,55 @@ def _sources_of(file: _Found, base: str) -> Iterator[Source]:
     last = {member: number for number, member in enumerate(members)}
     for number, member in enumerate(members):
         one = replace(whole, member=member, relative=f"{relative}::{member}")
-        yield _judged(one) if number == last[member] else _replaced(one, number)
+        yield _checked(one) if number == last[member] else _replaced(one, number)
 
 
 def _replaced(source: Source, number: int) -> Source:
-    """Set a member aside that a later one of its name replaces, as ``tar -r`` leaves it behind."""
+    """Set a member aside that a later one of the same name replaces, as after ``tar -r``."""
     relative = f"{source.relative} (replaced, member {number + 1})"
     return replace(source, relative=relative, status="set_aside", reason="replaced by a later member of the same name")
 
 
 def _image_paths(url: str) -> list[str]:
-    """Find the images of a Zarr store; Zarr is slow to import, and few need it."""
+    """Find the images of a Zarr store; Zarr is imported here because it is slow and rarely needed."""
     from hrtem_dask.loading.formats.ome_zarr import image_paths
 
     return image_paths(url)
 
 
-def _judged(source: Source) -> Source:
-    """Refuse what by its name is no micrograph."""
+def _checked(source: Source) -> Source:
+    """Set a source aside whose name shows that it is not a micrograph."""
     if source.member and archive_kind(source.name):
         return replace(source, status="set_aside", reason="an archive within an archive: only one level is opened")
-    if source.suffix in NO_MICROGRAPH:
+    if source.suffix in NOT_MICROGRAPHS:
         return replace(source, status="set_aside", reason=f"not a micrograph format: {source.suffix}")
     return source
 
 
 def _paired(sources: list[Source]) -> Iterator[Source]:
-    """Make an ``.emi`` and its ``.ser``, and the parts of a ``.tvips``, one source."""
+    """Combine an ``.emi`` and its ``.ser`` files, and the parts of a ``.tvips``, to one source each."""
     set_aside = [s for s in sources if s.status != "ok"]
     sources = [s for s in sources if s.status == "ok"]
     leaders = {s.path: s for s in sources if s.suffix == ".emi" or s.name.lower().endswith("_000.tvips")}
     siblings = _Siblings(sources)
-    taken: set[str] = set()
+    companions: set[str] = set()
     for path, source in leaders.items():
         stem = source.name[: -len(".emi")] if source.suffix == ".emi" else source.name[: -len("_000.tvips")]
         pattern = re.compile(
             re.escape(stem) + (r"_(\d+)\.ser" if source.suffix == ".emi" else r"_(\d{3})\.tvips"), re.I
         )
-        parts = [(m, p) for p in siblings.of(source) if (m := pattern.fullmatch(posixpath.basename(p)))]
+        parts = [(m, p) for p in siblings.beside(source) if (m := pattern.fullmatch(posixpath.basename(p)))]
         paths = [p for _, p in sorted(parts, key=lambda mp: int(mp[0][1])) if p not in (source.url, source.member)]
         leaders[path] = replace(source, companions=tuple(paths))
-        taken |= {f"{source.url}::{p}" if source.member else p for p in paths}
+        companions |= {f"{source.url}::{p}" if source.member else p for p in paths}
     for source in sources:
-        if source.path not in taken:
+        if source.path not in companions:
             yield leaders.get(source.path, source)
     yield from set_aside
 
 
 class _Siblings:
-    """The files in a source's folder, listed once per folder."""
+    """The files in the folder of a source; each folder is listed only once."""
 
     def __init__(self, sources: list[Source]) -> None:
         self._members: dict[str, list[str]] = {}
@@ -262,8 +275,8 @@ class _Siblings:
             if source.member:
                 self._members.setdefault(source.url, []).append(source.member)
 
-    def of(self, source: Source) -> list[str]:
-        """Return URLs, or members of the same archive."""
+    def beside(self, source: Source) -> list[str]:
+        """Return the URLs of the files in the same folder, or the members of the same archive and folder."""
         if source.member:
             folder = posixpath.dirname(source.member)
             return [m for m in self._members[source.url] if posixpath.dirname(m) == folder]

@@ -1,4 +1,4 @@
-"""Pixel sizes in nm, whatever unit a file writes them in, and the doubts about them."""
+"""Pixel sizes in nm from the units that files use, and flags for doubtful pixel sizes."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ _ANGLES = {"rad", "mrad", "μrad", "urad", "deg", "degree", "degrees", "°"}
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a file says of the size of its pixels."""
+    """Pixel size that a file states."""
 
     pixel_size_nm: PixelSize | None = None
-    """(y, x) in nm; None where the file does not say."""
+    """(y, x) in nm; None where the file does not state it."""
     source: str = "none"
-    """Which entry of the file says so: ``"file: …"``."""
+    """Entry of the file that states it: ``"file: …"``; ``"none"`` without a pixel size."""
     reciprocal: bool = False
-    """Whether the axes are spatial frequencies or angles: then it is a diffraction pattern."""
+    """Whether the axes are spatial frequencies or angles, as those of a diffraction pattern."""
 
 
-def _normalised(unit: Any) -> str:
-    """Return a unit with one spelling per character: µ, Å and superscripts exist twice in Unicode."""
+def _normalized(unit: object) -> str:
+    """Return a unit with one spelling per character; µ, Å and superscripts exist twice in Unicode."""
     text = unit.decode("utf-8", "replace") if isinstance(unit, bytes) else str(unit or "")
     text = unicodedata.normalize("NFKC", text).replace("−", "-")
     return re.sub(r"[\s_\[\]()\x00]", "", text)
 
 
-def length_in_nm(unit: Any) -> float | None:
-    """Return how many nm one unit of length is.
+def length_in_nm(unit: object) -> float | None:
+    """Return the length of a unit in nm.
 
     Parameters
     ----------
@@ -55,9 +55,15 @@ def length_in_nm(unit: Any) -> float | None:
     Returns
     -------
     float or None
-        Nanometres; None where it is no unit of length (empty, pixels, 1/nm).
+        Length in nm; None where it is not a unit of length (empty, pixels, 1/nm).
+
+    Examples
+    --------
+    >>> from hrtem_dask.loading import length_in_nm
+    >>> length_in_nm("µm"), length_in_nm("Å"), length_in_nm("px")
+    (1000.0, 0.1, None)
     """
-    text = _normalised(unit)
+    text = _normalized(unit)
     if text in _SYMBOLS:
         return _SYMBOLS[text]
     word = text.lower()
@@ -67,14 +73,14 @@ def length_in_nm(unit: Any) -> float | None:
     for candidate in (word, word.removesuffix("s")):
         if candidate in _OTHER_WORDS:
             return _OTHER_WORDS[candidate]
-        # NM, Nm and the like; never MM or M, which could be a thousand or a million
+        # NM, Nm and the like, but not MM or M, which are ambiguous
         if candidate in ("nm", "pm", "um", "μm"):
             return _SYMBOLS[candidate]
     return None
 
 
-def is_reciprocal(unit: Any) -> bool:
-    """Say whether a unit is that of a diffraction pattern.
+def is_reciprocal(unit: object) -> bool:
+    """Return whether a unit is that of a diffraction pattern.
 
     Parameters
     ----------
@@ -86,34 +92,34 @@ def is_reciprocal(unit: Any) -> bool:
     bool
         True for inverse lengths and angles.
     """
-    text = _normalised(unit)
+    text = _normalized(unit)
     if text in _ANGLES:
         return True
     match = re.fullmatch(r"1?/(.+)|(.+?)(?:\^|\*\*)?-1", text)
     if match is None:
         return False
     length = match[1] or match[2]
-    # rosettasciio picks prefixes so that numbers become small: 1/Tm for 1/m
+    # rosettasciio chooses prefixes that make numbers small: 1/Tm for 1/m
     return length_in_nm(length) is not None or re.fullmatch(r"[kMGTPE]m", length) is not None
 
 
-def calibrate(scales: tuple[Any, Any], units: tuple[Any, Any], source: str) -> Calibration:
-    """Turn what a file says into a pixel size in nm.
+def calibrate(scales: tuple[Any, Any], units: tuple[object, object], source: str) -> Calibration:
+    """Convert the scales and units in a file to a pixel size in nm.
 
     Parameters
     ----------
     scales : tuple of float
-        (y, x) size of a pixel in `units`; its sign, the direction of the axis, is dropped.
+        (y, x) size of a pixel in `units`; its sign, the direction of the axis, is ignored.
     units : tuple of str
-        (y, x) units. A scale without a unit of length says nothing: 1.0 without unit is what writers put
-        where they know nothing.
+        (y, x) units. A scale without a unit of length is not a calibration: programs write 1.0 without a unit where the
+        pixel size is unknown.
     source : str
-        Which entry of the file it is, ``"file: …"``.
+        Entry of the file, ``"file: …"``.
 
     Returns
     -------
     Calibration
-        Without pixel size where either axis has none.
+        Its pixel size is None where the scale of either axis is missing.
     """
     if any(is_reciprocal(u) for u in units):
         return Calibration(None, "none", reciprocal=True)
@@ -136,21 +142,27 @@ def calibration_flags(
     plausible_nm: tuple[float, float] = (0.001, 10.0),
     squareness_tolerance: float = 1e-3,
 ) -> tuple[str, ...]:
-    """Name the doubts about a pixel size.
+    """Return flags for a missing or doubtful pixel size.
 
     Parameters
     ----------
     pixel_size_nm : tuple of float or None
         (y, x) in nm.
     plausible_nm : tuple of float
-        Smallest and largest pixel size (nm) that a micrograph of nanoparticles can have.
+        Smallest and largest plausible pixel size (nm) of a micrograph of nanoparticles.
     squareness_tolerance : float
-        Relative difference of height and width from which a pixel is not square.
+        Largest relative difference of height and width of a square pixel.
 
     Returns
     -------
     tuple of str
         Any of ``missing``, ``non_square``, ``implausible``.
+
+    Examples
+    --------
+    >>> from hrtem_dask.loading import calibration_flags
+    >>> calibration_flags((0.02, 0.02)), calibration_flags((0.02, 0.03)), calibration_flags(None)
+    ((), ('non_square',), ('missing',))
     """
     if pixel_size_nm is None:
         return ("missing",)

@@ -1,4 +1,4 @@
-"""What the listing finds: one record per 2-D image, and one per signal or file that is none."""
+"""Records of the listing: one per 2-D image, and one per signal or file that is not an image."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ MAX_STEM = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Signal:
-    """What a reader says of one signal of a file."""
+    """One signal of a file, as its reader describes it."""
 
     title: str = ""
-    """The file's own name for it."""
+    """Name of the signal in the file."""
     sample: str = ""
-    """The sample, where the file knows it."""
+    """Name of the sample, where the file states it."""
     dtype: str = ""
     """Data type of its pixels."""
     height_px: int | None = None
-    """Image height."""
+    """Image height (px); None where the signal is not an image."""
     width_px: int | None = None
-    """Image width."""
+    """Image width (px); None where the signal is not an image."""
     n_frames: int = 1
-    """Number of 2-D images in it."""
+    """Number of 2-D images in the signal."""
     calibration: Calibration = field(default_factory=Calibration)
-    """Its pixel size."""
+    """Pixel size of its images."""
     voltage_kv: float | None = None
-    """Acceleration voltage."""
+    """Acceleration voltage (kV)."""
     magnification: float | None = None
     """Magnification as the file states it."""
     instrument: str | None = None
@@ -48,9 +48,9 @@ class Signal:
     status: Status = "ok"
     """``set_aside`` for a readable signal that is no micrograph, ``failed`` for one that cannot be read."""
     note: str = ""
-    """Why, or what is remarkable about it."""
+    """Reason of a status other than ``ok``; for ``ok`` a remark, mostly empty."""
     covariates: tuple[tuple[str, Any], ...] = ()
-    """Columns of a metadata file that `hrtem-dask ingest` kept with it."""
+    """Columns of a metadata file that `hrtem-dask ingest` stored with the image, as (name, value)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,29 +58,29 @@ class MicrographRecord:
     """One 2-D image that can be read, or one signal or file that cannot, with the reason."""
 
     micrograph_id: str
-    """See `micrograph_id`."""
+    """Identifier, made by the function `micrograph_id`."""
     source: Source
-    """Where it is."""
+    """File or member of an archive that holds it."""
     signal: int = 0
-    """Number of the signal in its file."""
+    """Number of the signal in the file."""
     frame: int = 0
     """Number of the 2-D image in a stack."""
     title: str = ""
-    """The file's own name for the signal."""
+    """Name of the signal in the file."""
     height_px: int | None = None
-    """Image height."""
+    """Image height (px); None where the signal is not an image."""
     width_px: int | None = None
-    """Image width."""
+    """Image width (px); None where the signal is not an image."""
     dtype: str = ""
     """Data type in the file."""
     pixel_size_nm: PixelSize | None = None
-    """(y, x); None where it is not known."""
+    """(y, x) in nm; None where it is not known."""
     pixel_size_source: str = "none"
     """``"file: …"``, ``"user"``, ``"metadata"`` or ``"none"``."""
     calibration_flags: tuple[str, ...] = ()
     """Any of ``missing``, ``non_square``, ``implausible``."""
     voltage_kv: float | None = None
-    """Acceleration voltage."""
+    """Acceleration voltage (kV)."""
     magnification: float | None = None
     """Magnification as the file states it."""
     instrument: str | None = None
@@ -88,22 +88,22 @@ class MicrographRecord:
     acquired_at: str | None = None
     """Time of acquisition as the file states it, ISO 8601."""
     sample: str = ""
-    """Parent folder, or as the metadata file says."""
+    """Name of the sample: that of the metadata file, else of the file, else of the parent folder."""
     covariates: tuple[tuple[str, Any], ...] = ()
     """Further columns of the metadata file, as (name, value)."""
     status: Status = "ok"
-    """``ok`` can be read; ``set_aside`` is no micrograph or lacks a pixel size; ``failed`` cannot be read."""
+    """``ok`` can be read; ``set_aside`` is not a micrograph or has no pixel size; ``failed`` cannot be read."""
     reason: str = ""
-    """Why, in words; for ``ok`` what is remarkable, mostly nothing."""
+    """Reason of the status in a sentence; for ``ok`` a remark, mostly empty."""
 
 
 def micrograph_id(source: Source, signal: int = 0, frame: int = 0) -> str:
-    """Return the name of one 2-D image.
+    """Return the identifier of one 2-D image.
 
     Parameters
     ----------
     source : Source
-        Its file.
+        File of the image.
     signal : int
         Number of the signal in the file.
     frame : int
@@ -115,13 +115,19 @@ def micrograph_id(source: Source, signal: int = 0, frame: int = 0) -> str:
         File stem in ASCII (letters, digits, ``-`` and ``_``, at most 60 characters) and 10 hexadecimal digits of
         the blake2b hash of (relative path, signal, frame): the same on every machine, and different for two
         files of one name in two folders.
+
+    Examples
+    --------
+    >>> from hrtem_dask.loading import Source, micrograph_id
+    >>> micrograph_id(Source(url="/data/day 1/gold.dm4", relative="day 1/gold.dm4"))
+    'gold-63423a4492'
     """
     stem = posixpath.splitext(source.name)[0]
     ascii_stem = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     ascii_stem = re.sub(r"[^A-Za-z0-9_-]+", "_", ascii_stem)[:MAX_STEM].strip("_") or "micrograph"
     # NFC: macOS and Linux store the same non-ASCII file name differently
     key = "\n".join([unicodedata.normalize("NFC", source.relative), str(signal), str(frame)])
-    # surrogatepass: a file name that is no UTF-8 has lone surrogates in Python
+    # surrogatepass: a file name that is not UTF-8 has lone surrogates in Python
     return f"{ascii_stem}-{hashlib.blake2b(key.encode(errors='surrogatepass'), digest_size=5).hexdigest()}"
 
 
@@ -136,8 +142,8 @@ def printable(text: str) -> str:
     Returns
     -------
     str
-        The same, but with the bytes of a file name that is no UTF-8 as escapes: neither Parquet nor a terminal takes
-        them as they are.
+        The same text, in which bytes of a file name that are not UTF-8 are escaped, because neither Parquet nor a
+        terminal accepts them.
     """
     return text.encode(errors="backslashreplace").decode()
 
@@ -148,13 +154,21 @@ def to_row(record: MicrographRecord) -> dict[str, Any]:
     Parameters
     ----------
     record : MicrographRecord
-        Any record.
+        Record of a micrograph or of a file that is not one.
 
     Returns
     -------
     dict
         Column name of `tables.MICROGRAPHS` → value, None where nothing is known, and the covariates. ``status`` is
-        ``"ok"`` until it is analysed. Texts are `printable`.
+        ``"ok"`` until the micrograph is analyzed. Texts are `printable`.
+
+    Examples
+    --------
+    >>> from hrtem_dask.loading import MicrographRecord, Source, to_row
+    >>> record = MicrographRecord(micrograph_id="a-1", source=Source(url="/data/a.mrc", relative="a.mrc"))
+    >>> row = to_row(record)
+    >>> row["micrograph_id"], row["source"], row["pixel_size_y_nm"]
+    ('a-1', '/data/a.mrc', None)
     """
     size = record.pixel_size_nm or (None, None)
     row = {
@@ -185,7 +199,7 @@ def to_row(record: MicrographRecord) -> dict[str, Any]:
 def with_pixel_size(
     record: MicrographRecord, pixel_size_nm: float, source: str, *, plausible_nm: tuple[float, float]
 ) -> MicrographRecord:
-    """Return a record with a pixel size given from outside.
+    """Return a record with a pixel size from the user or the metadata file.
 
     Parameters
     ----------
@@ -196,12 +210,12 @@ def with_pixel_size(
     source : str
         ``"user"`` or ``"metadata"``.
     plausible_nm : tuple of float
-        See `calibration_flags`.
+        Smallest and largest plausible pixel size (nm), see `calibration_flags`.
 
     Returns
     -------
     MicrographRecord
-        The copy, its flags judged anew.
+        A copy with the pixel size and its new flags.
     """
     size = (float(pixel_size_nm), float(pixel_size_nm))
     return dataclasses.replace(
@@ -213,21 +227,29 @@ def with_pixel_size(
 
 
 def set_aside_uncalibrated(record: MicrographRecord, *, pixels: bool = False) -> MicrographRecord:
-    """Set a micrograph aside whose pixel size is missing or implausible.
+    """Set a micrograph aside if its pixel size is missing or implausible.
 
     Parameters
     ----------
     record : MicrographRecord
         From `list_micrographs`.
     pixels : bool
-        Whether the user asked for pixels: then a missing pixel size is no reason, and an implausible one is
-        dropped, since nothing in nm can be right.
+        Whether the user chose an analysis in pixels: then a missing pixel size is no reason to set the micrograph
+        aside, and an implausible one is dropped, because lengths in nm would be wrong.
 
     Returns
     -------
     MicrographRecord
-        The same, or a copy with status ``set_aside`` and the reason. A pixel size given by the user or the
-        metadata file is taken at their word.
+        The same record, or a copy with status ``set_aside`` and the reason. A pixel size from the user or the metadata
+        file is always accepted.
+
+    Examples
+    --------
+    >>> from hrtem_dask.loading import MicrographRecord, Source, set_aside_uncalibrated
+    >>> source = Source(url="/data/a.png", relative="a.png")
+    >>> record = MicrographRecord(micrograph_id="a-1", source=source, calibration_flags=("missing",))
+    >>> set_aside_uncalibrated(record).status, set_aside_uncalibrated(record, pixels=True).status
+    ('set_aside', 'ok')
     """
     doubtful = {"missing", "implausible"} & set(record.calibration_flags)
     if record.status != "ok" or not doubtful or record.pixel_size_source in ("user", "metadata"):
@@ -235,9 +257,11 @@ def set_aside_uncalibrated(record: MicrographRecord, *, pixels: bool = False) ->
     if pixels:
         return dataclasses.replace(record, pixel_size_nm=None, pixel_size_source="none")
     if record.pixel_size_nm is None:
-        said = "no pixel size in the file"
+        problem = "no pixel size in the file"
     else:
-        said = f"implausible pixel size {record.pixel_size_nm[0]:.4g} nm ({record.pixel_size_source})"
-    remedy = "give one (--pixel-size, or a column pixel_size_nm in --metadata), or ask for pixels (--pixels)"
-    reason = "; ".join(filter(None, [f"{said}: {remedy}", record.reason]))
+        problem = f"implausible pixel size {record.pixel_size_nm[0]:.4g} nm ({record.pixel_size_source})"
+    remedy = (
+        "give one (--pixel-size, or a column pixel_size_nm in --metadata), or choose an analysis in pixels (--pixels)"
+    )
+    reason = "; ".join(filter(None, [f"{problem}: {remedy}", record.reason]))
     return dataclasses.replace(record, status="set_aside", reason=reason)

@@ -1,4 +1,4 @@
-"""The user's own table of samples: which file belongs to which sample, and what else is known of it."""
+"""The metadata file of the user: the sample, the covariates and the pixel size of each micrograph."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SampleMetadata:
     """The other columns of each row, as (name, value), None where empty."""
 
     def row(self, source: Source) -> dict[str, Any]:
-        """Return the columns of a source.
+        """Return the metadata of a source.
 
         Parameters
         ----------
@@ -44,25 +44,26 @@ class SampleMetadata:
         Returns
         -------
         dict
-            Column → value, empty where no row names the file. A row with its relative path wins over one with its
-            file name, and that over a pattern.
+            Column → value, empty where no row names the file. A row with the relative path takes precedence over one
+            with the file name, and that over a pattern.
 
         Raises
         ------
         SettingsError
-            If two patterns match the file and disagree.
+            If two patterns match the file and their rows differ.
         """
         best, found = self._matching(source)
         values = {self.rows[n] for n in found}
         if len(values) > 1:
             named = ", ".join(f"{self.keys[n]!r} (row {n + 2})" for n in found)
             raise SettingsError(
-                f"the metadata file says different things of {source.relative}: {named}; make one narrower"
+                f"rows of the metadata file contradict each other for {source.relative}: {named}; "
+                "make one pattern narrower"
             )
         return dict(self.rows[found[0]]) if best is not None else {}
 
     def unmatched_rows(self, sources: Iterable[Source]) -> list[str]:
-        """Return the rows that name no file: most likely misspelt.
+        """Return the rows that match no file, most likely because of a spelling mistake.
 
         Parameters
         ----------
@@ -82,7 +83,7 @@ class SampleMetadata:
         ]
 
     def unmatched_sources(self, sources: Iterable[Source]) -> list[str]:
-        """Return the files that no row names: their sample is the parent folder.
+        """Return the files that no row names; their sample is the parent folder.
 
         Parameters
         ----------
@@ -97,7 +98,7 @@ class SampleMetadata:
         return [s.relative for s in sources if s.status == "ok" and self._matching(s)[0] is None]
 
     def _matching(self, source: Source) -> tuple[int | None, list[int]]:
-        """Return the best kind of match and the rows that match so."""
+        """Return the closest kind of match and the rows with this match."""
         kinds = [_match(key, source) for key in self.keys]
         best = min((k for k in kinds if k is not None), default=None)
         return best, [n for n, kind in enumerate(kinds) if kind is not None and kind == best]
@@ -118,7 +119,7 @@ def _match(key: str, source: Source) -> int | None:
 
 
 def read_metadata(path: str | os.PathLike[str]) -> SampleMetadata:
-    """Read a table of samples.
+    r"""Read a metadata file.
 
     Parameters
     ----------
@@ -130,13 +131,24 @@ def read_metadata(path: str | os.PathLike[str]) -> SampleMetadata:
     Returns
     -------
     SampleMetadata
-        Ask it for `row(source)`.
+        Rows of the file; its method `row` returns the metadata of a source.
 
     Raises
     ------
     SettingsError
-        If it cannot be read, lacks the column ``path``, names one path twice, has a column that a table
-        of the results has, or a pixel size that is none.
+        If the file cannot be read, has no column ``path``, names a path twice, has a column whose name is used in a
+        table of the results, or an invalid pixel size.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from hrtem_dask.loading import Source, read_metadata
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "samples.csv").write_text("path,sample,anneal_h\nday1/*,annealed,2\n")
+    ...     metadata = read_metadata(Path(folder) / "samples.csv")
+    >>> metadata.row(Source(url="/data/day1/a.mrc", relative="day1/a.mrc"))
+    {'sample': 'annealed', 'anneal_h': 2}
     """
     name = os.fspath(path)
     try:
@@ -169,7 +181,7 @@ def read_metadata(path: str | os.PathLike[str]) -> SampleMetadata:
 
 
 def _check_pixel_sizes(table: pd.DataFrame, name: str) -> None:
-    """Raise where a pixel size is given that is none."""
+    """Raise SettingsError for a pixel size that is not positive and finite."""
     if "pixel_size_nm" not in table:
         return
     for n, value in table["pixel_size_nm"].dropna().items():
@@ -184,7 +196,7 @@ def _check_pixel_sizes(table: pd.DataFrame, name: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as plain Python, None where it is missing, so that it can be pickled and hashed."""
+    """Return a value as a plain Python object, which can be pickled and hashed; None where it is missing."""
     if pd.isna(value):
         return None
     return value.item() if hasattr(value, "item") else value

@@ -1,4 +1,4 @@
-"""From a source to its micrographs: list them cheaply, read one."""
+"""List the micrographs of a source without reading pixels, and read one of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,14 +41,15 @@ def list_micrographs(
     plausible_pixel_size_nm: tuple[float, float] = PLAUSIBLE_NM,
     metadata: SampleMetadata | None = None,
 ) -> list[MicrographRecord]:
-    """Say what a source holds, without reading pixels where the format allows it.
+    """List the micrographs in a source, without reading pixels where the format allows it.
 
     Parameters
     ----------
     source : Source
-        From `find_sources`.
+        Source from `find_sources`.
     pixel_size_nm : float, optional
-        Overrides what the file says (nm); a ``pixel_size_nm`` of the metadata file overrides this.
+        Pixel size (nm) to use instead of the one in the file; a ``pixel_size_nm`` of the metadata file takes
+        precedence.
     plausible_pixel_size_nm : tuple of float
         Range (nm) outside which a pixel size is flagged.
     metadata : SampleMetadata, optional
@@ -57,19 +58,33 @@ def list_micrographs(
     Returns
     -------
     list of MicrographRecord
-        One per 2-D image, and one per signal, or file, that is none or cannot be read, with the reason; never
-        empty. A file's content never raises.
+        One record per 2-D image, and one per signal or file that is not an image or cannot be read, with the reason.
+        The list is never empty, and the content of a file never raises an error.
 
     Raises
     ------
     CalibrationError
         If `pixel_size_nm` is not positive and finite.
+
+    Examples
+    --------
+    A stack of three images, whose pixel size the user gives:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from hrtem_dask.loading import find_sources, list_micrographs
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(Path(folder) / "stack.npy", np.zeros((3, 8, 10), np.uint16))
+    ...     records = list_micrographs(find_sources(folder)[0], pixel_size_nm=0.02)
+    >>> [(r.frame, r.height_px, r.width_px, r.pixel_size_nm) for r in records][:2]
+    [(0, 8, 10, (0.02, 0.02)), (1, 8, 10, (0.02, 0.02))]
     """
     if pixel_size_nm is not None and not (np.isfinite(pixel_size_nm) and pixel_size_nm > 0):
         raise CalibrationError(f"a pixel size must be positive and finite, got {pixel_size_nm} nm")
     row = {} if metadata is None else metadata.row(source)
     sample = str(row.pop("sample", None) or "")
-    own_size = row.pop("pixel_size_nm", None)
+    listed_size_nm = row.pop("pixel_size_nm", None)
     records = []
     for number, signal in enumerate(_signals(source)):
         for frame in range(signal.n_frames):
@@ -78,8 +93,8 @@ def list_micrographs(
             record = dataclasses.replace(
                 record, sample=named, covariates=tuple({**dict(signal.covariates), **row}.items())
             )
-            if record.status == "ok" and own_size is not None:
-                record = with_pixel_size(record, own_size, "metadata", plausible_nm=plausible_pixel_size_nm)
+            if record.status == "ok" and listed_size_nm is not None:
+                record = with_pixel_size(record, listed_size_nm, "metadata", plausible_nm=plausible_pixel_size_nm)
             elif record.status == "ok" and pixel_size_nm is not None:
                 record = with_pixel_size(record, pixel_size_nm, "user", plausible_nm=plausible_pixel_size_nm)
             records.append(record)
@@ -87,7 +102,7 @@ def list_micrographs(
 
 
 def _signals(source: Source) -> list[Signal]:
-    """List the signals of a source; every error becomes a signal that says so."""
+    """List the signals of a source; an error becomes a signal with its reason."""
     if source.status != "ok":
         return [Signal(status=source.status, note=source.reason)]
     try:
@@ -95,7 +110,7 @@ def _signals(source: Source) -> list[Signal]:
             signals = reader.list_signals()
     except RefusedSignalError as error:
         return [Signal(status="set_aside", note=str(error))]
-    except Exception as error:  # noqa: BLE001 - readers raise whatever damaged bytes lead them to
+    except Exception as error:  # noqa: BLE001 - readers raise errors of any kind on damaged bytes
         return [Signal(status="failed", note=f"{source.name}: {_in_words(error)}")]
     if not signals:
         return [Signal(status="set_aside", note="no signal in the file")]
@@ -105,7 +120,7 @@ def _signals(source: Source) -> list[Signal]:
 
 @contextmanager
 def _reader(source: Source, local_path: Path | None = None) -> Iterator[Reader]:
-    """Bring a source to where it can be read, and give its reader."""
+    """Provide the reader of a source, with a local copy of it where that is needed."""
     if source.is_folder:
         from hrtem_dask.loading.formats import ome_zarr
 
@@ -119,14 +134,14 @@ def _reader(source: Source, local_path: Path | None = None) -> Iterator[Reader]:
 
 
 def _in_words(error: Exception) -> str:
-    """Say what went wrong with a file."""
+    """Return an error of a file as a sentence."""
     if isinstance(error, HrtemDaskError):
         return str(error)
     if isinstance(error, PermissionError):
-        return "permission denied: it may not be read by this user"
+        return "permission denied: this user may not read it"
     if isinstance(error, FileNotFoundError):
-        return "it is not there (any more)"
-    return f"damaged, cut off, or not what its name says ({type(error).__name__}: {error})"
+        return "the file does not exist (any more)"
+    return f"damaged, cut off, or of another format than its name states ({type(error).__name__}: {error})"
 
 
 def _record(
@@ -162,24 +177,37 @@ def read_image(record: MicrographRecord, *, local_path: Path | None = None) -> n
     Parameters
     ----------
     record : MicrographRecord
-        From `list_micrographs`, with status ``ok`` (or set aside for its pixel size only).
+        Record from `list_micrographs`, with status ``ok`` (or set aside only for its pixel size).
     local_path : pathlib.Path, optional
-        Where `local_copy` has put the source, to read many frames of an archived or remote file by one copy.
+        Path of a `local_copy` of the source, to read many frames of an archived or remote file from one copy.
 
     Returns
     -------
     numpy.ndarray
-        Shape (y, x), the file's dtype in native byte order, values as they are (NaN and infinities too). No other
-        frame of a stack is read, and no file stays open.
+        Shape (y, x), with the dtype of the file in native byte order and unchanged values (also NaN and infinities). No
+        other frame of a stack is read, and no file stays open.
 
     Raises
     ------
     RefusedSignalError
-        If the record is no image.
+        If the record is not an image.
     UnreadableMicrographError
-        If it cannot be read, or is not what the listing found.
+        If the image cannot be read, or has another shape than when it was listed.
     MemoryError
-        If memory runs out, as it is, so that the caller can make room.
+        If memory runs out; it is not converted, so that the caller can free memory and try again.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from hrtem_dask.loading import find_sources, list_micrographs, read_image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(Path(folder) / "image.npy", np.arange(80, dtype=np.uint16).reshape(8, 10))
+    ...     [record] = list_micrographs(find_sources(folder)[0])
+    ...     image = read_image(record)
+    >>> image.shape, image.dtype.name, int(image[1, 0])
+    ((8, 10), 'uint16', 10)
     """
     name = f"{printable(record.source.path)} (signal {record.signal}, frame {record.frame})"
     if record.height_px is None or record.status == "failed":
@@ -196,7 +224,7 @@ def read_image(record: MicrographRecord, *, local_path: Path | None = None) -> n
         raise UnreadableMicrographError(f"{name}: {_in_words(error)}") from error
     if image.shape != (record.height_px, record.width_px):
         raise UnreadableMicrographError(
-            f"{name}: its shape is {image.shape}, listed as {(record.height_px, record.width_px)}: it has changed since"
+            f"{name}: its shape is {image.shape}, listed as {(record.height_px, record.width_px)}: the file has changed"
         )
     return image
 
@@ -207,21 +235,34 @@ def read_micrograph(record: MicrographRecord) -> xr.DataArray:
     Parameters
     ----------
     record : MicrographRecord
-        As for `read_image`.
+        Record from `list_micrographs`, see `read_image`.
 
     Returns
     -------
     xarray.DataArray
-        (y, x), from `make_micrograph`; what is known of it as attributes.
+        Dimensions (y, x), from `make_micrograph`; metadata such as the voltage are attributes.
 
     Raises
     ------
     RefusedSignalError, UnreadableMicrographError
-        As `read_image`.
+        If the image cannot be read, see `read_image`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from hrtem_dask.loading import find_sources, list_micrographs, read_micrograph
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(Path(folder) / "image.npy", np.zeros((8, 10), np.uint16))
+    ...     [record] = list_micrographs(find_sources(folder)[0], pixel_size_nm=0.02)
+    ...     micrograph = read_micrograph(record)
+    >>> micrograph.dims, micrograph.attrs["pixel_size_nm"], micrograph.attrs["pixel_size_source"]
+    (('y', 'x'), (0.02, 0.02), 'user')
     """
     from hrtem_dask.micrograph import make_micrograph
 
-    metadata: dict[str, Any] = {"micrograph_id": record.micrograph_id, "source": record.source.path}
+    metadata: dict[str, object] = {"micrograph_id": record.micrograph_id, "source": record.source.path}
     metadata |= {name: value for name in _ATTRIBUTES if (value := getattr(record, name)) not in (None, "")}
     return make_micrograph(
         read_image(record),
@@ -232,7 +273,7 @@ def read_micrograph(record: MicrographRecord) -> xr.DataArray:
 
 
 def read_single_image(path: str) -> np.ndarray:
-    """Read a file that holds exactly one image, for instance a gain reference.
+    """Read a file that holds exactly one image, such as a gain reference.
 
     Parameters
     ----------
@@ -249,7 +290,19 @@ def read_single_image(path: str) -> np.ndarray:
     NothingToAnalyseError
         If there is no such file.
     UnreadableMicrographError
-        If it holds no image, or several.
+        If the file holds no image, or several.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from hrtem_dask.loading import read_single_image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(Path(folder) / "gain.npy", np.ones((8, 10), np.float32))
+    ...     gain = read_single_image(f"{folder}/gain.npy")
+    >>> gain.shape
+    (8, 10)
     """
     records = [r for source in find_sources(path) for r in list_micrographs(source)]
     images = [r for r in records if r.status == "ok"]

@@ -13,22 +13,22 @@ Status = Literal["ok", "set_aside", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where micrographs come from; small, hashable and picklable."""
+    """Location of one or more micrographs; small, hashable and picklable."""
 
     url: str
-    """Absolute local path with forward slashes, or fsspec URL; of the archive or Zarr store for a member of one."""
+    """Absolute local path with forward slashes, or fsspec URL; for a member that of its archive or Zarr store."""
     relative: str
-    """Path relative to the input root, with ``::member``: what ids are made of, the same on every machine."""
+    """Path relative to the input root, with ``::member``. Identifiers are made of it: it is equal on all machines."""
     member: str = ""
-    """Name inside the archive, or path inside the Zarr store."""
+    """Name inside the archive, or path inside the Zarr store; empty for a file."""
     companions: tuple[str, ...] = ()
-    """Further files read with it, as URLs or members: the ``.ser`` of an ``.emi``, further parts of a ``.tvips``."""
+    """Files read together with it, as URLs or members: the ``.ser`` of an ``.emi``, further parts of a ``.tvips``."""
     is_folder: bool = False
-    """Whether it is (in) a Zarr store, a folder."""
+    """Whether the source is a Zarr store or an image in one, which is a folder."""
     status: Status = "ok"
-    """Whether it is worth opening; what is not still ends as a row."""
+    """``ok`` if the source can be opened; any other source still gets a row in the micrograph table."""
     reason: str = ""
-    """Why it is not."""
+    """Reason of a status other than ``ok``."""
 
     @property
     def name(self) -> str:
@@ -37,7 +37,7 @@ class Source:
 
     @property
     def suffix(self) -> str:
-        """Extension of its name, lower case, with the dot."""
+        """Extension of the name, lower case, with the dot."""
         return posixpath.splitext(self.name)[1].lower()
 
     @property
@@ -47,16 +47,16 @@ class Source:
 
     @property
     def content_url(self) -> str:
-        """Path or URL of what changes when it changes: the archive, or the image's own folder in a Zarr store."""
+        """Path or URL that holds the content: the archive, or the folder of the image in a Zarr store."""
         return posixpath.join(self.url, self.member) if self.is_folder and self.member else self.url
 
     @property
     def is_local(self) -> bool:
-        """Whether the file, or the archive that holds it, lies on this machine's file system."""
+        """Whether the file, or the archive that holds it, is on a local file system."""
         return "://" not in self.url
 
     @property
     def folder_name(self) -> str:
-        """Name of the folder that holds it, in the archive if it has one there; of a Zarr store the one around it."""
+        """Name of the folder that holds the file, the member of an archive, or the Zarr store."""
         inside = "" if self.is_folder else posixpath.basename(posixpath.dirname(self.member))
         return inside or posixpath.basename(posixpath.dirname(self.url.rstrip("/")))

@@ -1,4 +1,4 @@
-"""Particles: from a mask to regions, particles, and their size and shape."""
+"""Particles: from a mask to regions and particles, and their size, shape and outlines."""
 
 from hrtem_dask.particles.crops import crop_particle, particle_crops
 from hrtem_dask.particles.find import Particles, find_particles, measure_labels

@@ -1,4 +1,4 @@
-"""Region table and particle table of one micrograph, as `hrtem_dask.tables` defines them."""
+"""Particle table and region table of one micrograph, as `hrtem_dask.tables` defines them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.counting import apply_population_rule, touches_edge
 from hrtem_dask.particles.runs import find_runs
 from hrtem_dask.particles.shape.descriptors import measure_particles
+from hrtem_dask.settings import ParticleSettings
 
 __all__ = ["particle_table", "region_table"]
 
@@ -22,11 +23,9 @@ def particle_table(
     split_confidence: np.ndarray,
     pixel_size_nm: PixelSize | None,
     probability: np.ndarray | None = None,
-    min_area_px: int,
-    min_area_nm2: float,
-    max_region_area_nm2: float | None,
+    settings: ParticleSettings,
 ) -> pd.DataFrame:
-    """Measure particles and say which are counted.
+    """Measure particles and mark those that are counted.
 
     Parameters
     ----------
@@ -35,17 +34,15 @@ def particle_table(
     image : numpy.ndarray
         Shape (y, x): the raw image.
     regions : numpy.ndarray of int32
-        Shape (y, x): the region of each particle's pixels.
+        Shape (y, x): number of the region that each pixel belongs to.
     split_confidence : numpy.ndarray of float64
-        Shape (n,), of particle 1, 2, …, from `split_touching`.
+        Shape (n,), for particles 1, 2, …, from `split_touching`.
     pixel_size_nm : tuple of float or None
         Height and width of a pixel (nm); None leaves ``*_nm`` null.
     probability : numpy.ndarray, optional
         Shape (y, x), 0 to 1: particle probability.
-    min_area_px, min_area_nm2 : float
-        Smaller particles are not counted.
-    max_region_area_nm2 : float or None
-        Larger particles are not counted; None sets no limit.
+    settings : ParticleSettings
+        Its `min_area_px`, `min_area_nm2` and `max_region_area_nm2` decide which particles are counted.
 
     Returns
     -------
@@ -53,13 +50,7 @@ def particle_table(
         `tables.PARTICLES`; micrograph, sample and lattice columns are null, the fault state unknown.
     """
     table = measure_particles(labels, image, pixel_size_nm=pixel_size_nm, probability=probability)
-    table = apply_population_rule(
-        table,
-        shape=(labels.shape[0], labels.shape[1]),
-        min_area_px=min_area_px,
-        min_area_nm2=min_area_nm2,
-        max_region_area_nm2=max_region_area_nm2,
-    )
+    table = apply_population_rule(table, settings, shape=(labels.shape[0], labels.shape[1]))
     runs = find_runs(labels)
     table = table.assign(
         region_id=regions[runs.row[runs.first], runs.start[runs.first]],
@@ -93,8 +84,8 @@ def region_table(
     -------
     pandas.DataFrame
         `tables.REGIONS`; micrograph, sample and probabilities are null. The class is ``agglomeration`` where the
-        region holds two particles or more that are not too small, or is larger than the limit, else ``unsure``:
-        a speck beside a particle makes no agglomeration.
+        region holds two or more particles that are not too small, or is larger than the limit, else ``unsure``.
+        A speck beside a particle does not make an agglomeration.
     """
     runs = find_runs(regions)
     box = dict(zip(("bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px"), runs.boxes.T, strict=True))
@@ -102,10 +93,10 @@ def region_table(
     table["touches_edge"] = touches_edge(table, shape=(regions.shape[0], regions.shape[1]))
     pixel_nm2 = np.nan if pixel_size_nm is None else pixel_size_nm[0] * pixel_size_nm[1]
     table["area_nm2"] = table["area_px"] * pixel_nm2
-    owner = particles["region_id"].to_numpy(dtype=np.int64)
-    sizable = owner[(particles["exclusion_reason"] != "too_small").fillna(True).to_numpy(dtype=bool)]
+    region_of_particle = particles["region_id"].to_numpy(dtype=np.int64)
+    sizable = region_of_particle[(particles["exclusion_reason"] != "too_small").fillna(True).to_numpy(dtype=bool)]
     length = int(runs.ids.max(initial=0)) + 1
-    table["n_particles"] = np.bincount(owner, minlength=length)[runs.ids]
+    table["n_particles"] = np.bincount(region_of_particle, minlength=length)[runs.ids]
     several = np.bincount(sizable, minlength=length)[runs.ids] >= 2
     large = table["area_nm2"].to_numpy() > (np.inf if max_region_area_nm2 is None else max_region_area_nm2)
     table["region_class"] = np.where(several | large, "agglomeration", "unsure")

@@ -26,7 +26,9 @@ def connected_components(mask: np.ndarray) -> np.ndarray:
     if mask.size == 0:
         return np.zeros(mask.shape, dtype=np.int32)
     _, labels = cv2.connectedComponents(np.ascontiguousarray(mask, dtype=np.uint8), connectivity=8)
-    return renumber(labels)  # OpenCV numbers blocks of 2×2 pixels, an order that a flip or a crop would change
+    return renumber(
+        labels
+    )  # OpenCV numbers by blocks of 2×2 pixels, an order that changes when the mask is flipped or cropped
 
 
 def renumber(labels: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Which particles enter statistics, and why the others do not.
+"""Which particles enter the statistics, and why the others do not.
 
-One rule, in this order: a particle is not counted if it reaches the border of the image (``edge``: its size is not
-known); else if it is smaller than either minimum (``too_small``); else if it alone is larger than a region may be
-(``agglomerate``: it was not split into parts below the limit).
+There is one rule, applied in this order. A particle is not counted if it reaches the border of the image (``edge``: its
+size is not known), or if it is smaller than either minimum (``too_small``), or if it alone is larger than a region may
+be (``agglomerate``: it was not split into parts below the limit).
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from hrtem_dask.settings import ParticleSettings
+
 __all__ = ["apply_population_rule", "touches_edge"]
 
 
 def touches_edge(table: pd.DataFrame, *, shape: tuple[int, int]) -> np.ndarray:
-    """Say which rows reach the border of the image.
+    """Return which rows reach the border of the image.
 
     Parameters
     ----------
@@ -37,29 +39,19 @@ def touches_edge(table: pd.DataFrame, *, shape: tuple[int, int]) -> np.ndarray:
     )
 
 
-def apply_population_rule(
-    table: pd.DataFrame,
-    *,
-    shape: tuple[int, int],
-    min_area_px: int,
-    min_area_nm2: float,
-    max_region_area_nm2: float | None,
-) -> pd.DataFrame:
-    """Add the columns that say whether a particle is counted.
+def apply_population_rule(table: pd.DataFrame, settings: ParticleSettings, *, shape: tuple[int, int]) -> pd.DataFrame:
+    """Add the columns that state whether a particle is counted, and why not.
 
     Parameters
     ----------
     table : pandas.DataFrame
         From `measure_particles`.
+    settings : ParticleSettings
+        Particles smaller than `min_area_px` or `min_area_nm2` are not counted. Particles larger than
+        `max_region_area_nm2` are agglomerates that could not be split; None sets no limit. Limits in nm² do not apply
+        where the pixel size is not known.
     shape : tuple of int
         Height and width of the image (px).
-    min_area_px : int
-        Smaller particles are not counted.
-    min_area_nm2 : float
-        Smaller particles are not counted; passed over where the pixel size is not known.
-    max_region_area_nm2 : float or None
-        Larger particles are agglomerates that could not be split; None sets no limit, and it is passed over where
-        the pixel size is not known.
 
     Returns
     -------
@@ -68,8 +60,8 @@ def apply_population_rule(
     """
     edge = touches_edge(table, shape=shape)
     area_nm2 = table["area_nm2"].to_numpy(dtype=float)  # NaN compares as False: no limit without a pixel size
-    small = (table["area_px"].to_numpy() < min_area_px) | (area_nm2 < min_area_nm2)
-    large = area_nm2 > (np.inf if max_region_area_nm2 is None else max_region_area_nm2)
+    small = (table["area_px"].to_numpy() < settings.min_area_px) | (area_nm2 < settings.min_area_nm2)
+    large = area_nm2 > (np.inf if settings.max_region_area_nm2 is None else settings.max_region_area_nm2)
     reason = np.select([edge, small, large], ["edge", "too_small", "agglomerate"], default="")
     return table.assign(
         touches_edge=edge,

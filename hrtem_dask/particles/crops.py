@@ -1,9 +1,8 @@
-"""From a particle back to its pixels."""
+"""Cut particles out of a micrograph."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,9 @@ def _window(box: tuple[int, int, int, int], margin_px: int, shape: tuple[int, ..
     )
 
 
-def crop_particle(image: Any, labels: Any, particle_id: int, margin_px: int = 0) -> tuple[Any, Any]:
+def crop_particle(
+    image: np.ndarray, labels: np.ndarray, particle_id: int, margin_px: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Cut one particle out of a micrograph.
 
     Parameters
@@ -32,7 +33,7 @@ def crop_particle(image: Any, labels: Any, particle_id: int, margin_px: int = 0)
     labels : numpy.ndarray or cupy.ndarray of int
         Shape (y, x), 0 is background.
     particle_id : int
-        Its value in the labels.
+        Value of the particle in the labels.
     margin_px : int
         Margin around its bounding box (px), clipped at the border of the image.
 
@@ -47,6 +48,16 @@ def crop_particle(image: Any, labels: Any, particle_id: int, margin_px: int = 0)
     ------
     KeyError
         If the labels hold no such particle.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.particles import crop_particle
+    >>> labels = np.zeros((9, 9), dtype=int)
+    >>> labels[2:5, 3:7] = 1
+    >>> crop, mask = crop_particle(np.arange(81).reshape(9, 9), labels, 1, margin_px=1)
+    >>> crop.shape, int(mask.sum())
+    ((5, 6), 12)
     """
     xp = backend.array_namespace(labels)
     found = labels == particle_id
@@ -58,7 +69,7 @@ def crop_particle(image: Any, labels: Any, particle_id: int, margin_px: int = 0)
     return image[(..., *window)], found[window]
 
 
-def particle_crops(image: Any, table: pd.DataFrame, *, margin_px: int = 0) -> Iterator[tuple[int, Any]]:
+def particle_crops(image: np.ndarray, table: pd.DataFrame, *, margin_px: int = 0) -> Iterator[tuple[int, np.ndarray]]:
     """Cut the particles of a table out of a micrograph, one after the other.
 
     Parameters
@@ -66,7 +77,7 @@ def particle_crops(image: Any, table: pd.DataFrame, *, margin_px: int = 0) -> It
     image : numpy.ndarray or cupy.ndarray
         Shape (..., y, x).
     table : pandas.DataFrame
-        With the columns ``particle_id`` and ``bbox_*_px``; select the rows wanted.
+        One row per particle to cut out, with the columns ``particle_id`` and ``bbox_*_px``.
     margin_px : int
         Margin around each bounding box (px), clipped at the border of the image.
 
@@ -76,6 +87,16 @@ def particle_crops(image: Any, table: pd.DataFrame, *, margin_px: int = 0) -> It
         Value of the particle in the labels.
     crop : numpy.ndarray or cupy.ndarray
         View of the image, shape (..., height, width).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.particles import measure_particles, particle_crops
+    >>> image, labels = np.zeros((9, 9)), np.zeros((9, 9), dtype=np.int32)
+    >>> labels[2:5, 3:7] = 1
+    >>> table = measure_particles(labels, image, pixel_size_nm=None)
+    >>> [(number, crop.shape) for number, crop in particle_crops(image, table)]
+    [(1, (3, 4))]
     """
     columns = ["particle_id", "bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px"]
     for particle_id, y0, x0, y1, x1 in table[columns].to_numpy(dtype=np.int64):

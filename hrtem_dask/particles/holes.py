@@ -1,10 +1,10 @@
 """Holes in a mask: those within a particle are filled, the gaps between particles of a cluster are not.
 
-A cluster of touching particles encloses background. Filled, it would hide the necks along which the cluster can be
-split, and add background to the particles; a particle of uneven contrast encloses holes that are its own. So a hole
-is filled at once where it is small, or where its piece without holes is one particle; in a piece that even so is
-split, the others stay open until it has been split with them, and are then filled where one particle alone surrounds
-them.
+A cluster of touching particles encloses background. Filling this background would hide the necks along which the
+cluster can be split, and add background to the particles. A single particle of uneven contrast also encloses holes,
+and these belong to it. Therefore a hole is filled at once if it is small, or if its piece is one particle once its
+holes are filled. In pieces that are split, the other holes stay open until the piece has been split with them, and are
+then filled where a single particle surrounds them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hrtem_dask.particles.split import split_touching
 __all__ = ["fill_particle_holes", "fill_within_particles"]
 
 _PINHOLE = 0.25
-"""Holes smaller than this share of the smallest particle are filled unseen: gaps between particles are larger."""
+"""Holes smaller than this fraction of the smallest particle are always filled: gaps between particles are larger."""
 
 
 def _holes(background: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -28,7 +28,7 @@ def _holes(background: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     _, pieces, stats, _ = cv2.connectedComponentsWithStats(background.view(np.uint8), connectivity=4)
     x0, y0, width, height = stats[:, :4].T
     inner = (x0 > 0) & (y0 > 0) & (x0 + width < pieces.shape[1]) & (y0 + height < pieces.shape[0])
-    inner[0] = False  # 0 is what is not background
+    inner[0] = False  # piece 0 is the mask
     return pieces, stats, inner
 
 
@@ -44,13 +44,13 @@ def fill_particle_holes(
     Parameters
     ----------
     mask : numpy.ndarray of bool
-        Shape (y, x), True where particle.
+        Shape (y, x), True on particles.
     min_confidence : float
-        As for `split_touching`.
+        Smallest confidence of a split, see `split_touching`.
     min_part_area_px : int
-        As for `split_touching`; holes below a quarter of it are filled wherever they are.
+        Smallest area (px) of a part, see `split_touching`; holes below a quarter of it are always filled.
     pixel_size_nm : tuple of float, optional
-        As for `split_touching`.
+        Height and width of a pixel (nm), see `split_touching`.
 
     Returns
     -------
@@ -65,9 +65,9 @@ def fill_particle_holes(
     if not large.size:
         return np.asarray(filled)
     pieces = connected_components(filled)
-    owner = np.array([_value_in(pieces, background, stats, hole) for hole in large.tolist()])
+    piece_of_hole = np.array([_value_in(pieces, background, stats, hole) for hole in large.tolist()])
     chosen = np.zeros(int(pieces.max()) + 1, dtype=np.int32)
-    chosen[owner] = owner
+    chosen[piece_of_hole] = piece_of_hole
     parts, _ = split_touching(
         chosen[pieces],
         min_confidence=min_confidence,
@@ -76,25 +76,25 @@ def fill_particle_holes(
     )
     runs = find_runs(parts)
     n_parts = np.bincount(pieces[runs.row[runs.first], runs.start[runs.first]], minlength=chosen.size)
-    inner[large[n_parts[owner] > 1]] = False
+    inner[large[n_parts[piece_of_hole] > 1]] = False
     return np.asarray(mask | inner[background])
 
 
 def _value_in(values: np.ndarray, background: np.ndarray, stats: np.ndarray, hole: int) -> int:
-    """Return the value of an image in a hole where it is constant, from the hole's first row."""
+    """Return the value of an image in a hole, where it is constant."""
     x0, y0, width = stats[hole, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH]]
     return int(values[y0, x0 + int(np.argmax(background[y0, x0 : x0 + width] == hole))])
 
 
 def fill_within_particles(labels: np.ndarray, regions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fill holes that one particle alone surrounds.
+    """Fill holes that are surrounded by a single particle.
 
     Parameters
     ----------
     labels : numpy.ndarray of int32
         Shape (y, x), 0 is background: particles.
     regions : numpy.ndarray of int32
-        Shape (y, x), the regions that the particles belong to.
+        Shape (y, x): number of the region of each pixel.
 
     Returns
     -------
@@ -111,8 +111,8 @@ def fill_within_particles(labels: np.ndarray, regions: np.ndarray) -> tuple[np.n
         here = (slice(y0 - 1, y0 + height + 1), slice(x0 - 1, x0 + width + 1))
         inside = background[here] == hole
         around = cv2.dilate(inside.view(np.uint8), cross).view(bool) & ~inside
-        owner = labels[here][around]
-        if (owner == owner[0]).all():
-            labels[here][inside] = owner[0]
+        neighbors = labels[here][around]
+        if (neighbors == neighbors[0]).all():
+            labels[here][inside] = neighbors[0]
             regions[here][inside] = regions[here][around][0]
     return labels, regions

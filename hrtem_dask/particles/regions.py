@@ -1,8 +1,6 @@
-"""Regions: connected pieces of the mask, narrow gaps bridged."""
+"""Regions: connected pieces of the mask, joined across narrow gaps."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,21 +14,21 @@ from hrtem_dask.particles.runs import find_runs
 __all__ = ["join_regions", "label_regions"]
 
 
-def label_regions(mask: Any, *, pixel_size_nm: PixelSize | None, bridge_gap_nm: float) -> np.ndarray:
+def label_regions(mask: np.ndarray, *, pixel_size_nm: PixelSize | None, bridge_gap_nm: float) -> np.ndarray:
     """Label the regions of a mask.
 
-    Pixels that touch by an edge or a corner are one piece; pieces nearer than the gap are one region. The distance
-    of two pieces is that between the nearest edges of their pixels, so n columns of background between them are
-    n pixel widths.
+    Pixels that touch by an edge or a corner belong to one piece; pieces nearer than the gap belong to one region. The
+    distance of two pieces is measured between the nearest edges of their pixels, so n columns of background between
+    them are n pixel widths.
 
     Parameters
     ----------
     mask : numpy.ndarray or cupy.ndarray of bool
-        Shape (y, x), True where particle; brought to the host, where labelling takes milliseconds.
+        Shape (y, x), True on particles; copied to the host, where labeling takes milliseconds.
     pixel_size_nm : tuple of float or None
-        Height and width of a pixel (nm); None bridges nothing.
+        Height and width of a pixel (nm); without it (None) no gap is bridged.
     bridge_gap_nm : float
-        Pieces nearer than this (nm) are one region; 0 bridges nothing.
+        Pieces nearer than this (nm) are one region; with 0 no gap is bridged.
 
     Returns
     -------
@@ -41,6 +39,18 @@ def label_regions(mask: Any, *, pixel_size_nm: PixelSize | None, bridge_gap_nm: 
     ------
     ValueError
         If the mask is not two-dimensional or the gap is negative.
+
+    Examples
+    --------
+    Two pieces with a gap of 0.2 nm:
+
+    >>> import numpy as np
+    >>> from hrtem_dask.particles import label_regions
+    >>> mask = np.array([[True, True, False, False, True]])
+    >>> label_regions(mask, pixel_size_nm=(0.1, 0.1), bridge_gap_nm=0.0).tolist()
+    [[1, 1, 0, 0, 2]]
+    >>> label_regions(mask, pixel_size_nm=(0.1, 0.1), bridge_gap_nm=0.3).tolist()
+    [[1, 1, 0, 0, 1]]
     """
     if mask.ndim != 2:
         raise ValueError(f"a mask has 2 dimensions (y, x), got shape {mask.shape}: pass one frame at a time")
@@ -53,19 +63,19 @@ def label_regions(mask: Any, *, pixel_size_nm: PixelSize | None, bridge_gap_nm: 
 
 
 def join_regions(regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Join regions that one particle lies in: a particle drawn in several pieces belongs to one region.
+    """Join the regions that share a particle, because a particle drawn in several pieces belongs to one region.
 
     Parameters
     ----------
     regions : numpy.ndarray of int32
         Shape (y, x), from `label_regions` of the particles' pixels.
     labels : numpy.ndarray of int
-        Shape (y, x), 0 is background: the particles.
+        Shape (y, x): labels of particles, 0 is background.
 
     Returns
     -------
     numpy.ndarray of int32
-        Shape (y, x), numbered as by `label_regions`.
+        Shape (y, x), numbered like the output of `label_regions`.
     """
     runs = find_runs(labels)
     own = regions[runs.row, runs.start]  # a run of one particle is connected, so it lies in one region
@@ -81,10 +91,10 @@ def join_regions(regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _bridge(pieces: np.ndarray, *, pixel_size_nm: PixelSize, gap_nm: float) -> np.ndarray:
-    """Give pieces nearer than the gap one label."""
+    """Give pieces that are nearer than the gap the same label."""
     runs = find_runs(pieces)
     boxes = runs.boxes
-    # each pair is looked at from its smaller box, so that a large piece among specks costs nothing
+    # each pair is examined from its smaller box, so that a large piece among specks takes no time
     order = np.argsort(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
     rank = np.zeros(runs.ids.size + 1, dtype=np.int64)
     rank[runs.ids[order]] = np.arange(1, order.size + 1)
@@ -110,13 +120,13 @@ def _bridge(pieces: np.ndarray, *, pixel_size_nm: PixelSize, gap_nm: float) -> n
 
 def _distance_nm(piece: np.ndarray, pixel_size_nm: PixelSize) -> np.ndarray:
     """Return the distance (nm) from each pixel's nearest edge to that of the piece."""
-    # growing the piece by one pixel all round turns distances between edges into those between centres
+    # dilating the piece by one pixel turns distances between edges into distances between centers
     grown = ndimage.binary_dilation(piece, structure=np.ones((3, 3), dtype=bool))
     return np.asarray(ndimage.distance_transform_edt(~grown, sampling=pixel_size_nm))
 
 
 def _root(parent: np.ndarray, label: int) -> int:
-    """Follow a label to the one that stands for its set."""
+    """Return the label that represents the set of a label."""
     while parent[label] != label:
         parent[label] = parent[parent[label]]
         label = int(parent[label])
@@ -124,6 +134,6 @@ def _root(parent: np.ndarray, label: int) -> int:
 
 
 def _join(parent: np.ndarray, a: int, b: int) -> None:
-    """Make two sets one, the smaller label standing for both."""
+    """Unite two sets; the smaller label represents both."""
     a, b = sorted((_root(parent, a), _root(parent, b)))
     parent[b] = a

@@ -1,7 +1,7 @@
-"""Labelled pixels as runs: the stretches of each label along the rows.
+"""Run-length encoding of labels: the stretches of each label along the rows.
 
-An image of 16 million pixels with a thousand particles has some fifty thousand runs, so whatever can be computed
-from runs (boxes, areas, moments, hulls) costs next to nothing.
+An image of 16 million pixels with a thousand particles has about fifty thousand runs, so boxes, areas, moments and
+hulls are computed from the runs in very little time.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Runs:
     row: np.ndarray
     """Row of each run, int64, shape (m,)."""
     start: np.ndarray
-    """Its first column."""
+    """First column of each run, int64, shape (m,)."""
     stop: np.ndarray
-    """The column after its last."""
+    """Column after the last one of each run, int64, shape (m,)."""
 
     @property
     def area_px(self) -> np.ndarray:
@@ -81,7 +81,7 @@ def find_runs(labels: np.ndarray) -> Runs:
     Returns
     -------
     Runs
-        Its runs.
+        Runs of all labels.
     """
     height, width = labels.shape
     change = np.empty((height, width), dtype=bool)

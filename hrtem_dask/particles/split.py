@@ -1,10 +1,10 @@
 """Splitting of touching particles by watershed, with a confidence for each split.
 
-The distance transform of a piece has a peak in the middle of each of its wide places, half as high as the place is
-wide, and a saddle in each neck between them, half as high as the neck is wide. A watershed cuts the piece in the
-necks; then cuts whose neck is hardly narrower than the parts it joins are taken back, the widest neck first (the
-order of persistence: Edelsbrunner et al. 2002, doi:10.1007/s00454-002-2885-2). Widths are compared with widths, so a
-rod, which is as wide everywhere, is not cut however long it is.
+The distance transform of a piece has a peak in the middle of each wide part, half as high as the part is wide, and a
+saddle in each neck between two parts, half as high as the neck is wide. A watershed cuts the piece in the necks. Then
+cuts whose neck is hardly narrower than the parts it joins are undone, the widest neck first (the order of persistence:
+Edelsbrunner et al. 2002, doi:10.1007/s00454-002-2885-2). Because widths are compared with widths, a rod of constant
+width is never cut, however long it is.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from hrtem_dask.particles.runs import find_runs
 __all__ = ["split_touching"]
 
 _RASTER_NOISE_PX = 1.25
-"""A peak must stand this much (px) above the saddle: along an oblique rod the raster alone makes steps of 1 px."""
+"""Smallest height (px) of a peak above the saddle: along an oblique rod the pixel grid makes steps of 1 px."""
 _SMOOTHING_SD_PX = 1.0
-"""Smoothing of the distance transform before peaks are looked for: it joins the many peaks of a ragged ridge."""
+"""Smoothing (px) of the distance transform before the search for peaks; it joins the peaks of a rough ridge."""
 _HALF_PIXEL = 0.5
-"""Distances run to the centre of the first background pixel, half a pixel beyond the outline."""
+"""Distances are measured to the center of the first background pixel, half a pixel beyond the outline."""
 
 
 def split_touching(
@@ -35,20 +35,20 @@ def split_touching(
     min_part_area_px: int = 100,
     pixel_size_nm: PixelSize | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split regions into particles.
+    """Split regions into particles by a watershed of the distance transform.
 
-    Pieces of a region that do not touch are particles of their own. A piece is cut in a neck where the confidence
-    ``1 − neck width / width of the narrower part`` is high enough, both widths being diameters of inscribed
-    circles, that is twice the distance transform in the neck and in the middle of the part.
+    Pieces of a region that do not touch are separate particles. A piece is cut in a neck where the confidence
+    ``1 − neck width / width of the narrower part`` is high enough. Both widths are diameters of inscribed circles:
+    twice the distance transform in the neck and in the middle of the part.
 
     Parameters
     ----------
     regions : numpy.ndarray of int
         Shape (y, x), 0 is background.
     min_confidence : float
-        Cuts of a lower confidence, 0 to 1, are taken back.
+        Smallest confidence of a cut, 0 to 1; cuts of lower confidence are undone.
     min_part_area_px : int
-        No smaller part is cut off: it is roughness of the outline.
+        Smallest area (px) of a part; smaller parts are roughness of the outline and are not cut off.
     pixel_size_nm : tuple of float, optional
         Height and width of a pixel (nm). Only their ratio counts; None takes pixels as square.
 
@@ -57,12 +57,25 @@ def split_touching(
     labels : numpy.ndarray of int32
         Shape (y, x), 0 is background, particles numbered from 1 by their first pixel in raster order.
     confidence : numpy.ndarray of float64
-        Shape (n,), of particle 1, 2, …: the lowest of the cuts that bound it, NaN where it was not cut off.
+        Shape (n,), for particles 1, 2, …: the lowest confidence of the cuts that bound the particle, 0 to 1; NaN for a
+        particle without cuts.
 
     Raises
     ------
     ValueError
-        If the confidence is outside 0 to 1.
+        If `min_confidence` is outside 0 to 1.
+
+    Examples
+    --------
+    Two overlapping disks:
+
+    >>> import numpy as np
+    >>> from hrtem_dask.particles import split_touching
+    >>> y, x = np.mgrid[:60, :100]
+    >>> regions = ((y - 30) ** 2 + (x - 30) ** 2 < 400) | ((y - 30) ** 2 + (x - 68) ** 2 < 400)
+    >>> labels, confidence = split_touching(regions.astype(np.int32), min_confidence=0.2)
+    >>> int(labels.max()), bool((confidence > 0.5).all())
+    (2, True)
     """
     if not 0 <= min_confidence <= 1:
         raise ValueError(f"min_confidence must be 0 to 1, got {min_confidence}: 1 splits nothing")
@@ -100,7 +113,7 @@ def split_touching(
 def _split_piece(
     piece: np.ndarray, *, min_confidence: float, min_part_area_px: int, sampling: tuple[float, float] | None
 ) -> tuple[np.ndarray, list[float]]:
-    """Return the parts of one piece, numbered from 1, and the confidence of each; one part is no split."""
+    """Return the parts of one piece, numbered from 1, and the confidence of each (NaN for a single part)."""
     distance = _distance_px(piece, sampling)
     smooth = cv2.GaussianBlur(distance, (0, 0), _SMOOTHING_SD_PX, borderType=cv2.BORDER_REPLICATE)
     ridge = (smooth >= cv2.dilate(smooth, np.ones((3, 3), dtype=np.uint8))) & piece
@@ -130,7 +143,7 @@ def _split_piece(
 
 
 def _distance_px(piece: np.ndarray, sampling: tuple[float, float] | None) -> np.ndarray:
-    """Return the distance of each pixel to the background, float32; outside the box is background too."""
+    """Return the distance (px) of each pixel to the background, float32; outside the box is background."""
     padded = np.pad(piece, 1)
     if sampling is None:
         distance = cv2.distanceTransform(padded.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -168,7 +181,7 @@ def _merge(
     min_confidence: float,
     min_part_area_px: int,
 ) -> np.ndarray:
-    """Return for each basin the basin that stands for its part, after weak cuts are taken back."""
+    """Return for each basin the basin that represents its part, after weak cuts are undone."""
     part = list(range(peaks.size))
     width, area = peaks.tolist(), areas.tolist()
 
@@ -188,7 +201,7 @@ def _merge(
         top = min(width[a], width[b])
         if a != b and (1 - saddle / top < min_confidence or top - saddle < _RASTER_NOISE_PX):
             join(a, b)
-    # of all cuts that bound a part too small, the widest neck is taken back first; one pass does, since parts only grow
+    # of the cuts that bound too small a part, the widest neck is undone first; parts only grow, so one pass is enough
     for p, q, _ in cuts:
         a, b = root(p), root(q)
         if a != b and min(area[a], area[b]) < min_part_area_px:

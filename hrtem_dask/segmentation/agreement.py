@@ -1,15 +1,16 @@
-"""What a network's own output says about its mask: agreement under turns and mirrors, certainty, sharp outlines.
+"""Quality terms from a network's own output: agreement under rotation and mirroring, certainty, sharp outlines.
 
-Turned or mirrored, a micrograph is as good a micrograph, and its mask should turn with it; where a network has
-learned nothing about an image, it does not. Flips commute with a pooled network only roughly, and only where they map
-its blocks onto themselves: so copies are made of a square window of whole blocks, not of the padded image.
+A rotated or mirrored micrograph is as valid as the original, so its mask should be rotated or mirrored in the same way.
+Where a network has learned nothing about an image, the masks disagree. A flip commutes with a network that pools only
+approximately, and only where it maps the blocks of the pooling onto themselves. Therefore the copies are made of a
+square window of whole blocks, not of the padded image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+import numpy as np
 import torch
 
 from hrtem_dask.segmentation.tensors import as_array, as_tensor
@@ -17,54 +18,55 @@ from hrtem_dask.segmentation.tensors import as_array, as_tensor
 __all__ = ["COPIES", "WINDOW_PX", "judge_mask", "mask_agreement", "turned", "turned_back"]
 
 WINDOW_PX = 512
-"""Side of the window that is looked at again, the most doubtful one of the image."""
+"""Side (px) of the window that is segmented again: the window of the image with the least certain pixels."""
 COPIES = ((1, False), (2, True), (3, False))
-"""Quarter turns counter-clockwise, and whether rows were reversed before: a copy each."""
+"""For each copy: the number of quarter turns counter-clockwise, and whether the rows are reversed before."""
 OUTLINE_PX = 2
-"""The outline reaches this far to either side."""
+"""Pixels within this distance (px) of the outline, on either side, belong to it."""
 
 
 def judge_mask(
-    seen: Any,
-    probability: Any,
-    network: Callable[[Any], Any],
+    image: np.ndarray,
+    probability: np.ndarray,
+    network: Callable[[np.ndarray], np.ndarray],
     *,
     threshold: float,
     stride_px: int,
     window_px: int = WINDOW_PX,
     turn: bool = True,
 ) -> dict[str, float] | None:
-    """Measure how far a network agrees with itself on one image.
+    """Compute the terms that predict the quality of a network's mask of one image.
 
     Parameters
     ----------
-    seen : numpy.ndarray or cupy.ndarray
-        Shape (y, x): what the network saw.
+    image : numpy.ndarray or cupy.ndarray
+        Shape (y, x): the input of the network.
     probability : numpy.ndarray or cupy.ndarray
-        Shape (y, x): the particle's probability that it gave.
+        Shape (y, x), 0 to 1: the particle probability that the network predicted.
     network : callable
-        From images (n, y, x) to log-odds (n, y, x).
+        Takes images of shape (n, y, x) and returns log-odds of the same shape.
     threshold : float
         Probability from which a pixel is particle.
     stride_px : int
         Total stride of the network.
     window_px : int
-        Largest side of the window that is looked at again.
+        Largest side (px) of the window that is segmented again.
     turn : bool
-        Whether it is looked at again: three or four passes of the network over the window, for `mask_agreement`.
+        Whether to compute ``mask_agreement``, which takes three or four passes of the network over the window.
 
     Returns
     -------
     dict or None
         ``mask_confidence``
-            The Dice coefficient to be expected if the probabilities p are right: 2 Σ_mask p / (Σ p + area of mask);
+            Expected Dice coefficient if the probabilities p are calibrated: 2 Σ_mask p / (Σ p + area of the mask);
             for an empty mask 1 − the largest p.
         ``mask_fraction``
-            Share of the image that is mask.
+            Fraction of the image that the mask covers.
         ``outline_entropy``
             Mean binary entropy (bit) of the window's pixels within 2 px of the outline; 0 for an empty mask.
         ``mask_agreement``
-            If asked for: mean Dice of each pair among the masks of the window and of its copies, turned back; 0 to 1.
+            Only with `turn`: mean Dice coefficient of all pairs among the masks of the window and of its copies, turned
+            back; 0 to 1.
 
         None where the image is smaller than one block of the network.
     """
@@ -79,32 +81,32 @@ def judge_mask(
         "outline_entropy": _outline_entropy(p[window], mask[window]),
     }
     if turn:
-        image = as_tensor(seen)[window]
-        # of a window the network sees the border, so the masks to be compared all end there
-        masks = [mask if image.shape == p.shape else _mask(image, network, threshold, like=seen)]
+        crop = as_tensor(image)[window]
+        # near its border a window gives another mask than the whole image, so all masks compared are of the window
+        masks = [mask if crop.shape == p.shape else _mask(crop, network, threshold, like=image)]
         for quarters, mirrored in COPIES:
-            copy = _mask(turned(image, quarters, mirrored), network, threshold, like=seen)
+            copy = _mask(turned(crop, quarters, mirrored), network, threshold, like=image)
             masks.append(turned_back(copy, quarters, mirrored))
         terms["mask_agreement"] = mask_agreement(torch.stack(masks))
     return terms
 
 
 def turned(image: torch.Tensor, quarters: int, mirrored: bool) -> torch.Tensor:
-    """Turn an image, or mirror and then turn it.
+    """Rotate an image by quarter turns, after mirroring it where that is asked for.
 
     Parameters
     ----------
     image : torch.Tensor
         Shape (y, x).
     quarters : int
-        Quarter turns, counter-clockwise.
+        Number of quarter turns, counter-clockwise.
     mirrored : bool
-        Whether the order of its rows is reversed first.
+        Whether the order of the rows is reversed first.
 
     Returns
     -------
     torch.Tensor
-        The copy.
+        The rotated copy.
     """
     return torch.rot90(image.flip(0) if mirrored else image, quarters)
 
@@ -124,7 +126,7 @@ def turned_back(image: torch.Tensor, quarters: int, mirrored: bool) -> torch.Ten
     Returns
     -------
     torch.Tensor
-        The image as it was.
+        The image in its original orientation.
     """
     back = torch.rot90(image, -quarters)
     return back.flip(0) if mirrored else back
@@ -141,7 +143,15 @@ def mask_agreement(masks: torch.Tensor) -> float:
     Returns
     -------
     float
-        0 to 1; two empty masks agree (1), an empty one and another do not (0).
+        0 to 1; two empty masks agree (1), an empty and a non-empty mask do not (0).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hrtem_dask.segmentation.agreement import mask_agreement
+    >>> masks = torch.tensor([[[True, True, False]], [[True, False, False]]])
+    >>> round(mask_agreement(masks), 3)  # 2 × 1 / (2 + 1)
+    0.667
     """
     flat = masks.flatten(1).float()  # exact up to 16 million pixels
     common = flat @ flat.T
@@ -153,7 +163,7 @@ def mask_agreement(masks: torch.Tensor) -> float:
 
 
 def _most_doubtful(probability: torch.Tensor, *, window_px: int, stride_px: int) -> tuple[slice, slice] | None:
-    """Choose the square of whole blocks where p (1 − p) sums up to most; None where not even one block fits."""
+    """Return the square of whole blocks with the largest sum of p (1 − p); None where not even one block fits."""
     side = min(window_px, *probability.shape) // stride_px
     if side == 0:
         return None
@@ -165,14 +175,16 @@ def _most_doubtful(probability: torch.Tensor, *, window_px: int, stride_px: int)
     return y, x
 
 
-def _mask(image: torch.Tensor, network: Callable[[Any], Any], threshold: float, *, like: Any) -> torch.Tensor:
-    """Run the network over one image of whole blocks."""
+def _mask(
+    image: torch.Tensor, network: Callable[[np.ndarray], np.ndarray], threshold: float, *, like: np.ndarray
+) -> torch.Tensor:
+    """Return the network's mask of one image of whole blocks."""
     logits = network(as_array(image[None].contiguous(), like=like))
     return torch.sigmoid(as_tensor(logits)[0]) >= threshold
 
 
 def _confidence(probability: torch.Tensor, mask: torch.Tensor) -> float:
-    """Return the Dice coefficient to be expected of a mask if the probabilities are right."""
+    """Return the expected Dice coefficient of a mask if the probabilities are calibrated."""
     area = int(mask.sum())
     if not area:
         return 1 - float(probability.max())
@@ -181,7 +193,7 @@ def _confidence(probability: torch.Tensor, mask: torch.Tensor) -> float:
 
 def _outline_entropy(probability: torch.Tensor, mask: torch.Tensor) -> float:
     """Return the mean binary entropy (bit) around the outline of a mask."""
-    # largest value and least one around each pixel, along one axis after the other
+    # whether mask, and whether background, is near each pixel; along one axis after the other
     reach = torch.stack([mask, ~mask]).float()[None]
     for axis in (0, 1):
         size, padding = [1, 1], [0, 0]

@@ -1,9 +1,10 @@
-"""How good a mask is, guessed without labels: a small calibrated model that travels with the network it judges.
+"""Prediction of the Dice coefficient of a mask without labels, by a small model stored with the network.
 
-A logistic curve over a few terms, each of which may only push the guess the way that it should: sure probabilities, a
-large mask, and copies of the image, turned and mirrored, that give the same mask, push it up; blurred outlines and
-images unlike those of training push it down. An empty mask is right or wrong: its guess is how often such were right.
-`training.quality_fit` fits it on micrographs with known truth; it is kept as JSON in the header of the network's file.
+The model is a logistic regression on a few terms, and the sign of each coefficient is fixed. Certain probabilities, a
+large mask, and equal masks of rotated and mirrored copies of the image raise the prediction. Blurred outlines and
+images unlike those of training lower it. An empty mask is either right or wrong, so its prediction is how often empty
+masks were right. `training.network.dice_calibration` fits the model on micrographs with known truth. It is stored as
+JSON in the header of the network's file.
 """
 
 from __future__ import annotations
@@ -24,44 +25,54 @@ TERMS: dict[str, int] = {
     "distance_from_training": -1,
     "mask_agreement": 1,
 }
-"""Name → sign of its coefficient; the last one is dear, the others cost next to nothing."""
+"""Name of a term → sign of its coefficient. The last one takes several passes of the network, the others are cheap."""
 PROPERTIES: dict[str, float] = {"log_pixel_size": 0.1, "sharpness": 0.1, "log_mass_contrast": 0.5, "log_peak_snr": 0.5}
-"""What is compared with the range in training → the least half-width of that range: beyond it all the same differ."""
+"""Property that is compared with its range in training → smallest half-width that this range is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiceModel:
-    """From terms to the Dice coefficient that is to be expected."""
+    """Predict the Dice coefficient of a mask from its quality terms."""
 
     intercept: float
-    """Logit where every term is at its centre."""
+    """Logit where every term is at its mean."""
     coefficients: Mapping[str, float]
-    """Term → logit per unit of its scale; of the sign that `TERMS` gives."""
+    """Term → logit per standard deviation of the term; its sign is that of `TERMS`."""
     centres: Mapping[str, float]
-    """Term → its mean in the fit, of what `straightened` makes of it."""
+    """Term → its mean in the fit, after the transformation `straightened`."""
     scales: Mapping[str, float]
-    """Term → its standard deviation in the fit, likewise."""
+    """Term → its standard deviation in the fit, after the same transformation."""
     empty_dice: float
-    """What is said of an empty mask: the share of them that were right in the fit."""
+    """Prediction for an empty mask: the fraction of empty masks that were right in the fit, 0 to 1."""
     ranges: Mapping[str, tuple[float, float]]
-    """Property → from the 1st to the 99th percentile in training."""
+    """Property → its 1st and 99th percentile in training."""
     errors: Mapping[str, float] = field(default_factory=dict)
-    """How far off it was on micrographs that it was not fitted on: see `training.quality_fit`."""
+    """Errors of the prediction on micrographs left out of the fit: see `training.network.dice_calibration`."""
 
     def predict(self, terms: Mapping[str, float], properties: Mapping[str, float | None]) -> float:
-        """Guess the Dice coefficient of a mask.
+        """Predict the Dice coefficient of a mask.
 
         Parameters
         ----------
         terms : mapping
-            From `agreement.judge_mask`; of these, the ones that it was fitted on.
+            From `agreement.judge_mask`; it must hold the terms that the model was fitted on.
         properties : mapping
-            As `distance_from_training` takes it.
+            Properties of the image, see `distance_from_training`.
 
         Returns
         -------
         float
-            0 to 1. Terms count up to four standard deviations from their mean: beyond, nothing was fitted.
+            0 to 1. Terms are clipped at four standard deviations from their mean, because nothing was fitted beyond.
+
+        Examples
+        --------
+        >>> from hrtem_dask.segmentation.dice_model import DiceModel
+        >>> one = {"mask_confidence": 1.0}
+        >>> model = DiceModel(intercept=2.0, coefficients=one, centres=one, scales=one, empty_dice=0.9, ranges={})
+        >>> sure = model.predict({"mask_confidence": 0.95, "mask_fraction": 0.1}, {})
+        >>> unsure = model.predict({"mask_confidence": 0.7, "mask_fraction": 0.1}, {})
+        >>> round(sure, 2), round(unsure, 2)
+        (0.98, 0.86)
         """
         if terms["mask_fraction"] == 0:
             return self.empty_dice
@@ -73,19 +84,19 @@ class DiceModel:
         return 1 / (1 + math.exp(min(30.0, -logit)))
 
     def distance_from_training(self, properties: Mapping[str, float | None]) -> float:
-        """Say how unlike the images of training an image is.
+        """Return how far an image lies outside the range of the images in training.
 
         Parameters
         ----------
         properties : mapping
             ``pixel_size_nm``, ``sharpness``, ``mass_contrast`` and ``peak_snr`` as the micrograph table has them;
-            None or NaN where it is not known.
+            None or NaN where a value is not known.
 
         Returns
         -------
         float
-            0 where each lies within its range; else how far the worst lies outside, in half-widths of its range, at
-            most 5. Pixel size, mass contrast and peak are compared by their logarithms.
+            0 where each property lies within its range; otherwise the largest distance of a property from its range, in
+            half-widths of the range, at most 5. Pixel size, mass contrast and peak are compared by their logarithms.
         """
         worst = 0.0
         for name, value in comparable(properties).items():
@@ -96,23 +107,23 @@ class DiceModel:
         return min(5.0, worst)
 
     def to_json(self) -> str:
-        """Write it as JSON.
+        """Return the model as JSON.
 
         Returns
         -------
         str
-            For the header of the network's file.
+            Text for the header of the network's file.
         """
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read it from JSON.
+        """Read a model from JSON.
 
         Parameters
         ----------
         text : str
-            As `to_json` writes it.
+            Output of `to_json`.
 
         Returns
         -------
@@ -122,7 +133,7 @@ class DiceModel:
         Raises
         ------
         ValueError
-            If it is not whole, or has a term of which this version knows nothing.
+            If the text is incomplete, or has a term that this version does not know.
         """
         try:
             values: dict[str, Any] = json.loads(text)
@@ -133,26 +144,27 @@ class DiceModel:
                 model.scales[n] > 0 and math.isfinite(c + model.centres[n]) for n, c in model.coefficients.items()
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"the calibration of its quality is not whole: {error}") from error
+            raise ValueError(f"the calibration of its quality is incomplete: {error}") from error
         if unknown or not whole or not math.isfinite(model.intercept + model.empty_dice):
             raise ValueError(f"the calibration of its quality has unknown terms {unknown} or impossible numbers")
         return model
 
 
 def straightened(name: str, value: float) -> float:
-    """Return what of a term the logit depends on in a nearly straight line.
+    """Transform a term so that the logit depends on it almost linearly.
 
     Parameters
     ----------
     name : str
-        Of `TERMS`.
+        Name of a term in `TERMS`.
     value : float
-        The term.
+        Value of the term.
 
     Returns
     -------
     float
-        Log-odds of the shares near 1, logarithm of the mask's fraction, −ln(1 − entropy); cut off far out.
+        Log-odds of the confidence and the agreement, logarithm of the mask's fraction, −ln(1 − entropy) of the
+        outline's entropy, each clipped near its ends; other terms are returned unchanged.
     """
     if name in ("mask_confidence", "mask_agreement"):
         share = min(1 - 1e-3, max(1e-3, value))
@@ -163,17 +175,17 @@ def straightened(name: str, value: float) -> float:
 
 
 def comparable(properties: Mapping[str, float | None]) -> dict[str, float]:
-    """Return the properties as they are compared with training.
+    """Return the properties in the form in which they are compared with training.
 
     Parameters
     ----------
     properties : mapping
-        As `DiceModel.distance_from_training` takes it.
+        Input of `DiceModel.distance_from_training`.
 
     Returns
     -------
     dict
-        Name of `PROPERTIES` → value, NaN where it is not known.
+        Name in `PROPERTIES` → value, NaN where it is not known.
     """
     known = {n: math.nan if (v := properties.get(n)) is None else float(v) for n in _SOURCES.values()}
     return {

@@ -1,7 +1,7 @@
-"""What runs a trained U-Net: OpenVINO on a CPU, torch where it is absent and on CUDA.
+"""Engines that run a trained U-Net: OpenVINO on a CPU, torch on CUDA and where OpenVINO is not installed.
 
-Both take a batch of images and return the particle's log-odds, ln(p / (1 − p)), in exact float32. Convolution
-and batch normalisation are folded into one, in float64, which is exact in spite of the pooling before the ReLU.
+Both take a batch of images and return the particle's log-odds, ln(p / (1 − p)), in exact float32. Batch normalization
+is folded into the convolution before it, in float64, which is exact although the network may pool before the ReLU.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hrtem_dask.segmentation.unet import UNet, UNetConfig
 __all__ = ["Engine", "OpenVINOEngine", "TorchEngine", "make_engine", "particle_log_odds"]
 
 COMPILED_PIXELS = 4096**2
-"""Input shapes stay compiled, the last used ones, up to this many pixels together: each pixel holds about 100 bytes."""
+"""The most recently used input shapes stay compiled, up to this many pixels in all; a pixel takes about 100 bytes."""
 
 
 class Engine(Protocol):
@@ -36,7 +36,7 @@ class Engine(Protocol):
     device: str
     """``"cpu"`` or ``"cuda"``."""
 
-    def __call__(self, images: Any) -> Any:
+    def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return log-odds (n, y, x), float32, for images (n, y, x), in the library of `images`."""
 
 
@@ -46,14 +46,23 @@ def particle_log_odds(logits: torch.Tensor, *, config: UNetConfig) -> torch.Tens
     Parameters
     ----------
     logits : torch.Tensor
-        Shape (n, n_classes, y, x), before softmax; where there is one class it is the particle's logit.
+        Shape (n, n_classes, y, x), before softmax; a single class is the particle's logit.
     config : UNetConfig
-        Says how many classes there are and which one is particle.
+        Its `n_classes` and `particle_class` are used.
 
     Returns
     -------
     torch.Tensor
-        Shape (n, y, x): ln(p / (1 − p)), p the softmax of the particle class.
+        Shape (n, y, x): ln(p / (1 − p)), where p is the softmax probability of the particle class.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hrtem_dask.segmentation.engines import particle_log_odds
+    >>> from hrtem_dask.segmentation.unet import UNetConfig
+    >>> config = UNetConfig(widths=(4,), centre_width=4)
+    >>> particle_log_odds(torch.tensor([[[[1.0]], [[3.0]]]]), config=config).tolist()
+    [[[2.0]]]
     """
     particle = logits[:, config.particle_class]
     others = [c for c in range(config.n_classes) if c != config.particle_class]
@@ -61,7 +70,7 @@ def particle_log_odds(logits: torch.Tensor, *, config: UNetConfig) -> torch.Tens
 
 
 class _Inference(nn.Module):
-    """A U-Net with batch normalisation folded, from images to log-odds."""
+    """A U-Net with batch normalization folded in, from images to log-odds."""
 
     def __init__(self, model: UNet) -> None:
         super().__init__()
@@ -72,7 +81,7 @@ class _Inference(nn.Module):
         final, particle = self.net.final, model.config.particle_class
         n = model.config.block_px**2
         if model.config.n_classes == 2:
-            # softmax of two classes is the sigmoid of their difference: one output channel instead of two
+            # the softmax of two classes is the sigmoid of their difference, so one output channel replaces two
             assert final.bias is not None
             this, other = (slice(c * n, (c + 1) * n) for c in (particle, 1 - particle))
             final.weight = nn.Parameter(final.weight[this] - final.weight[other], requires_grad=False)
@@ -85,7 +94,7 @@ class _Inference(nn.Module):
 
 
 def _fold(block: Any) -> None:
-    """Fold batch normalisation into the convolution before it, in place."""
+    """Fold batch normalization into the convolution before it, in place."""
     conv, norm = block.conv, block.norm
     scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
     bias = norm.bias.double() + (conv.bias.double() - norm.running_mean.double()) * scale
@@ -95,14 +104,14 @@ def _fold(block: Any) -> None:
 
 
 class TorchEngine:
-    """Run a U-Net by torch.
+    """Run a U-Net with torch.
 
     Parameters
     ----------
     model : UNet
         The trained network; it is copied.
     device : {"cpu", "cuda"}
-        Where it runs; images come from, and log-odds go back to, wherever the images lie.
+        Device that the network runs on; images may be on either device, and log-odds return to it.
     """
 
     name = "torch"
@@ -111,7 +120,7 @@ class TorchEngine:
         self.device = device
         self._module = _Inference(model).to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def __call__(self, images: Any) -> Any:
+    def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the particle's log-odds.
 
         Parameters
@@ -125,21 +134,21 @@ class TorchEngine:
             Shape (n, y, x), float32.
         """
         x = as_tensor(images).to(self.device)[:, None]
-        # TensorFloat-32, cuDNN's default, keeps 10 bits of the mantissa only: masks would differ from the CPU's
+        # TensorFloat-32, the default of cuDNN, keeps only 10 bits of the mantissa: masks would differ from the CPU's
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             return as_array(self._module(x), like=images)
 
 
 class OpenVINOEngine:
-    """Run a U-Net by OpenVINO on the CPU, in exact float32.
+    """Run a U-Net with OpenVINO on the CPU, in exact float32.
 
     Parameters
     ----------
     model : UNet
         The trained network; it is copied.
     threads : int, optional
-        Number of threads; torch's own number by default, which follows ``OMP_NUM_THREADS`` and so is one in
-        a Dask worker.
+        Number of threads. The default is that of torch, which follows ``OMP_NUM_THREADS`` and is therefore one in a
+        Dask worker.
     """
 
     name = "openvino"
@@ -151,15 +160,15 @@ class OpenVINOEngine:
         self._core = openvino.Core()
         self._inference = _Inference(model)
         self._properties = {
-            "INFERENCE_PRECISION_HINT": "f32",  # its silent default on AMX is bfloat16, which flips pixels
-            "ENABLE_CPU_PINNING": False,  # pinned threads of several worker processes land on one core
+            "INFERENCE_PRECISION_HINT": "f32",  # the default on CPUs with AMX is bfloat16, which changes masks
+            "ENABLE_CPU_PINNING": False,  # otherwise several worker processes pin their threads to the same core
             "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
             "NUM_STREAMS": 1,
         }
         self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         self._lock = threading.Lock()  # a compiled model runs one request at a time
 
-    def __call__(self, images: Any) -> Any:
+    def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the particle's log-odds.
 
         Parameters
@@ -198,28 +207,37 @@ def make_engine(
     device: str = "cpu",
     threads: int | None = None,
 ) -> Engine:
-    """Choose what runs a U-Net.
+    """Return the engine that runs a U-Net.
 
     Parameters
     ----------
     model : UNet
         The trained network.
     engine : {"auto", "openvino", "torch"}
-        What runs it on a CPU; ``"auto"`` is OpenVINO where it is installed. On CUDA it is always torch.
+        Engine on a CPU; ``"auto"`` is OpenVINO where it is installed, else torch. On CUDA it is always torch.
     device : {"cpu", "cuda"}
-        Where it runs.
+        Device that the network runs on.
     threads : int, optional
-        Number of OpenVINO's threads.
+        Number of threads of OpenVINO.
 
     Returns
     -------
     Engine
-        Ready to be called.
+        Callable that turns images (n, y, x) into log-odds (n, y, x).
 
     Raises
     ------
     ModuleNotFoundError
-        If OpenVINO is asked for by name and absent.
+        If `engine` is ``"openvino"`` and OpenVINO is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.segmentation.engines import make_engine
+    >>> from hrtem_dask.segmentation.unet import UNet, UNetConfig
+    >>> engine = make_engine(UNet(UNetConfig(widths=(2,), centre_width=2)), engine="torch")
+    >>> engine(np.zeros((1, 8, 8), dtype=np.float32)).shape
+    (1, 8, 8)
     """
     if device == "cuda" or engine == "torch":
         return TorchEngine(model, device=device)

@@ -1,7 +1,7 @@
-"""Import of Keras 2 weight files (``.h5``) of U-Nets, read with h5py: nothing is unpickled.
+"""Import of Keras 2 weight files (``.h5``) of U-Nets, read with h5py, so that nothing is unpickled.
 
-Such a file holds weights by layer, in order of execution, but not the network. The order of the layers' names
-says the rest: how many levels, how many convolutions per block, and whether pooling stands before the ReLU.
+Such a file holds the weights by layer, in order of execution, but not the network. The order of the layers' names
+determines the rest: the number of levels, the convolutions per block, and whether pooling precedes the ReLU.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ def load_keras_weights(path: str | Path, *, pixel_size_nm: float | None = None) 
     Parameters
     ----------
     path : str or path-like
-        Written by ``model.save_weights(….h5)``.
+        File written by ``model.save_weights(….h5)``.
     pixel_size_nm : float, optional
-        Pixel size (nm) of the images it was trained on; the file does not say.
+        Pixel size (nm) of the images that the network was trained on; the file does not state it.
 
     Returns
     -------
     UNet
-        In evaluation mode, float32. Epsilon of batch normalisation and dropout are the paper's: the file does
-        not state them.
+        The network in evaluation mode, float32. The epsilon of batch normalization and the dropout are those of the
+        paper, because the file does not state them.
 
     Raises
     ------
     ModelError
-        If the file is no Keras 2 weight file, or its layers are not those of a U-Net.
+        If the file is not a Keras 2 weight file, or its layers are not those of a U-Net.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -55,12 +55,12 @@ def load_keras_weights(path: str | Path, *, pixel_size_nm: float | None = None) 
     blocks = model.conv_norms()
     if len(convs) != len(blocks) + 1 or len(norms) != len(blocks):
         raise ModelError(
-            f"{path}: a U-Net like this has {len(blocks) + 1} convolutions and {len(blocks)} batch normalisations, "
+            f"{path}: a U-Net like this has {len(blocks) + 1} convolutions and {len(blocks)} batch normalizations, "
             f"the file has {len(convs)} and {len(norms)}"
         )
     for i, (block, conv, norm) in enumerate(zip(blocks, convs, norms, strict=False), start=1):
         _set_conv(block.conv, conv, f"{path}: convolution {i}")  # type: ignore[arg-type]
-        _set_norm(block.norm, norm, f"{path}: batch normalisation {i}")  # type: ignore[arg-type]
+        _set_norm(block.norm, norm, f"{path}: batch normalization {i}")  # type: ignore[arg-type]
     _set_conv(model.final, convs[-1], f"{path}: last convolution")
     return model.eval()
 
@@ -70,7 +70,7 @@ def _read_layers(file: h5py.File, path: str | Path) -> list[tuple[str, list[np.n
     if "model_weights" in file:
         raise ModelError(f"{path}: is a whole Keras model: pass its weights alone, saved by model.save_weights()")
     if "layer_names" not in file.attrs:
-        raise ModelError(f"{path}: has no layer_names, so it is no Keras 2 weight file")
+        raise ModelError(f"{path}: has no layer_names, so it is not a Keras 2 weight file")
     layers = []
     for raw in file.attrs["layer_names"]:
         name = raw.decode() if isinstance(raw, bytes) else str(raw)
@@ -81,7 +81,7 @@ def _read_layers(file: h5py.File, path: str | Path) -> list[tuple[str, list[np.n
             raise ModelError(f"{path}: the weights of layer {name!r} are missing: {error}") from error
         kind = _KINDS.get(re.sub(r"_\d+$", "", name), "conv" if weights else "")
         if not kind:
-            raise ModelError(f"{path}: layer {name!r} is none that this U-Net has")
+            raise ModelError(f"{path}: layer {name!r} does not belong to this kind of U-Net")
         layers.append((kind, weights))
     return layers
 
@@ -99,9 +99,9 @@ def _infer_config(
     first_pool = kinds.index("pool")
     last_pool, first_up = len(kinds) - 1 - kinds[::-1].index("pool"), kinds.index("up")
     n_encoder = kinds[:first_pool].count("conv")
-    n_centre = kinds[last_pool:first_up].count("conv")
+    n_center = kinds[last_pool:first_up].count("conv")
     n_decoder, rest = divmod(kinds[first_up:-1].count("conv"), n_levels)
-    if rest or kinds[:last_pool].count("conv") != n_encoder * n_levels or not (n_encoder and n_centre and n_decoder):
+    if rest or kinds[:last_pool].count("conv") != n_encoder * n_levels or not (n_encoder and n_center and n_decoder):
         raise ModelError(f"{path}: its blocks have unequal numbers of convolutions: {' '.join(kinds)}")
     n_out = [int(weights[0].shape[-1]) for weights in convs]
     config = groschner2021_config(
@@ -114,7 +114,7 @@ def _infer_config(
         **{
             **vars(config),
             "encoder_convs": n_encoder,
-            "centre_convs": n_centre,
+            "centre_convs": n_center,
             "decoder_convs": n_decoder,
             "kernel_px": int(convs[0][0].shape[0]),
             "n_classes": n_out[-1],

@@ -1,12 +1,12 @@
-"""The ladder down when memory runs out: smaller tiles, then the CPU. The result stays the same."""
+"""Fallback when memory runs out: smaller tiles, then the CPU. The result stays the same."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import torch
 
 from hrtem_dask import backend
@@ -16,27 +16,27 @@ from hrtem_dask.segmentation.tiling import tiled_logits
 __all__ = ["MIN_TILE_PX", "Inference", "logits_within_memory"]
 
 MIN_TILE_PX = 256
-"""Smaller tiles than this are not tried: the halo would be most of them."""
+"""Smaller tiles than this are not tried, because they would consist mostly of the halo."""
 
 
 @dataclass(frozen=True)
 class Inference:
-    """Logits of one image, and how they came about."""
+    """Logits of one image, and how they were computed."""
 
-    logits: Any
+    logits: np.ndarray
     """Particle log-odds (y, x), float32, in the library of the image."""
     seam_score: float | None
-    """Largest difference of logits between neighbouring tiles; None for one tile."""
+    """Largest difference of logits between neighboring tiles; None for one tile."""
     out_of_memory_steps: tuple[str, ...]
     """What was tried next each time memory ran out, in order."""
     engine: str
     """Name of the engine that ran last."""
     device: str
-    """Its device."""
+    """Device of that engine: ``"cpu"`` or ``"cuda"``."""
 
 
 def logits_within_memory(
-    image: Any,
+    image: np.ndarray,
     engine_for: Callable[[str], Engine],
     *,
     device: str,
@@ -51,18 +51,18 @@ def logits_within_memory(
     image : numpy.ndarray or cupy.ndarray
         Shape (y, x).
     engine_for : callable
-        Gives the engine for ``"cpu"`` or ``"cuda"``.
+        Returns the engine for ``"cpu"`` or ``"cuda"``.
     device : {"cpu", "cuda"}
-        Where to begin.
+        Device to try first.
     stride_px, halo_px : int
-        Of the network, see `tiled_logits`.
+        Total stride and halo of the network, see `tiled_logits`.
     tile_px : int or None
-        Where to begin; None is the whole image.
+        Side of the tiles to try first; None tries the whole image.
 
     Returns
     -------
     Inference
-        Logits, seam score and the steps taken.
+        Logits, seam score and the fallbacks that were needed.
 
     Raises
     ------
@@ -71,27 +71,27 @@ def logits_within_memory(
     """
     steps: list[str] = []
     first_tile_px = tile_px
-    host: Any = image
+    source = image
     while True:
         try:
             engine = engine_for(device)
-            logits, seam_score = tiled_logits(host, engine, stride_px=stride_px, halo_px=halo_px, tile_px=tile_px)
+            logits, seam_score = tiled_logits(source, engine, stride_px=stride_px, halo_px=halo_px, tile_px=tile_px)
             logits = _to_library_of(image, logits)
             return Inference(logits, seam_score, tuple(steps), engine.name, engine.device)
         except Exception as error:
             if not backend.is_out_of_memory(error):
                 raise
             message = str(error)
-        # here the error, and with it the frames that held the failed tile's memory, is gone
+        # outside the except block, so that the error no longer holds the memory of the failed tile
         _free(device)
         side = tile_px or max(image.shape)
         smaller = max(MIN_TILE_PX, side // 2)
-        # with its halo a tile must still be smaller than the image, or nothing is won
+        # a tile with its halo must be smaller than the image to save memory
         if side > MIN_TILE_PX and smaller + 2 * halo_px + stride_px < max(image.shape):
             tile_px = smaller
             steps.append(f"tiles of {tile_px} px on {device}")
         elif device != "cpu":
-            device, tile_px, host = "cpu", first_tile_px, backend.to_numpy(image)
+            device, tile_px, source = "cpu", first_tile_px, backend.to_numpy(image)
             steps.append(f"{'whole image' if tile_px is None else f'tiles of {tile_px} px'} on cpu")
         else:
             raise MemoryError(
@@ -100,13 +100,14 @@ def logits_within_memory(
             )
 
 
-def _to_library_of(image: Any, logits: Any) -> Any:
-    """Put logits that were computed on the host back where the image lies."""
-    return backend.array_namespace(image).asarray(logits)
+def _to_library_of(image: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Move logits that were computed on the host back to the device of the image."""
+    moved: np.ndarray = backend.array_namespace(image).asarray(logits)
+    return moved
 
 
 def _free(device: str) -> None:
-    """Hand back what a failed attempt left behind."""
+    """Release the memory that a failed attempt has left allocated."""
     gc.collect()
     if device == "cuda" and torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,8 +1,8 @@
-"""What a network sees of an image: its pixel size, and its scaling over the whole image, never over a tile or crop."""
+"""The input of a network: the image at the network's pixel size, scaled as a whole, never by tiles or crops."""
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.rescale import model_shape, resample
@@ -12,25 +12,25 @@ __all__ = ["network_input", "scale_input"]
 
 
 def network_input(
-    image: Any, *, pixel_size_nm: PixelSize | None, model_pixel_size_nm: float | None, scaling: InputScaling
-) -> Any:
-    """Resample an image to the network's pixel size and scale it as the network expects; training does the same.
+    image: np.ndarray, *, pixel_size_nm: PixelSize | None, model_pixel_size_nm: float | None, scaling: InputScaling
+) -> np.ndarray:
+    """Resample an image to the network's pixel size and scale it; training uses the same function.
 
     Parameters
     ----------
     image : numpy.ndarray or cupy.ndarray
         Shape (y, x), as `filtering.prepare` gives it: float32 in [0, 1].
     pixel_size_nm : tuple of float or None
-        (y, x) in nm; without one it is not resampled.
+        (y, x) in nm; without a pixel size the image is not resampled.
     model_pixel_size_nm : float or None
-        Pixel size (nm) that the network was trained at; None resamples nothing.
+        Pixel size (nm) that the network was trained at; without it the image is not resampled.
     scaling : {"min_max", "standard"}
         `UNetConfig.input_scaling`.
 
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        Type float32; its shape (y, x) is that at the network's pixel size.
+        Type float32; its shape (y, x) covers the same field at the network's pixel size.
 
     Raises
     ------
@@ -42,31 +42,38 @@ def network_input(
         pixel_size_nm=pixel_size_nm,
         model_pixel_size_nm=model_pixel_size_nm,
     )
-    seen = resample(image, shape, method="bicubic")
-    if scaling == "min_max" and seen is image:
-        return seen  # it is in [0, 1] already
-    return scale_input(seen, scaling)
+    resampled = resample(image, shape, method="bicubic")
+    if scaling == "min_max" and resampled is image:
+        return image  # the filters have scaled it to [0, 1] already
+    return scale_input(resampled, scaling)
 
 
-def scale_input(image: Any, scaling: InputScaling) -> Any:
-    """Scale a whole image.
+def scale_input(image: np.ndarray, scaling: InputScaling) -> np.ndarray:
+    """Scale a whole image by its own statistics.
 
     Parameters
     ----------
     image : numpy.ndarray or cupy.ndarray
         Shape (y, x), float.
     scaling : {"min_max", "standard"}
-        To [0, 1] by minimum and maximum; or to zero mean and unit standard deviation, which a single outlier
-        hardly moves.
+        ``"min_max"`` scales to [0, 1] by minimum and maximum. ``"standard"`` scales to zero mean and unit standard
+        deviation, which a single outlier hardly changes.
 
     Returns
     -------
     numpy.ndarray or cupy.ndarray
         Same shape, float32; zeros for a constant image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.segmentation.network_input import scale_input
+    >>> scale_input(np.array([[1.0, 3.0]], dtype=np.float32), "standard").tolist()
+    [[-1.0, 1.0]]
     """
     if scaling == "min_max":
         offset, spread = float(image.min()), float(image.max()) - float(image.min())
     else:
         offset, spread = float(image.mean(dtype="float64")), float(image.std(dtype="float64"))
-    # a constant image has, by rounding, a standard deviation of some 1e-9
+    # rounding gives a constant image a standard deviation of about 1e-9
     return ((image - offset) / spread).astype("float32") if spread > 1e-7 else image * 0

@@ -1,7 +1,7 @@
 """A U-Net as an OpenVINO graph, built operation by operation.
 
-OpenVINO's own converter traces the torch module: that takes seconds in every worker, rests on a deprecated part of
-torch, and reports its use over the network. The network has eight kinds of operations; they are written here.
+OpenVINO's own converter traces the torch module. That takes seconds in every worker, uses a deprecated part of torch,
+and sends usage statistics over the network. A U-Net needs only eight kinds of operations, which are written here.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def openvino_graph(folded: UNet, shape: tuple[int, ...]) -> openvino.Model:
     Parameters
     ----------
     folded : UNet
-        With batch normalisation folded into the convolutions.
+        Network with batch normalization folded into the convolutions.
     shape : tuple of int
-        Of the input, (n, 1, y, x); static shapes run fastest.
+        Shape of the input, (n, 1, y, x); static shapes run fastest.
 
     Returns
     -------
     openvino.Model
-        From images to class logits (n, n_classes, y, x), float32.
+        Graph from images to class logits (n, n_classes, y, x), float32.
     """
     config = folded.config
     image = opset13.parameter(list(shape), dtype=np.float32)

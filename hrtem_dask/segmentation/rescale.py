@@ -1,12 +1,11 @@
-"""A network sees particles at the pixel size it was trained on; measurement stays in native pixels.
+"""Resample an image to the pixel size that a network was trained at; measurements stay in native pixels.
 
-Resampling is torch's, anti-aliased and aligned at pixel edges, so that CPU and GPU do the same.
+torch resamples, with anti-aliasing and aligned at pixel edges, so that CPU and GPU give the same result.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 import torch
 
 from hrtem_dask.errors import CalibrationError
@@ -16,9 +15,9 @@ from hrtem_dask.segmentation.tensors import as_array, as_tensor
 __all__ = ["MAX_ENLARGEMENT", "model_shape", "resample"]
 
 SAME_WITHIN = 0.01
-"""Pixel sizes that agree within this relative difference are one: nothing is resampled."""
+"""Pixel sizes that agree within this relative difference count as equal: nothing is resampled."""
 MAX_ENLARGEMENT = 8.0
-"""An image is not enlarged more than this: what the network looks for is not in so coarse an image."""
+"""Largest factor by which an image is enlarged: coarser images do not resolve the features of the network."""
 
 
 def model_shape(
@@ -52,7 +51,7 @@ def model_shape(
         return shape
     if max(zoom) > MAX_ENLARGEMENT:
         raise CalibrationError(
-            f"the network sees {model_pixel_size_nm:g} nm per pixel, the micrograph has (y, x) = "
+            f"the network was trained at {model_pixel_size_nm:g} nm per pixel, the micrograph has (y, x) = "
             f"{pixel_size_nm} nm: it would be enlarged {max(zoom):.3g} times, need at most {MAX_ENLARGEMENT:g}. "
             "Check the pixel size, or choose a network for this magnification"
         )
@@ -60,8 +59,8 @@ def model_shape(
     return height, width
 
 
-def resample(image: Any, shape: tuple[int, int], *, method: str) -> Any:
-    """Resample an image or a probability, anti-aliased, onto another grid over the same field.
+def resample(image: np.ndarray, shape: tuple[int, int], *, method: str) -> np.ndarray:
+    """Resample an image or a probability with anti-aliasing onto another grid over the same field.
 
     Parameters
     ----------
@@ -70,12 +69,19 @@ def resample(image: Any, shape: tuple[int, int], *, method: str) -> Any:
     shape : tuple of int
         New shape (y, x).
     method : {"bicubic", "bilinear"}
-        Bicubic keeps lattice fringes; bilinear stays between minimum and maximum, as a probability must.
+        Bicubic preserves lattice fringes; bilinear stays between minimum and maximum, as a probability must.
 
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        Type float32; the same object where the shape is the same already.
+        Type float32; the same object where the image has that shape already.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.segmentation.rescale import resample
+    >>> resample(np.ones((8, 8), dtype=np.float32), (4, 6), method="bilinear").shape
+    (4, 6)
     """
     if tuple(image.shape) == tuple(shape):
         return image

@@ -1,11 +1,9 @@
-"""One way to call all segmenters: image in, probability and mask out."""
+"""The two segmenters without a network, and the choice of a segmenter by the settings."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,51 +11,15 @@ from hrtem_dask import backend
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.dice_model import DiceModel
+from hrtem_dask.segmentation.interface import Segmentation, Segmenter
 from hrtem_dask.segmentation.threshold import fourier_mask, fourier_mask_px, otsu_mask
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 
-__all__ = ["FourierSegmenter", "OtsuSegmenter", "Segmentation", "Segmenter", "make_segmenter", "segmenter_loads"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Segmentation:
-    """What a segmenter says of one image; arrays are of the image's library."""
-
-    probability: Any
-    """Particle probability (y, x), float32, 0–1; the mask itself for the baselines."""
-    mask: Any
-    """Where there is particle (y, x), bool."""
-    seam_score: float | None = None
-    """Largest difference of logits between neighbouring tiles; None where the image went through whole."""
-    quality_terms: Mapping[str, float] | None = None
-    """What the network's output says about its mask, see `agreement.judge_mask`; None where it was not asked."""
-    out_of_memory_steps: tuple[str, ...] = ()
-    """What was tried next each time memory ran out, in order."""
-    engine: str
-    """What did it: ``"openvino"``, ``"torch"``, or the array library."""
-    device: str
-    """``"cpu"`` or ``"cuda"``."""
-
-
-@runtime_checkable
-class Segmenter(Protocol):
-    """Anything that tells particles from the support."""
-
-    name: str
-    """``"otsu"``, ``"fourier"`` or ``"unet"``."""
-    model_hash: str | None
-    """Hash of the model's file; None for the baselines."""
-    receptive_field_px: int | None
-    """Side of the square that one output pixel depends on; None where that is the whole image."""
-    dice_model: DiceModel | None
-    """What guesses the quality of its masks; None for the baselines, and networks without a calibration of it."""
-
-    def __call__(self, image: Any, *, pixel_size_nm: PixelSize | None) -> Segmentation:
-        """Segment an image (y, x), filtered and scaled to [0, 1]."""
+__all__ = ["FourierSegmenter", "OtsuSegmenter", "make_segmenter", "segmenter_loads"]
 
 
 class _Baseline:
-    """What the two baselines have in common."""
+    """The parts that the two baselines have in common."""
 
     name = ""
     model_hash: str | None = None
@@ -68,7 +30,7 @@ class _Baseline:
         self._settings = settings
 
     @staticmethod
-    def _segmentation(mask: Any) -> Segmentation:
+    def _segmentation(mask: np.ndarray) -> Segmentation:
         library = backend.array_namespace(mask)
         return Segmentation(
             probability=mask.astype(np.float32),
@@ -79,7 +41,7 @@ class _Baseline:
 
 
 class OtsuSegmenter(_Baseline):  # numpydoc ignore=PR02
-    """Otsu's threshold on the (smoothed) image.
+    """Segment by Otsu's threshold on the (smoothed) image.
 
     Parameters
     ----------
@@ -89,7 +51,7 @@ class OtsuSegmenter(_Baseline):  # numpydoc ignore=PR02
 
     name = "otsu"
 
-    def __call__(self, image: Any, *, pixel_size_nm: PixelSize | None) -> Segmentation:
+    def __call__(self, image: np.ndarray, *, pixel_size_nm: PixelSize | None) -> Segmentation:
         """Segment an image.
 
         Parameters
@@ -115,7 +77,7 @@ class OtsuSegmenter(_Baseline):  # numpydoc ignore=PR02
                 f"otsu_sigma_nm={sigma_nm:g} needs a pixel size, the micrograph has none: "
                 "give one (--pixel-size …), or set otsu_sigma_nm = 0"
             )
-        size = pixel_size_nm or (1.0, 1.0)  # sigma is 0 then: nothing is scaled by it
+        size = pixel_size_nm or (1.0, 1.0)  # without a pixel size sigma is 0, so the scale does not matter
         mask = otsu_mask(
             image,
             particles_are=self._settings.particles_are,
@@ -125,7 +87,7 @@ class OtsuSegmenter(_Baseline):  # numpydoc ignore=PR02
 
 
 class FourierSegmenter(_Baseline):  # numpydoc ignore=PR02
-    """Fourier filtering by an annulus around the lattice's frequencies.
+    """Segment by Fourier filtering with an annulus around the frequencies of the lattice.
 
     Parameters
     ----------
@@ -136,7 +98,7 @@ class FourierSegmenter(_Baseline):  # numpydoc ignore=PR02
 
     name = "fourier"
 
-    def __call__(self, image: Any, *, pixel_size_nm: PixelSize | None) -> Segmentation:
+    def __call__(self, image: np.ndarray, *, pixel_size_nm: PixelSize | None) -> Segmentation:
         """Segment an image.
 
         Parameters
@@ -154,7 +116,7 @@ class FourierSegmenter(_Baseline):  # numpydoc ignore=PR02
         Raises
         ------
         CalibrationError
-            If the annulus is in 1/nm and there is no pixel size, or it is too coarse for the lattice.
+            If the annulus is in 1/nm and there is no pixel size, or the pixels are too coarse for the lattice.
         """
         if self._settings.annulus_per_px is not None:
             return self._segmentation(
@@ -175,8 +137,8 @@ class FourierSegmenter(_Baseline):  # numpydoc ignore=PR02
         return self._segmentation(mask)
 
 
-_segmenters: dict[tuple[Any, ...], Segmenter] = {}
-_KEPT = 4  # a worker needs one; a notebook that compares networks a few
+_segmenters: dict[tuple[SegmentationSettings, ExecutionSettings, str], Segmenter] = {}
+_KEPT = 4  # a worker needs one; a notebook that compares networks needs a few
 _lock = threading.Lock()
 _loads = 0
 
@@ -187,25 +149,31 @@ def segmenter_loads() -> int:
     Returns
     -------
     int
-        One per model and settings, however many micrographs were segmented.
+        Number of loads: one per model and settings, however many micrographs were segmented.
+
+    Examples
+    --------
+    >>> from hrtem_dask.segmentation import segmenter_loads
+    >>> segmenter_loads() >= 0
+    True
     """
     return _loads
 
 
 def make_segmenter(segmentation: SegmentationSettings, execution: ExecutionSettings) -> Segmenter:
-    """Return the segmenter that the settings ask for; a network is loaded once per process.
+    """Return the segmenter that the settings select; a network is loaded once per process.
 
     Parameters
     ----------
     segmentation : SegmentationSettings
-        Which method and model, and their parameters.
+        Method, model and their parameters.
     execution : ExecutionSettings
         Device, engine and tiles.
 
     Returns
     -------
     Segmenter
-        Ready to be called; the same object for the same settings and content of the model's file.
+        Callable with an image; the same object for the same settings and content of the model's file.
 
     Raises
     ------
@@ -213,6 +181,24 @@ def make_segmenter(segmentation: SegmentationSettings, execution: ExecutionSetti
         If the threshold is not between 0 and 1.
     ModelError
         If the model cannot be read.
+
+    Examples
+    --------
+    Otsu's threshold finds the dark particles of a simulated micrograph:
+
+    >>> from hrtem_dask.filtering import prepare
+    >>> from hrtem_dask.segmentation import make_segmenter
+    >>> from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(seed=1, shape=(256, 256), n_particles=3, carbon_contrast=0.01)
+    >>> image, _ = prepare(scene.image)
+    >>> settings = SegmentationSettings(method="otsu", otsu_sigma_nm=0.3)
+    >>> segmenter = make_segmenter(settings, ExecutionSettings(device="cpu"))
+    >>> result = segmenter(image, pixel_size_nm=(0.03, 0.03))
+    >>> truth = scene.labels > 0
+    >>> dice = 2 * (result.mask & truth).sum() / (result.mask.sum() + truth.sum())
+    >>> bool(dice > 0.8)
+    True
     """
     global _loads
     method = segmentation.chosen_method
@@ -221,6 +207,7 @@ def make_segmenter(segmentation: SegmentationSettings, execution: ExecutionSetti
     if method == "fourier":
         return FourierSegmenter(segmentation)
     assert segmentation.model_file is not None
+    # imported here because torch is slow to import and the baselines do without it
     from hrtem_dask.segmentation.unet_segmenter import UNetSegmenter
     from hrtem_dask.segmentation.weights import model_hash
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -12,8 +10,8 @@ from hrtem_dask import backend
 __all__ = ["as_array", "as_tensor"]
 
 
-def as_tensor(array: Any) -> torch.Tensor:
-    """View an array as a float32 tensor, on the device where it lies.
+def as_tensor(array: np.ndarray) -> torch.Tensor:
+    """View an array as a float32 tensor on the same device.
 
     Parameters
     ----------
@@ -23,8 +21,8 @@ def as_tensor(array: Any) -> torch.Tensor:
     Returns
     -------
     torch.Tensor
-        Sharing memory where the array is contiguous float32 (and, on the host, writable: torch knows no
-        read-only memory).
+        It shares memory with the array where that is contiguous float32 and, on the host, writable, because torch
+        has no read-only memory.
     """
     xp = backend.array_namespace(array)
     array = xp.ascontiguousarray(array, dtype=np.float32)
@@ -33,7 +31,7 @@ def as_tensor(array: Any) -> torch.Tensor:
     return torch.from_dlpack(array)  # type: ignore[attr-defined]
 
 
-def as_array(tensor: torch.Tensor, *, like: Any) -> Any:
+def as_array(tensor: torch.Tensor, *, like: np.ndarray) -> np.ndarray:
     """View a tensor as an array of the same library as another array.
 
     Parameters
@@ -46,9 +44,10 @@ def as_array(tensor: torch.Tensor, *, like: Any) -> Any:
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        Sharing memory where the tensor lies on that library's device.
+        It shares memory with the tensor where that is on the library's device.
     """
     xp = backend.array_namespace(like)
     if xp is np:
         return tensor.cpu().numpy()
-    return xp.from_dlpack(tensor.contiguous()) if tensor.is_cuda else xp.asarray(tensor.numpy())
+    array: np.ndarray = xp.from_dlpack(tensor.contiguous()) if tensor.is_cuda else xp.asarray(tensor.numpy())
+    return array

@@ -1,8 +1,8 @@
-"""The paper's two baselines: Otsu's threshold, and Fourier filtering by an annulus around the lattice."""
+"""The two baselines of the paper: Otsu's threshold, and Fourier filtering by an annulus around the lattice."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -14,9 +14,9 @@ __all__ = ["fourier_mask", "fourier_mask_px", "gaussian", "otsu_mask"]
 
 
 def otsu_mask(
-    image: Any, *, particles_are: Literal["dark", "bright"] = "dark", sigma_px: tuple[float, float] = (0.0, 0.0)
-) -> Any:
-    """Tell particles from the support by intensity alone.
+    image: np.ndarray, *, particles_are: Literal["dark", "bright"] = "dark", sigma_px: tuple[float, float] = (0.0, 0.0)
+) -> np.ndarray:
+    """Separate particles from the support by intensity alone (Otsu's threshold).
 
     Parameters
     ----------
@@ -25,36 +25,49 @@ def otsu_mask(
     particles_are : {"dark", "bright"}
         Side of the threshold that is particle: dark in bright-field TEM, bright in HAADF-STEM.
     sigma_px : tuple of float
-        Gaussian smoothing (y, x) before, standard deviation in px; 0 turns it off.
+        Standard deviation (y, x) in px of a Gaussian smoothing before the threshold; 0 turns it off.
 
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        Shape (y, x), bool; empty for a constant image. N. Otsu, IEEE Trans. Syst. Man Cybern. 9 (1979) 62.
+        Shape (y, x), bool; False everywhere for a constant image.
 
     Raises
     ------
     ValueError
         If `particles_are` is neither dark nor bright.
+
+    References
+    ----------
+    N. Otsu, IEEE Trans. Syst. Man Cybern. 9 (1979) 62.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.segmentation.threshold import otsu_mask
+    >>> image = np.full((8, 8), 0.8, dtype=np.float32)
+    >>> image[2:5, 2:6] = 0.3  # a dark particle of 12 px
+    >>> int(otsu_mask(image).sum())
+    12
     """
     if particles_are not in ("dark", "bright"):
         raise ValueError(f"particles_are must be 'dark' or 'bright', got {particles_are!r}")
     if _is_constant(image):
-        return backend.array_namespace(image).zeros(image.shape, dtype=bool)
+        return _nothing(image)
     smooth = gaussian(image, sigma_px=sigma_px)
-    above = smooth > backend.skimage(smooth, "filters").threshold_otsu(smooth)
+    above: np.ndarray = smooth > backend.skimage(smooth, "filters").threshold_otsu(smooth)
     return above if particles_are == "bright" else ~above
 
 
 def fourier_mask(
-    image: Any,
+    image: np.ndarray,
     *,
     pixel_size_nm: PixelSize | None,
     annulus_per_nm: tuple[float, float] = (2.4, 6.0),
     sigma_nm: float = 0.8,
     min_contrast: float = 1.05,
-) -> Any:
-    """Find crystalline regions: where the frequencies of the lattice are strong.
+) -> np.ndarray:
+    """Find crystalline regions, where the spatial frequencies of the lattice are strong.
 
     Parameters
     ----------
@@ -63,19 +76,19 @@ def fourier_mask(
     pixel_size_nm : tuple of float or None
         (y, x) in nm.
     annulus_per_nm : tuple of float
-        Spatial frequencies kept, low <= |k| < high, 1/nm; what lies above Nyquist's frequency is not in the
-        image, so `high` may exceed it.
+        Spatial frequencies that are kept, low <= |k| < high, in 1/nm; `high` may exceed the Nyquist frequency, above
+        which the image holds nothing.
     sigma_nm : float
         Gaussian smoothing (nm) of the squared filtered image.
     min_contrast : float
-        Otsu's threshold must be this many times the lower quartile of the amplitude, else the field holds no
-        crystal; 1 turns it off. On simulated fields it is at most 1.03 times without a particle.
+        Smallest ratio of Otsu's threshold to the lower quartile of the amplitude; below it the field counts as free of
+        crystals. 1 turns the check off. In simulated fields without particles the ratio is at most 1.03.
 
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        Shape (y, x), bool: the local root-mean-square amplitude of the filtered image is above Otsu's threshold;
-        empty for a constant image, and for a field without a crystal.
+        Shape (y, x), bool: True where the local root-mean-square amplitude of the filtered image is above Otsu's
+        threshold; False everywhere for a constant image and for a field without crystals.
 
     Raises
     ------
@@ -86,9 +99,10 @@ def fourier_mask(
 
     Notes
     -----
-    The method of Groschner et al. (2021): Fourier transform times annulus, back, smooth, threshold. Beyond the
-    paper, the step between opposite borders is taken out of the spectrum (Moisan 2011), and a
-    field without a crystal is told by `min_contrast`: Otsu's threshold would part its noise in two.
+    This is the method of Groschner et al., Microsc. Microanal. 27 (2021) 549: Fourier transform, product with an
+    annulus, inverse transform, smoothing, threshold. Two steps are added to it. The spectrum is freed of the step
+    between opposite borders (L. Moisan, J. Math. Imaging Vis. 39 (2011) 161). Fields without crystals are recognized by
+    `min_contrast`, because Otsu's threshold would divide their noise in two.
     """
     if pixel_size_nm is None:
         raise CalibrationError(
@@ -110,22 +124,22 @@ def fourier_mask(
 
 
 def fourier_mask_px(
-    image: Any,
+    image: np.ndarray,
     *,
     annulus_per_px: tuple[float, float],
     sigma_px: float = 20.0,
     min_contrast: float = 1.05,
-) -> Any:
-    """Do what `fourier_mask` does with one annulus in cycles per pixel, whatever a pixel measures.
+) -> np.ndarray:
+    """Find crystalline regions like `fourier_mask`, with an annulus in cycles per pixel instead of 1/nm.
 
-    This is how the paper's baseline was made: it fits one magnification, and fails on others.
+    The paper's baseline was made in this way; an annulus in cycles per pixel fits a single magnification.
 
     Parameters
     ----------
     image : numpy.ndarray or cupy.ndarray
         Shape (y, x), float, finite.
     annulus_per_px : tuple of float
-        Spatial frequencies kept, low <= |k| < high, cycles per pixel; 0.5 is Nyquist's frequency.
+        Spatial frequencies that are kept, low <= |k| < high, in cycles per pixel; 0.5 is the Nyquist frequency.
     sigma_px : float
         Gaussian smoothing (px) of the squared filtered image.
     min_contrast : float
@@ -151,40 +165,51 @@ def fourier_mask_px(
 
 
 def _crystalline(
-    image: Any,
+    image: np.ndarray,
     step: tuple[float, float],
     annulus: tuple[float, float],
     sigma_px: tuple[float, float],
     min_contrast: float,
-) -> Any:
-    """Threshold the amplitude of what passes the annulus; its frequencies are the reciprocal of the step's unit."""
+) -> np.ndarray:
+    """Threshold the amplitude of the filtered image; frequencies are in the reciprocal of the unit of `step`."""
     xp = backend.array_namespace(image)
     if _is_constant(image):
-        return xp.zeros(image.shape, dtype=bool)
+        return _nothing(image)
     filtered = _annulus_filter(image, step=step, low=annulus[0], high=annulus[1])
-    # the amplitude, not its square: Otsu's threshold of the square keeps only the strongest particles
+    # Otsu's threshold of the squared amplitude would keep only the strongest particles
     amplitude = xp.sqrt(xp.maximum(gaussian(filtered * filtered, sigma_px=sigma_px), 0))
     threshold = backend.skimage(amplitude, "filters").threshold_otsu(amplitude)
     if threshold < min_contrast * xp.quantile(amplitude, 0.25):
-        return xp.zeros(image.shape, dtype=bool)
-    return amplitude > threshold
+        return _nothing(image)
+    above: np.ndarray = amplitude > threshold
+    return above
 
 
-def gaussian(image: Any, *, sigma_px: tuple[float, float]) -> Any:
-    """Smooth by a Gaussian, mirrored at the borders.
+def gaussian(image: np.ndarray, *, sigma_px: tuple[float, float]) -> np.ndarray:
+    """Smooth an image with a Gaussian, mirrored at the borders.
 
     Parameters
     ----------
     image : numpy.ndarray or cupy.ndarray
         Shape (y, x).
     sigma_px : tuple of float
-        Standard deviation (y, x) in px; 0 leaves an axis as it is.
+        Standard deviation (y, x) in px; 0 leaves an axis unchanged.
 
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        Type float32. The cosine transform times the Gaussian's exact transfer function exp(−(σ ω)²/2), so that a
-        wide Gaussian costs no more than a narrow one; equal to SciPy's ``gaussian_filter`` from σ = 2 px on.
+        Same shape, float32: the cosine transform is multiplied by the exact transfer function exp(−(σ ω)²/2), so that a
+        wide Gaussian takes no longer than a narrow one. It equals SciPy's ``gaussian_filter`` from σ = 2 px on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.segmentation.threshold import gaussian
+    >>> image = np.zeros((33, 33), dtype=np.float32)
+    >>> image[16, 16] = 1.0
+    >>> smooth = gaussian(image, sigma_px=(2.0, 2.0))
+    >>> round(float(smooth[16, 16]), 4)  # 1 / (2π σ²)
+    0.0398
     """
     xp, fft = backend.array_namespace(image), backend.fft(image)
     image = xp.asarray(image, dtype=np.float32)
@@ -194,11 +219,12 @@ def gaussian(image: Any, *, sigma_px: tuple[float, float]) -> Any:
     for axis, (n, sigma) in enumerate(zip(image.shape, sigma_px, strict=True)):
         transfer = np.exp(-0.5 * (sigma * np.pi / n * np.arange(n)) ** 2).astype(np.float32)
         spectrum *= xp.asarray(transfer)[:, None] if axis == 0 else xp.asarray(transfer)
-    return fft.idctn(spectrum, type=2)
+    smooth: np.ndarray = fft.idctn(spectrum, type=2)
+    return smooth
 
 
-def _annulus_filter(image: Any, *, step: tuple[float, float], low: float, high: float) -> Any:
-    """Keep the frequencies low <= |k| < high, in the reciprocal of the unit of the step between pixels."""
+def _annulus_filter(image: np.ndarray, *, step: tuple[float, float], low: float, high: float) -> np.ndarray:
+    """Keep the frequencies low <= |k| < high, in the reciprocal of the unit of `step`."""
     xp, fft = backend.array_namespace(image), backend.fft(image)
     image = xp.asarray(image, dtype=np.float32)
     spectrum = _periodic_spectrum(image - image.mean())
@@ -206,14 +232,15 @@ def _annulus_filter(image: Any, *, step: tuple[float, float], low: float, high: 
     k_x = xp.asarray(np.fft.rfftfreq(image.shape[1], step[1]), dtype=np.float32)
     k_squared = k_y**2 + k_x**2
     spectrum *= (k_squared >= low**2) & (k_squared < high**2)
-    return fft.irfft2(spectrum, s=image.shape)
+    filtered: np.ndarray = fft.irfft2(spectrum, s=image.shape)
+    return filtered
 
 
-def _periodic_spectrum(image: Any) -> Any:
-    """Return the spectrum of an image without the cross that its borders, which do not match, put into it.
+def _periodic_spectrum(image: np.ndarray) -> np.ndarray:
+    """Return the spectrum of an image without the cross that the mismatch of opposite borders adds.
 
-    The periodic component of L. Moisan, J. Math. Imaging Vis. 39 (2011) 161. Without it the step from one
-    border to the other passes the annulus, and the rim of the image looks crystalline.
+    This is the periodic component of L. Moisan, J. Math. Imaging Vis. 39 (2011) 161. In the plain spectrum the step
+    from one border to the other passes the annulus, and the rim of the image looks crystalline.
     """
     xp, fft = backend.array_namespace(image), backend.fft(image)
     step_y, step_x = image[-1] - image[0], image[:, -1] - image[:, 0]
@@ -225,11 +252,18 @@ def _periodic_spectrum(image: Any) -> Any:
     cos_y = xp.asarray(np.cos(2 * np.pi * np.fft.fftfreq(image.shape[0])), dtype=np.float32)[:, None]
     cos_x = xp.asarray(np.cos(2 * np.pi * np.fft.rfftfreq(image.shape[1])), dtype=np.float32)
     laplacian = 2 * cos_y + 2 * cos_x - 4
-    laplacian[0, 0] = 1  # the smooth component has no mean: nothing to divide
+    laplacian[0, 0] = 1  # avoids 0 / 0; the smooth component has no mean and is set to 0 below
     smooth = fft.rfft2(border) / laplacian
     smooth[0, 0] = 0
-    return fft.rfft2(image) - smooth
+    periodic: np.ndarray = fft.rfft2(image) - smooth
+    return periodic
 
 
-def _is_constant(image: Any) -> bool:
+def _is_constant(image: np.ndarray) -> bool:
     return bool(image.max() == image.min())
+
+
+def _nothing(image: np.ndarray) -> np.ndarray:
+    """Return an empty mask of the image's shape, on its device."""
+    empty: np.ndarray = backend.array_namespace(image).zeros(image.shape, dtype=bool)
+    return empty

@@ -1,17 +1,16 @@
-"""Exact tiling: a large image goes through the network in pieces, and no seam is left.
+"""Exact tiling: a large image goes through the network in pieces, and the result has no seams.
 
-Two things make tiles equal the whole image: windows begin on multiples of the network's total stride, so that
-pooling sees the same blocks, and each keeps a halo as wide as the receptive field reaches, which is cut off. A
-window at the border of the image ends at that border, so zero padding happens exactly where it would in the
-whole image. Neighbouring tiles overlap by one more strip in which both are valid: the largest difference there
-is the seam score, which a wrong halo or origin would make large.
+Two rules make the result of tiles equal to that of the whole image. Windows begin on multiples of the network's total
+stride, so that pooling acts on the same blocks. Each window includes a halo as wide as the receptive field reaches,
+which is cut off afterwards. A window at the border of the image ends at that border, so zero padding happens exactly
+where it would in the whole image. Neighboring tiles overlap by one more strip in which both are valid. The largest
+difference there is the seam score, which a wrong halo or origin would make large.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,11 +24,11 @@ class AxisTile:
     """One tile along one axis, in pixels of the padded image."""
 
     start: int
-    """First pixel that the network sees."""
+    """First pixel of the network's input."""
     stop: int
-    """One past the last pixel that the network sees."""
+    """One past the last pixel of the network's input."""
     valid_start: int
-    """First pixel whose result equals the whole image's."""
+    """First pixel whose result equals that of the whole image."""
     valid_stop: int
     """One past the last such pixel."""
 
@@ -42,8 +41,8 @@ def plan_axis(length_px: int, *, tile_px: int, stride_px: int, halo_px: int) -> 
     length_px : int
         Length of the axis, a multiple of `stride_px`.
     tile_px : int
-        Largest valid part of an inner tile; rounded up to a multiple of `stride_px`, and lowered where as many
-        smaller tiles do.
+        Largest valid part of an inner tile; rounded up to a multiple of `stride_px`, and lowered where the same
+        number of smaller tiles covers the axis.
     stride_px : int
         Total stride of the network.
     halo_px : int
@@ -52,8 +51,14 @@ def plan_axis(length_px: int, *, tile_px: int, stride_px: int, halo_px: int) -> 
     Returns
     -------
     list of AxisTile
-        Windows all of the same length (so that an engine compiles one shape), valid parts that overlap by at
+        Windows of the same length (so that an engine compiles one shape), with valid parts that overlap by at
         least `stride_px`.
+
+    Examples
+    --------
+    >>> from hrtem_dask.segmentation.tiling import plan_axis
+    >>> [(t.start, t.stop) for t in plan_axis(96, tile_px=32, stride_px=8, halo_px=8)]
+    [(0, 48), (24, 72), (48, 96)]
     """
     step = max(1, -(-tile_px // stride_px)) * stride_px
     overlap = 2 * halo_px + stride_px
@@ -71,7 +76,7 @@ def plan_axis(length_px: int, *, tile_px: int, stride_px: int, halo_px: int) -> 
     return tiles
 
 
-def pad_to_stride(image: Any, *, stride_px: int) -> Any:
+def pad_to_stride(image: np.ndarray, *, stride_px: int) -> np.ndarray:
     """Mirror an image at its bottom and right edge up to a multiple of the total stride.
 
     Parameters
@@ -84,22 +89,23 @@ def pad_to_stride(image: Any, *, stride_px: int) -> Any:
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        The same object where nothing is missing.
+        The same object where the image has such a shape already.
     """
     missing = [-n % stride_px for n in image.shape]
     if not any(missing):
         return image
-    return backend.array_namespace(image).pad(image, [(0, m) for m in missing], mode="symmetric")
+    padded: np.ndarray = backend.array_namespace(image).pad(image, [(0, m) for m in missing], mode="symmetric")
+    return padded
 
 
 def tiled_logits(
-    image: Any,
-    network: Callable[[Any], Any],
+    image: np.ndarray,
+    network: Callable[[np.ndarray], np.ndarray],
     *,
     stride_px: int,
     halo_px: int,
     tile_px: int | None,
-) -> tuple[Any, float | None]:
+) -> tuple[np.ndarray, float | None]:
     """Run a network over an image, whole or by tiles.
 
     Parameters
@@ -113,21 +119,21 @@ def tiled_logits(
     halo_px : int
         Margin that makes tiles exact, a multiple of `stride_px`.
     tile_px : int or None
-        Side of the tiles without halo; None takes the image whole.
+        Side of the tiles without halo; None runs the network on the whole image.
 
     Returns
     -------
     logits : numpy.ndarray or cupy.ndarray
         Shape of `image`, float32.
     seam_score : float or None
-        Largest difference of logits between neighbouring tiles where both are valid; None for one tile.
+        Largest difference of logits between neighboring tiles where both are valid; None for one tile.
     """
     padded = pad_to_stride(image, stride_px=stride_px)
     height, width = padded.shape
     rows, columns = (plan_axis(n, tile_px=tile_px or n, stride_px=stride_px, halo_px=halo_px) for n in (height, width))
     if len(rows) == len(columns) == 1:
         return network(padded[None])[0, : image.shape[0], : image.shape[1]], None
-    logits = backend.array_namespace(image).empty((height, width), dtype=np.float32)
+    logits: np.ndarray = backend.array_namespace(image).empty((height, width), dtype=np.float32)
     seam_score = 0.0
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
@@ -137,7 +143,7 @@ def tiled_logits(
                 column.valid_start - column.start : column.valid_stop - column.start,
             ]
             target = logits[row.valid_start : row.valid_stop, column.valid_start : column.valid_stop]
-            # rows above and columns to the left are there already: compare before they are written again
+            # the rows above and the columns to the left have been written: compare them before writing again
             above = rows[i - 1].valid_stop - row.valid_start if i else 0
             left = columns[j - 1].valid_stop - column.valid_start if j else 0
             for strip in (np.s_[:above], np.s_[:, :left]):

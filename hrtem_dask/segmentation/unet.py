@@ -1,8 +1,8 @@
 """The U-Net: one general network, and the configuration that makes it the one of Groschner et al. (2021).
 
-The network of the paper differs from the textbook in what its figure does not say: max pooling takes the
-output of batch normalisation *before* the ReLU while the skip connection takes it after, one convolution per
-encoder block, epsilon 1e-4. All of that is configuration here.
+The network of the paper differs from the textbook in details that its figure does not show: max pooling takes the
+output of batch normalization *before* the ReLU while the skip connection takes it after, each encoder block has one
+convolution, and epsilon is 1e-4. All of these are fields of the configuration.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from torch import nn
 __all__ = ["InputScaling", "UNet", "UNetConfig", "groschner2021_config"]
 
 InputScaling = Literal["min_max", "standard"]
-"""How an image is scaled before a network sees it."""
+"""How an image is scaled before it enters the network."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig:
-    """What a U-Net is made of, and what images it was trained on."""
+    """Architecture of a U-Net, and the pixel size and scaling of its training images."""
 
     widths: tuple[int, ...]
     """Channels per encoder level, from full resolution down."""
     centre_width: int
-    """Channels of the centre, below the last level."""
+    """Channels of the center block, below the last encoder level."""
     n_classes: int = 2
     """Output channels: 2 or more are classes of a softmax, 1 is the particle's logit."""
     particle_class: int = 1
-    """Which class is particle."""
+    """Number of the particle class, 0 to ``n_classes`` − 1."""
     encoder_convs: int = 2
     """Convolutions per encoder block."""
     centre_convs: int = 2
-    """Convolutions of the centre."""
+    """Convolutions of the center block."""
     decoder_convs: int = 2
     """Convolutions per decoder block."""
     block_px: int = 1
@@ -44,15 +44,15 @@ class UNetConfig:
     kernel_px: int = 3
     """Side of the convolution kernels, odd."""
     pool_before_relu: bool = False
-    """Pool the output of batch normalisation instead of that of the ReLU (the paper's network)."""
+    """Whether pooling takes the output of batch normalization instead of that of the ReLU (the paper's network)."""
     norm_epsilon: float = 1e-5
-    """Epsilon of batch normalisation."""
+    """Epsilon of batch normalization."""
     dropout: float = 0.0
-    """Dropout after the first convolution of each decoder block, in training."""
+    """Probability of dropout after the first convolution of each decoder block, in training only."""
     pixel_size_nm: float | None = None
-    """Pixel size (nm) of the images it was trained on; None where it is not known."""
+    """Pixel size (nm) of the training images; None where it is not known."""
     input_scaling: InputScaling = "min_max"
-    """What the network expects, by statistics of the whole image: ``"min_max"`` is [0, 1] by minimum and maximum,
+    """Scaling of the input by statistics of the whole image: ``"min_max"`` is [0, 1] by minimum and maximum,
     ``"standard"`` is zero mean and unit standard deviation."""
 
     def __post_init__(self) -> None:
@@ -70,18 +70,18 @@ class UNetConfig:
 
     @property
     def total_stride_px(self) -> int:
-        """Side of the blocks that pooling sees: images and tile origins are multiples of it."""
+        """Side (px) of the blocks that pooling reduces to one value; sides of images and tile origins are multiples."""
         return int(self.block_px * 2 ** len(self.widths))
 
     @property
     def margins_px(self) -> tuple[int, int]:
-        """How far (px) a stride-aligned block looks beyond its start and beyond its end."""
+        """Distance (px) that the receptive field of a stride-aligned block extends beyond its start and its end."""
         start, stop = self._field(0, self.total_stride_px - 1)
         return -start, stop - (self.total_stride_px - 1)
 
     @property
     def halo_px(self) -> int:
-        """Margin (px), a multiple of the total stride, with which a tile's inside equals the whole image's."""
+        """Margin (px), a multiple of the total stride, within which the result of a tile may differ from the whole."""
         return -(-max(self.margins_px) // self.total_stride_px) * self.total_stride_px
 
     @property
@@ -112,14 +112,21 @@ def groschner2021_config(
     widths : tuple of int
         Channels per encoder level.
     centre_width : int
-        Channels of the centre.
+        Channels of the center block.
     pixel_size_nm : float, optional
         Pixel size (nm) of the training images; the paper's weight files do not state it.
 
     Returns
     -------
     UNetConfig
-        Groschner, Choi & Scott, Microsc. Microanal. 27 (2021) 549, as its code builds it.
+        The network of Groschner, Choi & Scott, Microsc. Microanal. 27 (2021) 549, as its code builds it.
+
+    Examples
+    --------
+    >>> from hrtem_dask.segmentation.unet import groschner2021_config
+    >>> config = groschner2021_config()
+    >>> config.total_stride_px, config.receptive_field_px > 100
+    (16, True)
     """
     return UNetConfig(
         widths=widths,
@@ -133,7 +140,7 @@ def groschner2021_config(
 
 
 class _ConvNorm(nn.Module):
-    """Convolution with bias and zero padding, then batch normalisation."""
+    """Convolution with bias and zero padding, then batch normalization."""
 
     def __init__(self, n_in: int, n_out: int, config: UNetConfig) -> None:
         super().__init__()
@@ -142,7 +149,7 @@ class _ConvNorm(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: torch.Tensor, activate: bool = True) -> torch.Tensor:
-        """Return the activation, or with ``activate=False`` what goes into it."""
+        """Return the activation, or with ``activate=False`` the input of the activation."""
         x = self.norm(self.conv(x))
         return self.relu(x) if activate else x
 
@@ -159,7 +166,7 @@ class _Encoder(nn.Module):
         self.pool_before_relu = config.pool_before_relu
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the skip connection and what goes down."""
+        """Return the skip connection and the input of the next level."""
         for block in self.convs[:-1]:
             x = block(x)
         last = cast(_ConvNorm, self.convs[-1])
@@ -169,7 +176,7 @@ class _Encoder(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Nearest-neighbour upsampling, concatenation [skip, upsampled], convolutions."""
+    """Nearest-neighbor upsampling, concatenation [skip, upsampled], convolutions."""
 
     def __init__(self, n_below: int, n_skip: int, config: UNetConfig) -> None:
         super().__init__()
@@ -195,6 +202,14 @@ class UNet(nn.Module):
     ----------
     config : UNetConfig
         Widths, convolutions per block, order of pooling and ReLU.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hrtem_dask.segmentation.unet import UNet, UNetConfig
+    >>> network = UNet(UNetConfig(widths=(2, 4), centre_width=4)).eval()
+    >>> tuple(network(torch.zeros(1, 1, 16, 16)).shape)  # class logits
+    (1, 2, 16, 16)
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -218,7 +233,7 @@ class UNet(nn.Module):
         Parameters
         ----------
         x : torch.Tensor
-            Shape (n, 1, y, x), float, scaled as the config says; y and x multiples of the total stride.
+            Shape (n, 1, y, x), float, scaled by `config.input_scaling`; y and x multiples of the total stride.
 
         Returns
         -------
@@ -237,12 +252,12 @@ class UNet(nn.Module):
         return nn.functional.pixel_shuffle(self.final(x), self.config.block_px)
 
     def conv_norms(self) -> list[nn.Module]:
-        """Return every convolution with its batch normalisation, in order of execution.
+        """Return every convolution with its batch normalization, in order of execution.
 
         Returns
         -------
         list of torch.nn.Module
-            Each with `conv` and `norm`.
+            Modules with the attributes `conv` and `norm`.
         """
         return [m for m in self.modules() if isinstance(m, _ConvNorm)]
 
@@ -253,7 +268,7 @@ def config_from_dict(values: dict[str, object]) -> UNetConfig:
     Parameters
     ----------
     values : dict
-        As `dataclasses.asdict` gives it; lists stand for tuples.
+        Output of `dataclasses.asdict`; lists are read as tuples.
 
     Returns
     -------

@@ -1,9 +1,8 @@
-"""The U-Net as a segmenter: at the model's pixel size, whole or by tiles, within the memory there is."""
+"""The U-Net as a segmenter: at the model's pixel size, whole or by tiles, within the available memory."""
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 import torch
 
 from hrtem_dask import backend
@@ -11,10 +10,10 @@ from hrtem_dask.errors import SettingsError
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.agreement import judge_mask
 from hrtem_dask.segmentation.engines import Engine, make_engine
+from hrtem_dask.segmentation.interface import Segmentation
 from hrtem_dask.segmentation.memory import logits_within_memory
 from hrtem_dask.segmentation.network_input import network_input
 from hrtem_dask.segmentation.rescale import resample
-from hrtem_dask.segmentation.segmenters import Segmentation
 from hrtem_dask.segmentation.tensors import as_array, as_tensor
 from hrtem_dask.segmentation.weights import load_dice_model, load_model, model_hash
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
@@ -23,7 +22,7 @@ __all__ = ["UNetSegmenter"]
 
 
 class UNetSegmenter:
-    """Segment by a trained U-Net.
+    """Segment images with a trained U-Net.
 
     Parameters
     ----------
@@ -32,7 +31,8 @@ class UNetSegmenter:
     execution : ExecutionSettings
         Device, engine and tiles.
     judge_always : bool
-        Whether masks are judged even where the model holds no calibration of its quality: to fit one.
+        Whether to compute the quality terms of every mask even where the model has no calibration of its quality, in
+        order to fit one.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class UNetSegmenter:
         self._device = backend.resolve_device(execution.device)
         self._engines: dict[str, Engine] = {}
 
-    def __call__(self, image: Any, *, pixel_size_nm: PixelSize | None) -> Segmentation:
+    def __call__(self, image: np.ndarray, *, pixel_size_nm: PixelSize | None) -> Segmentation:
         """Segment an image.
 
         Parameters
@@ -75,7 +75,7 @@ class UNetSegmenter:
         image : numpy.ndarray or cupy.ndarray
             Shape (y, x), filtered and scaled to [0, 1].
         pixel_size_nm : tuple of float or None
-            (y, x) in nm; without one the network runs at native scale.
+            (y, x) in nm; without a pixel size the network runs on native pixels.
 
         Returns
         -------
@@ -85,38 +85,38 @@ class UNetSegmenter:
         Raises
         ------
         CalibrationError
-            If the micrograph is far coarser than what the network was trained on.
+            If the micrograph is far coarser than the images that the network was trained on.
         MemoryError
             If the smallest tiles do not fit.
         """
         native = (int(image.shape[0]), int(image.shape[1]))
-        seen = network_input(
+        network_image = network_input(
             1 - image if self._inverted else image,
             pixel_size_nm=pixel_size_nm,
             model_pixel_size_nm=self.model_pixel_size_nm,
             scaling=self.config.input_scaling,
         )
         inference = logits_within_memory(
-            seen,
+            network_image,
             self._engine,
             device=self._device,
             stride_px=self.config.total_stride_px,
             halo_px=self.config.halo_px,
-            tile_px=None if max(seen.shape) <= self._execution.whole_px else self._execution.tile_px,
+            tile_px=None if max(network_image.shape) <= self._execution.whole_px else self._execution.tile_px,
         )
         probability = as_array(torch.sigmoid(as_tensor(inference.logits)), like=image)
         quality_terms = None
         if self._judges:
             engine = self._engine(inference.device)
             quality_terms = judge_mask(
-                seen,
+                network_image,
                 probability,
                 engine,
                 threshold=self._threshold,
                 stride_px=self.config.total_stride_px,
                 turn=self._turns,
             )
-        # interpolation in float32 passes 1 by a rounding error
+        # interpolation in float32 exceeds 1 by rounding errors
         probability = resample(probability, native, method="bilinear").clip(0, 1)
         return Segmentation(
             probability=probability,
@@ -129,7 +129,7 @@ class UNetSegmenter:
         )
 
     def _engine(self, device: str) -> Engine:
-        """Return the engine for a device, made when it is first needed."""
+        """Return the engine for a device; it is created when it is first needed."""
         if device not in self._engines:
             self._engines[device] = make_engine(self._model, engine=self._execution.engine, device=device)
         return self._engines[device]

@@ -1,4 +1,4 @@
-"""Models on disk: our own safetensors format, the paper's Keras files, and the hash that names a model."""
+"""Models on disk: the safetensors format of this package, the paper's Keras files, and the hash of a model."""
 
 from __future__ import annotations
 
@@ -22,45 +22,57 @@ __all__ = ["load_dice_model", "load_model", "model_hash", "model_metadata", "sav
 
 FORMAT = "hrtem_dask.unet/1"
 DICE_MODEL = "dice_model"
-"""Where the header keeps the calibration of the network's quality."""
+"""Key of the header under which the calibration of the mask quality is stored."""
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def save_model(model: UNet, path: str | Path, *, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a U-Net as safetensors, its configuration as JSON in the header.
+    """Write a U-Net as safetensors, with its configuration as JSON in the header.
 
     Parameters
     ----------
     model : UNet
-        Any U-Net.
+        Network to write.
     path : str or path-like
-        Ends in ``.safetensors`` by custom.
+        File to write, by convention ending in ``.safetensors``.
     metadata : mapping of str to str, optional
-        More for the header: training data, licence, code version.
+        Further entries of the header, such as training data, license and code version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from hrtem_dask.segmentation.unet import UNet, UNetConfig
+    >>> from hrtem_dask.segmentation.weights import load_model, save_model
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "small.safetensors"
+    ...     save_model(UNet(UNetConfig(widths=(2, 4), centre_width=4)), file)
+    ...     load_model(file).config.widths
+    (2, 4)
     """
     header = {**(metadata or {}), "format": FORMAT, "config": json.dumps(dataclasses.asdict(model.config))}
-    # safetensors refuses channels_last memory, and tensors on a device would tie the file to it
+    # safetensors does not accept channels_last memory, and the file should not depend on a device
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, Path(path), metadata=header)
 
 
 def load_model(path: str | Path) -> UNet:
-    """Read a U-Net, whichever of the two formats the file's content is.
+    """Read a U-Net in either of the two formats.
 
     Parameters
     ----------
     path : str or path-like
-        Our own ``.safetensors``, or the paper's Keras 2 weights ``.h5``.
+        A ``.safetensors`` file of this package, or Keras 2 weights ``.h5`` as of the paper; the content decides.
 
     Returns
     -------
     UNet
-        In evaluation mode, on the CPU, float32.
+        The network in evaluation mode, on the CPU, float32.
 
     Raises
     ------
     ModelError
-        If the file is missing, of another format, or does not fit its own configuration.
+        If the file is missing or of another format, or its weights do not fit its configuration.
     """
     try:
         with Path(path).open("rb") as file:
@@ -78,7 +90,7 @@ def load_model(path: str | Path) -> UNet:
 
 
 def _load_safetensors(path: str | Path) -> UNet:
-    """Read our own format."""
+    """Read the safetensors format of this package."""
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -108,7 +120,7 @@ def model_metadata(path: str | Path) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        As `save_model` wrote it; empty for the paper's Keras files.
+        Entries of the header; empty for the paper's Keras files.
 
     Raises
     ------
@@ -126,7 +138,7 @@ def model_metadata(path: str | Path) -> dict[str, str]:
 
 
 def load_dice_model(path: str | Path) -> DiceModel | None:
-    """Read what guesses the quality of a network's masks.
+    """Read the model that predicts the quality of a network's masks.
 
     Parameters
     ----------
@@ -136,12 +148,12 @@ def load_dice_model(path: str | Path) -> DiceModel | None:
     Returns
     -------
     DiceModel or None
-        None where the file holds none.
+        The model; None where the file holds none.
 
     Raises
     ------
     ModelError
-        If the file cannot be read, or what it holds is damaged.
+        If the file cannot be read, or the model in it is damaged.
     """
     text = model_metadata(path).get(DICE_MODEL)
     try:
@@ -151,16 +163,16 @@ def load_dice_model(path: str | Path) -> DiceModel | None:
 
 
 def with_dice_model(path: str | Path, dice_model: DiceModel, out: str | Path) -> None:
-    """Write a network with what guesses the quality of its masks.
+    """Write a network together with the model that predicts the quality of its masks.
 
     Parameters
     ----------
     path : str or path-like
-        The network, of either format.
+        File of the network, in either format.
     dice_model : DiceModel
-        From `training.quality_fit`.
+        Model fitted by `training.network.dice_calibration`.
     out : str or path-like
-        The safetensors file to write; may be the network's own.
+        The safetensors file to write; it may be the network's own file.
     """
     metadata = {**model_metadata(path), DICE_MODEL: dice_model.to_json()}
     save_model(load_model(path), out, metadata=metadata)
@@ -177,7 +189,7 @@ def model_hash(path: str | Path) -> str:
     Returns
     -------
     str
-        BLAKE2b, 16 hexadecimal digits; computed again only when the file's size or time has changed.
+        BLAKE2b hash, 16 hexadecimal digits; it is recomputed only when the file's size or time has changed.
 
     Raises
     ------

@@ -64,7 +64,7 @@ def test_many_samples_go_through_in_pieces(monkeypatch: pytest.MonkeyPatch) -> N
     features, truth = samples(0, 50, 0.1)
     ours = Forest.from_sklearn(RandomForestClassifier(4, random_state=0).fit(features, truth))
     whole = ours.predict_probability(features)
-    monkeypatch.setattr("hrtem_dask.defects.forest._AT_ONCE", 4 * 7)
+    monkeypatch.setattr("hrtem_dask.defects.forest._MAX_ENTRIES", 4 * 7)
     np.testing.assert_array_equal(ours.predict_probability(features), whole)
     assert ours.predict_probability(features[:0]).shape == (0, whole.shape[1])
 

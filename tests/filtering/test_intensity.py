@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrtem_dask.filtering import as_float32, flat_field, normalise, prepare, replace_nonfinite
+from hrtem_dask.filtering import as_float32, flat_field, normalize, prepare, replace_nonfinite
 
 Copy = Callable[[object], np.ndarray]
 DTYPES = ["?", "u1", ">u2", "<i4", ">i4", "f2", ">f4", "<f8"]
@@ -16,7 +16,7 @@ DTYPES = ["?", "u1", ">u2", "<i4", ">i4", "f2", ">f4", "<f8"]
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_normalise_spans_zero_to_one(dtype: str, xp_array: Copy) -> None:
     image = np.random.default_rng(0).integers(0, 2 if dtype == "?" else 120, (20, 31)).astype(dtype)
-    scaled = normalise(xp_array(image))
+    scaled = normalize(xp_array(image))
     assert scaled.dtype == np.float32
     assert scaled.dtype.isnative
     assert (scaled.min(), scaled.max()) == (0, 1)
@@ -29,23 +29,23 @@ def test_normalise_spans_zero_to_one(dtype: str, xp_array: Copy) -> None:
 def test_normalise_ignores_gain_and_offset(gain: float, offset: float) -> None:
     image = np.random.default_rng(0).uniform(0, 1, (16, 16))
     tolerance = 1e-5 + 1e-6 * abs(offset) / gain  # float32 keeps 7 digits of the offset too
-    np.testing.assert_allclose(normalise(gain * image + offset), normalise(image), atol=tolerance)
+    np.testing.assert_allclose(normalize(gain * image + offset), normalize(image), atol=tolerance)
 
 
 @pytest.mark.parametrize("value", [0, 7.5, -1e30])
 def test_constant_image_becomes_zeros(value: float) -> None:
-    np.testing.assert_array_equal(normalise(np.full((4, 5), value)), np.zeros((4, 5)))
+    np.testing.assert_array_equal(normalize(np.full((4, 5), value)), np.zeros((4, 5)))
 
 
 def test_range_beyond_float32() -> None:
-    scaled = normalise(np.array([[-3e38, 0, 3e38]], np.float32))
+    scaled = normalize(np.array([[-3e38, 0, 3e38]], np.float32))
     np.testing.assert_allclose(scaled, [[0, 0.5, 1]], atol=1e-6)
-    scaled = normalise(np.array([[0, 1e-40, 2e-40]], np.float32))
+    scaled = normalize(np.array([[0, 1e-40, 2e-40]], np.float32))
     np.testing.assert_allclose(scaled, [[0, 0.5, 1]], atol=1e-4)
 
 
 def test_empty_image() -> None:
-    assert normalise(np.zeros((0, 5))).shape == (0, 5)
+    assert normalize(np.zeros((0, 5))).shape == (0, 5)
 
 
 def test_nonfinite_become_the_median(xp_array: Copy) -> None:

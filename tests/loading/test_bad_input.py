@@ -213,7 +213,7 @@ def test_a_file_that_goes_or_changes_after_the_listing(tmp_path: Path) -> None:
     with pytest.raises(UnreadableMicrographError, match="changed"):
         read_image(record)
     (tmp_path / "a.tif").unlink()
-    with pytest.raises(UnreadableMicrographError, match=r"not there"):
+    with pytest.raises(UnreadableMicrographError, match=r"does not exist"):
         read_image(record)
 
 

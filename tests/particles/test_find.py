@@ -1,7 +1,5 @@
 """The stage as a whole: tables, the population rule, holes, crops and overlays."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from hrtem_dask import backend, tables
 from hrtem_dask.particles import crop_particle, draw_overlay, find_particles, particle_crops
 from hrtem_dask.particles.counting import apply_population_rule
-from hrtem_dask.particles.outlines.overlay import OUTLINE_COLOURS
+from hrtem_dask.particles.outlines.overlay import OUTLINE_COLORS
 from hrtem_dask.settings import ParticleSettings
 
 PIXEL = (0.1, 0.1)
@@ -72,8 +70,7 @@ def test_tables_have_the_schema_s_dtypes_full_and_empty(scene, pixel_size_nm):
 
 def test_defaults_are_those_of_the_settings(scene):
     mask, image = scene
-    explicit = find_particles(mask, image, pixel_size_nm=PIXEL, **dataclasses.asdict(ParticleSettings()))
-    assert find_particles.__kwdefaults__.items() >= dataclasses.asdict(ParticleSettings()).items()
+    explicit = find_particles(mask, image, ParticleSettings(), pixel_size_nm=PIXEL)
     pd.testing.assert_frame_equal(explicit.particles, find_particles(mask, image, pixel_size_nm=PIXEL).particles)
 
 
@@ -88,11 +85,11 @@ def test_one_reason_in_order():
             "area_nm2": [0.1, 0.1, 2.0, 9.0, 9.0],
         }
     )
-    limits = {"shape": (20, 20), "min_area_px": 100, "min_area_nm2": 0.5}
-    judged = apply_population_rule(table, max_region_area_nm2=5.0, **limits)
+    limits = ParticleSettings(min_area_px=100, min_area_nm2=0.5, max_region_area_nm2=5.0)
+    judged = apply_population_rule(table, limits, shape=(20, 20))
     expected = ["edge", "too_small", "counted", "agglomerate", "edge"]
     assert list(judged["exclusion_reason"].fillna("counted")) == expected
-    unlimited = apply_population_rule(table.assign(area_nm2=np.nan), max_region_area_nm2=5.0, **limits)
+    unlimited = apply_population_rule(table.assign(area_nm2=np.nan), limits, shape=(20, 20))
     assert list(unlimited["counted"]) == [False, False, True, True, False]
 
 
@@ -100,7 +97,7 @@ def test_an_agglomerate_that_cannot_be_split_is_not_counted():
     shape = (120, 160)
     mask = disk(shape, (60, 60), 30) | disk(shape, (60, 85), 30)  # too far one over the other
     image = np.zeros(shape)
-    limited = find_particles(mask, image, pixel_size_nm=PIXEL, max_region_area_nm2=40.0)
+    limited = find_particles(mask, image, ParticleSettings(max_region_area_nm2=40.0), pixel_size_nm=PIXEL)
     assert list(limited.particles["exclusion_reason"]) == ["agglomerate"]
     assert list(limited.regions["region_class"]) == ["agglomeration"]
     assert find_particles(mask, image, pixel_size_nm=PIXEL).particles["counted"].all()
@@ -108,7 +105,7 @@ def test_an_agglomerate_that_cannot_be_split_is_not_counted():
 
 def test_without_splitting_each_region_is_a_particle(scene):
     mask, image = scene
-    whole = find_particles(mask, image, pixel_size_nm=PIXEL, split_touching=False)
+    whole = find_particles(mask, image, ParticleSettings(split_touching=False), pixel_size_nm=PIXEL)
     assert len(whole.particles) == len(whole.regions) == 4
     assert whole.particles["split_confidence"].isna().all()
 
@@ -131,7 +128,7 @@ def test_holes_of_a_particle_are_filled_gaps_in_a_cluster_are_not():
         np.sort(found.particles["equivalent_diameter_px"].astype(float)), [91, 91, 91, 100], rtol=0.02
     )
     assert found.regions["area_px"].sum() == found.particles["area_px"].sum() == np.count_nonzero(found.labels)
-    open_holes = find_particles(mask, np.zeros(shape), pixel_size_nm=(0.02, 0.02), fill_holes=False)
+    open_holes = find_particles(mask, np.zeros(shape), ParticleSettings(fill_holes=False), pixel_size_nm=(0.02, 0.02))
     assert open_holes.labels[110, 110] == 0
 
 
@@ -144,7 +141,8 @@ def test_shapes_must_agree(scene):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1)])
 @pytest.mark.parametrize("value", [False, True])
 def test_masks_of_a_row_or_a_pixel(shape, value):
-    found = find_particles(np.full(shape, value), np.zeros(shape), pixel_size_nm=PIXEL, opening_radius_px=0)
+    rules = ParticleSettings(opening_radius_px=0)
+    found = find_particles(np.full(shape, value), np.zeros(shape), rules, pixel_size_nm=PIXEL)
     assert len(found.particles) == int(value)
 
 
@@ -182,7 +180,7 @@ def test_overlay_draws_each_outline_in_its_colour(scene, max_side_px, xp_array):
     for colour, centre, radius in (("counted", (40, 40), 20), ("edge", (60, 255), 20), ("too_small", (150, 200), 4)):
         y, x = (round(v * scale) for v in (centre[0], centre[1] - radius))
         near = picture[y - 1 : y + 2, x - 2 : x + 3].reshape(-1, 3).astype(int)
-        assert np.abs(near - OUTLINE_COLOURS[colour]).sum(axis=1).min() < 120
+        assert np.abs(near - OUTLINE_COLORS[colour]).sum(axis=1).min() < 120
     grey = picture[int(40 * scale), int(40 * scale)]
     assert grey[0] == grey[1] == grey[2]
 

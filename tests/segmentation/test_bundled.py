@@ -9,7 +9,7 @@ import pytest
 
 from hrtem_dask.evaluation import dice
 from hrtem_dask.filtering import prepare
-from hrtem_dask.segmentation.segmenters import make_segmenter
+from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.segmentation.weights import load_dice_model, model_metadata
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 from hrtem_dask.simulation import SimulationRanges, simulate_micrograph

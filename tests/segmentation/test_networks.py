@@ -233,7 +233,7 @@ def _drop(layers: list[Any], start: str) -> list[Any]:
     [
         (lambda layers: _drop(layers, "max_pooling2d_4"), "as many poolings as upsamplings"),
         (lambda layers: _drop(layers, "conv2d_2"), "unequal numbers of convolutions"),
-        (lambda layers: _drop(layers, "batch_normalization_3"), "batch normalisations"),
+        (lambda layers: _drop(layers, "batch_normalization_3"), "batch normalizations"),
         (lambda layers: [(n, w[:1] if n == "conv2d_3" else w) for n, w in layers if n != "conv2d_3"], "unequal"),
         (lambda layers: [(n, [w[0][..., :2], w[1]] if n == "conv2d_9" else w) for n, w in layers], "convolution 9"),
         (lambda layers: [(n, [v * np.nan for v in w]) for n, w in layers], "NaN"),

@@ -1,1 +1,1 @@
-"""The readers, one module per kind of file."""
+"""Readers of file formats, one module per format or library."""

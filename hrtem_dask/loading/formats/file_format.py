@@ -1,4 +1,4 @@
-"""Which format a file has: by its first bytes where they say so, else by its name."""
+"""The format of a file, from its first bytes where they identify it, else from its name."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ _HEAD_BYTES = 512
 
 @dataclass(frozen=True)
 class Reader:
-    """How to read one file."""
+    """Functions that read one file."""
 
     list_signals: Callable[[], list[Signal]]
-    """Says what is in it."""
+    """Returns the signals of the file."""
     read_frame: Callable[[int, int], np.ndarray]
-    """Reads one frame of one signal."""
+    """Reads a frame, from the number of the signal and the number of the frame."""
     note: str = ""
-    """What is odd about its name."""
+    """Remark if the name does not agree with the content; else empty."""
 
 
 def identify(path: Path) -> Reader:
@@ -76,16 +76,16 @@ def identify(path: Path) -> Reader:
     Returns
     -------
     Reader
-        For what the file is, whatever its extension says.
+        Reader for the format of the content, also where the extension differs from it.
 
     Raises
     ------
     UnreadableMicrographError
         If the file is empty.
     RefusedSignalError
-        If it has no format of microscopy.
+        If the format is not one of microscopy.
     OSError
-        If it cannot be opened.
+        If the file cannot be opened.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -95,7 +95,7 @@ def identify(path: Path) -> Reader:
     content = next((kind for at, magic, kind in _MAGIC if head[at : at + len(magic)] == magic), None)
     if content is None and head.startswith(b"BM") and (named in (None, "picture")):
         content = "picture"
-    # DM's magic is a bare 3 or 4, which a foreign format may start with too
+    # a DM file starts with a plain 3 or 4, and so may files of other formats
     if content == "dm" and named not in (None, "dm"):
         content = named if named in ("mrc", "tvips") else content
     kind = content or named
@@ -109,12 +109,12 @@ def identify(path: Path) -> Reader:
 
 
 def _is_text(head: bytes) -> bool:
-    """Say whether a file starts as readable text, as an error page saved under an image's name does."""
+    """Return whether a file starts with readable text, such as an error page saved under the name of an image."""
     return len(head) >= 8 and all(32 <= b < 127 or b in b"\t\r\n" for b in head[:256])
 
 
 def _reader(path: Path, kind: str, note: str) -> Reader:
-    """Bind the module that reads a format; modules are imported here, since some are slow to import."""
+    """Return the reader of a format; modules are imported here because some are slow to import."""
     module: Any
     if kind == "tiff":
         from hrtem_dask.loading.formats import tiff as module

@@ -1,4 +1,4 @@
-"""What a file can hold: a damaged header may state any size, and memory must not be asked for it."""
+"""Check that a header states no more pixels than its file can hold, before memory is allocated for them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ __all__ = ["check_size"]
 
 ALWAYS_ALLOWED_BYTES = 64 * 2**20
 LARGEST_COMPRESSION = 2000
-"""Deflate reaches 1032; an image with any noise reaches 3."""
+"""Largest plausible compression ratio: Deflate reaches 1032, an image with noise about 3."""
 
 
 def check_size(image_bytes: int, file_bytes: int, *, n_frames: int = 1) -> None:
-    """Raise where a header states more pixels than its file can hold.
+    """Raise an error if a header states more pixels than its file can hold.
 
     Parameters
     ----------
     image_bytes : int
-        Size of all the pixels, decoded.
+        Size of all decoded pixels in bytes.
     file_bytes : int
-        Size of the file.
+        Size of the file in bytes.
     n_frames : int
         Number of images.
 

@@ -1,4 +1,4 @@
-"""MRC by mrcfile: rosettasciio leaves the file open."""
+"""MRC files, read by mrcfile, because rosettasciio leaves the file open."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEADER_BYTES = 1024
 
 
 def list_signals(path: Path) -> list[Signal]:
-    """Say what an MRC file holds.
+    """List the signals of an MRC file.
 
     Parameters
     ----------
@@ -31,22 +31,22 @@ def list_signals(path: Path) -> list[Signal]:
     Returns
     -------
     list of Signal
-        One; a volume or stack has one frame per section.
+        One signal; a volume or stack has one frame per section.
 
     Raises
     ------
     UnreadableMicrographError
-        If the header is no MRC header, or the file is shorter than it says.
+        If the file has no MRC header, or is shorter than its header states.
     """
     with _opened(path, header_only=True) as file:
         header = file.header
         shape = tuple(int(header[n]) for n in ("nz", "ny", "nx"))
         if min(shape) < 1:
-            raise UnreadableMicrographError(f"no MRC file: its header states the shape {shape}")
+            raise UnreadableMicrographError(f"not an MRC file: its header states the shape {shape}")
         try:
             dtype = np.dtype(mrcfile.utils.data_dtype_from_header(header))
         except (ValueError, KeyError) as error:
-            raise UnreadableMicrographError(f"no MRC file: {error}") from error
+            raise UnreadableMicrographError(f"not an MRC file: {error}") from error
         expected = HEADER_BYTES + int(header.nsymbt) + math.prod(shape) * dtype.itemsize
         if path.stat().st_size < expected:
             raise UnreadableMicrographError(
@@ -55,7 +55,9 @@ def list_signals(path: Path) -> list[Signal]:
         acquisition = _acquisition(file)
         calibration, note = _calibration(file, acquisition.pop("pixel_size_m", None))
     if dtype.kind == "c":
-        return [Signal(dtype=str(dtype), status="set_aside", note="complex values: a Fourier transform, no micrograph")]
+        return [
+            Signal(dtype=str(dtype), status="set_aside", note="complex values: a Fourier transform, not a micrograph")
+        ]
     common = {"dtype": dtype.newbyteorder("=").name, "calibration": calibration, "note": note}
     return [Signal(height_px=shape[1], width_px=shape[2], n_frames=shape[0], **common, **acquisition)]
 
@@ -85,12 +87,12 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG0
 
 
 def _opened(path: Path, *, header_only: bool) -> Any:
-    """Open without insisting on the version stamp, which older and other programs do not write."""
+    """Open a file without requiring the version stamp, which older and other programs do not write."""
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
     # mrcfile allocates the extended header that the file states, in whichever byte order
     if len(head) < HEADER_BYTES or min(abs(struct.unpack(f"{o}i", head[92:96])[0]) for o in "<>") > path.stat().st_size:
-        raise UnreadableMicrographError("no whole MRC file: it is shorter than its headers")
+        raise UnreadableMicrographError("not a complete MRC file: it is shorter than its headers")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if header_only:
@@ -99,17 +101,17 @@ def _opened(path: Path, *, header_only: bool) -> Any:
 
 
 def _calibration(file: Any, extended: tuple[float, float] | None) -> tuple[Calibration, str]:
-    """Return the voxel size, or the one of the extended header."""
+    """Return the pixel size of the extended header where there is one, else the voxel size."""
     if extended is not None and all(s > 0 for s in extended):
         return calibrate(extended, ("m", "m"), "file: MRC extended header"), ""
     size = float(file.voxel_size.y), float(file.voxel_size.x)
     if size == (1.0, 1.0):
-        return Calibration(), "its voxel size of exactly 1 Å is what programs write that know none"
+        return Calibration(), "its voxel size is exactly 1 Å, which programs write where it is unknown"
     return calibrate(size, ("Å", "Å"), "file: MRC voxel size"), ""
 
 
 def _acquisition(file: Any) -> dict[str, Any]:
-    """Return what Thermo Fisher's extended header says of the acquisition."""
+    """Return voltage, magnification, instrument and pixel size from Thermo Fisher's extended header."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -1,4 +1,4 @@
-"""NumPy's own ``.npy`` files: a 2-D image or a stack, without calibration; never unpickled."""
+"""NumPy ``.npy`` files: a 2-D image or a stack without calibration; pickled objects are not read."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def describe_array(shape: tuple[int, ...], dtype: np.dtype) -> Signal:
     shape : tuple of int
         (y, x) or (frame, y, x).
     dtype : numpy.dtype
-        Its data type.
+        Data type of the array.
 
     Returns
     -------
     Signal
-        Refused, with the reason, where it is neither.
+        Description of the array; set aside, with the reason, where it is neither an image nor a stack.
     """
     refused = ""
     if dtype.kind == "c":
-        refused = "complex values: a Fourier transform or a wave, no micrograph"
+        refused = "complex values: a Fourier transform or a wave, not a micrograph"
     elif dtype.kind not in "uifb":
         refused = f"no numbers: data type {dtype}"
     elif len(shape) < 2:
-        refused = f"{len(shape)}-D: a profile or a spectrum, no image"
+        refused = f"{len(shape)}-D: a profile or a spectrum, not an image"
     elif len(shape) > 3:
-        refused = f"{len(shape)}-D data of shape {shape}: a data cube, no stack of images"
+        refused = f"{len(shape)}-D data of shape {shape}: a data cube, not a stack of images"
     elif 0 in shape:
         refused = f"no pixels: shape {shape}"
     if refused:
@@ -44,7 +44,7 @@ def describe_array(shape: tuple[int, ...], dtype: np.dtype) -> Signal:
 
 
 def list_signals(path: Path) -> list[Signal]:
-    """Say what an array file holds.
+    """List the signals of an array file.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def list_signals(path: Path) -> list[Signal]:
     Returns
     -------
     list of Signal
-        One.
+        One signal.
     """
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     return [describe_array(array.shape, array.dtype)]

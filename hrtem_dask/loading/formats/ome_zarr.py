@@ -30,13 +30,13 @@ def image_paths(url: str) -> list[str]:
     Returns
     -------
     list of str
-        Paths inside, sorted, of OME-NGFF images and of arrays that belong to none; empty for the store itself. Label
-        images are passed over: they belong to an image.
+        Sorted paths inside the store of OME-NGFF images, and of arrays that do not belong to one; an empty path is the
+        store itself. Label images are left out, because they belong to an image.
 
     Raises
     ------
     UnreadableMicrographError
-        If it is no Zarr store.
+        If the folder is not a Zarr store.
     """
     return list(_walk(_opened(url), ""))
 
@@ -59,13 +59,13 @@ def _walk(node: Any, path: str) -> Iterator[str]:
 
 
 def _ome(group: Any) -> dict[str, Any]:
-    """Return the OME-NGFF attributes: under ``ome`` since 0.5, at the top before."""
+    """Return the OME-NGFF attributes, which are under ``ome`` since version 0.5 and at the top before."""
     attrs = dict(group.attrs)
     return dict(attrs.get("ome", attrs))
 
 
 def list_signals(url: str) -> list[Signal]:
-    """Say what an image of a Zarr store is.
+    """List the signals of an image in a Zarr store.
 
     Parameters
     ----------
@@ -75,18 +75,20 @@ def list_signals(url: str) -> list[Signal]:
     Returns
     -------
     list of Signal
-        One per multiscale of the image, at its full resolution; one for an array.
+        One signal per multiscale of the image, at full resolution; one for an array.
 
     Raises
     ------
     UnreadableMicrographError
-        If there is no image.
+        If there is no image at this path.
     """
     node = _opened(url)
     if isinstance(node, zarr.Array):
         return [describe_array(node.shape, node.dtype)]
-    ours = dict(node.attrs.get("hrtem_dask") or {})
-    return [_signal(node[scales["datasets"][0]["path"]], scales, ours) for scales in _ome(node).get("multiscales", [])]
+    ingested = dict(node.attrs.get("hrtem_dask") or {})
+    return [
+        _signal(node[scales["datasets"][0]["path"]], scales, ingested) for scales in _ome(node).get("multiscales", [])
+    ]
 
 
 def read_frame(url: str, signal: int, frame: int) -> np.ndarray:
@@ -118,27 +120,27 @@ def _opened(url: str) -> Any:
     try:
         return zarr.open(store, mode="r")
     except FileNotFoundError as error:
-        raise UnreadableMicrographError("no Zarr store: the folder has neither array nor group metadata") from error
+        raise UnreadableMicrographError("not a Zarr store: the folder has neither array nor group metadata") from error
 
 
-def _signal(array: Any, scales: dict[str, Any], ours: dict[str, Any]) -> Signal:
-    """Describe one image; `ours` is what `hrtem-dask ingest` kept of the original."""
+def _signal(array: Any, scales: dict[str, Any], ingested: dict[str, Any]) -> Signal:
+    """Describe one image; `ingested` holds the metadata that `hrtem-dask ingest` stored with it."""
     described = describe_array(array.shape[-3:], array.dtype)
     if described.status != "ok":
         return described
     found, refused = _calibration(scales, array.ndim)
-    if found.pixel_size_nm is not None and str(ours.get("pixel_size_source") or "none") != "none":
-        found = Calibration(found.pixel_size_nm, str(ours["pixel_size_source"]))
-    known: dict[str, Any] = {k: ours.get(k) for k in ("voltage_kv", "magnification", "instrument", "acquired_at")}
+    if found.pixel_size_nm is not None and str(ingested.get("pixel_size_source") or "none") != "none":
+        found = Calibration(found.pixel_size_nm, str(ingested["pixel_size_source"]))
+    known: dict[str, Any] = {k: ingested.get(k) for k in ("voltage_kv", "magnification", "instrument", "acquired_at")}
     return replace(
         described,
-        title=str(ours.get("title") or scales.get("name") or ""),
-        sample=str(ours.get("sample") or ""),
+        title=str(ingested.get("title") or scales.get("name") or ""),
+        sample=str(ingested.get("sample") or ""),
         n_frames=1 if refused else math.prod(array.shape[:-2]),
         calibration=found,
         status="set_aside" if refused else "ok",
         note=refused,
-        covariates=tuple(dict(ours.get("covariates") or {}).items()),
+        covariates=tuple(dict(ingested.get("covariates") or {}).items()),
         **known,
     )
 
@@ -148,7 +150,7 @@ def _calibration(scales: dict[str, Any], ndim: int) -> tuple[Calibration, str]:
     axes = scales.get("axes") or []
     names = [a if isinstance(a, str) else a.get("name", "") for a in axes]
     if len(axes) != ndim or [n.lower() for n in names[-2:]] != ["y", "x"]:
-        return Calibration(), f"its last two axes are no y and x: {names}"
+        return Calibration(), f"its last two axes are not y and x: {names}"
     units = ["" if isinstance(a, str) else a.get("unit", "") for a in axes[-2:]]
     size = np.ones(2)
     for transforms in (scales["datasets"][0].get("coordinateTransformations"), scales.get("coordinateTransformations")):

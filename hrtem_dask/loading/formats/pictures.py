@@ -1,4 +1,4 @@
-"""PNG, JPEG and BMP: pixels by OpenCV, no pixel size (dots per inch of a picture are none)."""
+"""PNG, JPEG and BMP files, read by OpenCV; their dots per inch are not a pixel size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
-from hrtem_dask.loading.formats.colour import grey_channel
+from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.formats.header_limits import check_size
 from hrtem_dask.loading.records import Signal
 
@@ -19,7 +19,7 @@ _NO_FRAME_MARKERS = {0xC4, 0xC8, 0xCC}
 
 
 def list_signals(path: Path) -> list[Signal]:
-    """Say what a picture holds.
+    """List the signals of a picture file.
 
     Parameters
     ----------
@@ -29,12 +29,12 @@ def list_signals(path: Path) -> list[Signal]:
     Returns
     -------
     list of Signal
-        One. Grey pictures are not decoded for it; others are, to see whether they are grey all the same.
+        One signal. Color pictures are decoded to find out whether they are in fact gray; gray pictures are not decoded.
 
     Raises
     ------
     UnreadableMicrographError
-        If it is damaged or cut off.
+        If the file is damaged or cut off.
     """
     data = path.read_bytes()
     height, width, channels, bits = _header(data)
@@ -44,7 +44,7 @@ def list_signals(path: Path) -> list[Signal]:
     if channels != 1:
         try:
             image = _decoded(data)
-            note = "" if image.ndim == 2 else grey_channel(image)[1]
+            note = "" if image.ndim == 2 else gray_channel(image)[1]
         except RefusedSignalError as error:
             note = str(error)
             return [Signal(dtype=dtype, height_px=height, width_px=width, status="set_aside", note=note)]
@@ -59,7 +59,7 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG0
     path : pathlib.Path
         The file.
     signal, frame : int
-        Zero both.
+        Both zero, because a picture holds one image.
 
     Returns
     -------
@@ -69,16 +69,16 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG0
     Raises
     ------
     UnreadableMicrographError
-        If it is damaged or cut off.
+        If the file is damaged or cut off.
     RefusedSignalError
-        If it is in colour.
+        If the picture is in color.
     """
     image = _decoded(path.read_bytes())
-    return image if image.ndim == 2 else grey_channel(image)[0]
+    return image if image.ndim == 2 else gray_channel(image)[0]
 
 
 def _decoded(data: bytes) -> np.ndarray:
-    """Decode, as stored: bit depth, channels, and no turning by EXIF."""
+    """Decode the pixels as stored: with all bits and channels, and not rotated by EXIF."""
     height, width, channels, bits = _header(data)
     check_size(height * width * max(channels, 3) * bits // 8, len(data))
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -102,7 +102,7 @@ def _header(data: bytes) -> tuple[int, int, int, int]:
 
 
 def _check_png_chunks(data: bytes) -> None:
-    """Raise where a chunk is longer than the file, or the last one is missing; OpenCV would allocate what it states."""
+    """Raise if a chunk is longer than the file or the last one is missing; OpenCV would allocate any stated size."""
     position = 8
     while position < len(data):
         length, name = struct.unpack(">I4s", data[position : position + 8])
@@ -113,7 +113,7 @@ def _check_png_chunks(data: bytes) -> None:
 
 
 def _bmp_header(data: bytes) -> tuple[int, int, int, int]:
-    """Read the header of a BMP, and see whether all rows are there."""
+    """Read the header of a BMP file and check that the file holds all rows."""
     start, _, width, height, _, bits, compression = struct.unpack("<IIiiHHI", data[10:34])
     row_bytes = (width * bits + 31) // 32 * 4
     if compression == 0 and len(data) < start + row_bytes * abs(height):
@@ -122,7 +122,7 @@ def _bmp_header(data: bytes) -> tuple[int, int, int, int]:
 
 
 def _jpeg_header(data: bytes) -> tuple[int, int, int, int]:
-    """Walk the segments of a JPEG up to its first scan."""
+    """Read the segments of a JPEG file up to its first scan."""
     position, found = 2, None
     while position < len(data):
         marker, length = struct.unpack(">xBH", data[position : position + 4])

@@ -1,6 +1,6 @@
-"""Microscope formats by rosettasciio: DM3/DM4, EMD (Velox, NCEM), SER/EMI, HSPY, BCF, TVIPS.
+"""Microscope formats, read by rosettasciio: DM3/DM4, EMD (Velox, NCEM), SER/EMI, HSPY, BCF, TVIPS.
 
-Arrays come lazily, so that listing reads no pixels (except for SER) and one frame of a stack is read alone.
+Arrays are lazy, so that listing reads no pixels (except for SER) and a single frame of a stack can be read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import rsciio
 
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
-from hrtem_dask.loading.formats.colour import grey_channel
+from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.formats.header_limits import check_size
 from hrtem_dask.loading.formats.rosetta_metadata import acquisition
 from hrtem_dask.loading.pixel_sizes import Calibration, calibrate
@@ -28,7 +28,7 @@ from hrtem_dask.loading.records import Signal
 
 __all__ = ["list_signals", "read_frame"]
 
-rsciio.set_log_level("ERROR")  # its warnings go to standard output; what matters of them stands in our records
+rsciio.set_log_level("ERROR")  # its warnings go to standard output; the important ones are in the records
 
 _CALIBRATION_ENTRY = {
     "dm": "file: DM ImageData.Calibrations",
@@ -45,28 +45,28 @@ _ELEMENT_TITLE = re.compile(r"[A-Z][a-z]?([- ]?[KLM][αβab]?\d?)?")
 
 
 def list_signals(path: Path, kind: str) -> list[Signal]:
-    """Say what a file holds.
+    """List the signals of a file.
 
     Parameters
     ----------
     path : pathlib.Path
         The file.
     kind : {"dm", "velox", "ncem", "hspy", "bcf", "ser", "emi", "tvips"}
-        Its format.
+        Format of the file.
 
     Returns
     -------
     list of Signal
         In the order of the file; spectra of a Velox file, which are not read, come last.
     """
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with _opened(path, kind) as found:
             signals = [_signal(d, kind) for d in found]
     for signal in signals if kind not in ("emi", "tvips") else []:  # those have their pixels in further files
         frame_bytes = (signal.height_px or 0) * (signal.width_px or 0)
         check_size(frame_bytes * signal.n_frames, path.stat().st_size, n_frames=signal.n_frames)
-    notes = sorted({str(w.message) for w in said if issubclass(w.category, UserWarning)})
+    notes = sorted({str(w.message) for w in caught if issubclass(w.category, UserWarning)})
     return [replace(s, note="; ".join(filter(None, [s.note, *notes]))) for s in signals]
 
 
@@ -78,7 +78,7 @@ def read_frame(path: Path, kind: str, signal: int, frame: int) -> np.ndarray:
     path : pathlib.Path
         The file.
     kind : str
-        As for `list_signals`.
+        Format of the file, see `list_signals`.
     signal : int
         Number of the signal in the list.
     frame : int
@@ -102,12 +102,12 @@ def read_frame(path: Path, kind: str, signal: int, frame: int) -> np.ndarray:
                 raise UnreadableMicrographError(str(entry)) from entry
             image = _frame(entry, frame)
     if image.dtype.names:
-        image = grey_channel(_channels_last(image))[0]
+        image = gray_channel(_channels_last(image))[0]
     return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
 
 
 def _frame(entry: dict[str, Any], frame: int) -> np.ndarray:
-    """Take one image out of a signal, with y before x, and compute only that."""
+    """Return one image of a signal, with y before x; only this image is computed."""
     data, axes = entry["data"], _axes(entry)
     y, x = _image_axes(axes)
     index: list[Any] = [slice(None)] * data.ndim
@@ -122,7 +122,7 @@ def _frame(entry: dict[str, Any], frame: int) -> np.ndarray:
 
 @contextmanager
 def _opened(path: Path, kind: str) -> Iterator[list[Any]]:
-    """Give rosettasciio's dictionaries (or the error of one signal); HDF5 files are closed afterwards."""
+    """Provide the dictionaries of rosettasciio (or the error of a signal); HDF5 files are closed afterwards."""
     if kind in ("velox", "ncem", "hspy"):
         with h5py.File(path, "r") as file:
             _check_datasets(file, path.stat().st_size)
@@ -132,7 +132,7 @@ def _opened(path: Path, kind: str) -> Iterator[list[Any]]:
 
 
 def _check_datasets(file: h5py.File, file_bytes: int) -> None:
-    """Raise where a dataset states more than the file can hold, before anything makes chunks of it."""
+    """Raise if a dataset states more bytes than the file can hold, before it is divided into chunks."""
 
     def check(_: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
@@ -144,10 +144,10 @@ def _check_datasets(file: h5py.File, file_bytes: int) -> None:
 def _read_velox(file: h5py.File) -> list[Any]:
     from rsciio.emd._emd_velox import FeiEMDReader
 
-    # load_SI_image_stack: without it only the first frame of an image taken along with a spectrum image is given
+    # without load_SI_image_stack, only the first frame of an image acquired with a spectrum image is read
     reader = FeiEMDReader(lazy=True, select_type="images", load_SI_image_stack=True)
     with suppress(ModuleNotFoundError):
-        # it asks for `sparse`, which only spectra need, after the images are read
+        # it imports `sparse`, which only spectra need, after the images have been read
         reader.read_file(file)
     spectra = [(key, len(file["Data"][key])) for key in ("Spectrum", "SpectrumImage") if key in file["Data"]]
     return [*reader.dictionaries] + [{"spectra": f"{key} {n}"} for key, count in spectra for n in range(count)]
@@ -168,24 +168,24 @@ def _read_hspy(file: h5py.File) -> list[Any]:
 
 
 def _read_emi(path: Path) -> list[Any]:
-    """Read every ``.ser`` of an ``.emi``: rosettasciio's own reader stops at number 9 and passes over damaged ones."""
+    """Read every ``.ser`` of an ``.emi``; rosettasciio's reader stops at number 9 and skips damaged files."""
     from rsciio.tia._api import get_xml_info_from_emi, ser_reader
 
     numbered = ((re.fullmatch(re.escape(path.stem) + r"_(\d+)\.ser", p.name, re.I), p) for p in path.parent.iterdir())
     parts = sorted((int(match[1]), p) for match, p in numbered if match)
     if not parts:
-        raise UnreadableMicrographError(f"its .ser files ({path.stem}_1.ser …), which hold the images, are not there")
+        raise UnreadableMicrographError(f"its .ser files ({path.stem}_1.ser …), which hold the images, are missing")
     described = get_xml_info_from_emi(str(path))
     found: list[Any] = []
     for number, part in parts:
-        own = described[number - 1 : number] or described[:1] or None
+        xml = described[number - 1 : number] or described[:1] or None
         try:
-            entries = ser_reader(str(part), own, lazy=True)
+            entries = ser_reader(str(part), xml, lazy=True)
         except Exception as error:  # noqa: BLE001 - one damaged .ser must not hide the others
             found.append(UnreadableMicrographError(f"{part.name} cannot be read: {type(error).__name__}: {error}"))
             continue
         for entry in entries:
-            entry["emi"] = own[0] if own else ""
+            entry["emi"] = xml[0] if xml else ""
         found += entries
     return found
 
@@ -220,7 +220,8 @@ def _axes(entry: dict[str, Any]) -> list[dict[str, Any]]:
 def _image_axes(axes: list[dict[str, Any]]) -> tuple[int, int]:
     """Return the numbers of the y and x axes.
 
-    By name where they have one: rosettasciio transposes NCEM EMD files, whoever wrote them. Else the last two.
+    The axes are found by name where they have one, because rosettasciio transposes NCEM EMD files. Otherwise they are
+    the last two.
     """
     names = [str(a.get("name") or "").lower() for a in axes]
     if names.count("y") == 1 and names.count("x") == 1:
@@ -233,7 +234,9 @@ def _signal(entry: Any, kind: str) -> Signal:
     if isinstance(entry, Exception):
         return Signal(status="failed", note=str(entry))
     if "spectra" in entry:
-        return Signal(title=entry["spectra"], status="set_aside", note="an EDS spectrum or spectrum image, no image")
+        return Signal(
+            title=entry["spectra"], status="set_aside", note="an EDS spectrum or spectrum image, not an image"
+        )
     data, axes = entry["data"], _axes(entry)
     title = str(entry["metadata"].get("General", {}).get("title") or "")
     dtype = str(np.dtype(data.dtype).name) if not data.dtype.names else "RGB"
@@ -246,9 +249,9 @@ def _signal(entry: Any, kind: str) -> Signal:
         if found.reciprocal:
             refused = "a diffraction pattern or FFT: its axes are spatial frequencies"
         elif data.dtype.names:
-            refused, note = _colour(entry)
+            refused, note = _color(entry)
     if refused:
-        # its shape stands in the reason; height and width are those of images
+        # the shape is part of the reason; only images have height and width
         note = f"{refused}; shape {'×'.join(str(n) for n in data.shape)}"
         return Signal(title=title, dtype=dtype, status="set_aside", note=note, **acquisition(entry))
     return Signal(
@@ -264,7 +267,7 @@ def _signal(entry: Any, kind: str) -> Signal:
 
 
 def _refusal(entry: dict[str, Any], axes: list[dict[str, Any]]) -> str:
-    """Return why a signal is no image or stack of images, empty where it is."""
+    """Return why a signal is not an image or a stack of images; empty where it is one."""
     data = entry["data"]
     signal = entry["metadata"].get("Signal", {})
     kind = str(signal.get("signal_type") or "")
@@ -275,40 +278,40 @@ def _refusal(entry: dict[str, Any], axes: list[dict[str, Any]]) -> str:
     if data.dtype.kind not in "uifb" and not data.dtype.names:
         return f"no numbers: data type {data.dtype}"
     if data.ndim < 2:
-        return f"{data.ndim}-D: a profile or spectrum, no image"
+        return f"{data.ndim}-D: a profile or spectrum, not an image"
     if kind.upper().startswith(("EELS", "EDS")) or units & _ENERGY_UNITS or signal_axes == 1:
         return "a spectrum or spectrum image"
     if "diffraction" in kind.lower():
         return "a diffraction pattern"
     if data.ndim > 3:
-        return f"{data.ndim}-D data: a data cube, no stack of images"
+        return f"{data.ndim}-D data: a data cube, not a stack of images"
     if 0 in data.shape:
         return "no pixels"
     detector = str(entry.get("original_metadata", {}).get("BinaryResult", {}).get("Detector") or "")
     title = str(entry["metadata"].get("General", {}).get("title") or "")
     if detector.lower().startswith(("super", "dual", "ultra", "eds")) and _ELEMENT_TITLE.fullmatch(title):
-        return "a map of an element, no micrograph"
+        return "a map of an element, not a micrograph"
     return ""
 
 
 def _calibration(y: dict[str, Any], x: dict[str, Any], kind: str) -> Calibration:
     """Return the pixel size that two axes state."""
     found = calibrate((y.get("scale"), x.get("scale")), (y.get("units"), x.get("units")), _CALIBRATION_ENTRY[kind])
-    metre_nm = 1e9
-    if kind in ("ser", "emi") and found.pixel_size_nm is not None and max(found.pixel_size_nm) > metre_nm:
-        # a .ser does not say whether its scale is in m or, of a diffraction pattern, in 1/m
+    one_meter_nm = 1e9
+    if kind in ("ser", "emi") and found.pixel_size_nm is not None and max(found.pixel_size_nm) > one_meter_nm:
+        # a .ser does not state whether its scale is in m or, for a diffraction pattern, in 1/m
         return Calibration(reciprocal=True)
     return found
 
 
-def _colour(entry: dict[str, Any]) -> tuple[str, str]:
-    """Return why a colour picture is refused, and else what is remarkable about it."""
+def _color(entry: dict[str, Any]) -> tuple[str, str]:
+    """Return why a color picture is refused, and otherwise a remark about its colors."""
     try:
-        return "", grey_channel(_channels_last(_frame(entry, 0)))[1]
+        return "", gray_channel(_channels_last(_frame(entry, 0)))[1]
     except RefusedSignalError as error:
         return str(error), ""
 
 
 def _channels_last(image: np.ndarray) -> np.ndarray:
-    """Turn rosettasciio's record of R, G, B (and A) per pixel into an axis."""
+    """Return the records of R, G, B (and A) per pixel as an axis."""
     return np.stack([image[name] for name in image.dtype.names or ()], axis=-1)

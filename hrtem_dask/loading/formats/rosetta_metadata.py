@@ -1,4 +1,4 @@
-"""How an image was taken, from rosettasciio's metadata."""
+"""Conditions of acquisition from the metadata of rosettasciio."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def acquisition(entry: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     entry : dict
-        One of rosettasciio's dictionaries.
+        Dictionary of a signal from rosettasciio.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def acquisition(entry: dict[str, Any]) -> dict[str, Any]:
                 continue
             try:
                 known[target] = value if convert is None else convert(value)
-            except Exception:  # noqa: BLE001 - a converter of rosettasciio that meets an odd value says nothing
+            except Exception:  # noqa: BLE001 - a converter of rosettasciio may fail on an unusual value
                 continue
     microscope = {
         k.split(".")[-1]: v

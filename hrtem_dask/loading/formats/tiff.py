@@ -1,4 +1,4 @@
-"""TIFF by tifffile: one signal per series, one frame per page."""
+"""TIFF files, read by tifffile: one signal per series, one frame per page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
-from hrtem_dask.loading.formats.colour import grey_channel
+from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.formats.header_limits import check_size
 from hrtem_dask.loading.formats.npy import describe_array
 from hrtem_dask.loading.formats.tiff_acquisition import acquisition
@@ -19,11 +19,11 @@ from hrtem_dask.loading.records import Signal
 
 __all__ = ["list_signals", "read_frame"]
 
-MIN_GREY_PALETTE = 0.9
+MIN_GRAY_PALETTE = 0.9
 
 
 def list_signals(path: Path) -> list[Signal]:
-    """Say what a TIFF file holds.
+    """List the signals of a TIFF file.
 
     Parameters
     ----------
@@ -33,19 +33,19 @@ def list_signals(path: Path) -> list[Signal]:
     Returns
     -------
     list of Signal
-        One per series. Colour pictures are read, to see whether they are grey all the same; nothing else is.
+        One signal per series. Only color pictures are read, to find out whether they are in fact gray.
 
     Raises
     ------
     tifffile.TiffFileError
-        If it is no TIFF file.
+        If the file is not a TIFF file.
     """
     with tifffile.TiffFile(path) as tif:
-        coloured = ["S" in series.axes for series in tif.series]
-        return [_signal(tif, n, beside_grey=coloured[n] and not all(coloured)) for n in range(len(tif.series))]
+        colored = ["S" in series.axes for series in tif.series]
+        return [_signal(tif, n, beside_gray=colored[n] and not all(colored)) for n in range(len(tif.series))]
 
 
-def _signal(tif: Any, number: int, *, beside_grey: bool) -> Signal:
+def _signal(tif: Any, number: int, *, beside_gray: bool) -> Signal:
     """Describe one series."""
     series = tif.series[number]
     page = series.keyframe
@@ -63,12 +63,12 @@ def _signal(tif: Any, number: int, *, beside_grey: bool) -> Signal:
             refused = "a diffraction pattern: its axes are spatial frequencies"
         elif page.is_reduced:
             refused = "a thumbnail"
-        elif beside_grey:
-            refused = "a colour display copy beside the measured image"
+        elif beside_gray:
+            refused = "a color display copy beside the measured image"
         elif "S" in series.axes:
-            note = grey_channel(_channels_last(_page_pixels(tif, series, 0), page))[1]
-        elif page.photometric == tifffile.PHOTOMETRIC.PALETTE and not _is_grey_palette(page.colormap):
-            refused = "a picture in false colours (palette), no micrograph"
+            note = gray_channel(_channels_last(_page_pixels(tif, series, 0), page))[1]
+        elif page.photometric == tifffile.PHOTOMETRIC.PALETTE and not _is_gray_palette(page.colormap):
+            refused = "a picture in false colors (palette), not a micrograph"
     except RefusedSignalError as error:
         refused = str(error)
     except UnreadableMicrographError as error:
@@ -101,8 +101,8 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Shape (y, x), native byte order. Images whose zero means white are inverted, as the standard says; palette
-        images give the palette's indices, which are the grey values.
+        Shape (y, x), native byte order. Images whose zero means white are inverted, as the standard requires. For
+        palette images the indices are returned, which are the gray values.
 
     Raises
     ------
@@ -114,14 +114,14 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:
         page = series.keyframe
         image = _page_pixels(tif, series, frame)
         if "S" in series.axes:
-            image = grey_channel(_channels_last(image, page))[0]
+            image = gray_channel(_channels_last(image, page))[0]
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and image.dtype.kind in "ub":
             image = ~image if image.dtype.kind == "b" else np.iinfo(image.dtype).max - image
         return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
 
 
 def _page_pixels(tif: Any, series: Any, frame: int) -> np.ndarray:
-    """Return the pixels of one frame, channels and all, reading no other."""
+    """Read the pixels of one frame, with all channels, and of no other frame."""
     if len(series.pages) == 1 and series.dataoffset is not None and series.shape != series.keyframe.shape:
         # ImageJ describes a stack beyond 4 GB by its first page only; the others follow it without a gap
         shape = (-1, *series.keyframe.shape)
@@ -132,7 +132,9 @@ def _page_pixels(tif: Any, series: Any, frame: int) -> np.ndarray:
         stack = np.memmap(tif.filehandle.path, dtype, "r", series.dataoffset, (count,)).reshape(shape)
         return np.array(stack[frame])
     if math.prod(series.shape) != math.prod(series.keyframe.shape) * len(series.pages):
-        raise UnreadableMicrographError(f"the TIFF file lacks pages: {len(series.pages)} for the shape {series.shape}")
+        raise UnreadableMicrographError(
+            f"pages of the TIFF file are missing: it has {len(series.pages)} for the shape {series.shape}"
+        )
     page = series.pages[frame]
     if page is None:
         raise UnreadableMicrographError(f"page {frame} is missing: the OME-TIFF series continues in another file")
@@ -141,7 +143,7 @@ def _page_pixels(tif: Any, series: Any, frame: int) -> np.ndarray:
 
 
 def _check_whole(tif: Any, page: Any) -> None:
-    """Raise where the file ends before the page's pixels do; a decoder would fill the rest with zeros."""
+    """Raise if the file ends before the pixels of a page; a decoder would fill the rest with zeros."""
     end = max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True) if o), default=0)
     if end > tif.filehandle.size:
         raise UnreadableMicrographError(
@@ -156,14 +158,14 @@ def _check_whole(tif: Any, page: Any) -> None:
 
 
 def _channels_last(image: np.ndarray, page: Any) -> np.ndarray:
-    """Return (y, x, channels), also where a file keeps one plane per colour."""
+    """Return the image as (y, x, channels), also where the file stores one plane per color."""
     return np.moveaxis(image, 0, -1) if page.axes.startswith("S") else image
 
 
-def _is_grey_palette(colormap: np.ndarray | None) -> bool:
-    """Say whether indices are grey values; the first few often are the colours of overlays."""
+def _is_gray_palette(colormap: np.ndarray | None) -> bool:
+    """Return whether the indices are gray values; the first few are often the colors of overlays."""
     if colormap is None:
         return False
-    grey = np.all(colormap == colormap[:1], axis=0)
+    gray = np.all(colormap == colormap[:1], axis=0)
     rising = np.diff(colormap[0].astype(np.int64)) >= 0
-    return bool(grey.mean() >= MIN_GREY_PALETTE and rising.mean() >= MIN_GREY_PALETTE)
+    return bool(gray.mean() >= MIN_GRAY_PALETTE and rising.mean() >= MIN_GRAY_PALETTE)

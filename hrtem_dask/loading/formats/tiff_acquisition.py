@@ -1,4 +1,4 @@
-"""What a TIFF file says of how its image was taken."""
+"""Conditions of acquisition from the tags of a TIFF file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def acquisition(image: TiffImage) -> dict[str, Any]:
 
 
 def _fei_acquisition(image: TiffImage) -> dict[str, Any]:
-    """FEI's XML labels, or its INI sections."""
+    """Read FEI's XML labels, or its INI sections."""
     labels = fei_labels(image)
     if labels:
         volts = labels.get("High tension")
@@ -51,7 +51,7 @@ def _fei_acquisition(image: TiffImage) -> dict[str, Any]:
 
 
 def _tvips_acquisition(image: TiffImage) -> dict[str, Any]:
-    """TVIPS tag 37706; voltage in V."""
+    """Read TVIPS tag 37706; its voltage is in V."""
     meta = tag_value(image, 37706)
     if not isinstance(meta, dict):
         return {}
@@ -63,7 +63,7 @@ def _tvips_acquisition(image: TiffImage) -> dict[str, Any]:
 
 
 def _jeol_acquisition(image: TiffImage) -> dict[str, Any]:
-    """JEOL's XML; voltage in V."""
+    """Read JEOL's XML; its voltage is in V."""
     xml = jeol_xml(image)
     if xml is None:
         return {}
@@ -76,7 +76,7 @@ def _jeol_acquisition(image: TiffImage) -> dict[str, Any]:
 
 
 def _sis_acquisition(image: TiffImage) -> dict[str, Any]:
-    """Olympus SIS tag 33560."""
+    """Read Olympus SIS tag 33560."""
     meta = tag_value(image, 33560)
     if not isinstance(meta, dict):
         return {}
@@ -88,7 +88,7 @@ def _sis_acquisition(image: TiffImage) -> dict[str, Any]:
 
 
 def _plain_acquisition(image: TiffImage) -> dict[str, Any]:
-    """Tags that the TIFF standard itself has."""
+    """Read the tags of the TIFF standard."""
     instrument = " ".join(str(tag_value(image, code)) for code in (271, 272) if tag_value(image, code))
     match = re.match(r"(\d{4})[:/-](\d\d)[:/-](\d\d)[ T](\d\d:\d\d(?::\d\d)?)", str(tag_value(image, 306) or ""))
     return {"instrument": instrument, "acquired_at": f"{match[1]}-{match[2]}-{match[3]}T{match[4]}" if match else None}

@@ -1,6 +1,6 @@
-"""What a TIFF file says of its pixel size: every microscope maker has tags of its own.
+"""Pixel sizes from the tags of TIFF files; every manufacturer of microscopes has its own tags.
 
-rosettasciio drops ImageJ's unit and ignores the resolution unit, so the project reads these tags itself.
+rosettasciio drops ImageJ's unit and ignores the resolution unit, so these tags are read here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hrtem_dask.loading.pixel_sizes import Calibration, calibrate, length_in_nm
 __all__ = ["TiffImage", "calibration", "fei_labels", "jeol_xml", "tag_value"]
 
 LARGEST_PRINT_FREE_NM = 1000.0
-"""A pixel per inch or cm that is larger than 1 µm is a print or screen resolution (72, 96, 300 dpi), no calibration."""
+"""Larger pixels per inch or cm (nm) are a print or screen resolution (72, 96, 300 dpi), not a calibration."""
 _DIFFRACTION = Calibration(reciprocal=True)
 _RESOLUTION_UNITS = {2: "inch", 3: "cm"}
 
@@ -46,8 +46,8 @@ def calibration(image: TiffImage) -> Calibration:
     Returns
     -------
     Calibration
-        From the first that knows: Thermo Fisher/FEI, Olympus SIS, TVIPS, JEOL, Zeiss, DigitalMicrograph, OME, ImageJ,
-        the plain resolution tags.
+        Pixel size from the first of these that states it: Thermo Fisher/FEI, Olympus SIS, TVIPS, JEOL, Zeiss,
+        DigitalMicrograph, OME, ImageJ, the plain resolution tags.
     """
     readers: tuple[Callable[[TiffImage], Calibration | None], ...] = (
         _fei, _fei_resolution, _sis, _tvips, _jeol, _zeiss, _digital_micrograph, _ome, _imagej, _resolution,
@@ -56,7 +56,7 @@ def calibration(image: TiffImage) -> Calibration:
         try:
             found = reader(image)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError, ElementTree.ParseError):
-            continue  # a damaged tag says nothing; the next one may
+            continue  # a damaged tag is ignored; the next one may be readable
         if found is not None and (found.reciprocal or found.pixel_size_nm is not None):
             return found
     return Calibration()
@@ -82,7 +82,7 @@ def tag_value(image: TiffImage, code: int | str) -> Any:
 
 
 def _fei(image: TiffImage) -> Calibration | None:
-    """Thermo Fisher/FEI scanning images: tag 34680 or 34682, pixel size in m."""
+    """Read Thermo Fisher/FEI scanning images: tag 34680 or 34682, pixel size in m."""
     meta = image.tif.fei_metadata if image.tif.is_fei else None
     if not meta:
         return None
@@ -94,7 +94,7 @@ def _fei(image: TiffImage) -> Calibration | None:
 
 
 def _fei_resolution(image: TiffImage) -> Calibration | None:
-    """FEI's TIA and TEM user interface: tags 65450–65452, a second resolution that is the specimen's."""
+    """Read tags 65450–65452 of FEI's TIA and TEM user interface, a resolution on the specimen."""
     if tag_value(image, 65452) is None:
         return None
     if "iffraction" in fei_labels(image).get("Mode", ""):
@@ -105,7 +105,7 @@ def _fei_resolution(image: TiffImage) -> Calibration | None:
 
 
 def fei_labels(image: TiffImage) -> dict[str, str]:
-    """Return what FEI's TEM software writes as XML, where other FEI software writes INI text.
+    """Return the labels that FEI's TEM software writes as XML; other FEI software writes INI text.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def fei_labels(image: TiffImage) -> dict[str, str]:
 
 
 def _sis(image: TiffImage) -> Calibration | None:
-    """Olympus Soft Imaging Solutions: tag 33560, pixel size in m."""
+    """Read Olympus Soft Imaging Solutions: tag 33560, pixel size in m."""
     meta = tag_value(image, 33560)
     if not isinstance(meta, dict):
         return None
@@ -136,7 +136,7 @@ def _sis(image: TiffImage) -> Calibration | None:
 
 
 def _tvips(image: TiffImage) -> Calibration | None:
-    """TVIPS: tag 37706, pixel size in nm."""
+    """Read TVIPS: tag 37706, pixel size in nm."""
     meta = tag_value(image, 37706)
     if not isinstance(meta, dict):
         return None
@@ -144,7 +144,7 @@ def _tvips(image: TiffImage) -> Calibration | None:
 
 
 def _jeol(image: TiffImage) -> Calibration | None:
-    """JEOL SightX: resolution on the camera, divided by the magnification."""
+    """Read JEOL SightX: resolution on the camera, divided by the magnification."""
     xml = jeol_xml(image)
     if xml is None:
         return None
@@ -177,7 +177,7 @@ def jeol_xml(image: TiffImage) -> Any:
 
 
 def _zeiss(image: TiffImage) -> Calibration | None:
-    """Zeiss: tag 34118, (name, value, unit)."""
+    """Read Zeiss: tag 34118, (name, value, unit)."""
     meta = image.tif.sem_metadata if image.tif.is_sem else None
     if not meta:
         return None
@@ -186,7 +186,7 @@ def _zeiss(image: TiffImage) -> Calibration | None:
 
 
 def _digital_micrograph(image: TiffImage) -> Calibration | None:
-    """DigitalMicrograph's export: units in tags 65003 and 65004, scales in 65009 and 65010."""
+    """Read DigitalMicrograph's export: units in tags 65003 and 65004, scales in 65009 and 65010."""
     units = tag_value(image, 65004), tag_value(image, 65003)
     if None in units:
         return None
@@ -196,7 +196,7 @@ def _digital_micrograph(image: TiffImage) -> Calibration | None:
 
 
 def _ome(image: TiffImage) -> Calibration | None:
-    """OME-XML: PhysicalSizeX of the image of the same number; its default unit is µm."""
+    """Read OME-XML: PhysicalSizeX of the image of the same number; its default unit is µm."""
     if image.tif.ome_metadata is None:
         return None
     pixels = ElementTree.fromstring(image.tif.ome_metadata).findall("{*}Image/{*}Pixels")[image.series].attrib
@@ -206,7 +206,7 @@ def _ome(image: TiffImage) -> Calibration | None:
 
 
 def _imagej(image: TiffImage) -> Calibration | None:
-    """ImageJ: pixels per unit in the resolution tags, the unit in the description."""
+    """Read ImageJ: pixels per unit in the resolution tags, the unit in the description."""
     meta = image.tif.imagej_metadata if image.tif.is_imagej else None
     if not meta:
         return None
@@ -219,7 +219,7 @@ def _imagej(image: TiffImage) -> Calibration | None:
 
 
 def _resolution(image: TiffImage) -> Calibration | None:
-    """Plain resolution tags."""
+    """Read the plain resolution tags."""
     if image.tif.is_imagej:
         return None
     found = _per_unit(tag_value(image, 283), tag_value(image, 282), tag_value(image, 296), "file: TIFF XResolution")
@@ -233,7 +233,7 @@ def _per_unit(y: Any, x: Any, unit: Any, source: str) -> Calibration | None:
 
 
 def _inverse(rational: Any) -> float:
-    """Return one over a rational tag, NaN where it is none."""
+    """Return the inverse of a rational tag; NaN where its numerator is 0."""
     numerator, denominator = rational
     return denominator / numerator if numerator else float("nan")
 

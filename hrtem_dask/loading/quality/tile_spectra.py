@@ -1,4 +1,4 @@
-"""Power spectra of a few tiles of a micrograph, and what they say of blur, drift, lattice and noise."""
+"""Power spectra of a few tiles of a micrograph, and measures of blur, drift, lattice and noise from them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["TileSpectra", "tile_spectra", "unit_range"]
 TILE_PX = 256
 MAX_TILES_PER_AXIS = 4
 MIN_TILE_PX = 96
-"""Smaller images have too few frequencies for a statement about blur or drift."""
+"""Smaller images have too few frequencies to measure blur or drift."""
 RING_WIDTH = 2
 N_SECTORS = 12
 MORPHOLOGY_LIMIT_PER_NM = 1.0
-"""Below it the outlines of particles make the spectrum, above it carbon and lattice."""
+"""Below this frequency outlines of particles dominate the spectrum, above it carbon and lattice."""
 MORPHOLOGY_LIMIT_PER_PX = 0.05
 REFERENCE_PER_NM = 5.0
 """Information limit of a good micrograph; the smallest that lattice fringes of metals (0.2 nm) need."""
@@ -34,14 +34,14 @@ MIN_RINGS = 4
 
 
 def unit_range(values: np.ndarray, extremes: tuple[float, float]) -> np.ndarray:
-    """Bring values to 0…1, whatever their offset and scale.
+    """Scale values linearly to the range of their extremes.
 
     Parameters
     ----------
     values : numpy.ndarray
         Any real dtype and shape.
     extremes : tuple of float
-        What becomes 0 and 1; they differ.
+        Values that become 0 and 1; they must differ.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def unit_range(values: np.ndarray, extremes: tuple[float, float]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Rings:
-    """Where the frequencies of a tile lie: one geometry for all tiles of a shape."""
+    """Geometry of the frequencies of a tile, the same for all tiles of one shape."""
 
     ring: np.ndarray
     """Shape (n,), int: ring of each frequency that is used, axes left out."""
@@ -63,11 +63,11 @@ class _Rings:
     used: np.ndarray
     """Shape (y, x // 2 + 1), bool."""
     corner: np.ndarray
-    """Shape (y, x // 2 + 1), bool: beyond the Nyquist frequency, where only noise is."""
+    """Shape (y, x // 2 + 1), bool: beyond the Nyquist frequency, where there is only noise."""
     frequency: np.ndarray
     """Shape (rings,): middle of each ring, in 1/nm or 1/px."""
     nyquist: float
-    """The lower one of the two axes."""
+    """The lower Nyquist frequency of the two axes, in 1/nm or 1/px."""
 
 
 @functools.lru_cache(maxsize=16)
@@ -80,7 +80,7 @@ def _rings(shape: tuple[int, int], pixel_size: PixelSize) -> _Rings:
     n_rings = int(nyquist / step)
     ring = (f / step).astype(int)
     sector = np.floor((np.arctan2(fy, fx) / np.pi % 1.0) * N_SECTORS).astype(int) % N_SECTORS
-    # the axes carry scan lines and what the window leaves of the border
+    # scan lines and the rest of the border effect lie on the axes
     off_axis = (np.abs(fy) > 0) & (np.abs(fx) > 0)
     used = off_axis & (ring < n_rings) & (ring > 0)
     corner = off_axis & (f > nyquist)
@@ -96,7 +96,7 @@ class TileSpectra:
     reference: float
     """Information limit of a good micrograph, in the units of the rings."""
     lowest: float
-    """Frequency below which outlines of particles make the spectrum."""
+    """Frequency below which outlines of particles dominate the spectrum."""
     tiles: np.ndarray
     """Shape (tile, n): power of each frequency."""
     levels: np.ndarray
@@ -149,7 +149,7 @@ class TileSpectra:
     def sharpness(self) -> float:
         """Compare the signal in the upper two fifths of the band up to the reference with that below it."""
         if self.peak_snr(0.6 * self.reference) > SURE_PEAK_SNR:
-            return 1.0  # lattice reflections prove the transfer, even where carbon is too weak to show it
+            return 1.0  # lattice reflections prove a sharp image, even where carbon is too weak to show it
         limit = self.reference
         while True:
             low, high = self.band(0.2 * limit, 0.6 * limit), self.band(0.6 * limit, limit)
@@ -157,13 +157,13 @@ class TileSpectra:
                 return np.nan
             coarse = float(np.median(self.ring_levels[low])) - self.noise
             fine = float(self.ring_levels[high].mean())
-            # the window and overlapping tiles correlate neighbours, so that about a sixth of the frequencies count
+            # about a sixth of the frequencies are independent: the window and overlapping tiles correlate neighbors
             error = fine / np.sqrt(len(self.tiles) * np.isin(self.rings.ring, np.flatnonzero(high)).sum() / 6)
             fine -= self.noise
             if fine > 4 * error or 2 * error < MAX_RATIO_ERROR * coarse:
                 return float(np.clip(fine / coarse, 0, 1)) if coarse > 0 else 1.0
-            # noise hides both: that is no blur. Outlines of particles, whose power falls no faster than f^-4, let
-            # the same question be asked at lower frequencies
+            # noise hides both, which does not mean blur. The outlines of particles, whose power falls no faster than
+            # f^-4, allow the same comparison at lower frequencies
             limit /= 2**0.5
 
     def anisotropy(self) -> float:

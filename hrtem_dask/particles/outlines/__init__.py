@@ -1,1 +1,1 @@
-"""Outlines and fault traces, as polygons and drawn on the image."""
+"""Outlines of particles and traces of faults: as polygons, and drawn on the image."""

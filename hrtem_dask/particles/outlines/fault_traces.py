@@ -12,24 +12,33 @@ __all__ = ["fault_trace"]
 def fault_trace(
     inside: np.ndarray, *, trace_deg: float, offset_nm: float, pixel_size_nm: PixelSize
 ) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """Return the ends of a trace in a particle.
+    """Return the two ends of a fault trace in a particle.
 
     Parameters
     ----------
     inside : numpy.ndarray of bool
-        Shape (y, x): the particle in its bounding box.
+        Shape (y, x): True on the particle, in its bounding box.
     trace_deg : float
         Direction of the trace, counter-clockwise from +x on the screen (°).
     offset_nm : float
-        Its distance (nm) from the middle of the box, positive 90° counter-clockwise of the trace.
+        Distance (nm) of the trace from the middle of the box, positive 90° counter-clockwise of the trace.
     pixel_size_nm : tuple of float
         Height and width of a pixel (nm).
 
     Returns
     -------
     tuple of tuple of float or None
-        Two ends (y, x) in pixels of the box, 0 is the centre of its first pixel; None where the trace misses the
-        particle.
+        The two ends (y, x) in pixels of the box, where 0 is the center of the first pixel; None where the trace misses
+        the particle.
+
+    Examples
+    --------
+    A horizontal trace through the middle of a square particle:
+
+    >>> import numpy as np
+    >>> from hrtem_dask.particles import fault_trace
+    >>> fault_trace(np.ones((5, 5), dtype=bool), trace_deg=0.0, offset_nm=0.0, pixel_size_nm=(1.0, 1.0))[0][0]
+    2.0
     """
     height, width = inside.shape
     angle = np.deg2rad(trace_deg)

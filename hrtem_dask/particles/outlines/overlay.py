@@ -1,4 +1,4 @@
-"""Overlay: the outlines of the particles on the picture, for the eye to judge."""
+"""Overlay: the outlines of the particles on the image, for visual inspection."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from hrtem_dask.particles.outlines.fault_traces import fault_trace
 from hrtem_dask.particles.runs import find_runs
 from hrtem_dask.particles.shape.surroundings import readable
 
-__all__ = ["OUTLINE_COLOURS", "draw_overlay", "stretched"]
+__all__ = ["OUTLINE_COLORS", "draw_overlay", "stretched"]
 
-OUTLINE_COLOURS: dict[str, tuple[int, int, int]] = {
+OUTLINE_COLORS: dict[str, tuple[int, int, int]] = {
     "counted": (0, 220, 130),
     "edge": (86, 180, 233),
     "too_small": (240, 228, 66),
     "agglomerate": (255, 80, 30),
     "no_particle": (150, 150, 150),
 }
-"""Red, green and blue of an outline: counted, or why not. Told apart with red-green blindness too."""
-TRACE_COLOUR = (255, 0, 200)
+"""Red, green and blue of an outline: counted, or the reason why not; distinguishable with red-green blindness."""
+TRACE_COLOR = (255, 0, 200)
 _PERCENTILES = (0.5, 99.5)
 _BAR_SHARE = 0.2
-"""Share of the width that the scale bar takes at most."""
+"""Largest fraction of the image width that the scale bar takes."""
 _SHIFT = 4
-"""Binary digits after the point that OpenCV draws with."""
+"""Number of fractional bits of the coordinates that OpenCV draws with."""
 
 
 def draw_overlay(
@@ -47,17 +47,25 @@ def draw_overlay(
     labels : numpy.ndarray or cupy.ndarray of int
         Shape (y, x), 0 is background.
     table : pandas.DataFrame, optional
-        With ``particle_id`` and ``exclusion_reason``: outlines are coloured by it (`OUTLINE_COLOURS`); without it
+        With ``particle_id`` and ``exclusion_reason``: outlines are colored by it (`OUTLINE_COLORS`); without it
         all are drawn as counted. With ``fault_trace_deg`` and ``fault_offset_nm`` the traces of faults are drawn too.
     pixel_size_nm : tuple of float, optional
-        Height and width of a pixel (nm): a scale bar is drawn, and non-square pixels are shown in true shape.
+        Height and width of a pixel (nm). With it a scale bar is drawn, and non-square pixels are shown in true shape.
     max_side_px : int
         Longest side of the picture; larger images are scaled down to it.
 
     Returns
     -------
     numpy.ndarray of uint8
-        Shape (y, x, 3), red, green, blue.
+        Shape (y, x, 3): red, green, blue.
+
+    Examples
+    --------
+    >>> from hrtem_dask.particles import draw_overlay
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(seed=1, shape=(128, 128), n_particles=1)
+    >>> draw_overlay(scene.image, scene.labels, pixel_size_nm=(0.03, 0.03)).shape
+    (128, 128, 3)
     """
     labels = backend.to_numpy(labels)
     height, width = labels.shape
@@ -66,9 +74,9 @@ def draw_overlay(
     scale = min(1.0, max_side_px / max(height * aspect[0], width * aspect[1], 1))
     scale_y, scale_x = aspect[0] * scale, aspect[1] * scale
     shape = (max(round(height * scale_y), 1), max(round(width * scale_x), 1))
-    # scaled down before it is stretched: a sixteenth of the work for a 4096² image
-    grey = stretched(cv2.resize(readable(backend.to_numpy(image)), shape[::-1], interpolation=cv2.INTER_AREA))
-    picture = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+    # scaling down first saves fifteen sixteenths of the work for an image of 4096 × 4096 px
+    gray = stretched(cv2.resize(readable(backend.to_numpy(image)), shape[::-1], interpolation=cv2.INTER_AREA))
+    picture = np.repeat(gray[:, :, np.newaxis], 3, axis=2)
     reasons: dict[int, str] = {}
     if table is not None:
         reasons = dict(zip(table["particle_id"], table["exclusion_reason"].fillna("counted"), strict=True))
@@ -78,16 +86,16 @@ def draw_overlay(
         inside = (labels[y0:y1, x0:x1] == label).view(np.uint8)
         contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         corner = np.array([x0 + 0.5, y0 + 0.5])
-        # from the centres of full-size pixels to those of the picture
+        # from the centers of full-size pixels to those of the picture
         lines = [((c + corner) * (scale_x, scale_y) - 0.5) * 2**_SHIFT for c in contours]
-        colour = OUTLINE_COLOURS[reasons.get(int(label), "counted")]
-        cv2.polylines(picture, [np.rint(p).astype(np.int32) for p in lines], True, colour, 1, cv2.LINE_AA, _SHIFT)
+        color = OUTLINE_COLORS[reasons.get(int(label), "counted")]
+        cv2.polylines(picture, [np.rint(p).astype(np.int32) for p in lines], True, color, 1, cv2.LINE_AA, _SHIFT)
         if (trace := traces.get(int(label))) is not None and pixel_size_nm is not None:
             ends = fault_trace(inside > 0, trace_deg=trace[0], offset_nm=trace[1], pixel_size_nm=pixel_size_nm)
             if ends is not None:
                 drawn = ((np.array(ends)[:, ::-1] + corner) * (scale_x, scale_y) - 0.5) * 2**_SHIFT
                 first, last = np.rint(drawn).astype(int).tolist()
-                cv2.line(picture, first, last, TRACE_COLOUR, 1, cv2.LINE_AA, _SHIFT)
+                cv2.line(picture, first, last, TRACE_COLOR, 1, cv2.LINE_AA, _SHIFT)
     if pixel_size_nm is not None:
         _draw_scale_bar(picture, nm_per_px=pixel_size_nm[1] / scale_x)
     return picture
@@ -103,7 +111,7 @@ def _traces(table: pd.DataFrame | None) -> dict[int, tuple[float, float]]:
 
 
 def stretched(image: np.ndarray) -> np.ndarray:
-    """Return the image in 8 bits for the eye, the lowest and highest half per cent clipped.
+    """Return the image in 8 bits for display, with the lowest and highest 0.5 % of the pixels clipped.
 
     Parameters
     ----------
@@ -114,6 +122,13 @@ def stretched(image: np.ndarray) -> np.ndarray:
     -------
     numpy.ndarray of uint8
         Shape (y, x).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.particles import stretched
+    >>> stretched(np.linspace(100.0, 200.0, 1000).reshape(20, 50))[[0, -1], [0, -1]].tolist()
+    [0, 255]
     """
     values = image.astype(np.float32)
     finite = values[np.isfinite(values)]
@@ -142,5 +157,5 @@ def _draw_scale_bar(picture: np.ndarray, *, nm_per_px: float) -> None:
     cv2.rectangle(picture, (margin, top), box, (0, 0, 0), cv2.FILLED)
     left, bottom = 2 * margin, height - 2 * margin
     cv2.rectangle(picture, (left, bottom - thick), (left + bar, bottom), (255, 255, 255), cv2.FILLED)
-    place = (left, bottom - thick - base - 2)
-    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), 1, cv2.LINE_AA)
+    origin = (left, bottom - thick - base - 2)
+    cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), 1, cv2.LINE_AA)

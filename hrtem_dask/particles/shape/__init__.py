@@ -1,1 +1,1 @@
-"""Size, shape and intensity of particles."""
+"""Size, shape and intensity of particles: descriptors, convex hulls, perimeters, and the background around them."""

@@ -1,4 +1,4 @@
-"""Convex hulls and what is measured on them."""
+"""Convex hulls of particles, their caliper diameters and their pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hrtem_dask.particles.runs import Runs
 __all__ = ["convex_hulls", "feret_diameters", "hull_pixels"]
 
 _CHUNK = 2_000_000
-"""Pairs of vertices held at a time."""
+"""Largest number of pairs of vertices in memory."""
 
 
 def convex_hulls(runs: Runs) -> list[np.ndarray]:
@@ -41,7 +41,7 @@ def convex_hulls(runs: Runs) -> list[np.ndarray]:
 
 
 def _padded(hulls: list[np.ndarray]) -> np.ndarray:
-    """Stack hulls, each filled up with its last vertex: shape (n, m, 2)."""
+    """Stack hulls of different lengths by repeating the last vertex: shape (n, m, 2)."""
     longest = max(len(hull) for hull in hulls)
     return np.stack([np.pad(hull, ((0, longest - len(hull)), (0, 0)), mode="edge") for hull in hulls])
 
@@ -64,13 +64,13 @@ def feret_diameters(hulls: list[np.ndarray], *, scale: tuple[float, float]) -> t
         Shape (n,), in the unit of the scale.
     """
     largest, smallest = np.zeros(len(hulls)), np.zeros(len(hulls))
-    # hulls of like size side by side, so that little is filled up
+    # hulls of similar length are handled together, so that few vertices are repeated
     order = sorted(range(len(hulls)), key=lambda i: len(hulls[i]))
     while order:
         m = len(hulls[order[-1]])
         chosen, order = order[-max(_CHUNK // (m * m), 1) :], order[: -max(_CHUNK // (m * m), 1)]
         vertices = _padded([hulls[i] for i in chosen]) * scale
-        vertices -= vertices.mean(axis=1, keepdims=True)  # short vectors lose no digits
+        vertices -= vertices.mean(axis=1, keepdims=True)  # vectors from the middle are short and lose no digits
         square = (vertices**2).sum(axis=-1)
         apart = square[:, :, None] + square[:, None, :] - 2 * vertices @ vertices.swapaxes(1, 2)
         largest[chosen] = np.sqrt(apart.max(axis=(1, 2)))
@@ -87,8 +87,8 @@ def hull_pixels(runs: Runs, hulls: list[np.ndarray]) -> np.ndarray:
     """Count the pixels of the convex hull of each label: those whose centres lie in the hull of its pixel centres.
 
     Pick's theorem counts them exactly: area of the hull + half the pixel centres on its outline + 1. The hull of
-    the corners is that of the centres widened by one pixel along each axis, from which both follow. A digitised
-    convex shape, of any size, has as many pixels as its hull.
+    the corners is that of the centres widened by one pixel along each axis, from which both follow. A digitized
+    convex shape of any size has as many pixels as its hull.
 
     Parameters
     ----------

@@ -10,18 +10,18 @@ from hrtem_dask.particles.runs import Runs
 __all__ = ["intensities", "means", "readable"]
 
 _RING_SHARE = 0.25
-"""Width of the ring over the particle's equivalent diameter: wide enough to average over lattice fringes."""
+"""Width of the ring relative to the equivalent diameter: wide enough to average over lattice fringes."""
 _RING_MIN_PX = 3
-"""Narrowest ring, px."""
+"""Smallest width (px) of the ring."""
 _MARGIN_PX = 1
-"""Pixels next to any particle are left out of the ring: they hold part of it."""
+"""Pixels this close (px) to any particle are left out of the ring, because they hold part of the particle."""
 _CONSTANT = 1e-7
-"""Standard deviation over mean below which a ring is constant but for rounding."""
+"""Standard deviation relative to the mean below which a ring is constant except for rounding."""
 _OPENCV = {np.dtype(t) for t in ("u1", "i1", "u2", "i2", "i4", "f4", "f8")}
 
 
 def readable(image: np.ndarray) -> np.ndarray:
-    """Return an image in a type that OpenCV reads.
+    """Return an image in a dtype that OpenCV reads.
 
     Parameters
     ----------

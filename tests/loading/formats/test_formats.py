@@ -199,7 +199,7 @@ def test_pictures(tmp_path: Path, suffix: str) -> None:
     for record in (a, b):
         assert np.abs(read_image(record).astype(int) - grey).max() <= (8 if suffix == ".jpg" else 0)
     assert c.status == "set_aside"
-    assert "colour" in c.reason
+    assert "color picture" in c.reason
 
 
 def test_png_depth_alpha_and_palette(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_zarr_arrays_groups_and_what_is_none(tmp_path: Path) -> None:
     assert (a.source.name, b.source.name) == ("a", "b")
     np.testing.assert_array_equal(read_image(b), STACK[0] + ord("b"))
     assert none.status == "failed"
-    assert "no Zarr store" in none.reason
+    assert "not a Zarr store" in none.reason
 
 
 def test_an_ingested_store_gives_back_what_was_known(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_grey_saved_as_colour_is_a_micrograph_and_colour_is_none(tmp_path: Path)
     assert a.reason == ""
     assert "0.2" in b.reason
     assert d.status == "set_aside"
-    assert "colour" in d.reason
+    assert "color picture" in d.reason
 
 
 def test_palettes(tmp_path: Path) -> None:

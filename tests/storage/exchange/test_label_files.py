@@ -14,6 +14,7 @@ from ome_zarr_models.v05 import Image, ImageLabel
 from hrtem_dask import loading, tables
 from hrtem_dask.errors import HrtemDaskError
 from hrtem_dask.particles import find_particles
+from hrtem_dask.settings import ParticleSettings
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.exchange import coco, label_files, table_files
 from hrtem_dask.storage.location import Location
@@ -32,7 +33,8 @@ def found():
     mask |= disk(shape, (40, 170), 16) | disk(shape, (40, 201), 16) | disk(shape, (110, 60), 33)
     mask |= disk(shape, (110, 70), 33)
     image = np.random.default_rng(0).normal(100, 5, shape) - 30 * mask
-    return find_particles(mask, image, pixel_size_nm=(0.1, 0.1), fill_holes=False, max_region_area_nm2=30.0), image
+    rules = ParticleSettings(fill_holes=False, max_region_area_nm2=30.0)
+    return find_particles(mask, image, rules, pixel_size_nm=(0.1, 0.1)), image
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside pycocotools

@@ -1,7 +1,7 @@
-"""Quality gate: what is doubtful about a raw micrograph, in numbers and in flags.
+"""Quality of a raw micrograph: metrics, and flags for what is doubtful.
 
-It runs on every micrograph, so it looks at a small copy of the image and at the power spectra of a few tiles.
-It judges conservatively: where an image does not say enough (NaN), nothing is flagged.
+The metrics are computed for every micrograph, so they use a small copy of the image and the power spectra of a few
+tiles. The flags are conservative: a metric that cannot be determined (NaN) flags nothing.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ import numpy as np
 from hrtem_dask.loading.quality.tile_spectra import tile_spectra, unit_range
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["image_quality", "quality_flags"]
+__all__ = ["quality_flags", "quality_metrics"]
 
 SMALL_PX = 512
-MIN_GREY_LEVELS = 16
+MIN_GRAY_LEVELS = 16
 
 
-def image_quality(image: Any, *, pixel_size_nm: PixelSize | None) -> dict[str, Any]:
+def quality_metrics(image: np.ndarray, *, pixel_size_nm: PixelSize | None) -> dict[str, float | str]:
     """Measure the quality of a raw micrograph.
 
     Parameters
     ----------
     image : array_like
-        Shape (y, x), any real dtype, as it is in the file; NaN and infinite pixels are ignored.
+        Shape (y, x), any real dtype, unfiltered; NaN and infinite pixels are ignored.
     pixel_size_nm : tuple of float or None
-        (y, x) in nm; None where it is not known: blur is then judged against the sampling only.
+        (y, x) in nm; without it (None) the sharpness is relative to the sampling only.
 
     Returns
     -------
     dict
-        Columns of `tables.MICROGRAPHS`; NaN where the image does not say enough:
+        Columns of `tables.MICROGRAPHS`; NaN where a metric cannot be determined:
 
         ``sharpness``
             0 to 1: power above white noise from 0.6 to 1 of a reference frequency over that from 0.2 to 0.6 of it.
             The reference is 5 1/nm, or 0.8 of the Nyquist frequency where that is lower, or 0.1 1/px without a pixel
-            size; it is lowered until the ratio stands out from the noise. 1 where lattice reflections stand in the
-            upper band.
+            size; it is lowered until the ratio is significant against the noise. 1 where there are lattice reflections
+            in the upper band.
         ``anisotropy``
             0 to 1: second harmonic over angle, ε of 1 + ε cos 2(θ − θ₀), of the power above white noise in the upper
-            half of the frequencies that rise above it; medians over sectors and rings pass over lattice reflections.
+            half of the frequencies above that noise; medians over sectors and rings ignore lattice reflections.
         ``saturated_fraction``
-            Share of pixels at the minimum and at the maximum, each only where they form a spike in the histogram.
+            Fraction of pixels at the minimum and at the maximum, each only where they form a spike in the histogram.
         ``gradient``
             Change of the fitted plane across the field over the mean; over the range from the 1st to the 99th
             percentile where that is larger and values are negative, since then the zero is arbitrary.
@@ -63,12 +63,21 @@ def image_quality(image: Any, *, pixel_size_nm: PixelSize | None) -> dict[str, A
     ------
     ValueError
         If the image is not two-dimensional or not real.
+
+    Examples
+    --------
+    >>> from hrtem_dask.loading.quality import quality_flags, quality_metrics
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(seed=1, shape=(256, 256), n_particles=2)
+    >>> metrics = quality_metrics(scene.image, pixel_size_nm=(0.03, 0.03))
+    >>> quality_flags(metrics)
+    ()
     """
     image = np.asarray(image)
     if image.ndim != 2 or image.dtype.kind not in "buif":
         raise ValueError(f"quality needs a real image (y, x), got shape {image.shape} of {image.dtype}: pass one frame")
     pixels, finite = _plain(image)
-    metrics: dict[str, Any] = dict.fromkeys(
+    metrics: dict[str, float | str] = dict.fromkeys(
         ("sharpness", "anisotropy", "saturated_fraction", "gradient", "mass_contrast", "peak_snr"), np.nan
     )
     if pixels.size:
@@ -98,36 +107,43 @@ def quality_flags(
     empty_mass_contrast: float = 1.5,
     empty_peak_snr: float = 15.0,
 ) -> tuple[str, ...]:
-    """Name the doubts about a micrograph.
+    """Return flags for the doubtful properties of a micrograph.
 
     Parameters
     ----------
     metrics : mapping
-        From `image_quality`.
+        Output of `quality_metrics`.
     max_anisotropy : float
-        Above it: ``"drift"`` (or astigmatism).
+        Larger anisotropies are flagged ``"drift"`` (or astigmatism).
     min_sharpness : float
-        Below it: ``"blur"``.
+        Smaller values are flagged ``"blur"``.
     max_saturated_fraction : float
-        Above it: ``"saturation"``.
+        Larger fractions are flagged ``"saturation"``.
     max_gradient : float
-        Above it: ``"gradient"``.
+        Larger gradients are flagged ``"gradient"``.
     empty_mass_contrast, empty_peak_snr : float
-        Where both metrics are below: ``"empty_field"``, neither mass contrast nor lattice.
+        A field with both metrics below these has neither mass contrast nor a lattice and is flagged ``"empty_field"``.
 
     Returns
     -------
     tuple of str
-        Of blur, drift, empty_field, saturation and gradient, in this order; NaN flags nothing.
+        Any of ``"blur"``, ``"drift"``, ``"empty_field"``, ``"saturation"`` and ``"gradient"``, in this order.
+
+    Examples
+    --------
+    >>> from hrtem_dask.loading.quality import quality_flags
+    >>> good = dict(sharpness=0.3, anisotropy=0.1, saturated_fraction=0, gradient=0, mass_contrast=9, peak_snr=40)
+    >>> quality_flags(good), quality_flags(good | {"anisotropy": 0.8})
+    ((), ('drift',))
     """
-    doubts = {
+    flags = {
         "blur": metrics["sharpness"] < min_sharpness,
         "drift": metrics["anisotropy"] > max_anisotropy,
         "empty_field": metrics["mass_contrast"] < empty_mass_contrast and metrics["peak_snr"] < empty_peak_snr,
         "saturation": metrics["saturated_fraction"] > max_saturated_fraction,
         "gradient": metrics["gradient"] > max_gradient,
     }
-    return tuple(name for name, doubtful in doubts.items() if doubtful)
+    return tuple(name for name, raised in flags.items() if raised)
 
 
 def _image_hash(image: np.ndarray) -> str:
@@ -167,14 +183,14 @@ def _saturated_fraction(pixels: np.ndarray, extremes: tuple[float, float], finit
     step = pixels.size // 2**16 | 1  # odd, so that it meets all columns
     sample = np.sort(pixels.ravel()[::step]).astype(np.float64)
     tail = sample.size // 1000
-    if np.unique(sample[tail : sample.size - tail]).size < MIN_GREY_LEVELS:
-        return 0.0  # with few grey levels, many pixels at the ends are no wonder
+    if np.unique(sample[tail : sample.size - tail]).size < MIN_GRAY_LEVELS:
+        return 0.0  # with few gray levels many pixels are at the ends in any case
     band = high / 64 - low / 64
     piled: int = 0
     for end, levels in ((low, sample), (-high, -sample[::-1])):
         inner = levels[np.searchsorted(levels, end, side="right") :]
         count = np.count_nonzero(pixels == (end if levels is sample else -end))
-        # a spike stands out from the next 64th of the range, or from the next grey level where these are coarser
+        # a spike stands out from the next 64th of the range, or from the next gray level where these are coarser
         n_near = int(np.searchsorted(inner, max(end + band, inner[0]), side="right")) if inner.size else 0
         if count > 2 * step * max(n_near, 2):
             piled += int(count)

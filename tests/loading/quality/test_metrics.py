@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrtem_dask.loading import find_sources, list_micrographs, read_image
-from hrtem_dask.loading.quality.image_quality import image_quality, quality_flags
+from hrtem_dask.loading.quality import quality_flags, quality_metrics
 from hrtem_dask.simulation import simulate_scene
 
 METRICS = {
@@ -55,7 +55,7 @@ def sloping(expected: np.ndarray, change: float, angle: float) -> np.ndarray:
 
 
 def flags_of(image: np.ndarray, px_nm: float | None) -> tuple[str, ...]:
-    return quality_flags(image_quality(image, pixel_size_nm=None if px_nm is None else (px_nm, px_nm)))
+    return quality_flags(quality_metrics(image, pixel_size_nm=None if px_nm is None else (px_nm, px_nm)))
 
 
 def conditions(rng: np.random.Generator) -> tuple[float, float, float]:
@@ -130,7 +130,7 @@ def test_low_dose_and_low_magnification_are_no_blur(rng: np.random.Generator) ->
 def test_anisotropy_grows_with_drift(rng: np.random.Generator) -> None:
     expected = expectation(1, 0.03, 6)
     rows = [draw(rng, drifted(expected, length / 0.03, 0.7), 2000) for length in (0, 0.1, 0.2)]
-    found = [image_quality(image, pixel_size_nm=(0.03, 0.03))["anisotropy"] for image in rows]
+    found = [quality_metrics(image, pixel_size_nm=(0.03, 0.03))["anisotropy"] for image in rows]
     assert found[0] < found[1] < found[2]
 
 
@@ -144,24 +144,24 @@ def test_a_single_crystal_is_no_drift(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("change", [0.1, 0.4, 0.9])
 def test_gradient_is_the_planted_change(change: float, rng: np.random.Generator) -> None:
     image = draw(rng, sloping(np.ones((300, 400)), change, 0.0), 500)
-    assert image_quality(image, pixel_size_nm=None)["gradient"] == pytest.approx(change, abs=0.02)
+    assert quality_metrics(image, pixel_size_nm=None)["gradient"] == pytest.approx(change, abs=0.02)
 
 
 def test_gradient_passes_over_particles(rng: np.random.Generator) -> None:
     expected = np.ones((400, 400))
     expected[:160, :160] = 0.6  # a large particle in a corner
-    assert image_quality(draw(rng, expected, 500), pixel_size_nm=None)["gradient"] < 0.1
+    assert quality_metrics(draw(rng, expected, 500), pixel_size_nm=None)["gradient"] < 0.1
 
 
 def test_gradient_about_an_arbitrary_zero(rng: np.random.Generator) -> None:
     flat = rng.normal(0, 1, (300, 300))
-    assert image_quality(flat, pixel_size_nm=None)["gradient"] < 0.5
-    assert image_quality(flat + np.linspace(-20, 20, 300), pixel_size_nm=None)["gradient"] > 0.5
+    assert quality_metrics(flat, pixel_size_nm=None)["gradient"] < 0.5
+    assert quality_metrics(flat + np.linspace(-20, 20, 300), pixel_size_nm=None)["gradient"] > 0.5
 
 
 def test_saturation_needs_a_spike_at_the_end(rng: np.random.Generator) -> None:
     def share(image: np.ndarray) -> float:
-        return image_quality(image, pixel_size_nm=None)["saturated_fraction"]
+        return quality_metrics(image, pixel_size_nm=None)["saturated_fraction"]
 
     bright = rng.normal(200, 20, (400, 400))
     clipped = np.clip(bright, 0, 255).astype(np.uint8)
@@ -178,8 +178,8 @@ def test_saturation_needs_a_spike_at_the_end(rng: np.random.Generator) -> None:
 @settings(max_examples=10)
 def test_spectra_know_no_offset_and_scale(scale: float, offset: float) -> None:
     image = expectation(4, 0.04, 4, side=192) + np.random.default_rng(0).normal(0, 0.03, (192, 192))
-    one = image_quality(image, pixel_size_nm=(0.04, 0.04))
-    other = image_quality((image + offset) * scale, pixel_size_nm=(0.04, 0.04))
+    one = quality_metrics(image, pixel_size_nm=(0.04, 0.04))
+    other = quality_metrics((image + offset) * scale, pixel_size_nm=(0.04, 0.04))
     for name in ("sharpness", "anisotropy", "mass_contrast", "peak_snr"):
         assert other[name] == pytest.approx(one[name], rel=1e-2, abs=1e-2)
 
@@ -189,13 +189,13 @@ def test_every_dtype(dtype: str, xp_array, rng: np.random.Generator) -> None:
     counts = rng.poisson(60, (150, 170))
     image = xp_array(counts > 60 if dtype == "?" else counts.astype(dtype))
     before = image.tobytes()
-    metrics = image_quality(image, pixel_size_nm=(0.03, 0.03))
+    metrics = quality_metrics(image, pixel_size_nm=(0.03, 0.03))
     assert set(metrics) == METRICS
     assert image.tobytes() == before
     assert all(type(metrics[name]) is float for name in METRICS - {"image_hash"})
     assert "saturation" not in quality_flags(metrics)
     if dtype != "?":
-        reference = image_quality(counts.astype(np.float64), pixel_size_nm=(0.03, 0.03))
+        reference = quality_metrics(counts.astype(np.float64), pixel_size_nm=(0.03, 0.03))
         assert metrics["mass_contrast"] == pytest.approx(reference["mass_contrast"], rel=1e-2)
 
 
@@ -211,7 +211,7 @@ def test_every_shape_and_content(shape: tuple[int, int], content: str, rng: np.r
         "huge": (noise - 50) * 1e306,
         "tiny": noise * 1e-310,
     }[content]
-    metrics = image_quality(image, pixel_size_nm=(0.03, 0.05))
+    metrics = quality_metrics(image, pixel_size_nm=(0.03, 0.05))
     assert set(metrics) == METRICS
     assert not {"drift", "blur", "saturation"} & set(quality_flags(metrics))
     for name in ("sharpness", "anisotropy", "saturated_fraction"):
@@ -224,12 +224,12 @@ def test_nan_pixels_are_ignored(rng: np.random.Generator) -> None:
     image = draw(rng, sloping(expectation(5, 0.03, 6), 0.6, 1.0), 1000).astype(np.float32)
     holed = image.copy()
     holed.ravel()[rng.integers(0, image.size, 200)] = np.nan
-    assert quality_flags(image_quality(holed, pixel_size_nm=(0.03, 0.03))) == ("gradient",)
+    assert quality_flags(quality_metrics(holed, pixel_size_nm=(0.03, 0.03))) == ("gradient",)
 
 
 def test_hash_tells_pixels_shape_and_dtype_but_not_byte_order(rng: np.random.Generator) -> None:
     def name(image: np.ndarray) -> str:
-        return image_quality(image, pixel_size_nm=None)["image_hash"]
+        return quality_metrics(image, pixel_size_nm=None)["image_hash"]
 
     image = rng.integers(0, 1000, (20, 30)).astype("<u2")
     known = hashlib.blake2b(b"(20, 30)<u2" + image.tobytes(), digest_size=8).hexdigest()
@@ -254,7 +254,7 @@ def test_flags_come_in_order_and_nan_is_no_flag() -> None:
 def test_no_micrograph_no_quality() -> None:
     for image in (np.zeros((2, 3, 4)), np.zeros((4, 4), complex)):
         with pytest.raises(ValueError, match="real image"):
-            image_quality(image, pixel_size_nm=None)
+            quality_metrics(image, pixel_size_nm=None)
 
 
 def test_good_real_micrographs_are_not_flagged(data: Path) -> None:
@@ -270,4 +270,4 @@ def test_scan_jitter_of_a_real_stem_image_is_flagged(data: Path) -> None:
     (source,) = find_sources(data / "native/openNCEM/16_STOimage.emi")
     (record,) = list_micrographs(source)
     image = np.asarray(read_image(record))
-    assert quality_flags(image_quality(image, pixel_size_nm=record.pixel_size_nm)) == ("drift",)
+    assert quality_flags(quality_metrics(image, pixel_size_nm=record.pixel_size_nm)) == ("drift",)

@@ -1,0 +1,51 @@
+"""What every segmenter takes and returns: image in, probability and mask out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.segmentation.dice_model import DiceModel
+
+__all__ = ["Segmentation", "Segmenter"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """Result of a segmenter for one image; its arrays belong to the image's library (NumPy or CuPy)."""
+
+    probability: np.ndarray
+    """Particle probability, shape (y, x), float32, 0 to 1; for the baselines it equals the mask."""
+    mask: np.ndarray
+    """Shape (y, x), bool: True on particles."""
+    seam_score: float | None = None
+    """Largest difference of logits between neighboring tiles; None where the image was segmented as a whole."""
+    quality_terms: Mapping[str, float] | None = None
+    """Terms that predict the quality of the mask, see `agreement.judge_mask`; None where they were not computed."""
+    out_of_memory_steps: tuple[str, ...] = ()
+    """What was tried next each time memory ran out, in order."""
+    engine: str
+    """Software that computed it: ``"openvino"``, ``"torch"``, or the array library."""
+    device: str
+    """``"cpu"`` or ``"cuda"``."""
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Anything that separates particles from the support film in an image."""
+
+    name: str
+    """``"otsu"``, ``"fourier"`` or ``"unet"``."""
+    model_hash: str | None
+    """Hash of the model's file; None for the baselines."""
+    receptive_field_px: int | None
+    """Side (px) of the square that one output pixel depends on; None where it depends on the whole image."""
+    dice_model: DiceModel | None
+    """Predicts the quality of its masks; None for the baselines and for networks without such a calibration."""
+
+    def __call__(self, image: np.ndarray, *, pixel_size_nm: PixelSize | None) -> Segmentation:
+        """Segment an image of shape (y, x), filtered and scaled to [0, 1]."""
