@@ -1,11 +1,11 @@
-"""Known crystals, and the lattice spacings that electron diffraction allows them.
+"""Known crystals, and the lattice spacings that electron diffraction can show of them.
 
-Cell parameters at room temperature, in nm, from the references below. Allowed are the reflections whose structure
-factor, with the atomic number as scattering strength, is not zero.
+This is the only place with cell parameters (at room temperature, in nm) and structures; the sources are listed below.
+A reflection is allowed if its structure factor, with the atomic number as scattering strength, is not zero.
 
 References
 ----------
-[1] Wyckoff, Crystal Structures, vol. 1, Wiley 1963 (metals, diamond structure, zinc blende).
+[1] Wyckoff, Crystal Structures, vol. 1, Wiley 1963 (metals, diamond structure, zinc blende, wurtzite, halite).
 [2] Madelung, Semiconductors: Data Handbook, Springer 2004 (CdSe, CdS, CdTe, ZnO, PbS, PbSe).
 [3] Swanson & Tatge, NBS Circular 539, 1953 (Au 0.40786, Ag 0.40862, Pt 0.39231, Pd 0.38898, Cu 0.36150).
 [4] Mohr et al., CODATA 2014 (Si 0.5431020).
@@ -14,22 +14,58 @@ References
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-__all__ = ["MATERIALS", "KnownReflection", "Material", "find_material", "known_reflections"]
+__all__ = [
+    "ATOMIC_NUMBERS",
+    "MATERIALS",
+    "KnownReflection",
+    "Material",
+    "cubic_material",
+    "find_material",
+    "hexagonal_material",
+    "known_reflections",
+]
 
-_FCC = ((0.0, 0.0, 0.0), (0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0))
+ATOMIC_NUMBERS = {
+    "C": 6, "O": 8, "Mg": 12, "Al": 13, "Si": 14, "S": 16, "Fe": 26, "Ni": 28, "Cu": 29, "Zn": 30, "Ge": 32, "Se": 34,
+    "Pd": 46, "Ag": 47, "Cd": 48, "Te": 52, "Pt": 78, "Au": 79, "Pb": 82,
+}  # fmt: skip
+"""Atomic number of each chemical symbol that `cubic_material` and `hexagonal_material` accept."""
+
+_Site = tuple[float, float, float]
+_FCC: tuple[_Site, ...] = ((0.0, 0.0, 0.0), (0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0))
+_HCP: tuple[_Site, ...] = ((1 / 3, 2 / 3, 0.0), (2 / 3, 1 / 3, 0.5))
+
+
+def _moved(sites: tuple[_Site, ...], shift: _Site) -> tuple[_Site, ...]:
+    return tuple((x + shift[0], y + shift[1], z + shift[2]) for x, y, z in sites)
+
+
+_SITES: dict[str, tuple[tuple[_Site, ...], ...]] = {
+    "fcc": (_FCC,),
+    "bcc": (((0.0, 0.0, 0.0), (0.5, 0.5, 0.5)),),
+    "diamond": (_FCC + _moved(_FCC, (0.25, 0.25, 0.25)),),
+    "zinc_blende": (_FCC, _moved(_FCC, (0.25, 0.25, 0.25))),
+    "halite": (_FCC, _moved(_FCC, (0.5, 0.5, 0.5))),
+    "hcp": (_HCP,),
+    "wurtzite": (_HCP, _moved(_HCP, (0.0, 0.0, 0.375))),
+}
+"""Fractional coordinates of the sites of each element, by structure."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """A crystal: its cell and what stands in it."""
+    """A crystal: its unit cell and the atoms in it."""
 
     name: str
+    """Name of the material in tables."""
     structure: str
-    """Structure in words: fcc, zinc blende, wurtzite …"""
+    """Name of the structure: fcc, bcc, diamond, zinc_blende, halite, hcp, wurtzite, or one of your own."""
     a_nm: float
     """Cell parameter a (nm)."""
     c_nm: float | None
@@ -47,50 +83,118 @@ class KnownReflection:
     spacing_nm: float
     """Lattice spacing d (nm)."""
     multiplicity: int
-    """Number of planes in the family, Friedel mates both counted."""
+    """Number of planes in the family; both members of a Friedel pair count."""
     strength: float
-    """Squared structure factor times multiplicity, over that of the strongest family listed."""
+    """Squared structure factor times multiplicity, relative to the strongest family in the list."""
 
 
-def _fcc(name: str, a_nm: float, number: int) -> Material:
-    return Material(name, "fcc", a_nm, None, tuple((number, *site) for site in _FCC))
+def cubic_material(
+    name: str,
+    structure: Literal["fcc", "bcc", "diamond", "zinc_blende", "halite"],
+    elements: Sequence[str],
+    a_nm: float,
+) -> Material:
+    """Return a cubic material.
+
+    Parameters
+    ----------
+    name : str
+        Name of the material in tables.
+    structure : {"fcc", "bcc", "diamond", "zinc_blende", "halite"}
+        Name of the structure.
+    elements : sequence of str
+        Chemical symbols: cation and anion for zinc blende and halite, one element for the others.
+    a_nm : float
+        Cell parameter (nm).
+
+    Returns
+    -------
+    Material
+        The material.
+
+    Raises
+    ------
+    ValueError
+        If the number of elements does not fit the structure, or a chemical symbol is unknown.
+
+    Examples
+    --------
+    >>> nickel = cubic_material("Ni at 600 K", "fcc", ["Ni"], 0.3540)
+    >>> round(known_reflections(nickel)[0].spacing_nm, 4)
+    0.2044
+    """
+    return Material(name, structure, a_nm, None, _basis(structure, elements))
 
 
-def _cubic_pair(name: str, structure: str, a_nm: float, numbers: tuple[int, int], shift: float) -> Material:
-    """Two face-centred lattices, the second moved along the diagonal: zinc blende and diamond by 1/4, halite by 1/2."""
-    moved = tuple((x + shift, y + shift, z + shift) for x, y, z in _FCC)
-    atoms = [(numbers[0], *site) for site in _FCC] + [(numbers[1], *site) for site in moved]
-    return Material(name, structure, a_nm, None, tuple(atoms))
+def hexagonal_material(
+    name: str, structure: Literal["hcp", "wurtzite"], elements: Sequence[str], a_nm: float, c_nm: float
+) -> Material:
+    """Return a hexagonal material.
+
+    Parameters
+    ----------
+    name : str
+        Name of the material in tables.
+    structure : {"hcp", "wurtzite"}
+        Name of the structure.
+    elements : sequence of str
+        Chemical symbols: cation and anion for wurtzite, one element for hcp.
+    a_nm, c_nm : float
+        Cell parameters (nm).
+
+    Returns
+    -------
+    Material
+        The material.
+
+    Raises
+    ------
+    ValueError
+        If the number of elements does not fit the structure, or a chemical symbol is unknown.
+
+    Examples
+    --------
+    >>> zinc = hexagonal_material("Zn", "hcp", ["Zn"], 0.2665, 0.4947)
+    >>> [r.hkl for r in known_reflections(zinc, spacing_range_nm=(0.2, 0.3))]
+    [(0, 0, 2), (1, 0, 0), (1, 0, 1)]
+    """
+    return Material(name, structure, a_nm, c_nm, _basis(structure, elements))
 
 
-def _wurtzite(name: str, a_nm: float, c_nm: float, numbers: tuple[int, int]) -> Material:
-    cation, anion = numbers
-    sites = ((1 / 3, 2 / 3, 0.0), (2 / 3, 1 / 3, 0.5))
-    atoms = [(cation, *site) for site in sites] + [(anion, x, y, z + 0.375) for x, y, z in sites]
-    return Material(name, "wurtzite", a_nm, c_nm, tuple(atoms))
+def _basis(structure: str, elements: Sequence[str]) -> tuple[tuple[int, float, float, float], ...]:
+    """Put elements on the sites of a structure."""
+    sites = _SITES[structure]
+    if len(elements) != len(sites):
+        raise ValueError(f"{structure} has {len(sites)} kinds of site, got the elements {', '.join(elements)}")
+    unknown = [element for element in elements if element not in ATOMIC_NUMBERS]
+    if unknown:
+        raise ValueError(f"unknown element {unknown[0]!r}: known are {', '.join(ATOMIC_NUMBERS)}")
+    return tuple(
+        (ATOMIC_NUMBERS[element], *site) for element, places in zip(elements, sites, strict=True) for site in places
+    )
 
 
 MATERIALS: dict[str, Material] = {
     material.name: material
     for material in (
-        _fcc("Au", 0.40782, 79),
-        _fcc("Ag", 0.40862, 47),
-        _fcc("Pt", 0.39236, 78),
-        _fcc("Pd", 0.38902, 46),
-        _fcc("Cu", 0.36150, 29),
-        _fcc("Ni", 0.35238, 28),
-        _fcc("Al", 0.40495, 13),
-        Material("Fe", "bcc", 0.28665, None, ((26, 0.0, 0.0, 0.0), (26, 0.5, 0.5, 0.5))),
-        _cubic_pair("Si", "diamond", 0.54310, (14, 14), 0.25),
-        _cubic_pair("Ge", "diamond", 0.56579, (32, 32), 0.25),
-        _wurtzite("CdSe", 0.4299, 0.7010, (48, 34)),
-        _cubic_pair("CdSe-zb", "zinc blende", 0.6052, (48, 34), 0.25),
-        _wurtzite("CdS", 0.41362, 0.6714, (48, 16)),
-        _cubic_pair("CdTe", "zinc blende", 0.6482, (48, 52), 0.25),
-        _wurtzite("ZnO", 0.32501, 0.52071, (30, 8)),
-        _cubic_pair("PbS", "halite", 0.5936, (82, 16), 0.5),
-        _cubic_pair("PbSe", "halite", 0.6124, (82, 34), 0.5),
-        _cubic_pair("MgO", "halite", 0.42112, (12, 8), 0.5),
+        cubic_material("Au", "fcc", ["Au"], 0.40782),
+        cubic_material("Ag", "fcc", ["Ag"], 0.40862),
+        cubic_material("Pt", "fcc", ["Pt"], 0.39236),
+        cubic_material("Pd", "fcc", ["Pd"], 0.38902),
+        cubic_material("Cu", "fcc", ["Cu"], 0.36150),
+        cubic_material("Ni", "fcc", ["Ni"], 0.35238),
+        cubic_material("Al", "fcc", ["Al"], 0.40495),
+        cubic_material("Fe", "bcc", ["Fe"], 0.28665),
+        cubic_material("Si", "diamond", ["Si"], 0.54310),
+        cubic_material("Ge", "diamond", ["Ge"], 0.56579),
+        hexagonal_material("CdSe", "wurtzite", ["Cd", "Se"], 0.4299, 0.7010),
+        cubic_material("CdSe-zb", "zinc_blende", ["Cd", "Se"], 0.6052),
+        hexagonal_material("CdS", "wurtzite", ["Cd", "S"], 0.41362, 0.6714),
+        cubic_material("CdTe", "zinc_blende", ["Cd", "Te"], 0.6482),
+        hexagonal_material("ZnO", "wurtzite", ["Zn", "O"], 0.32501, 0.52071),
+        cubic_material("PbS", "halite", ["Pb", "S"], 0.5936),
+        cubic_material("PbSe", "halite", ["Pb", "Se"], 0.6124),
+        cubic_material("MgO", "halite", ["Mg", "O"], 0.42112),
     )
 }
 """Known materials by name."""
@@ -107,12 +211,18 @@ def find_material(name: str) -> Material:
     Returns
     -------
     Material
-        The crystal.
+        The material.
 
     Raises
     ------
     ValueError
         If the material is not known.
+
+    Examples
+    --------
+    >>> gold = find_material("Au")
+    >>> gold.structure, gold.a_nm
+    ('fcc', 0.40782)
     """
     try:
         return MATERIALS[name]
@@ -128,20 +238,28 @@ def known_reflections(
     Parameters
     ----------
     material : str or Material
-        Name of a known material, or a crystal of your own.
+        Name of a known material, or a material of your own.
     spacing_range_nm : tuple of float
         Smallest and largest lattice spacing, in nm.
 
     Returns
     -------
     tuple of KnownReflection
-        Families with a structure factor that is not zero, by falling spacing. Families of equal spacing (cubic
+        Families with a structure factor that is not zero, largest spacing first. Families of equal spacing (cubic
         {333} and {511}) are one entry.
 
     Raises
     ------
     ValueError
         If the material is not known or the range is empty.
+
+    Examples
+    --------
+    >>> for family in known_reflections("Au", spacing_range_nm=(0.14, 0.3)):
+    ...     print(family.hkl, round(family.spacing_nm, 4), family.multiplicity)
+    (1, 1, 1) 0.2355 8
+    (2, 0, 0) 0.2039 6
+    (2, 2, 0) 0.1442 12
     """
     low, high = spacing_range_nm
     if not 0 < low < high:
@@ -160,13 +278,13 @@ def known_reflections(
     total = {d: float(strength[members].sum()) for d, members in families.items()}
     strongest = max(total.values(), default=1.0)
     return tuple(
-        KnownReflection(_nicest(hkl[members]), float(spacing[members[0]]), len(members), total[d] / strongest)
+        KnownReflection(_usual_member(hkl[members]), float(spacing[members[0]]), len(members), total[d] / strongest)
         for d, members in sorted(families.items(), reverse=True)
     )
 
 
 def _spacings_nm(crystal: Material, hkl: np.ndarray) -> np.ndarray:
-    """Return d of each plane; infinite for (000)."""
+    """Return the spacing d of each plane; infinite for (000)."""
     h, k, m = hkl.T.astype(float)
     if crystal.c_nm is None:
         inverse_squared = (h**2 + k**2 + m**2) / crystal.a_nm**2
@@ -177,7 +295,7 @@ def _spacings_nm(crystal: Material, hkl: np.ndarray) -> np.ndarray:
     return spacing
 
 
-def _nicest(members: np.ndarray) -> tuple[int, int, int]:
-    """Return the member that one writes: few negative indices, large ones first."""
+def _usual_member(members: np.ndarray) -> tuple[int, int, int]:
+    """Return the member that is usually written: few negative indices, large ones first."""
     h, k, m = min(members.tolist(), key=lambda hkl: (sum(i < 0 for i in hkl), [-i for i in hkl]))
     return h, k, m

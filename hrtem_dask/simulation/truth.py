@@ -1,4 +1,4 @@
-"""The truth of a simulated micrograph: tables and label images, exact by construction."""
+"""Truth of a simulated micrograph: tables and label images, exact by construction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import pandas as pd
 
 from hrtem_dask.tables import Column, Schema
 
-__all__ = ["TRUTH_MICROGRAPHS", "TRUTH_PARTICLES", "TRUTH_REGIONS", "SimulatedMicrograph"]
+__all__ = ["TRUTH_MICROGRAPHS", "TRUTH_PARTICLES", "TRUTH_REGIONS", "SimulatedMicrograph", "Values"]
+
+Values = dict[str, str | float | bool | None]
+"""Values of one row of a truth table, by column; a float may be an int."""
 
 _ID = Column("micrograph_id", "str", "name of the simulated micrograph: sim-<seed>-<index>")
 
@@ -103,21 +106,21 @@ TRUTH_REGIONS: Schema = (
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedMicrograph:
-    """A simulated micrograph and all that is true of it."""
+    """A simulated micrograph and its truth."""
 
     micrograph_id: str
-    """sim-<seed>-<index>."""
+    """Name of the micrograph: sim-<seed>-<index>."""
     image: np.ndarray
     """Shape (y, x), uint16: counts."""
     pixel_size_nm: float
     """Height and width of a pixel (nm)."""
     labels: np.ndarray
-    """Shape (y, x), int32: the particle of each pixel, 0 = background; where two overlap, the later one."""
+    """Shape (y, x), int32: number of the particle in each pixel, 0 is background; where two overlap, the later one."""
     region_labels: np.ndarray
-    """Shape (y, x), int32: the region of each pixel, 0 = background."""
+    """Shape (y, x), int32: number of the region in each pixel, 0 is background."""
     micrograph: pd.DataFrame
-    """One row, schema `TRUTH_MICROGRAPHS`."""
+    """One row, with the schema `TRUTH_MICROGRAPHS`."""
     particles: pd.DataFrame
-    """Schema `TRUTH_PARTICLES`."""
+    """One row per particle, with the schema `TRUTH_PARTICLES`."""
     regions: pd.DataFrame
-    """Schema `TRUTH_REGIONS`."""
+    """One row per region, with the schema `TRUTH_REGIONS`."""

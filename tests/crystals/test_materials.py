@@ -30,7 +30,7 @@ def test_extinction_rules(name: str) -> None:
     for reflection in known_reflections(name, spacing_range_nm=(0.08, 0.7)):
         h, k, m = reflection.hkl
         match MATERIALS[name].structure:
-            case "fcc" | "halite" | "zinc blende":
+            case "fcc" | "halite" | "zinc_blende":
                 assert len({h % 2, k % 2, m % 2}) == 1
             case "diamond":
                 assert len({h % 2, k % 2, m % 2}) == 1

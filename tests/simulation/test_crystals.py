@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from hrtem_dask.crystals import MATERIALS
-from hrtem_dask.simulation.crystals import CRYSTALS, Fault, build_crystal, cubic, layer_index, stacking
+from hrtem_dask.crystals import MATERIALS, Material, cubic_material, hexagonal_material
+from hrtem_dask.simulation.atoms import build_crystal, layer_index
+from hrtem_dask.simulation.crystals import CRYSTALS, layered_crystal
+from hrtem_dask.simulation.stacking import Fault, stacking
 
 FCC = CRYSTALS["Au"]
 WURTZITE = CRYSTALS["CdSe"]
@@ -95,7 +97,19 @@ def test_the_layer_index_finds_the_layer() -> None:
 
 
 def test_other_materials_by_lattice_parameters() -> None:
-    gold = cubic("my gold", "fcc", ["Au"], 0.40782)
+    gold = layered_crystal(cubic_material("my gold", "fcc", ["Au"], 0.40782), displacement_nm=0.009)
     assert gold.layer_nm == pytest.approx(0.23546, abs=1e-5)  # d of {111}
+    zinc = layered_crystal(hexagonal_material("Zn", "hcp", ["Zn"], 0.2665, 0.4947), displacement_nm=0.009)
+    assert not zinc.is_cubic
+    assert (zinc.row_nm, zinc.layer_nm) == pytest.approx((0.2665, 0.24735))
+
+
+def test_materials_that_cannot_be_built_are_refused() -> None:
     with pytest.raises(ValueError, match="zinc_blende has 2 kinds of site"):
-        cubic("half", "zinc_blende", ["Cd"], 0.6)
+        cubic_material("half", "zinc_blende", ["Cd"], 0.6)
+    with pytest.raises(ValueError, match="unknown element 'Xx'"):
+        cubic_material("x", "fcc", ["Xx"], 0.4)
+    with pytest.raises(ValueError, match="'bcc' of Fe is not close-packed"):
+        layered_crystal(MATERIALS["Fe"], displacement_nm=0.009)
+    with pytest.raises(ValueError, match="atomic number 84"):
+        layered_crystal(Material("Po", "fcc", 0.3359, None, ((84, 0.0, 0.0, 0.0),)), displacement_nm=0.009)

@@ -15,7 +15,7 @@ def test_a_particle_is_where_its_outline_is(pixel_size: float) -> None:
     """Centre of what it absorbs against centre of its hull, to a tenth of a pixel on average over places."""
     rng = np.random.default_rng(5)
     ranges = SimulationRanges(shapes={"sphere": 1}, misoriented_fraction=1, between_fraction=0, fault_fraction=0)
-    grid = Grid.of((160, 160), pixel_size)
+    grid = Grid.for_image((160, 160), pixel_size)
     off = []
     for _ in range(12):
         particle = draw_particle(rng, ranges, "Au", 2.0)
