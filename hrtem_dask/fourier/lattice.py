@@ -260,7 +260,7 @@ def _separated_maxima(snr: np.ndarray, min_peak_snr: float) -> np.ndarray:
 
 
 def _is_local_maximum(snr: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Return which of the flat indices are not below their eight neighbors, also across the borders of the half plane."""
+    """Return which flat indices are not below their eight neighbors, also across the borders of the half plane."""
     height, width = snr.shape
     rows, columns = np.unravel_index(candidates, snr.shape)
     largest = np.zeros(candidates.size, snr.dtype)
