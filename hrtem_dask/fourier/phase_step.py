@@ -11,8 +11,8 @@ whether there is a fault.
 For each normal n the demodulated image, image × exp(−2πi g·r), is summed over lines parallel to the plane. The result
 is a complex profile per reflection; its Fourier transform is the streak through g along n, including its phase. A
 profile is fitted with one complex constant, and with two, one on each side of the plane. Both fits include a slope of
-phase, which refines g. The gain is the share of power that only the second fit explains. Rounding, thickness and tilt make
-profiles uneven too, but not at the same plane in all inclined reflections.
+phase, which refines g. The gain is the share of power that only the second fit explains. Rounding, thickness and tilt
+make profiles uneven too, but not at the same plane in all inclined reflections.
 
 References
 ----------

@@ -59,14 +59,16 @@ def region_features(
     Examples
     --------
     >>> from hrtem_dask.simulation import simulate_scene
-    >>> scene = simulate_scene(seed=1, shape=(256, 256), n_particles=1)
+    >>> scene = simulate_scene(seed=1, shape=(256, 256), n_particles=1, diameter_nm=(4.0, 4.0))
     >>> features, step = region_features(scene.image, scene.labels == 1, pixel_size_nm=scene.pixel_size_nm)
     >>> tuple(features) == REGION_COLUMNS, features["n_reflections"] >= 2, step.gain < 0.1
     (True, True, True)
     """
     crop, mask = to_numpy(crop).astype(np.float32), to_numpy(mask).astype(bool)
     if crop.shape != mask.shape or not mask.any():
-        raise ValueError(f"a mask of the crop's shape {crop.shape} with a pixel in it is needed, got {mask.shape}")
+        raise ValueError(
+            f"the mask must have the shape of the crop, {crop.shape}, and at least one pixel; got {mask.shape}, {mask.sum()} px"
+        )
     reflections = find_reflections(
         crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=MIN_PEAK_SNR
     )

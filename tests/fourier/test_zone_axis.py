@@ -1,4 +1,4 @@
-"""Zone axes against atoms projected along them, turned, mirrored, stretched; nothing where there is nothing."""
+"""Zone axes of atoms projected along them, rotated, mirrored and stretched; none in noise."""
 
 import itertools
 
@@ -31,7 +31,7 @@ def cell(name: str) -> np.ndarray:
 
 
 def frame(name: str, uvw: tuple[int, int, int], rotation_deg: float) -> tuple[np.ndarray, np.ndarray]:
-    """Directions right and up on the screen of an observer towards whom [uvw] points."""
+    """Return the directions right and up on the screen of an observer towards whom [uvw] points."""
     beam = np.array(uvw) @ cell(name)
     beam /= np.linalg.norm(beam)
     right = np.cross(beam, [0.3, -0.5, 0.81])
@@ -51,7 +51,7 @@ def projected(
     tilt_deg: float = 0.0,
     noise: float = 0.3,
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """A sphere's atoms, each a Gaussian of its atomic number, seen along [uvw]; and the directions right and up."""
+    """Return the atoms of a sphere seen along [uvw], as Gaussians of their atomic number; and right and up."""
     crystal, edges = find_material(name), cell(name)
     n = int(diameter_nm / 2 / np.linalg.norm(edges, axis=1).min() * 1.3) + 2
     cells = np.array(list(itertools.product(range(-n, n + 1), repeat=3)))
@@ -80,7 +80,7 @@ def turned_by(a: float, b: float, period: float) -> float:
 
 
 def pattern_reflections(name: str, axis: str, rotation_deg: float, *, scale: float = 1.0) -> list[Reflection]:
-    """The pattern itself, as reflections of an SNR that follows its strengths."""
+    """Return the reflections of a pattern, with an SNR that increases with their strength."""
     pattern = zone_pattern(name, axis, max_frequency_per_nm=9.0)
     turned = pattern.frequency_per_nm @ [1, 1j] * np.exp(1j * np.radians(rotation_deg)) * scale
     order = np.argsort(-pattern.weight, kind="stable")
@@ -172,7 +172,7 @@ def test_a_missing_ring_is_forgiven_and_a_missing_mate_is_not() -> None:
     assert fewer.score < lens.score < both.score
 
 
-def test_nothing_is_said_of_noise() -> None:
+def test_noise_has_no_confident_zone_axis() -> None:
     rng = np.random.default_rng(3)
     for _ in range(20):
         measured = measure_zone_axis(rng.normal(size=(90, 110)), pixel_size_nm=(0.04, 0.04), material="CdSe")
@@ -207,7 +207,7 @@ def test_families_are_listed_once_and_usual_names_are_kept() -> None:
         assert len({tuple(s) for s in shortest}) == len(axes)
 
 
-def test_bad_input_is_said() -> None:
+def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown material 'Unobtainium'"):
         low_index_zone_axes("Unobtainium")
     with pytest.raises(ValueError, match=r"cannot read the zone axis '\[11-21\]0'|cannot read"):
