@@ -66,9 +66,8 @@ def region_features(
     """
     crop, mask = to_numpy(crop).astype(np.float32), to_numpy(mask).astype(bool)
     if crop.shape != mask.shape or not mask.any():
-        raise ValueError(
-            f"the mask must have the shape of the crop, {crop.shape}, and at least one pixel; got {mask.shape}, {mask.sum()} px"
-        )
+        given = f"shape {mask.shape} with {mask.sum()} pixels"
+        raise ValueError(f"the mask needs the crop's shape {crop.shape} and at least one pixel, got {given}")
     reflections = find_reflections(
         crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=MIN_PEAK_SNR
     )

@@ -151,7 +151,7 @@ def _particles(
     labels = np.zeros(shape, np.int32)
     rows: list[Values] = []
     for one in placed:
-        window, inside = inside_hull(one.particle, one.centre_nm, (shape[0], shape[1]), pixel)
+        window, inside = inside_hull(one.particle, one.center_nm, (shape[0], shape[1]), pixel)
         area = int(inside.sum())
         if area == 0 or bare is None:
             continue  # the box of the particle reaches into the image, its outline does not
@@ -160,8 +160,8 @@ def _particles(
             {
                 **one.particle.truth,
                 "particle_id": len(rows) + 1,
-                "centre_y_nm": one.centre_nm[0],
-                "centre_x_nm": one.centre_nm[1],
+                "centre_y_nm": one.center_nm[0],
+                "centre_x_nm": one.center_nm[1],
                 "area_px": area,
                 "area_nm2": area * pixel**2,
                 "equivalent_diameter_nm": 2 * np.sqrt(area / np.pi) * pixel,

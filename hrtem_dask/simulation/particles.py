@@ -162,7 +162,7 @@ def _fault_trace(normal: np.ndarray, height_nm: float, center_nm: np.ndarray) ->
 
 
 def inside_hull(
-    particle: SimulatedParticle, centre_nm: tuple[float, float], shape: tuple[int, int], pixel_size_nm: float
+    particle: SimulatedParticle, center_nm: tuple[float, float], shape: tuple[int, int], pixel_size_nm: float
 ) -> tuple[tuple[slice, slice], np.ndarray]:
     """Find the pixels whose centers are inside the projected hull of a particle.
 
@@ -170,7 +170,7 @@ def inside_hull(
     ----------
     particle : SimulatedParticle
         The particle.
-    centre_nm : tuple of float
+    center_nm : tuple of float
         Position (y, x) of its center, from the upper left corner of the image (nm).
     shape : tuple of int
         Shape (y, x) of the image in px.
@@ -187,11 +187,11 @@ def inside_hull(
     reach = particle.radius_nm + 2 * ATOM_RADIUS_NM
     window = tuple(
         slice(max(int((c - reach) / pixel_size_nm), 0), min(max(int((c + reach) / pixel_size_nm) + 2, 0), n))
-        for c, n in zip(centre_nm, shape, strict=True)
+        for c, n in zip(center_nm, shape, strict=True)
     )
     y, x = (
         (np.arange(w.start, max(w.stop, w.start)) + 0.5) * pixel_size_nm - c
-        for w, c in zip(window, centre_nm, strict=True)
+        for w, c in zip(window, center_nm, strict=True)
     )
     inside = np.ones((len(y), len(x)), bool)
     for a, b, c in particle.hull:

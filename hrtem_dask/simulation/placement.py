@@ -26,7 +26,7 @@ class Placed:
 
     particle: SimulatedParticle
     """Atoms and truth."""
-    centre_nm: tuple[float, float]
+    center_nm: tuple[float, float]
     """Position (y, x) of its center from the upper left corner of the image (nm)."""
 
 
@@ -83,7 +83,7 @@ def _find_position(
             other = placed[int(rng.integers(len(placed)))]
             distance = (r + other.particle.equivalent_radius_nm) * rng.uniform(0.75, 1.05)
             angle = rng.uniform(0, 2 * np.pi)
-            y, x = other.centre_nm[0] + distance * np.sin(angle), other.centre_nm[1] + distance * np.cos(angle)
+            y, x = other.center_nm[0] + distance * np.sin(angle), other.center_nm[1] + distance * np.cos(angle)
             others = [p for p in placed if p is not other]
         else:
             y, x = (rng.uniform(-0.5 * r, n + 0.5 * r) for n in field_nm)
@@ -91,7 +91,7 @@ def _find_position(
         within = all(-0.5 * r <= c <= n + 0.5 * r for c, n in zip((y, x), field_nm, strict=True))
         reach = particle.radius_nm + FREE_GAP_NM
         if within and all(
-            np.hypot(y - p.centre_nm[0], x - p.centre_nm[1]) > reach + p.particle.radius_nm for p in others
+            np.hypot(y - p.center_nm[0], x - p.center_nm[1]) > reach + p.particle.radius_nm for p in others
         ):
             return float(y), float(x)
     return None

@@ -1,4 +1,4 @@
-"""Whole simulated micrographs: the truth is true, and the same wherever and whenever it is made."""
+"""Whole simulated micrographs: the truth agrees with the image, and both are reproducible."""
 
 import dataclasses
 
@@ -89,7 +89,7 @@ def test_gold_on_zone_shows_the_lattice_of_gold() -> None:
             found += [r.spacing_nm for r in reflections[:1]]
     off = [min(abs(spacing / known - 1) for known in (0.23546, 0.20391)) for spacing in found]
     assert len(found) >= 5
-    assert np.median(off) < 0.01  # a fault would split reflections, and move what is seen of them
+    assert np.median(off) < 0.01  # a fault would split and shift reflections
 
 
 def test_particles_of_heavy_atoms_are_darker_than_their_support() -> None:

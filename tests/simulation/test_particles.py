@@ -1,4 +1,4 @@
-"""The faults in a particle's truth against those in its atoms, found from their neighbours alone."""
+"""The faults in a particle's truth against those in its atoms, found from their neighbors alone."""
 
 import dataclasses
 import functools
@@ -24,9 +24,9 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def distances_of_faulted_layers(particle: SimulatedParticle, material: str) -> np.ndarray:
-    """Return the distances (nm) from the centre of the layers that are stacked otherwise than their crystal, sorted.
+    """Return the distances (nm) from the center of the layers that are stacked otherwise than their crystal, sorted.
 
-    In ABC stacking every neighbour has an opposite one; in AB stacking those of the layers above and below do not.
+    In ABC stacking every neighbor has an opposite one; in AB stacking those of the layers above and below do not.
     """
     crystal, truth = CRYSTALS[material], particle.truth
     atoms = particle.positions_nm[particle.kinds == 0]

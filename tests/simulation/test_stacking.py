@@ -43,7 +43,7 @@ def test_a_twin_is_a_mirror() -> None:
 
 @pytest.mark.parametrize(("kind", "n_cubic"), [("twin", 1), ("intrinsic", 2), ("extrinsic", 3), ("layer", 5)])
 def test_faults_of_ab_stacking_are_cubic_layers(kind: str, n_cubic: int) -> None:
-    # I1, I2 and E have 1, 2 and 3 layers with neighbours of different letters (Hirth & Lothe, chapter 11)
+    # I1, I2 and E have 1, 2 and 3 layers with neighbors of different letters (Hirth & Lothe, chapter 11)
     positions = stacking(WURTZITE, 40, [Fault(kind, 15)])
     assert np.count_nonzero(positions[2:] != positions[:-2]) == n_cubic
     assert (np.diff(positions) % 3 != 0).all()

@@ -170,7 +170,7 @@ def field_wave(placed: Sequence[Placed], grid: Grid, *, voltage_kv: float, absor
     n = grid.size
     wave = np.ones((n, n), np.complex64)
     for one in placed:
-        exact = [grid.sample(c) for c in one.centre_nm]
+        exact = [grid.sample(c) for c in one.center_nm]
         # the box lies on samples of the field; the particle is shifted inside it by the rest
         y, x = ((c - round(c)) * grid.sampling_nm for c in exact)
         box = _particle_wave(one.particle, grid.sampling_nm, voltage_kv, absorption, shift_nm=(x, y))
