@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hrtem_dask.crystals.materials import Material, known_reflections
+from hrtem_dask.crystals.materials import Material
+from hrtem_dask.crystals.reflections import known_reflections
 
 __all__ = ["LatticeScale", "lattice_scale_ratio"]
 

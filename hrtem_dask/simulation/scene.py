@@ -21,7 +21,7 @@ __all__ = ["GOLD_110_PLANES", "Scene", "SceneContrast", "simulate_scene"]
 LatticePlanes = tuple[float, float]
 """Spacing (nm) and direction of the wave vector (°) of a family of lattice planes."""
 GOLD_110_PLANES: tuple[LatticePlanes, ...] = ((0.23546, 0.0), (0.23546, 70.529), (0.20391, 125.264))
-"""Au along [110]: two {111}, 70.5° apart, and {200}, which bisects the obtuse angle; a = 0.40782 nm."""
+"""Au along [110]: two {111}, 70.5° apart, and {200}, which bisects the obtuse angle; rounded spacings."""
 MAX_PLACING_TRIALS = 200
 
 
