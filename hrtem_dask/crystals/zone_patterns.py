@@ -25,7 +25,7 @@ from hrtem_dask.crystals.zone_axes import three_indices
 __all__ = ["MIN_WEIGHT", "ZonePattern", "zone_pattern"]
 
 DECAY_PER_NM = 5.0
-"""Decay constant of the strength, exp(−(q/DECAY_PER_NM)²): scattering factors, envelopes and sensor together; fitted."""
+"""Decay constant of the strength, exp(−(q/DECAY_PER_NM)²): factors, envelopes and sensor together; fitted."""
 MIN_WEIGHT = 0.002
 """Weaker reflections are left out."""
 
@@ -191,5 +191,6 @@ def _cell(crystal: Material) -> np.ndarray:
 
 
 def _triple(indices: np.ndarray) -> tuple[int, int, int]:
+    """Convert an array of three indices to a tuple."""
     a, b, c = (int(i) for i in indices)
     return a, b, c

@@ -124,4 +124,5 @@ def _on_lattice(position: np.ndarray, weight: np.ndarray, error: np.ndarray, sec
 
 
 def _log_evidence(snr: np.ndarray) -> np.ndarray:
+    """Return the evidence without its upper limit."""
     return np.asarray(np.log(np.maximum(snr, NOISE_SNR) / NOISE_SNR) / np.log(FULL_SNR / NOISE_SNR))

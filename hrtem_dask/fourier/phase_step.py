@@ -127,6 +127,7 @@ class PhaseStep:
         return RowDisplacement(float(trials[best]), float(misfit[best]), float(misfit[100] - misfit[best]))
 
     def _mean(self, values: Sequence[float]) -> float:
+        """Return the mean of values of the inclined reflections, weighted by SNR."""
         return float(np.average(values, weights=[r.reflection.snr for r in self.inclined]))
 
 

@@ -44,6 +44,7 @@ def wavelength_nm(voltage_kv: float) -> float:
 
 @functools.cache
 def _coefficients() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Read the coefficients a (nm) and b (nm²) of each element."""
     text = resources.files("hrtem_dask.simulation.imaging").joinpath("lobato2014.json").read_text(encoding="utf-8")
     return {element: (np.array(a) / 10, np.array(b) / 100) for element, (a, b) in json.loads(text).items()}
 
