@@ -162,7 +162,10 @@ def measure_zone_axis(
     >>> x_nm = 0.03 * np.arange(120)
     >>> gold_100 = np.cos(4 * np.pi * x_nm / 0.40782)[:, None] + np.cos(4 * np.pi * x_nm / 0.40782)
     >>> image = gold_100 + np.random.default_rng(0).normal(0, 0.3, (120, 120))
-    >>> measure_zone_axis(image, pixel_size_nm=(0.03, 0.03), material="Au")["zone_axis"]
+    >>> measured = measure_zone_axis(
+    ...     image, pixel_size_nm=(0.03, 0.03), material="Au", zone_axes=["[100]", "[110]", "[111]"]
+    ... )
+    >>> measured["zone_axis"]
     '[100]'
     """
     result: dict[str, float | str | None] = dict.fromkeys(ZONE_AXIS_COLUMNS)

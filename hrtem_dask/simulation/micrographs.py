@@ -40,7 +40,9 @@ def simulate_micrograph(ranges: SimulationRanges, *, seed: int, index: int) -> S
 
     Examples
     --------
-    >>> ranges = SimulationRanges(size_px=64, empty_fraction=1.0, edge_fraction=0.0)
+    An empty field without a carbon film, which takes little time:
+
+    >>> ranges = SimulationRanges(size_px=64, empty_fraction=1.0, carbon_thickness_nm=(0.0, 0.0))
     >>> micrograph = simulate_micrograph(ranges, seed=1, index=0)
     >>> micrograph.micrograph_id, micrograph.image.shape, len(micrograph.particles)
     ('sim-1-000000', (64, 64), 0)
