@@ -11,13 +11,17 @@ import functools
 import importlib
 import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from hrtem_dask.errors import SettingsError
 
+if TYPE_CHECKING:
+    import cupy
+
 __all__ = [
+    "Array",
     "array_namespace",
     "fft",
     "gpu_available",
@@ -29,6 +33,9 @@ __all__ = [
     "to_device",
     "to_numpy",
 ]
+
+Array: TypeAlias = "np.ndarray | cupy.ndarray"
+"""An array on the CPU or on the GPU."""
 
 
 def _is_cupy(array: object) -> bool:

@@ -1,8 +1,12 @@
-"""Where in a region each reflection comes from.
+"""Maps of the parts of a region that each reflection comes from.
 
-The amplitude of the geometric phase (Hÿtch, Snoeck & Kilaas, Ultramicroscopy 74 (1998) 131) maps a reflection's
-fringes. In one crystal all reflections come from the same place. Those of two particles in a region, or of a twin's
-halves, come from different ones, and where no reflection is there is no crystal.
+The amplitude of the Bragg-filtered image of a reflection maps its fringes [1]. In a single crystal all reflections come
+from the same area. Reflections of two particles in a region, or of the two parts of a twin, come from different areas.
+An area without any reflection is not crystalline.
+
+References
+----------
+[1] Hÿtch, Snoeck & Kilaas, Ultramicroscopy 74 (1998) 131.
 """
 
 from __future__ import annotations
@@ -19,22 +23,24 @@ from hrtem_dask.micrograph import PixelSize
 __all__ = ["BRAGG_COLUMNS", "bragg_features", "bragg_maps"]
 
 RESOLUTION_NM = 0.45
-"""Standard deviation of the maps' blur: two lattice fringes and more."""
+"""Standard deviation of the blur of the maps (nm): about two lattice fringes."""
 MIN_WEIGHT = 0.2
+"""Smallest share of the blur that is inside the mask; less is treated as this, to keep borders from diverging."""
 CRYSTALLINE_SNR = 5.0
-"""Noise alone exceeds this power (over its mean) in exp(−5) = 0.7 % of places."""
+"""Threshold of crystalline pixels: noise alone exceeds this power (over its mean) in exp(−5) = 0.7 % of pixels."""
 NOISE_SNR = 1.5
+"""Power that is subtracted as noise before maps are compared."""
 
 BRAGG_COLUMNS = (
     "bragg_coverage", "bragg_separation", "bragg_overlap", "bragg_least_overlap", "bragg_unevenness",
 )  # fmt: skip
-"""Features of `bragg_features`; `tables.REGION_FEATURES` says what they mean."""
+"""Features of `bragg_features`; `tables.REGION_FEATURES` describes them."""
 
 
 def bragg_maps(
     flat: np.ndarray, mask: np.ndarray, reflections: Sequence[Reflection], *, pixel_size_nm: PixelSize
 ) -> np.ndarray:
-    """Map the power of reflections over the noise's.
+    """Map the power of each reflection, relative to that of the noise.
 
     Parameters
     ----------
@@ -43,15 +49,15 @@ def bragg_maps(
     mask : numpy.ndarray of bool
         Shape (y, x), True on the region.
     reflections : sequence of Reflection
-        Which ones.
+        Reflections to map.
     pixel_size_nm : tuple of float
         Height and width of a pixel in nm; the two may differ.
 
     Returns
     -------
     numpy.ndarray of float32
-        Shape (reflection, pixel of the mask): power, 1 on average in noise alone. Resolution 0.45 nm (standard
-        deviation); what lacks outside of the mask is made up for.
+        Shape (reflection, pixel of the mask): power, with a mean of 1 in noise alone. The resolution is 0.45 nm
+        (standard deviation); the loss of power at the border of the mask is compensated.
     """
     sigma_per_nm = 1 / (2 * np.pi * RESOLUTION_NM)
     inside = blurred(mask.astype(np.float32), RESOLUTION_NM, pixel_size_nm, beyond="zero")
@@ -64,7 +70,7 @@ def bragg_maps(
     for r, white in zip(reflections, noise, strict=True):
         near_y = np.exp(-(((y - r.frequency_y_per_nm) / sigma_per_nm) ** 2) / 2)
         near_x = np.exp(-(((x - r.frequency_x_per_nm) / sigma_per_nm) ** 2) / 2)
-        passed = (near_y**2).mean() * (near_x**2).mean()  # what the mask lets through of white noise
+        passed = (near_y**2).mean() * (near_x**2).mean()  # share of white noise that passes the Gaussian mask
         wave = scipy.fft.ifft2(spectrum * np.multiply.outer(near_y, near_x).astype(np.float32))[mask] / weight
         maps.append((wave.real**2 + wave.imag**2) / (white * passed))
     return np.array(maps, np.float32).reshape(len(reflections), int(mask.sum()))
@@ -73,7 +79,7 @@ def bragg_maps(
 def bragg_features(
     flat: np.ndarray, mask: np.ndarray, reflections: Sequence[Reflection], *, pixel_size_nm: PixelSize
 ) -> dict[str, float]:
-    """Describe where the reflections of a region come from.
+    """Describe the parts of a region that its reflections come from.
 
     Parameters
     ----------
@@ -82,23 +88,23 @@ def bragg_features(
     mask : numpy.ndarray of bool
         Shape (y, x), True on the region.
     reflections : sequence of Reflection
-        The strongest few, from `without_side_lobes`.
+        The strongest reflections, from `without_side_lobes`.
     pixel_size_nm : tuple of float
         Height and width of a pixel in nm; the two may differ.
 
     Returns
     -------
     dict of str to float
-        The names of `BRAGG_COLUMNS`; NaN without a reflection.
+        Features named in `BRAGG_COLUMNS`; NaN without a reflection.
     """
     if not reflections or not mask.any():
         return dict.fromkeys(BRAGG_COLUMNS, np.nan)
     maps = bragg_maps(flat, mask, reflections, pixel_size_nm=pixel_size_nm)
     diameter_nm = 2 * np.sqrt(mask.sum() * pixel_size_nm[0] * pixel_size_nm[1] / np.pi)
-    places = np.argwhere(mask) * pixel_size_nm
-    signal = np.maximum(maps - NOISE_SNR, 1e-6)  # a reflection below the noise everywhere comes from everywhere
-    centres = (signal @ places) / signal.sum(1, keepdims=True)
-    apart = np.linalg.norm(centres[:, None] - centres, axis=-1)
+    positions_nm = np.argwhere(mask) * pixel_size_nm
+    signal = np.maximum(maps - NOISE_SNR, 1e-6)  # a reflection below the noise in all pixels counts in all equally
+    centers = (signal @ positions_nm) / signal.sum(1, keepdims=True)
+    apart = np.linalg.norm(centers[:, None] - centers, axis=-1)
     unit = signal / np.linalg.norm(signal, axis=1, keepdims=True)
     overlap = (unit @ unit.T)[np.triu_indices(len(unit), 1)]
     return {

@@ -1,4 +1,4 @@
-"""How a region stands out of its support: in mean intensity, and in the band of lattice fringes."""
+"""Contrast of a region with its support: in mean intensity, and in the frequency band of lattice fringes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from hrtem_dask.micrograph import PixelSize
 __all__ = ["CONTRAST_COLUMNS", "contrast_features"]
 
 MEAN_SIGMA_NM = 0.25
-"""Blurs lattice fringes, keeps mass contrast."""
+"""Blur (nm) that removes lattice fringes and keeps mass contrast."""
 BAND_SIGMA_NM = (0.03, 0.12)
-"""Difference of Gaussians that keeps fringes of 0.1 to 0.4 nm."""
+"""Standard deviations (nm) of a difference of Gaussians that keeps fringes of 0.1 to 0.4 nm."""
 RING_NM = (0.15, 0.6)
-"""The surroundings: from and to this distance of the region."""
+"""The surroundings: smallest and largest distance from the region (nm)."""
 MIN_RING_PX = 30
+"""Smallest number of pixels of the surroundings."""
 SMALLEST = 1e-6
-"""Of an image that is scaled to [0, 1]: less is rounding."""
+"""Smallest divisor: in an image that is scaled to [0, 1] a smaller one is a rounding error."""
 
 CONTRAST_COLUMNS = ("support_contrast", "relative_contrast", "band_contrast", "texture")
-"""Features of `contrast_features`; `tables.REGION_FEATURES` says what they mean."""
+"""Features of `contrast_features`; `tables.REGION_FEATURES` describes them."""
 
 
 def contrast_features(crop: np.ndarray, mask: np.ndarray, *, pixel_size_nm: PixelSize) -> dict[str, float]:
-    """Compare a region with what is around it.
+    """Compare a region with its surroundings.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def contrast_features(crop: np.ndarray, mask: np.ndarray, *, pixel_size_nm: Pixe
     Returns
     -------
     dict of str to float
-        The names of `CONTRAST_COLUMNS`; NaN where the crop holds no surroundings.
+        Features named in `CONTRAST_COLUMNS`; NaN if the crop contains too little of the surroundings.
     """
     distance = ndimage.distance_transform_edt(~mask, sampling=pixel_size_nm)
     ring = (distance > RING_NM[0]) & (distance <= RING_NM[1])
@@ -59,5 +60,5 @@ def contrast_features(crop: np.ndarray, mask: np.ndarray, *, pixel_size_nm: Pixe
 
 
 def _ratio(value: float, over: float) -> float:
-    """Divide; NaN where there is only rounding to divide by."""
+    """Divide; NaN if the divisor is a rounding error."""
     return float(value) / float(over) if over > SMALLEST else np.nan

@@ -1,4 +1,4 @@
-"""A particle's fringes alone: its local mean subtracted, and the noise they stand in."""
+"""The fringes of a particle without its local mean, and the power of the noise."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from hrtem_dask.micrograph import PixelSize
 __all__ = ["blurred", "flattened", "noise_power"]
 
 BACKGROUND_SIGMA_NM = 0.5
+"""Standard deviation of the Gaussian of the local mean (nm): longer than lattice fringes."""
 NOISE_RING_PER_NM = 0.3
+"""Half width of the ring of frequencies in which noise is measured (1/nm)."""
 
 
 def flattened(values: np.ndarray, mask: np.ndarray, pixel_size_nm: PixelSize) -> np.ndarray:
-    """Subtract the local mean inside of a mask.
+    """Subtract the local mean inside a mask.
 
     Parameters
     ----------
@@ -32,8 +34,8 @@ def flattened(values: np.ndarray, mask: np.ndarray, pixel_size_nm: PixelSize) ->
     Returns
     -------
     numpy.ndarray of float32
-        Shape (y, x): values less their Gaussian mean (standard deviation 0.5 nm) over the mask's own pixels; 0 outside,
-        so that the outline's own contrast has no fringes.
+        Shape (y, x): values minus their Gaussian mean (standard deviation 0.5 nm) over the pixels of the mask; 0
+        outside, so that the contrast of the outline does not appear as fringes.
     """
     inside = mask.astype(np.float32)
     values = (values - values[mask].mean()) * inside
@@ -45,7 +47,9 @@ def flattened(values: np.ndarray, mask: np.ndarray, pixel_size_nm: PixelSize) ->
 def blurred(
     values: np.ndarray, sigma_nm: float, pixel_size_nm: PixelSize, *, beyond: Literal["zero", "edge"]
 ) -> np.ndarray:
-    """Blur by a Gaussian that is cut off at four standard deviations; OpenCV's, ten times as fast as SciPy's.
+    """Blur by a Gaussian that is cut off at four standard deviations.
+
+    OpenCV does this about ten times as fast as SciPy.
 
     Parameters
     ----------
@@ -56,12 +60,12 @@ def blurred(
     pixel_size_nm : tuple of float
         Height and width of a pixel in nm; the two may differ.
     beyond : {"zero", "edge"}
-        What is beyond the border: nothing, or its pixels again.
+        Values beyond the border: zero, or those of the nearest pixel of the border.
 
     Returns
     -------
     numpy.ndarray of float32
-        Shape (y, x).
+        Shape (y, x): the blurred values.
     """
     sigma = [sigma_nm / size for size in pixel_size_nm]
     height, width = (2 * int(4 * s + 0.5) + 1 for s in sigma)
@@ -73,30 +77,31 @@ def blurred(
     )
 
 
-def noise_power(flat: np.ndarray, n_pixels: int, frequencies_of: np.ndarray, pixel_size_nm: PixelSize) -> np.ndarray:
-    """Return the power per pixel of what is no reflection: that of noise, the support's included.
+def noise_power(flat: np.ndarray, n_pixels: int, at_per_nm: np.ndarray, pixel_size_nm: PixelSize) -> np.ndarray:
+    """Return the power per pixel of the noise, including the contrast of the support.
 
     Parameters
     ----------
     flat : numpy.ndarray of float32
         Shape (y, x), from `flattened`.
     n_pixels : int
-        Pixels of its mask.
-    frequencies_of : numpy.ndarray
-        Shape (n,): moduli of wave vectors (1/nm) at which it is wanted.
+        Number of pixels of the mask.
+    at_per_nm : numpy.ndarray
+        Shape (n,): frequencies at which to measure it (1/nm).
     pixel_size_nm : tuple of float
         Height and width of a pixel in nm.
 
     Returns
     -------
     numpy.ndarray of float64
-        Shape (n,), positive, unit of the image squared.
+        Shape (n,), positive, in the squared unit of the image.
     """
     power = np.abs(scipy.fft.rfft2(flat)) ** 2 / n_pixels
     axes = frequencies_per_nm((flat.shape[0], flat.shape[1]), pixel_size_nm)
     radius = np.hypot(axes[0][:, None], axes[1])
     width = max(NOISE_RING_PER_NM, float(axes[1][1]) if axes[1].size > 1 else 0.0)
-    # noise is exponentially distributed, and its median is ln 2 of its mean; reflections hardly move it
-    rings = [power[np.abs(radius - f) <= width] for f in frequencies_of]
+    # the power of noise is exponentially distributed: its median is ln 2 times its mean. Reflections in the ring hardly
+    # change the median
+    rings = [power[np.abs(radius - f) <= width] for f in at_per_nm]
     floor = max(float(power.max()) * 1e-9, float(np.finfo(np.float32).tiny))
     return np.array([max(float(np.median(ring)) / np.log(2) if ring.size else 0.0, floor) for ring in rings])

@@ -1,12 +1,11 @@
-"""The five features of a region by which the paper's random forest tells its classes.
+"""The five features of a region that the random forest of Groschner et al. (2021) classifies.
 
-Ring integrals of the Fourier magnitude and the crop's mean and standard deviation, in pixels and raw intensities, as
-the paper's code computes them. That code makes a full mask for each ring; here each Fourier coefficient is
-binned once by its radius, and each radius is shared out to the rings with the same weights: equal to 1e-12, and some
-hundred times faster.
+They are ring integrals of the Fourier magnitude, and the mean and the standard deviation of the crop, in pixels and raw
+intensities, as in the code of the paper. That code makes a full mask for each ring. Here each Fourier coefficient is
+binned once by its radius, and each radius contributes to the rings with the same weights: the results agree to 1e-12,
+about a hundred times faster.
 
-In the paper's notebook the columns ``fft_int_std`` and ``fft_int_mean`` carry each other's name; here every
-feature has its own.
+In the notebook of the paper the columns ``fft_int_std`` and ``fft_int_mean`` are exchanged; here the names are correct.
 
 References
 ----------
@@ -16,12 +15,11 @@ Groschner et al., Microsc. Microanal. 27 (2021) 549, and the code published with
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 from scipy.special import erf
 
-from hrtem_dask.backend import array_namespace, fft, to_numpy
+from hrtem_dask.backend import Array, array_namespace, fft, to_numpy
 
 __all__ = ["groschner2021_features", "ring_integrals"]
 
@@ -30,10 +28,10 @@ MAX_RINGS = 100
 RING_STEP_PX = np.sqrt(2)
 RING_WIDTH_PX = 10.0
 FLANK_PX = 4.0
-"""Each ring rises over 4 px by an error function, stays 10 px, and falls over 4 px."""
+"""The weight of a ring rises over 4 px as an error function, is constant for 10 px, and falls over 4 px."""
 
 
-def groschner2021_features(crop: Any) -> dict[str, float]:
+def groschner2021_features(crop: Array) -> dict[str, float]:
     """Measure the paper's five features on a crop.
 
     Parameters
@@ -52,6 +50,12 @@ def groschner2021_features(crop: Any) -> dict[str, float]:
     ------
     ValueError
         If the crop has no pixel.
+
+    Examples
+    --------
+    >>> features = groschner2021_features(np.full((32, 32), 7.0))
+    >>> features["groschner2021_image_mean"], features["groschner2021_image_std"]
+    (7.0, 0.0)
     """
     values = array_namespace(crop).asarray(crop, dtype=np.float64)
     rings = to_numpy(ring_integrals(values))
@@ -65,13 +69,13 @@ def groschner2021_features(crop: Any) -> dict[str, float]:
     }
 
 
-def ring_integrals(crop: Any) -> Any:
+def ring_integrals(crop: Array) -> Array:
     """Sum the magnitude of the Fourier transform over rings with soft flanks.
 
     Parameters
     ----------
     crop : numpy.ndarray or cupy.ndarray
-        Shape (y, x), any real dtype; of a crop that is not square the paper takes the square at its top left.
+        Shape (y, x), any real dtype. As in the paper, only the top left square of a crop that is not square is used.
 
     Returns
     -------
@@ -82,6 +86,13 @@ def ring_integrals(crop: Any) -> Any:
     ------
     ValueError
         If the crop has no pixel.
+
+    Examples
+    --------
+    >>> image = np.cos(2 * np.pi * 20 * np.arange(64) / 64) * np.ones((64, 1))
+    >>> rings = ring_integrals(image)  # ring 7 extends from radius 9.9 to 27.9 px
+    >>> rings.shape, int(rings.argmax())
+    ((64,), 7)
     """
     xp = array_namespace(crop)
     size = min(crop.shape)
@@ -99,11 +110,11 @@ def ring_integrals(crop: Any) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _ring_table(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return which radius each coefficient has, and which rings, with which weight, each radius belongs to.
+    """Return the radius of each coefficient, and the rings and weights that each radius contributes to.
 
     `index` and `mirrored` are the radius of each coefficient of the half plane and of its Friedel mate, whose radius
-    differs for odd sizes: the paper's rings are centred at size/2, half a pixel beside zero frequency. What counts
-    nowhere has the number after the last.
+    differs for odd sizes: the rings of the paper are centered at size/2, half a pixel beside zero frequency. The
+    number after the last one marks coefficients and rings that do not count.
     """
     frequency = np.fft.fftfreq(size, 1 / size).round().astype(np.int64)
     row, column = frequency[:, None], np.arange(size // 2 + 1)
@@ -111,7 +122,7 @@ def _ring_table(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     # four times the squared radius is a whole number
     squared = (2 * row - odd) ** 2 + (2 * column - odd) ** 2
     squared_mate = (2 * -row - odd) ** 2 + (2 * -column - odd) ** 2
-    own_mate = (column == 0) | ((column == size // 2) & (odd == 0))  # their mates stand in the half plane themselves
+    own_mate = (column == 0) | ((column == size // 2) & (odd == 0))  # the half plane contains their mates
     present = np.zeros(int(max(squared.max(), squared_mate.max())) + 1, bool)
     present[squared] = True
     present[squared_mate] = True
@@ -119,7 +130,7 @@ def _ring_table(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     radius = np.sqrt(np.flatnonzero(present)) / 2
     mirrored = np.where(own_mate, radius.size, number[squared_mate])
 
-    # an error function is 0 or 1 to double precision six flank units away: few rings reach a radius
+    # six flank units away an error function is 0 or 1 in double precision, so only a few rings include a radius
     reach = 4.0
     first = np.ceil((radius - RING_WIDTH_PX - 2 * FLANK_PX - reach) / RING_STEP_PX).astype(np.int64)
     n_near = int((RING_WIDTH_PX + 2 * FLANK_PX + 2 * reach) / RING_STEP_PX) + 2
@@ -132,5 +143,6 @@ def _ring_table(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
 
 
 def _flank(distance: np.ndarray) -> np.ndarray:
+    """Return the weight at a distance from the start of a rising flank."""
     rise: np.ndarray = (1 + erf((distance - FLANK_PX / 2) / FLANK_PX * 4)) / 2
     return rise

@@ -1,23 +1,28 @@
-"""Lattice reflections of a particle: how many, their spacings, and the angle between them.
+"""Lattice reflections of a particle: their number, their spacings, and the angle between them.
 
-A reflection is a local maximum of the Hann-windowed power spectrum that stands out of its ring. The power of noise,
-shot noise or amorphous carbon, is exponentially distributed around the mean of its ring, so the ratio to the ring's
-median says how improbable a peak is: P(power > s · median) = 2^−s at each of the thousands of frequencies searched.
-Particles differ in their background; a ring's median adapts to it, and a reflection in it hardly moves the median.
+A reflection is a local maximum of the Hann-windowed power spectrum that is much larger than the median of its ring. The
+power of noise, whether shot noise or amorphous carbon, is exponentially distributed with the mean of its ring. So the
+ratio s to the median of the ring gives the probability of a peak in noise: P(power > s · median) = 2^−s at each of the
+thousands of frequencies. The median of a ring adapts to the background of a particle, and a reflection in the ring
+hardly changes it.
 
-Positions are those of the maximum of the continuous Fourier transform (the least-squares estimate of a
-wave's frequency in white noise), found by evaluating it between the samples of the discrete one.
+The position of a reflection is the maximum of the continuous Fourier transform, which is the least-squares estimate of
+the frequency of a wave in white noise [1]. It is found by evaluating the transform between the samples of the discrete
+one.
+
+References
+----------
+[1] Rife & Boorstyn, IEEE Trans. Inf. Theory 20 (1974) 591: frequency estimation from discrete-time observations.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.fft
 
-from hrtem_dask.backend import to_numpy
+from hrtem_dask.backend import Array, to_numpy
 from hrtem_dask.fourier.spectrum import frequencies_per_nm, windowed
 from hrtem_dask.micrograph import PixelSize
 
@@ -27,14 +32,16 @@ LATTICE_COLUMNS = (
     "n_reflections", "peak_snr", "spacing_1_nm", "spacing_2_nm", "angle_12_deg", "lattice_orientation_deg",
 )  # fmt: skip
 MIN_ANGLE_DEG = 12.0
-"""Reflections nearer in direction belong to one row of the lattice."""
+"""Reflections with a smaller angle between them belong to the same set of lattice planes."""
 MIN_SEPARATION_BINS = 3.0
-"""Nearer than this to a stronger reflection (in steps of the discrete spectrum) a maximum is its side lobe."""
+"""A maximum nearer than this to a stronger reflection (in steps of the discrete spectrum) is a side lobe of it."""
 MIN_SHARE_OF_STRONGEST = 0.02
-"""A maximum below this share of the strongest SNR is taken for a side lobe: those of a faceted particle reach far."""
+"""A maximum below this share of the strongest SNR counts as a side lobe; side lobes of faceted particles reach far."""
 RING_WIDTH_BINS = 1.5
+"""Width of a ring in steps of the coarser frequency axis."""
 MAX_REFLECTIONS = 24
 _MIN_SIDE_PX = 16
+"""Smaller crops have no spectrum worth searching."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +51,9 @@ class Reflection:
     frequency_y_per_nm: float
     """Component of the wave vector along y, downwards (1/nm)."""
     frequency_x_per_nm: float
-    """Component along x (1/nm), not negative."""
+    """Component of the wave vector along x (1/nm), not negative."""
     snr: float
-    """Power over the median power of its ring."""
+    """Ratio of the power to the median power of the ring."""
 
     @property
     def spacing_nm(self) -> float:
@@ -60,7 +67,7 @@ class Reflection:
 
 
 def find_reflections(
-    crop: Any,
+    crop: Array,
     *,
     pixel_size_nm: PixelSize,
     spacing_range_nm: tuple[float, float],
@@ -72,20 +79,20 @@ def find_reflections(
     Parameters
     ----------
     crop : numpy.ndarray or cupy.ndarray
-        Shape (y, x), any real dtype, finite. It is measured on the host: a crop is too small to gain on a GPU.
+        Shape (y, x), any real dtype, finite. It is measured on the CPU, because a GPU does not speed up small crops.
     pixel_size_nm : tuple of float
         Height and width of a pixel in nm; the two may differ.
     spacing_range_nm : tuple of float
-        Smallest and largest lattice spacing looked for, in nm. Spacings below two pixels cannot be seen.
+        Smallest and largest lattice spacing to search for, in nm. Spacings below two pixels are not resolved.
     min_peak_snr : float
-        Smallest power over the median power of the ring.
+        Smallest ratio of the power to the median power of the ring.
     min_share_of_strongest : float
-        Maxima below this share of the strongest SNR are left out: side lobes of a faceted particle reach far.
+        Maxima below this share of the strongest SNR are left out as side lobes.
 
     Returns
     -------
     list of Reflection
-        The strongest 24 at most, by falling SNR; Friedel pairs once.
+        At most 24 reflections, largest SNR first; one of each Friedel pair.
 
     Raises
     ------
@@ -93,6 +100,17 @@ def find_reflections(
         If a pixel size is not positive and finite.
     ValueError
         If the range of spacings is empty.
+
+    Examples
+    --------
+    >>> x_nm = 0.03 * np.arange(100)
+    >>> fringes = np.tile(np.cos(2 * np.pi * x_nm / 0.2355), (100, 1))
+    >>> image = fringes + np.random.default_rng(0).normal(0, 0.5, (100, 100))
+    >>> reflections = find_reflections(
+    ...     image, pixel_size_nm=(0.03, 0.03), spacing_range_nm=(0.1, 0.42), min_peak_snr=20
+    ... )
+    >>> [round(r.spacing_nm, 3) for r in reflections]
+    [0.235]
     """
     low, high = spacing_range_nm
     if not 0 < low < high:
@@ -108,7 +126,7 @@ def find_reflections(
     peaks = _separated_maxima(snr, max(min_peak_snr, min_share_of_strongest * float(snr.max())))
     if not peaks.size:
         return []
-    # the strongest before refinement stay the strongest; fold the half plane's row index to a signed frequency
+    # the order by SNR is that before refinement; rows beyond the middle are negative frequencies
     rows, columns = np.unravel_index(peaks, snr.shape)
     signed = np.where(rows > crop.shape[0] // 2, rows - crop.shape[0], rows)
     fine_y, fine_x = _refine(wave, signed.astype(float), columns.astype(float))
@@ -119,7 +137,7 @@ def find_reflections(
 
 
 def measure_lattice(
-    crop: Any,
+    crop: Array,
     *,
     pixel_size_nm: PixelSize | None,
     spacing_range_nm: tuple[float, float] = (0.1, 0.42),
@@ -130,20 +148,20 @@ def measure_lattice(
     Parameters
     ----------
     crop : numpy.ndarray or cupy.ndarray
-        Shape (y, x), any real dtype, finite: the particle with little around it.
+        Shape (y, x), any real dtype, finite: the particle with a small margin.
     pixel_size_nm : tuple of float or None
-        Height and width of a pixel in nm; None where it is not known: then nothing can be said.
+        Height and width of a pixel in nm; None if it is unknown: then nothing is measured.
     spacing_range_nm : tuple of float
-        Smallest and largest lattice spacing looked for, in nm.
+        Smallest and largest lattice spacing to search for, in nm.
     min_peak_snr : float
-        Smallest power over the median power of the ring.
+        Smallest ratio of the power to the median power of the ring.
 
     Returns
     -------
     dict of str to float, int or None
         The lattice columns of the particle table: ``n_reflections``, ``peak_snr``, ``spacing_1_nm``,
-        ``spacing_2_nm``, ``angle_12_deg`` (0 to 90), ``lattice_orientation_deg`` (0 to 180). None where there is
-        nothing to measure; all are None without a pixel size.
+        ``spacing_2_nm``, ``angle_12_deg`` (0 to 90), ``lattice_orientation_deg`` (0 to 180). None where nothing
+        was found; all are None without a pixel size.
 
     Raises
     ------
@@ -151,23 +169,32 @@ def measure_lattice(
         If a pixel size is not positive and finite.
     ValueError
         If the range of spacings is empty.
+
+    Examples
+    --------
+    >>> x_nm = 0.03 * np.arange(100)
+    >>> fringes = np.cos(2 * np.pi * x_nm / 0.2355) + np.cos(2 * np.pi * x_nm / 0.2039)[:, None]
+    >>> image = fringes + np.random.default_rng(0).normal(0, 0.5, (100, 100))
+    >>> lattice = measure_lattice(image, pixel_size_nm=(0.03, 0.03))
+    >>> lattice["n_reflections"], round(lattice["angle_12_deg"])
+    (2, 90)
     """
     result: dict[str, float | int | None] = dict.fromkeys(LATTICE_COLUMNS)
     if pixel_size_nm is None:
         return result
-    found = find_reflections(
+    reflections = find_reflections(
         crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=min_peak_snr
     )
-    result["n_reflections"] = len(found)
-    if not found:
+    result["n_reflections"] = len(reflections)
+    if not reflections:
         return result
-    first = found[0]
+    first = reflections[0]
     result |= {
         "peak_snr": first.snr,
         "spacing_1_nm": first.spacing_nm,
         "lattice_orientation_deg": first.direction_deg,
     }
-    for other in found[1:]:
+    for other in reflections[1:]:
         between = abs(other.direction_deg - first.direction_deg)
         angle = min(between, 180 - between)
         if angle >= MIN_ANGLE_DEG:
@@ -179,7 +206,7 @@ def measure_lattice(
 def _snr(
     power: np.ndarray, frequency_y: np.ndarray, frequency_x: np.ndarray, annulus_per_nm: tuple[float, float]
 ) -> np.ndarray:
-    """Return the power over the median of its ring; 0 outside the annulus and at the Nyquist frequency."""
+    """Return the ratio of the power to the median of its ring; 0 outside the annulus and near the Nyquist frequency."""
     snr = np.zeros_like(power)
     frequency = np.hypot(frequency_y[:, None], frequency_x)
     below_nyquist = (np.abs(frequency_y) < 0.97 * np.abs(frequency_y).max())[:, None] & (
@@ -190,10 +217,10 @@ def _snr(
     largest = float(values.max(initial=0))
     if not largest > 0:
         return snr
-    # in steps of the coarser axis; narrow rings follow the Thon rings of the support
+    # in steps of the coarser axis; rings are narrow to follow the Thon rings of the support
     radius = (frequency.ravel()[inside] - annulus_per_nm[0]) / (RING_WIDTH_BINS * max(frequency_y[1], frequency_x[1]))
-    # two staggered sets of rings, the larger median of the two: on a slope, and where a ring is short, one alone is
-    # too small now and then, and would make peaks of noise
+    # the larger median of two staggered sets of rings: on a slope, and in a ring of few samples, one median alone is
+    # sometimes too small and would turn noise into peaks
     background = np.maximum(
         _ring_medians(values, radius.astype(np.int64), largest),
         _ring_medians(values, (radius + 0.5).astype(np.int64), largest),
@@ -203,8 +230,8 @@ def _snr(
 
 
 def _ring_medians(values: np.ndarray, ring: np.ndarray, largest: float) -> np.ndarray:
-    """Return for each value the median of its ring."""
-    # every ring's median by one sort: the ring before the point, the power behind it
+    """Return the median of the ring of each value."""
+    # one sort gives the medians of all rings: the integer part is the ring, the fraction the power
     in_order = np.sort(ring + values * (0.999 / largest))
     starts = np.searchsorted(in_order, np.arange(int(ring.max()) + 2))
     middle = np.minimum((starts[:-1] + starts[1:]) // 2, in_order.size - 1)
@@ -213,7 +240,7 @@ def _ring_medians(values: np.ndarray, ring: np.ndarray, largest: float) -> np.nd
 
 
 def _separated_maxima(snr: np.ndarray, min_peak_snr: float) -> np.ndarray:
-    """Return the flat indices of the maxima above the threshold, by falling SNR, each well apart from the others."""
+    """Return flat indices of the maxima above the threshold, largest SNR first, without the side lobes of others."""
     candidates = np.flatnonzero(snr >= min_peak_snr)
     candidates = candidates[_is_local_maximum(snr, candidates)]
     candidates = candidates[np.argsort(-snr.ravel()[candidates], kind="stable")]
@@ -224,24 +251,24 @@ def _separated_maxima(snr: np.ndarray, min_peak_snr: float) -> np.ndarray:
     kept: list[int] = []
     while candidates.size and len(kept) < MAX_REFLECTIONS:
         kept.append(int(candidates[0]))
-        here = position[0]
+        strongest = position[0]
         apart = np.ones(candidates.size, bool)
-        for friedel in (here, -here):
+        for friedel in (strongest, -strongest):
             apart &= np.square(position - friedel).sum(axis=1) > MIN_SEPARATION_BINS**2
         candidates, position = candidates[apart], position[apart]
     return np.array(kept, dtype=np.int64)
 
 
 def _is_local_maximum(snr: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Say which of the flat indices are not below their eight neighbours, across the borders of the half plane too."""
+    """Return which flat indices are not below their eight neighbors, also across the borders of the half plane."""
     height, width = snr.shape
     rows, columns = np.unravel_index(candidates, snr.shape)
     largest = np.zeros(candidates.size, snr.dtype)
     for i in (-1, 0, 1):
         for j in (-1, 0, 1):
-            beyond = columns + j < 0  # there stands, by Friedel's law, the mate of the point opposite
+            beyond = columns + j < 0  # by Friedel's law this point has the power of the opposite one
             row = np.where(beyond, -(rows + i), rows + i) % height
-            column = np.minimum(np.abs(columns + j), width - 1)  # the last column is Nyquist's, where the SNR is 0
+            column = np.minimum(np.abs(columns + j), width - 1)  # the last column is the Nyquist frequency, with SNR 0
             largest = np.maximum(largest, snr[row, column])
     return np.asarray(snr[rows, columns] >= largest)
 
@@ -263,8 +290,8 @@ def _power_between_samples(wave: np.ndarray, rows: np.ndarray, columns: np.ndarr
     phase_y = np.exp((-2j * np.pi / height) * rows[..., None] * np.arange(height)).astype(np.complex64)
     phase_x = np.exp((-2j * np.pi / width) * columns[..., None] * np.arange(width)).astype(np.complex64)
     n_peaks, n = columns.shape
-    # row by row, on purpose: one product of this size wakes BLAS's threads, which costs twenty times its work on a
-    # machine whose cores are all busy with other micrographs
+    # one row at a time on purpose: a single product of this size starts the threads of BLAS, which takes twenty times
+    # as long on a machine whose cores are all busy with other micrographs
     along_x = (wave[:, None, :] @ phase_x.reshape(n_peaks * n, width).T)[:, 0]  # (y, peak × j)
     amplitude = phase_y @ along_x.reshape(height, n_peaks, n).transpose(1, 0, 2)
     return np.asarray(np.square(amplitude.real) + np.square(amplitude.imag))
@@ -275,7 +302,7 @@ _FIT = np.linalg.pinv(np.stack([np.ones(25), _GRID_Y, _GRID_X, _GRID_Y**2, _GRID
 
 
 def _paraboloid_maximum(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the paraboloid through (peak, 5, 5) values has its maximum, in steps from the middle, at most 2."""
+    """Fit paraboloids to (peak, 5, 5) values; return their maxima in steps from the middle, at most 2."""
     _, gradient_y, gradient_x, yy, yx, xx = _FIT @ values.reshape(-1, 25).T
     determinant = 4 * yy * xx - yx**2
     peaked = (determinant > 0) & (yy < 0)

@@ -1,8 +1,8 @@
-"""The pixel size checked against the lattice of a known material.
+"""Check of the pixel size against the lattice of a known material.
 
-If the pixel size is wrong by some factor, so is every measured spacing, by the same factor. The factor is looked for
-that brings most measured spacings onto known ones; where several very different factors do so equally well, or too few
-spacings agree, nothing is said.
+An error of the pixel size changes every measured spacing by the same factor. The factor is searched that makes most
+measured spacings agree with known ones. There is no result if several very different factors do so equally well, or if
+too few spacings agree.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hrtem_dask.crystals.materials import Material, known_reflections
+from hrtem_dask.crystals.materials import Material
+from hrtem_dask.crystals.reflections import known_reflections
 
 __all__ = ["LatticeScale", "lattice_scale_ratio"]
 
-
 _MIN_STRENGTH = 0.01
-"""Families much weaker than the strongest ({200} of CdTe: 0.002) are allowed, but not what one sees."""
+"""Families that are much weaker than the strongest one ({200} of CdTe: 0.002) are allowed but not observed."""
 
 
 class LatticeScale(NamedTuple):
-    """How measured spacings compare with known ones."""
+    """Comparison of measured with known spacings."""
 
     ratio: float | None
-    """Measured over known spacing: 1 where the pixel size is right, 1.05 where it is 5 % too large. None where the
-    spacings do not tell."""
+    """Measured over known spacing: 1 if the pixel size is right, 1.05 if it is 5 % too large. None if the spacings do
+    not determine it."""
     n: int
-    """Measured spacings that agree with the ratio."""
+    """Number of measured spacings that agree with the ratio."""
     spread: float | None
-    """Scatter of their single ratios about it: 1.4826 × median absolute deviation, relative."""
+    """Scatter of the ratios of single spacings: 1.4826 × median absolute deviation, relative to the ratio."""
 
 
 def lattice_scale_ratio(
@@ -48,12 +48,12 @@ def lattice_scale_ratio(
     spacings_nm : iterable of float or None
         Measured spacings in nm, of many particles of a micrograph; NaN and None are left out.
     material : str or Material
-        Name of a known material, or a crystal of your own.
+        Name of a known material, or a material of your own.
     max_deviation : float
-        Largest relative error of the pixel size considered. Beyond half the step between two families ({111} and
-        {200} of a face-centred metal: 15 %) one would be taken for the other.
+        Largest relative error of the pixel size to consider. Beyond half the step between two families ({111} and
+        {200} of a face-centered metal: 15 %) they are confused.
     assignment_tolerance : float
-        A measured spacing agrees with a known one, scaled, that is this near, relative.
+        Largest relative deviation of a measured spacing from a scaled known one with which it agrees.
     min_share : float
         Smallest share of the measured spacings that must agree.
 
@@ -67,6 +67,12 @@ def lattice_scale_ratio(
     ------
     ValueError
         If the material is not known.
+
+    Examples
+    --------
+    >>> scale = lattice_scale_ratio([0.2473, 0.2472, 0.2141, 0.2471, 0.2140], "Au")
+    >>> round(scale.ratio, 2), scale.n
+    (1.05, 5)
     """
     measured = np.array([np.nan if s is None else s for s in spacings_nm], dtype=np.float64)
     measured = measured[np.isfinite(measured) & (measured > 0)]
@@ -83,9 +89,9 @@ def lattice_scale_ratio(
         return LatticeScale(None, 0, None)
     distance = np.abs(log_ratios[..., None] - candidates).min(axis=1)  # (measured, candidate)
     agreeing = (distance <= assignment_tolerance).sum(axis=0)
-    # of candidates that explain equally many, the one nearest to all of them
-    badness = np.minimum(distance, assignment_tolerance).sum(axis=0)
-    best = int(np.lexsort((badness, -agreeing))[0])
+    # of candidates with equally many agreeing spacings, take the one with the smallest deviations
+    deviation = np.minimum(distance, assignment_tolerance).sum(axis=0)
+    best = int(np.lexsort((deviation, -agreeing))[0])
     n = int(agreeing[best])
     elsewhere = np.abs(candidates - candidates[best]) > 2 * assignment_tolerance
     rival = int(agreeing[elsewhere].max(initial=0))

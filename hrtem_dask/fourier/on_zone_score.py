@@ -1,8 +1,8 @@
-"""Whether a particle is seen along a zone axis, told without knowing its crystal.
+"""Score for a particle on a low-index zone axis that does not need its material.
 
-On a low-index zone axis the beam runs along atomic rows, and the spectrum shows a two-dimensional lattice of
-reflections; away from every such axis it shows one set of fringes or none [1]. So what tells is the second
-direction, and that further reflections are sums of the first two.
+On a low-index zone axis the beam runs along rows of atoms, and the spectrum has a two-dimensional lattice of
+reflections; away from every such axis it has one set of fringes or none [1]. So the score depends on reflections in a
+second direction, and on further reflections that are sums of the first two.
 
 References
 ----------
@@ -20,49 +20,49 @@ from hrtem_dask.fourier.lattice import MIN_ANGLE_DEG, Reflection
 __all__ = ["NOISE_SNR", "evidence", "on_zone_score", "position_errors_per_nm"]
 
 NOISE_SNR = 8.0
-"""Below this a maximum of the spectrum is noise; among thousands of frequencies, some noise reaches it."""
+"""Maxima of the spectrum below this SNR are noise; among thousands of frequencies some noise reaches it."""
 FULL_SNR = 200.0
-"""From here on a reflection is full evidence."""
+"""Reflections with this SNR or more have an evidence of 1."""
 STRAIN = 0.012
-"""Relative error of a frequency: strain, pixel size, tilt."""
+"""Relative error of a frequency by strain, pixel size and tilt."""
 WIDTH_SHARE = 0.18
-"""Error of a reflection's position times the size of the crop."""
+"""Error of the position of a reflection times the size of the crop."""
 _COEFFICIENTS = (-1.81, -0.62, 2.93, 1.21)
-"""Intercept, first direction, second direction, lattice: logistic regression on simulated particles."""
+"""Intercept, first direction, second direction, lattice; by logistic regression on simulated particles."""
 _BASES = 4
-"""Reflections that are tried as the lattice's second vector."""
+"""Number of reflections that are tried as the second basis vector of the lattice."""
 
 
 def evidence(snr: np.ndarray) -> np.ndarray:
-    """Return how much a reflection counts.
+    """Return the weight of reflections as evidence.
 
     Parameters
     ----------
     snr : numpy.ndarray
-        Power over the median power of the ring, any shape.
+        Ratio of the power to the median power of the ring, any shape.
 
     Returns
     -------
     numpy.ndarray
-        From 0 (SNR 8) to 1 (200 and more), linear in the logarithm; the same shape.
+        Same shape, from 0 (SNR 8 or less) to 1 (200 or more), linear in the logarithm.
     """
     return np.asarray(np.clip(_log_evidence(snr), 0, 1))
 
 
 def position_errors_per_nm(position: np.ndarray, size_nm: float) -> np.ndarray:
-    """Return the standard deviation of each component of reflections' positions.
+    """Return the standard deviation of each component of the position of reflections.
 
     Parameters
     ----------
     position : numpy.ndarray
-        Shape (n, 2), 1/nm.
+        Shape (n, 2): positions (1/nm).
     size_nm : float
         Size of the crop (nm).
 
     Returns
     -------
     numpy.ndarray
-        Shape (n,), 1/nm.
+        Shape (n,): standard deviations (1/nm).
     """
     return np.asarray(np.hypot(STRAIN * np.hypot(*position.T), WIDTH_SHARE / size_nm))
 
@@ -73,16 +73,24 @@ def on_zone_score(reflections: Sequence[Reflection], *, size_nm: float) -> float
     Parameters
     ----------
     reflections : sequence of Reflection
-        From `find_reflections`, weak ones (SNR 8 and more) included, by falling SNR.
+        From `find_reflections` with a minimal SNR of 8, largest SNR first.
     size_nm : float
         Shorter side of the crop (nm).
 
     Returns
     -------
     float
-        0 (misoriented, or nothing to see) to 1 (on zone): logistic in the evidence for the strongest reflection, for
-        the strongest of another direction, and for further ones on the lattice that two of them span, less what
-        chance would put there.
+        0 (misoriented, or no reflections) to 1 (on zone): logistic in the evidence for the strongest reflection, for
+        the strongest one in another direction, and for further ones on the lattice that two of them span, minus the
+        expected number by chance.
+
+    Examples
+    --------
+    >>> from hrtem_dask.fourier import Reflection
+    >>> row = [Reflection(0.0, 4.0, 300.0)]
+    >>> lattice = [*row, Reflection(4.0, 0.0, 250.0), Reflection(4.0, 4.0, 200.0), Reflection(-4.0, 4.0, 200.0)]
+    >>> on_zone_score(row, size_nm=4.0) < 0.2, on_zone_score(lattice, size_nm=4.0) > 0.9
+    (True, True)
     """
     intercept, *slopes = _COEFFICIENTS
     terms = _terms(reflections, size_nm)
@@ -105,7 +113,7 @@ def _terms(reflections: Sequence[Reflection], size_nm: float) -> tuple[float, fl
 
 
 def _on_lattice(position: np.ndarray, weight: np.ndarray, error: np.ndarray, second: int) -> float:
-    """Return the evidence on the lattice of reflections 0 and `second`, those two left out, less chance's share."""
+    """Return the evidence of further reflections on the lattice of 0 and `second`, minus that expected by chance."""
     basis = position[[0, second]]
     steps = position @ np.linalg.inv(basis)
     distance = np.hypot(*((steps - np.round(steps)) @ basis).T) / error
@@ -116,4 +124,5 @@ def _on_lattice(position: np.ndarray, weight: np.ndarray, error: np.ndarray, sec
 
 
 def _log_evidence(snr: np.ndarray) -> np.ndarray:
+    """Return the evidence without its upper limit."""
     return np.asarray(np.log(np.maximum(snr, NOISE_SNR) / NOISE_SNR) / np.log(FULL_SNR / NOISE_SNR))

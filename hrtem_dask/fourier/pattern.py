@@ -1,7 +1,8 @@
-"""The pattern that the reflections of one region make: how many rows of planes, and of how many lattices.
+"""Pattern of the reflections of a region: number of sets of lattice planes, and number of lattices.
 
-On a low-index zone axis several rows of lattice planes stand along the beam, and their wave vectors are whole-number
-combinations of two. Off it one row is left, or none. Two crystals in one region, or a twin, need more than one lattice.
+On a low-index zone axis several sets of lattice planes are parallel to the beam, and their wave vectors are integer
+combinations of two. Away from it one set remains, or none. Two crystals in one region, or a twin, need more than one
+lattice.
 """
 
 from __future__ import annotations
@@ -16,25 +17,28 @@ from hrtem_dask.fourier.lattice import MIN_ANGLE_DEG, Reflection
 __all__ = ["PATTERN_COLUMNS", "between_deg", "lattice_shares", "pattern_features", "without_side_lobes"]
 
 SIDE_LOBE_SIZES = 3.5
-"""Nearer than so many reciprocal particle sizes to a stronger reflection a maximum is its side lobe, or its streak."""
+"""A maximum nearer than this to a stronger one (in reciprocal particle sizes) is a side lobe or a streak of it …"""
 MAX_SIDE_LOBE_PER_NM = 0.6
-"""But two reflections farther apart than this (1/nm) may be of a particle and its twin."""
+"""… unless it is farther away than this (1/nm): then the two may be reflections of a particle and its twin."""
 STRONG_SNR = 20.0
 """Noise alone reaches this SNR once in a million frequencies."""
 MAX_BASIS = 7
-"""A lattice is spanned by two of so many strongest reflections."""
+"""Number of strongest reflections of which two span a lattice."""
 MAX_INDEX = 3
+"""Largest index of a reflection in the basis of its lattice."""
 MIN_BASIS_SINE = 0.4
-"""Two reflections nearer in direction span no lattice that noise would not fill too."""
+"""Smallest sine of the angle between basis vectors: reflections near in direction span a lattice dense enough for
+noise to fit it."""
 TOLERANCE_SIZES = 0.7
 MIN_TOLERANCE_PER_NM = 0.12
-"""A reflection is of a lattice within so many reciprocal particle sizes, or 1/nm, of its node."""
+"""Largest distance of a reflection from its lattice node: the larger one of so many reciprocal particle sizes and
+so many 1/nm."""
 
 PATTERN_COLUMNS = (
     "n_strong_reflections", "n_row_directions", "row_1_snr", "row_2_snr", "row_3_snr", "row_snr_ratio",
     "row_spacing_ratio", "row_angle_deg", "lattice_share_1", "lattice_share_2", "n_lattices",
 )  # fmt: skip
-"""Features of `pattern_features`; `tables.REGION_FEATURES` says what they mean."""
+"""Features of `pattern_features`; `tables.REGION_FEATURES` describes them."""
 
 
 def between_deg(a: float, b: float) -> float:
@@ -43,32 +47,37 @@ def between_deg(a: float, b: float) -> float:
     Parameters
     ----------
     a, b : float
-        Their directions (°).
+        Directions of the lines (°).
 
     Returns
     -------
     float
-        0 to 90 (°).
+        Angle, 0 to 90 (°).
+
+    Examples
+    --------
+    >>> between_deg(175, 5)
+    10
     """
     return abs((a - b + 90) % 180 - 90)
 
 
 def without_side_lobes(reflections: Sequence[Reflection], area_nm2: float, *, most: int) -> list[Reflection]:
-    """Return the strongest reflections, without those so near to a stronger one that they are part of it.
+    """Return the strongest reflections without their side lobes and streaks.
 
     Parameters
     ----------
     reflections : sequence of Reflection
         From `find_reflections`.
     area_nm2 : float
-        Area of the particle (nm²): a small one has broad reflections.
+        Area of the particle (nm²); the reflections of a small particle are broad.
     most : int
-        How many are kept at most.
+        Largest number of reflections to return.
 
     Returns
     -------
     list of Reflection
-        By falling SNR.
+        Reflections, largest SNR first.
     """
     near = min(SIDE_LOBE_SIZES / float(np.sqrt(area_nm2)), MAX_SIDE_LOBE_PER_NM)
     kept: list[Reflection] = []
@@ -88,14 +97,14 @@ def pattern_features(reflections: Sequence[Reflection], *, diameter_nm: float) -
     Parameters
     ----------
     reflections : sequence of Reflection
-        From `find_reflections`, of low minimal SNR (12): noise hardly weighs.
+        From `find_reflections` with a low minimal SNR of 12; reflections of noise have little weight.
     diameter_nm : float
-        Equivalent diameter of the region (nm), which says how broad its reflections are.
+        Equivalent diameter of the region (nm), which determines the width of its reflections.
 
     Returns
     -------
     dict of str to float
-        The names of `PATTERN_COLUMNS`; NaN where there is nothing to measure.
+        Features named in `PATTERN_COLUMNS`; NaN where there is nothing to measure.
     """
     rows: list[Reflection] = []
     for r in sorted(reflections, key=lambda r: -r.snr):
@@ -120,7 +129,7 @@ def pattern_features(reflections: Sequence[Reflection], *, diameter_nm: float) -
 
 
 def lattice_shares(reflections: Sequence[Reflection], *, diameter_nm: float, most: int = 3) -> list[float]:
-    """Explain reflections by lattices, one after the other.
+    """Assign reflections to lattices, one lattice after the other.
 
     Parameters
     ----------
@@ -129,14 +138,24 @@ def lattice_shares(reflections: Sequence[Reflection], *, diameter_nm: float, mos
     diameter_nm : float
         Equivalent diameter of the region (nm).
     most : int
-        Number of lattices looked for.
+        Largest number of lattices.
 
     Returns
     -------
     list of float
-        For each lattice, the share of the sum of log(SNR) that it explains of what the ones before left, 0 to 1. A
-        lattice is spanned by two of the strongest reflections that are left; where there are none at an angle, it is
-        the row of the strongest.
+        Share of the sum of log(SNR) of all reflections that each lattice explains, 0 to 1. Each lattice explains
+        reflections that the ones before do not. It is spanned by two of the strongest remaining reflections; if they
+        are all in one direction, it is the row of the strongest one.
+
+    Examples
+    --------
+    >>> from hrtem_dask.fourier import Reflection
+    >>> square = [Reflection(0.0, 4.0, 100.0), Reflection(4.0, 0.0, 100.0), Reflection(4.0, 4.0, 100.0)]
+    >>> lattice_shares(square, diameter_nm=5.0)
+    [1.0]
+    >>> other_crystal = Reflection(1.5, 6.1, 100.0)
+    >>> lattice_shares([*square, other_crystal], diameter_nm=5.0)
+    [0.75, 0.25]
     """
     if not reflections:
         return []
@@ -144,33 +163,33 @@ def lattice_shares(reflections: Sequence[Reflection], *, diameter_nm: float, mos
     vectors = np.array([[r.frequency_y_per_nm, r.frequency_x_per_nm] for r in ordered])
     weight = np.log(np.maximum([r.snr for r in ordered], 1.01))
     tolerance = max(TOLERANCE_SIZES / diameter_nm, MIN_TOLERANCE_PER_NM)
-    left = np.ones(len(vectors), bool)
+    remaining = np.ones(len(vectors), bool)
     shares: list[float] = []
-    while left.any() and len(shares) < most:
-        of_lattice = _best_lattice(vectors, weight, left, tolerance)
-        shares.append(float(weight[of_lattice].sum() / weight.sum()))
-        left &= ~of_lattice
+    while remaining.any() and len(shares) < most:
+        explained = _best_lattice(vectors, weight, remaining, tolerance)
+        shares.append(float(weight[explained].sum() / weight.sum()))
+        remaining &= ~explained
     return shares
 
 
-def _best_lattice(vectors: np.ndarray, weight: np.ndarray, left: np.ndarray, tolerance: float) -> np.ndarray:
-    """Return which of the reflections left belong to the lattice, or row, that explains most."""
-    candidates = np.flatnonzero(left)
+def _best_lattice(vectors: np.ndarray, weight: np.ndarray, remaining: np.ndarray, tolerance: float) -> np.ndarray:
+    """Return which remaining reflections belong to the lattice, or row, that explains most of them."""
+    candidates = np.flatnonzero(remaining)
     first = vectors[candidates[0]]
     beside = np.abs(vectors[:, 0] * first[1] - vectors[:, 1] * first[0]) / np.hypot(*first)
-    best = left & (beside < tolerance)  # the row
+    best = remaining & (beside < tolerance)  # the row of the strongest
     if (pairs := _bases(vectors, candidates[:MAX_BASIS])).size:
         basis = vectors[pairs].transpose(0, 2, 1)  # (pair, component, vector)
         index = np.clip(np.round(np.linalg.inv(basis) @ vectors.T), -MAX_INDEX, MAX_INDEX)
         off = np.linalg.norm(vectors.T - basis @ index, axis=1)
-        explained = (off < tolerance) & (np.abs(index).max(1) > 0) & left
+        explained = (off < tolerance) & (np.abs(index).max(1) > 0) & remaining
         most = int((explained * weight).sum(1).argmax())
         best = explained[most]
     return np.asarray(best)
 
 
 def _bases(vectors: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Return pairs of reflections at an angle: (pair, 2) indices."""
+    """Return the pairs of reflections with a sufficient angle, as (pair, 2) indices."""
     pairs = np.array(list(itertools.combinations(candidates.tolist(), 2)), np.int64).reshape(-1, 2)
     a, b = vectors[pairs[:, 0]], vectors[pairs[:, 1]]
     area = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])

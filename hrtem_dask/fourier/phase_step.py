@@ -1,33 +1,34 @@
-"""Faults of one particle: the plane at which the geometric phase of its reflections jumps.
+"""Fault of a particle: the plane at which the geometric phase of its reflections jumps.
 
 A stacking fault seen edge-on divides a particle by a straight line. On both sides the lattice is perfect, but one side
-is displaced by R, so that each reflection's phase jumps by 2π g·R. In fcc and zinc blende an intrinsic fault has
-R = a/6⟨112⟩: ±2π/3 for the {111} that are inclined to the plane, 0 for the plane's own reflection. In wurtzite, I1 has
-R = ⅙⟨20-23⟩, I2 ⅓⟨10-10⟩ and E ½[0001]: multiples of π/3 for inclined reflections, 0 for (0002), the plane's own. At a
-twin boundary the reflections that are not common to both lattices end: an amplitude step. So the plane's own reflection
-says which normal a plane can have, and all others whether something happens there.
+is displaced by R, so that the phase of each reflection jumps by 2π g·R [1]. In fcc and zinc blende an intrinsic fault
+has R = a/6⟨112⟩ [2]: ±2π/3 for the {111} that are inclined to the plane, 0 for the reflection of the plane itself. In
+wurtzite, I1 has R = ⅙⟨20-23⟩, I2 ⅓⟨10-10⟩ and E ½[0001] [2]: multiples of π/3 for inclined reflections, 0 for (0002),
+the reflection of the plane itself. At a twin boundary the reflections that the two lattices do not share end, a step of
+amplitude. So the reflection of the plane itself gives the possible normals, and the inclined reflections show
+whether there is a fault.
 
-For a normal n the demodulated image, image × exp(−2πi g·r), is summed over lines parallel to the plane. That gives a
-complex profile per reflection, whose Fourier transform is the streak through g along n, its phase included. A profile
-is fitted with one complex constant, and with two, one on either side of the plane, both times a slope of phase (the
-refinement of g); what the second fit explains more is the gain. Rounding, thickness and tilt make profiles uneven too,
-but not at one plane in all inclined reflections.
+For each normal n the demodulated image, image × exp(−2πi g·r), is summed over lines parallel to the plane. The result
+is a complex profile per reflection; its Fourier transform is the streak through g along n, including its phase. A
+profile is fitted with one complex constant, and with two, one on each side of the plane. Both fits include a slope of
+phase, which refines g. The gain is the share of power that only the second fit explains. Rounding, thickness and tilt
+make profiles uneven too, but not at the same plane in all inclined reflections.
 
 References
 ----------
-Hÿtch, Snoeck & Kilaas, Ultramicroscopy 74 (1998) 131: the geometric phase.
-Hirth & Lothe, Theory of Dislocations, 2nd ed., Wiley 1982, chapters 10 and 11: the displacements.
+[1] Hÿtch, Snoeck & Kilaas, Ultramicroscopy 74 (1998) 131: the geometric phase.
+[2] Hirth & Lothe, Theory of Dislocations, 2nd ed., Wiley 1982, chapters 10 and 11: the displacements.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from hrtem_dask.backend import to_numpy
+from hrtem_dask.backend import Array, to_numpy
 from hrtem_dask.fourier.lattice import Reflection
 from hrtem_dask.fourier.pattern import without_side_lobes
 from hrtem_dask.fourier.plane_fit import DemodulatedParticle, FittedPlane, best_plane, plane_normals
@@ -37,36 +38,36 @@ from hrtem_dask.micrograph import PixelSize
 __all__ = ["PHASE_STEP_COLUMNS", "PhaseStep", "ReflectionStep", "RowDisplacement", "phase_step", "phase_step_features"]
 
 MAX_REFLECTIONS = 8
-"""The strongest are fitted."""
+"""Number of strongest reflections that are fitted."""
 MAX_DISPLACEMENT_NM = 0.5
-"""Rows repeat within this."""
+"""Largest displacement of lattice rows that is tried."""
 
 
 @dataclass(frozen=True)
 class ReflectionStep:
-    """What one reflection does at the plane."""
+    """Change of one reflection at the plane."""
 
     reflection: Reflection
-    """Which one."""
+    """The reflection."""
     is_own: bool
     """Whether it belongs to the plane itself (its wave vector is along the normal)."""
     step_rad: float
     """Jump of its phase on crossing the plane along the normal (90° counter-clockwise of the trace), −π to π."""
     amplitude_asymmetry: float
-    """(A₂ − A₁) / (A₂ + A₁) of the amplitudes behind and before the plane, −1 to 1; ±1: it is on one side only."""
+    """(A₂ − A₁) / (A₂ + A₁) of the amplitudes behind and before the plane, −1 to 1; ±1 if it is on one side only."""
     gain: float
-    """Share of its explained power that needs the step, the share that noise would need taken off; 0 to 1."""
+    """Share of its explained power that needs the step, minus the share in noise alone; 0 to 1."""
 
 
 class RowDisplacement(NamedTuple):
-    """How far lattice rows on one side of a plane are moved along it."""
+    """Displacement of the lattice rows on one side of a plane along it."""
 
     displacement_nm: float
-    """Along the trace (nm), of least misfit."""
+    """Displacement along the trace with the smallest misfit (nm)."""
     misfit: float
-    """Mean of 1 − cos of what the displacement leaves of the phase steps, weighted by SNR; 0 to 2, 0 at a fault."""
+    """Mean of 1 − cos of the rest of the phase steps, weighted by SNR; 0 to 2, 0 at a fault."""
     gain: float
-    """Misfit without displacement less the misfit with it; 0 to 2, large at a fault."""
+    """Misfit without displacement minus the misfit with it; 0 to 2, large at a fault."""
 
 
 @dataclass(frozen=True)
@@ -74,44 +75,44 @@ class PhaseStep:
     """The plane at which the lattice of a particle changes most."""
 
     angle_deg: float
-    """Direction of its trace, counter-clockwise from +x on the screen, 0 to 180."""
+    """Direction of the trace, counter-clockwise from +x on the screen (°), 0 to 180."""
     offset_nm: float
-    """Distance from the centre of the mask's bounding box, positive 90° counter-clockwise of the trace."""
+    """Distance from the center of the bounding box of the mask (nm), positive 90° counter-clockwise of the trace."""
     gain: float
-    """As each reflection's, for all inclined ones together by their power, 0 to 1: the best single sign of a fault."""
+    """Gain of all inclined reflections together, weighted by power, 0 to 1: the best single evidence of a fault."""
     snr: float
-    """Power that needs the step over the noise's, per inclined reflection."""
+    """Power that needs the step, relative to the noise, per inclined reflection."""
     own_gain: float
-    """The same plane's gain in its own reflections: near 0 at a fault, larger where the lattice is bent or ends."""
+    """Gain of the reflections of the plane itself: near 0 at a fault, larger where the lattice is bent or ends."""
     next_gain: float
     """Gain of the best plane in another direction."""
     streak: float
-    """Power along the normal through the inclined reflections, 1.5 to 8 reciprocal particle sizes away from them, over
-    their peaks."""
+    """Power along the normal, 1.5 to 8 reciprocal particle sizes away from the inclined reflections, relative to their
+    peaks."""
     reflections: tuple[ReflectionStep, ...]
-    """Those that were fitted, by falling SNR."""
+    """The fitted reflections, largest SNR first."""
 
     @property
     def inclined(self) -> tuple[ReflectionStep, ...]:
-        """Only reflections that are not the plane's own: those that a fault shifts; one at least."""
+        """Reflections that do not belong to the plane itself, and that a fault shifts; at least one."""
         return tuple(r for r in self.reflections if not r.is_own)
 
     @property
     def step_rad(self) -> float:
-        """Jump of phase (rad, 0 to π), the mean over inclined reflections weighted by their SNR."""
+        """Mean jump of phase (rad, 0 to π) of the inclined reflections, weighted by SNR."""
         return self._mean([abs(r.step_rad) for r in self.inclined])
 
     @property
     def amplitude_asymmetry(self) -> float:
-        """Asymmetry of amplitudes (0 to 1), the mean over inclined reflections weighted by their SNR."""
+        """Mean asymmetry of amplitudes (0 to 1) of the inclined reflections, weighted by SNR."""
         return self._mean([abs(r.amplitude_asymmetry) for r in self.inclined])
 
     @property
     def row_displacement(self) -> RowDisplacement:
         """Displacement of lattice rows along the trace that explains the phase steps best.
 
-        A displacement R along the trace shifts the phase of a reflection, whose wave vector has the component q along
-        it, by 2π q R: one number must explain the steps of all inclined reflections.
+        A displacement R along the trace shifts the phase of a reflection by 2π q R, where q is the component of its
+        wave vector along the trace. One number must explain the steps of all inclined reflections.
         """
         trace = np.deg2rad(self.angle_deg)
         along = [
@@ -120,12 +121,13 @@ class PhaseStep:
         ]
         steps = np.array([r.step_rad for r in self.inclined])
         weight = np.array([r.reflection.snr for r in self.inclined])
-        tried = np.linspace(-MAX_DISPLACEMENT_NM, MAX_DISPLACEMENT_NM, 201)
-        off = (1 - np.cos(steps - 2 * np.pi * np.multiply.outer(tried, along))) @ (weight / weight.sum())
-        best = int(off.argmin())
-        return RowDisplacement(float(tried[best]), float(off[best]), float(off[100] - off[best]))
+        trials = np.linspace(-MAX_DISPLACEMENT_NM, MAX_DISPLACEMENT_NM, 201)  # number 100 is no displacement
+        misfit = (1 - np.cos(steps - 2 * np.pi * np.multiply.outer(trials, along))) @ (weight / weight.sum())
+        best = int(misfit.argmin())
+        return RowDisplacement(float(trials[best]), float(misfit[best]), float(misfit[100] - misfit[best]))
 
     def _mean(self, values: Sequence[float]) -> float:
+        """Return the mean of values of the inclined reflections, weighted by SNR."""
         return float(np.average(values, weights=[r.reflection.snr for r in self.inclined]))
 
 
@@ -135,11 +137,11 @@ PHASE_STEP_COLUMNS = (
     "phase_step_eccentricity", "n_inclined_reflections", "row_displacement_nm", "row_displacement_misfit",
     "row_displacement_gain",
 )  # fmt: skip
-"""Features of `phase_step_features`; `tables.REGION_FEATURES` says what they mean."""
+"""Features of `phase_step_features`; `tables.REGION_FEATURES` describes them."""
 
 
 def phase_step_features(step: PhaseStep | None, *, diameter_nm: float) -> dict[str, float]:
-    """Describe the plane at which a particle's phases jump.
+    """Describe the plane at which the phases of a particle jump.
 
     Parameters
     ----------
@@ -151,8 +153,8 @@ def phase_step_features(step: PhaseStep | None, *, diameter_nm: float) -> dict[s
     Returns
     -------
     dict of str to float
-        The names of `PHASE_STEP_COLUMNS`; all NaN without a step: where fewer than two directions of lattice planes are
-        seen nothing can be said.
+        Features named in `PHASE_STEP_COLUMNS`; all NaN without a step, that is, if fewer than two directions of lattice
+        planes were found.
     """
     if step is None:
         return dict.fromkeys(PHASE_STEP_COLUMNS, np.nan)
@@ -177,25 +179,25 @@ def phase_step_features(step: PhaseStep | None, *, diameter_nm: float) -> dict[s
 
 
 def phase_step(
-    crop: Any, mask: Any, reflections: Sequence[Reflection], *, pixel_size_nm: PixelSize
+    crop: Array, mask: Array, reflections: Sequence[Reflection], *, pixel_size_nm: PixelSize
 ) -> PhaseStep | None:
     """Find the plane at which the phases and amplitudes of a particle's reflections change most.
 
     Parameters
     ----------
     crop : numpy.ndarray or cupy.ndarray
-        Shape (y, x), any real dtype, finite. Measured on the host: a crop is too small to gain on a GPU.
+        Shape (y, x), any real dtype, finite. It is measured on the CPU, because a GPU does not speed up small crops.
     mask : numpy.ndarray or cupy.ndarray of bool
         Shape (y, x), True on the particle.
     reflections : sequence of Reflection
-        What `find_reflections` finds in the crop; the strongest eight are fitted, all may be normals of planes.
+        From `find_reflections` in the crop; the strongest eight are fitted, and all are possible normals of planes.
     pixel_size_nm : tuple of float
         Height and width of a pixel in nm; the two may differ.
 
     Returns
     -------
     PhaseStep or None
-        The best plane, whether it is a fault or not (see its gain); None where no plane has an inclined reflection.
+        The best plane, whether it is a fault or not (see its gain); None if no plane has an inclined reflection.
 
     Raises
     ------
@@ -203,18 +205,30 @@ def phase_step(
         If a pixel size is not positive and finite.
     ValueError
         If mask and crop differ in shape.
+
+    Examples
+    --------
+    Shift the fringes of a square lattice by half a spacing on the right side:
+
+    >>> x_nm = 0.03 * (np.arange(120) - 59.5)
+    >>> row, column = 2 * np.pi * x_nm[:, None] / 0.3, 2 * np.pi * x_nm / 0.3
+    >>> crop = np.cos(column) + np.cos(row + np.pi * (x_nm > 0.5))
+    >>> reflections = [Reflection(0.0, 1 / 0.3, 100.0), Reflection(1 / 0.3, 0.0, 100.0)]
+    >>> step = phase_step(crop, np.ones(crop.shape, bool), reflections, pixel_size_nm=(0.03, 0.03))
+    >>> round(step.angle_deg), abs(round(step.offset_nm, 1)), round(step.step_rad, 1)
+    (90, 0.5, 3.1)
     """
     crop, mask = to_numpy(crop), to_numpy(mask).astype(bool)
     if crop.shape != mask.shape:
         raise ValueError(f"the mask's shape {mask.shape} is not the crop's {crop.shape}")
-    frequencies_per_nm((1, 1), pixel_size_nm)  # refuses an impossible pixel size
+    frequencies_per_nm((1, 1), pixel_size_nm)  # raises an error for an impossible pixel size
     if not reflections or not mask.any():
         return None
     area_nm2 = float(mask.sum()) * pixel_size_nm[0] * pixel_size_nm[1]
     fitted = without_side_lobes(reflections, area_nm2, most=MAX_REFLECTIONS)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    particle = DemodulatedParticle.of(crop[box], mask[box], fitted, pixel_size_nm)
+    particle = DemodulatedParticle.from_crop(crop[box], mask[box], fitted, pixel_size_nm)
     planes = [p for p in (best_plane(particle, normal) for normal in plane_normals(reflections)) if p is not None]
     if not planes:
         return None
@@ -223,7 +237,7 @@ def phase_step(
 
 
 def _described(particle: DemodulatedParticle, plane: FittedPlane, next_gain: float) -> PhaseStep:
-    """Put the best plane into words."""
+    """Convert the best plane to a `PhaseStep`."""
     before, behind = np.abs(plane.before), np.abs(plane.behind)
     steps = np.angle(plane.behind * plane.before.conj())
     asymmetry = (behind - before) / np.maximum(behind + before, np.finfo(float).tiny)

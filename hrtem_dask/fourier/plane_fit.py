@@ -1,4 +1,4 @@
-"""The fit behind `phase_step`: profiles of demodulated reflections along a normal, with one constant and with two."""
+"""Fit of `phase_step`: profiles of demodulated reflections along a normal, with one constant and with two."""
 
 from __future__ import annotations
 
@@ -17,31 +17,40 @@ __all__ = ["DemodulatedParticle", "FittedPlane", "best_plane", "plane_normals"]
 PARALLEL_DEG = 8.0
 """Reflections within this angle of the normal belong to the plane itself: a fault does not shift them."""
 MIN_NORMAL_SEPARATION_DEG = 4.0
+"""Smallest angle between normals that are tried."""
 MIN_SHARE_OF_SPACING = 0.6
-"""Close-packed planes have a spacing near the lattice's largest: normals of others are not tried."""
+"""Smallest spacing of planes that are tried, as a share of the largest one: close-packed planes are near 1."""
 MIN_SIDE_SHARE = 0.12
-"""Each side of the plane has at least this share of the particle."""
+"""Smallest share of the particle on each side of the plane."""
 MAX_RAMP_TURNS = 1.0
-"""A reflection's place is refined by up to so many turns of phase across the particle."""
+"""Largest refinement of the position of a reflection, in turns of phase across the particle."""
 RAMP_STEP_TURNS = 0.125
+"""Step of the refinement."""
 BIN_NM = 0.1
+"""Smallest width of the bins of a profile."""
 NOISE_GAIN = 4.0
-"""Gain of one reflection, in units of the noise, that the choice among planes and slopes finds in noise alone."""
+"""Gain of one reflection in noise alone, in units of the noise, by the choice of the best plane and slope."""
 
 
 @dataclass(frozen=True)
 class DemodulatedParticle:
     """A particle's pixels, demodulated by each reflection."""
 
-    y_nm: np.ndarray  # (pixel,) from the centre of the bounding box
+    y_nm: np.ndarray
+    """Shape (pixel,): distance from the center of the bounding box, downwards (nm)."""
     x_nm: np.ndarray
-    waves: np.ndarray  # (reflection, pixel) complex64
-    noise: np.ndarray  # (reflection, 1) noise power per pixel at the reflection's frequency
+    """Shape (pixel,): distance from the center of the bounding box, to the right (nm)."""
+    waves: np.ndarray
+    """Shape (reflection, pixel), complex64: the image times exp(−2πi g·r)."""
+    noise: np.ndarray
+    """Shape (reflection, 1): noise power per pixel at the frequency of the reflection."""
     reflections: Sequence[Reflection]
+    """The reflections."""
     bin_nm: float
+    """Width of the bins of a profile (nm)."""
 
     @classmethod
-    def of(
+    def from_crop(
         cls, crop: np.ndarray, mask: np.ndarray, reflections: Sequence[Reflection], pixel: PixelSize
     ) -> DemodulatedParticle:
         """Demodulate the pixels of a mask by each reflection.
@@ -53,14 +62,14 @@ class DemodulatedParticle:
         mask : numpy.ndarray of bool
             Shape (y, x).
         reflections : sequence of Reflection
-            Which ones.
+            The reflections.
         pixel : tuple of float
             Height and width of a pixel (nm).
 
         Returns
         -------
         DemodulatedParticle
-            Places and complex waves of its pixels, and the noise.
+            Positions and complex waves of the pixels, and the noise.
         """
         flat = flattened(crop.astype(np.float32), mask, pixel)
         i, j = np.nonzero(mask)
@@ -76,36 +85,45 @@ class DemodulatedParticle:
 class FittedPlane:
     """The best plane along one normal."""
 
-    normal_deg: float  # 90 to 270, so that the trace, 90° less, is 0 to 180
+    normal_deg: float
+    """Direction of the normal (°), 90 to 270, so that the trace, 90° less, is 0 to 180."""
     offset_nm: float
+    """Distance of the plane from the center of the bounding box, along the normal (nm)."""
     gain: float
+    """Gain of all inclined reflections together, 0 to 1."""
     snr: float
-    own: np.ndarray  # (reflection,) bool
-    gains: np.ndarray  # (reflection,)
-    before: np.ndarray  # (reflection,) complex amplitude on the side of negative offsets
+    """Power that needs the step, relative to the noise, per inclined reflection."""
+    own: np.ndarray
+    """Shape (reflection,), bool: whether the reflection belongs to the plane itself."""
+    gains: np.ndarray
+    """Shape (reflection,): gain of each reflection, 0 to 1."""
+    before: np.ndarray
+    """Shape (reflection,), complex: amplitude on the side of smaller offsets."""
     behind: np.ndarray
+    """Shape (reflection,), complex: amplitude on the side of larger offsets."""
     streak: float
+    """Power along the normal away from the peaks, relative to the peaks."""
 
 
 def plane_normals(reflections: Sequence[Reflection]) -> list[float]:
-    """Return the directions (°, 90 to 270) that planes can have, strong reflections first.
+    """Return the normals of possible planes, those of strong reflections first.
 
-    Those of reflections, and of the sums and differences of two of the three strongest: the plane's own reflection may
-    be weak.
+    They are the directions of the reflections, and of the sums and differences of two of the three strongest, because
+    the reflection of the plane itself may be weak.
 
     Parameters
     ----------
     reflections : sequence of Reflection
-        By falling SNR.
+        Reflections, largest SNR first.
 
     Returns
     -------
     list of float
-        Directions of normals.
+        Directions of normals (°), 90 to 270.
     """
     vectors = [(r.frequency_y_per_nm, r.frequency_x_per_nm) for r in reflections]
-    first = [np.array(v) for v in vectors[:3]]
-    pairs = [a + sign * b for i, a in enumerate(first) for b in first[:i] for sign in (-1, 1)]
+    strongest = [np.array(v) for v in vectors[:3]]
+    pairs = [a + sign * b for i, a in enumerate(strongest) for b in strongest[:i] for sign in (-1, 1)]
     longest = MIN_SHARE_OF_SPACING**-1 * min(np.hypot(*v) for v in vectors)
     normals: list[float] = []
     for y, x in [*vectors, *pairs]:
@@ -117,7 +135,7 @@ def plane_normals(reflections: Sequence[Reflection]) -> list[float]:
 
 
 def _profiles(particle: DemodulatedParticle, normal_deg: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sum over lines normal to a direction: place (bin,) in nm, pixels (bin,), profile (reflection, bin)."""
+    """Sum over lines perpendicular to a normal: position (bin,) in nm, pixels (bin,), profile (reflection, bin)."""
     angle = np.deg2rad(normal_deg)
     along = np.cos(angle) * particle.x_nm - np.sin(angle) * particle.y_nm
     start = float(along.min())
@@ -125,39 +143,39 @@ def _profiles(particle: DemodulatedParticle, normal_deg: float) -> tuple[np.ndar
     count = np.bincount(number)
     sums = [np.bincount(number, w.real) + 1j * np.bincount(number, w.imag) for w in particle.waves]
     filled = count > 0
-    place = start + (np.arange(count.size) + 0.5) * particle.bin_nm
-    return place[filled], count[filled].astype(float), np.array(sums)[:, filled]
+    position = start + (np.arange(count.size) + 0.5) * particle.bin_nm
+    return position[filled], count[filled].astype(float), np.array(sums)[:, filled]
 
 
 def best_plane(particle: DemodulatedParticle, normal_deg: float) -> FittedPlane | None:
-    """Fit profiles with one constant and with two, for every place of the plane.
+    """Fit profiles with one constant and with two, for every position of the plane.
 
     Parameters
     ----------
     particle : DemodulatedParticle
-        Its pixels.
+        Pixels of the particle.
     normal_deg : float
         Direction of the plane's normal, counter-clockwise from +x on the screen (°).
 
     Returns
     -------
     FittedPlane or None
-        The place that explains most; None where all reflections are the plane's own, or no place leaves enough of the
-        particle on both sides.
+        The plane at the position with the largest gain; None if all reflections belong to the plane itself, or if no
+        position leaves enough of the particle on both sides.
     """
     directions = [r.direction_deg for r in particle.reflections]
     own = np.array([between_deg(d, normal_deg) < PARALLEL_DEG for d in directions])
     if own.all():
         return None
-    place, count, profile = _profiles(particle, normal_deg)
+    position, count, profile = _profiles(particle, normal_deg)
     cumulated = np.cumsum(count)
     before, behind = cumulated[:-1], cumulated[-1] - cumulated[:-1]
     allowed = np.minimum(before, behind) >= MIN_SIDE_SHARE * cumulated[-1]
     if not allowed.any():
         return None
-    size = float(place[-1] - place[0])
+    size = float(position[-1] - position[0])
     turns = np.arange(-MAX_RAMP_TURNS, MAX_RAMP_TURNS + 0.01, RAMP_STEP_TURNS)
-    ramped = profile[:, None] * np.exp((-2j * np.pi / size) * turns[:, None] * place)  # (reflection, slope, bin)
+    ramped = profile[:, None] * np.exp((-2j * np.pi / size) * turns[:, None] * position)  # (reflection, slope, bin)
     sums = np.cumsum(ramped, axis=-1)
     whole = (np.abs(sums[..., -1]) ** 2).max(1)[:, None] / cumulated[-1]
     first, second = sums[..., :-1], sums[..., -1:] - sums[..., :-1]
@@ -167,27 +185,30 @@ def best_plane(particle: DemodulatedParticle, normal_deg: float) -> FittedPlane 
     extra = explained - whole / particle.noise
     joint = _gain(extra[~own].sum(0), explained[~own].sum(0), int((~own).sum()))
     at = int(np.argmax(np.where(allowed, joint, -1)))
-    amplitudes = _amplitudes(place, count, profile, at, turns[best_slope[:, 0, at]] / size)
+    amplitudes = _amplitudes(position, count, profile, at, turns[best_slope[:, 0, at]] / size)
     return FittedPlane(
         normal_deg=normal_deg,
-        offset_nm=float(place[at] + place[at + 1]) / 2,
+        offset_nm=float(position[at] + position[at + 1]) / 2,
         gain=float(joint[at]),
         snr=float(extra[~own, at].mean()),
         own=own,
         gains=_gain(extra[:, at], explained[:, at], 1),
         before=amplitudes[0],
         behind=amplitudes[1],
-        streak=_streak(place, profile[~own], particle.noise[~own] * cumulated[-1], size),
+        streak=_streak(position, profile[~own], particle.noise[~own] * cumulated[-1], size),
     )
 
 
 def _amplitudes(
-    place: np.ndarray, count: np.ndarray, profile: np.ndarray, at: int, slope_per_nm: np.ndarray
+    position: np.ndarray, count: np.ndarray, profile: np.ndarray, at: int, slope_per_nm: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the complex amplitudes before and behind a plane; slopes are refined, whose errors would be steps."""
-    reach = RAMP_STEP_TURNS / float(place[-1] - place[0])
+    """Return the complex amplitudes before and behind a plane.
+
+    Slopes are refined first, because their errors would appear as steps.
+    """
+    reach = RAMP_STEP_TURNS / float(position[-1] - position[0])
     slopes = slope_per_nm[:, None] + np.linspace(-reach, reach, 17)
-    ramped = profile[:, None] * np.exp(-2j * np.pi * slopes[..., None] * (place - place[at]))
+    ramped = profile[:, None] * np.exp(-2j * np.pi * slopes[..., None] * (position - position[at]))
     first, second = ramped[..., : at + 1].sum(-1), ramped[..., at + 1 :].sum(-1)
     n_first, n_second = count[: at + 1].sum(), count[at + 1 :].sum()
     best = (np.abs(first) ** 2 / n_first + np.abs(second) ** 2 / n_second).argmax(1)[:, None]
@@ -198,14 +219,14 @@ def _amplitudes(
 
 
 def _gain(extra: np.ndarray, explained: np.ndarray, n: int) -> np.ndarray:
-    """Return the share of power that needs the step, less what `n` reflections of noise would give."""
+    """Return the share of power that needs the step, minus the share in `n` reflections of noise alone."""
     return np.asarray(np.maximum(extra - NOISE_GAIN * n, 0) / (explained + NOISE_GAIN * n))
 
 
-def _streak(place: np.ndarray, profile: np.ndarray, noise: np.ndarray, size: float) -> float:
-    """Return the power along the normal over the peaks', without the noise's; 1.5 to 8 / size away from them."""
+def _streak(position: np.ndarray, profile: np.ndarray, noise: np.ndarray, size: float) -> float:
+    """Return the power along the normal, 1.5/size to 8/size from the peaks and without noise, relative to the peaks."""
     distance = np.arange(-8, 8.01, 0.5)
-    transform = np.exp((-2j * np.pi / size) * distance[:, None] * place)
+    transform = np.exp((-2j * np.pi / size) * distance[:, None] * position)
     power = np.abs(profile @ transform.T) ** 2 / noise
     far = np.abs(distance) >= 1.5
     excess = np.maximum(power[:, far].mean(1) - 1, 0).sum()

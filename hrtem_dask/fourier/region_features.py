@@ -1,12 +1,10 @@
-"""All that the Fourier stage measures of a region for its classification, its reflections found once."""
+"""All features of a region for its classification, from one search for reflections."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from hrtem_dask.backend import to_numpy
+from hrtem_dask.backend import Array, to_numpy
 from hrtem_dask.fourier.bragg_maps import BRAGG_COLUMNS, bragg_features
 from hrtem_dask.fourier.contrast import CONTRAST_COLUMNS, contrast_features
 from hrtem_dask.fourier.flattening import flattened
@@ -18,37 +16,38 @@ from hrtem_dask.micrograph import PixelSize
 __all__ = ["MARGIN_NM", "REGION_COLUMNS", "region_features"]
 
 MARGIN_NM = 0.6
-"""What a crop holds around its region."""
+"""Margin of a crop around its region."""
 MIN_PEAK_SNR = 12.0
-"""Lower than where reflections are counted: a weak one may show a plane's normal, one that is noise hardly weighs."""
+"""Lower than for counting reflections: a weak one may give the normal of a plane, and noise has little weight."""
 MAX_MAPPED = 6
+"""Number of strongest reflections that are mapped."""
 REGION_COLUMNS = ("n_reflections", *CONTRAST_COLUMNS, *PATTERN_COLUMNS, *BRAGG_COLUMNS, *PHASE_STEP_COLUMNS)
-"""Names of the features; `tables.REGION_FEATURES` says what they mean."""
+"""Names of the features; `tables.REGION_FEATURES` describes them."""
 
 
 def region_features(
-    crop: Any, mask: Any, *, pixel_size_nm: PixelSize, spacing_range_nm: tuple[float, float] = (0.1, 0.42)
+    crop: Array, mask: Array, *, pixel_size_nm: PixelSize, spacing_range_nm: tuple[float, float] = (0.1, 0.42)
 ) -> tuple[dict[str, float], PhaseStep | None]:
-    """Measure the features by which regions are told apart.
+    """Measure the features by which regions are classified.
 
     Parameters
     ----------
     crop : numpy.ndarray or cupy.ndarray
-        Shape (y, x), any real dtype, finite: the region with `MARGIN_NM` around it. Measured on the host: a crop is too
-        small to gain on a GPU.
+        Shape (y, x), any real dtype, finite: the region with `MARGIN_NM` around it. It is measured on the CPU, because
+        a GPU does not speed up small crops.
     mask : numpy.ndarray or cupy.ndarray of bool
         Shape (y, x), True on the region.
     pixel_size_nm : tuple of float
         Height and width of a pixel in nm; the two may differ.
     spacing_range_nm : tuple of float
-        Smallest and largest lattice spacing looked for, in nm.
+        Smallest and largest lattice spacing to search for, in nm.
 
     Returns
     -------
     features : dict of str to float
-        The names of `REGION_COLUMNS`; NaN where there is nothing to measure.
+        Features named in `REGION_COLUMNS`; NaN where there is nothing to measure.
     step : PhaseStep or None
-        The plane at which the region's phases jump most, a fault or not; None where there is none.
+        The plane at which the phases of the region change most, whether a fault or not; None if there is none.
 
     Raises
     ------
@@ -56,10 +55,19 @@ def region_features(
         If a pixel size is not positive and finite.
     ValueError
         If the range of spacings is empty, the mask is empty, or mask and crop differ in shape.
+
+    Examples
+    --------
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(seed=1, shape=(256, 256), n_particles=1, diameter_nm=(4.0, 4.0))
+    >>> features, step = region_features(scene.image, scene.labels == 1, pixel_size_nm=scene.pixel_size_nm)
+    >>> tuple(features) == REGION_COLUMNS, features["n_reflections"] >= 2, step.gain < 0.1
+    (True, True, True)
     """
     crop, mask = to_numpy(crop).astype(np.float32), to_numpy(mask).astype(bool)
     if crop.shape != mask.shape or not mask.any():
-        raise ValueError(f"a mask of the crop's shape {crop.shape} with a pixel in it is needed, got {mask.shape}")
+        given = f"shape {mask.shape} with {mask.sum()} pixels"
+        raise ValueError(f"the mask needs the crop's shape {crop.shape} and at least one pixel, got {given}")
     reflections = find_reflections(
         crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=MIN_PEAK_SNR
     )

@@ -1,13 +1,13 @@
-"""Power spectra, with their frequencies in 1/nm."""
+"""Power spectra, with frequencies in 1/nm."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import scipy.signal.windows
 
-from hrtem_dask.backend import array_namespace, fft
+from hrtem_dask.backend import Array, array_namespace, fft
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.micrograph import PixelSize
 
@@ -16,7 +16,7 @@ __all__ = ["Window", "frequencies_per_nm", "power_spectrum", "radial_power_spect
 Window = Literal["hann", "none"]
 
 
-def windowed(crop: Any, *, window: Window = "hann") -> Any:
+def windowed(crop: Array, *, window: Window = "hann") -> Array:
     """Subtract the mean of a crop and multiply it by a window.
 
     Parameters
@@ -24,7 +24,7 @@ def windowed(crop: Any, *, window: Window = "hann") -> Any:
     crop : numpy.ndarray or cupy.ndarray
         Shape (..., y, x), any real dtype.
     window : {"hann", "none"}
-        A Hann window keeps the crop's borders from drawing a cross into the spectrum.
+        A Hann window suppresses the cross that the borders of the crop cause in the spectrum.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def windowed(crop: Any, *, window: Window = "hann") -> Any:
     if window == "none":
         values -= values.mean(axis=(-2, -1), keepdims=True)
         return values / xp.asarray(np.sqrt(values.shape[-2] * values.shape[-1]), values.dtype)
-    sides = [scipy.signal.windows.hann(n + 2)[1:-1] for n in values.shape[-2:]]  # without the two zeros
+    sides = [scipy.signal.windows.hann(n + 2)[1:-1] for n in values.shape[-2:]]  # without the zeros at both ends
     weights = xp.asarray(np.multiply.outer(*sides), values.dtype)
     mean = (values * weights).sum(axis=(-2, -1), keepdims=True) / weights.sum()
     values -= mean
@@ -46,7 +46,7 @@ def windowed(crop: Any, *, window: Window = "hann") -> Any:
     return values
 
 
-def power_spectrum(crop: Any, *, window: Window = "hann") -> Any:
+def power_spectrum(crop: Array, *, window: Window = "hann") -> Array:
     """Return the power spectrum of an image, its mean subtracted.
 
     Parameters
@@ -59,9 +59,16 @@ def power_spectrum(crop: Any, *, window: Window = "hann") -> Any:
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        Shape (..., y, x // 2 + 1), float32 (float64 for float64): the half plane of frequencies that
-        `frequencies_per_nm` names, zero frequency at [..., 0, 0]; the other half repeats it (Friedel's law). White
+        Shape (..., y, x // 2 + 1), float32 (float64 for float64): the half plane of frequencies with the
+        axes `frequencies_per_nm`, zero frequency at [..., 0, 0]; the other half is the same (Friedel's law). White
         noise of variance v gives the mean power v.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(0, 2, (200, 200))
+    >>> power = power_spectrum(noise)
+    >>> power.shape, round(float(power.mean()))
+    ((200, 101), 4)
     """
     xp = array_namespace(crop)
     spectrum = fft(crop).rfft2(windowed(crop, window=window))
@@ -89,6 +96,12 @@ def frequencies_per_nm(shape: tuple[int, int], pixel_size_nm: PixelSize) -> tupl
     ------
     CalibrationError
         If a pixel size is not positive and finite.
+
+    Examples
+    --------
+    >>> frequency_y, frequency_x = frequencies_per_nm((4, 4), (0.5, 0.25))
+    >>> frequency_y.tolist(), frequency_x.tolist()
+    ([0.0, 0.5, -1.0, -0.5], [0.0, 1.0, 2.0])
     """
     if not all(np.isfinite(size) and size > 0 for size in pixel_size_nm):
         raise CalibrationError(f"a pixel size must be positive and finite, got (y, x) = {pixel_size_nm} nm")
@@ -97,8 +110,8 @@ def frequencies_per_nm(shape: tuple[int, int], pixel_size_nm: PixelSize) -> tupl
 
 
 def radial_power_spectrum(
-    crop: Any, *, pixel_size_nm: PixelSize, bin_width_per_nm: float | None = None, window: Window = "hann"
-) -> tuple[np.ndarray, Any]:
+    crop: Array, *, pixel_size_nm: PixelSize, bin_width_per_nm: float | None = None, window: Window = "hann"
+) -> tuple[np.ndarray, Array]:
     """Average the power spectrum over rings of equal frequency.
 
     Parameters
@@ -108,14 +121,14 @@ def radial_power_spectrum(
     pixel_size_nm : tuple of float
         Height and width of a pixel in nm; rings are circles in 1/nm also where the two differ.
     bin_width_per_nm : float, optional
-        Width of a ring in 1/nm; by default the coarser of the two axes' steps.
+        Width of a ring in 1/nm; by default the larger step of the two axes.
     window : {"hann", "none"}
         See `windowed`.
 
     Returns
     -------
     frequency_per_nm : numpy.ndarray
-        Shape (n,), 1/nm: middle of each ring, up to the smaller Nyquist frequency of the two axes.
+        Shape (n,), 1/nm: middle of each ring, up to the smaller one of the Nyquist frequencies of the axes.
     power : numpy.ndarray or cupy.ndarray
         Shape (n,), float64: mean power of each ring; NaN for a ring without a sample.
 
@@ -125,6 +138,13 @@ def radial_power_spectrum(
         If a pixel size is not positive and finite.
     ValueError
         If the bin width is not positive.
+
+    Examples
+    --------
+    >>> fringes = np.cos(2 * np.pi * 4.0 * 0.05 * np.arange(80)) * np.ones((80, 1))
+    >>> frequency_per_nm, power = radial_power_spectrum(fringes, pixel_size_nm=(0.05, 0.05))
+    >>> round(float(frequency_per_nm[power.argmax()]), 1)
+    4.1
     """
     xp = array_namespace(crop)
     height, width = crop.shape
@@ -134,7 +154,7 @@ def radial_power_spectrum(
         raise ValueError(f"bin_width_per_nm must be positive, got {step}")
     n_bins = max(int(0.5 / max(pixel_size_nm) / step), 1)
     ring = xp.asarray(np.floor(np.hypot(y[:, None], x) / step).astype(np.int64)).ravel()
-    # a column of the half plane stands for two, but the first and, of an even width, the last
+    # each column of the half plane counts twice, except the first and, for an even width, the last
     multiplicity = np.full(x.size, 2.0)
     multiplicity[0] = 1
     if width % 2 == 0:

@@ -1,41 +1,23 @@
-"""Along which low-index zone axis a particle is seen: patterns of a known crystal ranked by the reflections found.
+"""Low-index zone axis of a particle: the patterns of a known crystal are ranked by the reflections found.
 
-Each zone axis predicts a lattice of reflections (`zone_patterns`). For each, the rotation that fits best is looked for,
-and the patterns are compared by the logarithm of the likelihood of the reflections found:
-
-- *Explained.* A reflection is drawn from the pattern, with an error of position that the particle's size
-  and the lattice's strain give, or comes from elsewhere (a twin, a neighbour, the streak of a fault), uniform over the
-  plane [1]. A dense pattern spreads its probability over many places, so it does not win by explaining everything.
-- *Missing.* Reflections of equal frequency and strength pass the lens alike, so where one is seen its symmetric mates
-  must be, too. Where none is, the lens may have a zero there [2], and it counts for less.
-
-A reflection counts by the probability that it is none of the noise, which grows with the logarithm of its SNR up to 1:
-a strong reflection is no more than one. That nothing fits, positions being at random, is the hypothesis of likelihood
-1, which a confident answer must beat.
-
-References
-----------
-[1] Fraley & Raftery, J. Am. Stat. Assoc. 97 (2002) 611: mixture with a uniform component for what does not belong.
-[2] Williams & Carter, Transmission Electron Microscopy, 2nd ed., Springer 2009, chapter 28: contrast transfer.
+The likelihood of a pattern is described in `zone_axis_fit`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from hrtem_dask.backend import Array
+from hrtem_dask.crystals.faulted_patterns import faulted_pattern
 from hrtem_dask.crystals.materials import Material
-from hrtem_dask.crystals.zone_patterns import ZonePattern, faulted_pattern, low_index_zone_axes, zone_pattern
+from hrtem_dask.crystals.zone_axes import low_index_zone_axes
+from hrtem_dask.crystals.zone_patterns import zone_pattern
 from hrtem_dask.fourier.lattice import Reflection, find_reflections
-from hrtem_dask.fourier.on_zone_score import (
-    NOISE_SNR,
-    evidence,
-    on_zone_score,
-    position_errors_per_nm,
-)
+from hrtem_dask.fourier.on_zone_score import NOISE_SNR, on_zone_score
+from hrtem_dask.fourier.zone_axis_fit import FoundReflections, PatternFit, best_rotation
 from hrtem_dask.micrograph import PixelSize
 
 __all__ = ["ZONE_AXIS_COLUMNS", "ZoneAxisCandidate", "measure_zone_axis", "zone_axis_candidates"]
@@ -44,48 +26,33 @@ ZONE_AXIS_COLUMNS = (
     "zone_axis", "zone_axis_confidence", "zone_axis_second", "zone_axis_residual", "zone_axis_rotation_deg",
     "zone_axis_spacing_ratio", "on_zone_score",
 )  # fmt: skip
-FOREIGN_SHARE = 0.15
-"""Expected share of reflections that do not belong to the lattice."""
-MISSING_MATE = 1.5
-"""What a missing symmetric mate of a full reflection costs (in the logarithm of the likelihood)."""
-MISSING_RING = 1.0
-"""What missing rings cost that hold the whole strength of the pattern."""
-GATE = 3.0
-"""A reflection further than this many errors of position from every place of the pattern does not belong to it."""
 FAULTED = 2.0
-"""What it costs to assume a fault."""
-_PLANE_PER_NM2 = 100.0
-"""Area over which foreign reflections are spread: the half disk of 8 1/nm (1/nm²)."""
-_FLOOR = 0.02
-"""Share added to each place of a pattern, for dynamical diffraction and strengths that kinematics gets wrong."""
-_SEEDS = 6
-"""The strongest reflections decide which rotations are tried."""
-_TURN_STEP_DEG = 0.35
+"""Cost of the assumption of a fault."""
 
 
 @dataclass(frozen=True)
 class ZoneAxisCandidate:
-    """A zone axis, and how well its pattern fits the reflections found."""
+    """A zone axis, and the agreement of its pattern with the reflections found."""
 
     zone_axis: str
-    """Such as ``"[110]"`` or ``"[11-20]"``: any member of the family is meant."""
+    """Such as ``"[110]"`` or ``"[11-20]"``, which stands for its whole family."""
     score: float
-    """Logarithm of the likelihood over that of reflections at random; 0 is as good as nothing."""
+    """Logarithm of the likelihood relative to that of random reflections; 0 is no better than chance."""
     confidence: float
-    """Probability, 0 to 1, among the candidates and the hypothesis that none of them fits, all equal before."""
+    """Probability, 0 to 1, among the candidates and the hypothesis that none fits, with equal prior probabilities."""
     rotation_deg: float
-    """Direction of the pattern's reference reflection, counter-clockwise from +x on the screen (°)."""
+    """Direction of the reference reflection of the pattern, counter-clockwise from +x on the screen (°)."""
     reference_hkl: tuple[int, int, int]
-    """That reflection: the shortest on a mirror line of the pattern."""
+    """The reference reflection: that of the lowest frequency on a mirror line of the pattern."""
     period_deg: float
-    """Rotation that repeats the pattern (°): `rotation_deg` is below it."""
+    """Rotation that repeats the pattern (°); `rotation_deg` is smaller."""
     spacing_ratio: float
-    """Measured over known spacing, the best common factor."""
+    """Measured over known spacing: the best common factor."""
     residual: float | None
-    """Distance of the explained reflections from the fitted pattern, root mean squares, over their frequency; None
-    of a single one."""
+    """Root mean square distance of the explained reflections from the fitted pattern, relative to their frequency;
+    None for a single one."""
     n_explained: int
-    """Reflections that the pattern explains."""
+    """Number of reflections that the pattern explains."""
 
 
 def zone_axis_candidates(
@@ -101,38 +68,48 @@ def zone_axis_candidates(
     Parameters
     ----------
     reflections : sequence of Reflection
-        From `find_reflections`, weak ones (SNR 8 and more) included.
+        From `find_reflections` with a minimal SNR of 8, largest SNR first.
     material : str or Material
-        Name of a known material, or a crystal of your own.
+        Name of a known material, or a material of your own.
     size_nm : float
-        Shorter side of the crop, or the particle's diameter (nm): reflections are about as broad as its inverse.
+        Shorter side of the crop, or diameter of the particle (nm); its inverse is about the width of a reflection.
     zone_axes : sequence of str, optional
         Candidates; by default the usual low-index ones of `low_index_zone_axes`.
     max_frequency_per_nm : float
-        Largest frequency at which reflections were looked for (1/nm).
+        Largest frequency at which reflections were searched (1/nm).
 
     Returns
     -------
     tuple of ZoneAxisCandidate
-        The best one first; axes of which no reflection agrees in frequency are left out.
+        Best candidate first. Axes without a reflection that agrees in frequency are left out.
 
     Raises
     ------
     ValueError
         If the material is not known, an axis cannot be read, or the size is not positive.
+
+    Examples
+    --------
+    Reflections of gold along [100], the two {200} and {220}:
+
+    >>> q = 2 / 0.40782
+    >>> spots = [(0, q), (q, 0), (q, q), (-q, q)]
+    >>> best = zone_axis_candidates([Reflection(y, x, 100.0) for y, x in spots], "Au", size_nm=4.0)[0]
+    >>> best.zone_axis, best.reference_hkl, round(best.spacing_ratio, 3)
+    ('[100]', (0, 2, 0), 1.0)
     """
     if not size_nm > 0:
         raise ValueError(f"size_nm must be positive, got {size_nm}")
     names = low_index_zone_axes(material) if zone_axes is None else tuple(zone_axes)
-    found = _Found.of([r for r in reflections if r.snr > NOISE_SNR], size_nm)
+    found = FoundReflections.from_reflections([r for r in reflections if r.snr > NOISE_SNR], size_nm)
     if not found.weight.size:
         return ()
     fits = []
     for name in names:
         pattern = zone_pattern(material, name, max_frequency_per_nm=max_frequency_per_nm)
-        perfect, faulted = _best_rotation(pattern, found), None
+        perfect, faulted = best_rotation(pattern, found), None
         if (other := faulted_pattern(pattern)) is not None:
-            faulted = _best_rotation(other, found, prior=-FAULTED)
+            faulted = best_rotation(other, found, prior=-FAULTED)
         either = [fit for fit in (perfect, faulted) if fit is not None]
         fits += sorted(either, key=lambda fit: -fit.score)[:1]
     fits.sort(key=lambda fit: -fit.score)
@@ -143,7 +120,7 @@ def zone_axis_candidates(
 
 
 def measure_zone_axis(
-    crop: Any,
+    crop: Array,
     *,
     pixel_size_nm: PixelSize | None,
     material: str | Material | None,
@@ -151,27 +128,27 @@ def measure_zone_axis(
     zone_axes: Sequence[str] | None = None,
     reflections: Sequence[Reflection] | None = None,
 ) -> dict[str, float | str | None]:
-    """Measure along which zone axis one particle is seen.
+    """Measure the zone axis of one particle.
 
     Parameters
     ----------
     crop : numpy.ndarray or cupy.ndarray
-        Shape (y, x), any real dtype, finite: the particle with little around it.
+        Shape (y, x), any real dtype, finite: the particle with a small margin.
     pixel_size_nm : tuple of float or None
-        Height and width of a pixel in nm; None where it is not known: then nothing can be said.
+        Height and width of a pixel in nm; None if it is unknown: then nothing is measured.
     material : str, Material or None
-        The crystal; None leaves all but ``on_zone_score`` null.
+        Material of the particle; with None only ``on_zone_score`` is measured.
     spacing_range_nm : tuple of float
-        Smallest and largest lattice spacing looked for, in nm.
+        Smallest and largest lattice spacing to search for, in nm.
     zone_axes : sequence of str, optional
         Candidates; by default the usual low-index ones of `low_index_zone_axes`.
     reflections : sequence of Reflection, optional
-        The crop's reflections with an SNR of 8 and more, where they are known already.
+        Reflections of the crop with an SNR of 8 and more, if they are known already.
 
     Returns
     -------
     dict of str to float, str or None
-        The columns of `ZONE_AXIS_COLUMNS`. None where there is nothing to measure.
+        Values of the columns `ZONE_AXIS_COLUMNS`; None where nothing was found.
 
     Raises
     ------
@@ -179,6 +156,17 @@ def measure_zone_axis(
         If a pixel size is not positive and finite.
     ValueError
         If the material is not known or the range of spacings is empty.
+
+    Examples
+    --------
+    >>> x_nm = 0.03 * np.arange(120)
+    >>> gold_100 = np.cos(4 * np.pi * x_nm / 0.40782)[:, None] + np.cos(4 * np.pi * x_nm / 0.40782)
+    >>> image = gold_100 + np.random.default_rng(0).normal(0, 0.3, (120, 120))
+    >>> measured = measure_zone_axis(
+    ...     image, pixel_size_nm=(0.03, 0.03), material="Au", zone_axes=["[100]", "[110]", "[111]"]
+    ... )
+    >>> measured["zone_axis"]
+    '[100]'
     """
     result: dict[str, float | str | None] = dict.fromkeys(ZONE_AXIS_COLUMNS)
     if pixel_size_nm is None:
@@ -212,104 +200,23 @@ def measure_zone_axis(
     }
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The reflections found, as arrays."""
-
-    position: np.ndarray  # (peak, 2): right, up (1/nm)
-    weight: np.ndarray  # (peak,): evidence, 0 to 1
-    error: np.ndarray  # (peak,): standard deviation of a component of the position (1/nm)
-
-    @classmethod
-    def of(cls, reflections: Sequence[Reflection], size_nm: float) -> _Found:
-        position = np.array([(r.frequency_x_per_nm, -r.frequency_y_per_nm) for r in reflections]).reshape(-1, 2)
-        snr = np.array([r.snr for r in reflections])
-        return cls(position, evidence(snr), position_errors_per_nm(position, size_nm))
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """A pattern at its best rotation."""
-
-    pattern: ZonePattern
-    places: np.ndarray  # (place, 2): the pattern, mirrored or not, not turned
-    turn: float  # radians
-    score: float
-    nearest: np.ndarray  # (peak,): index of the nearest place
-    own: np.ndarray  # (peak,): whether it belongs to the pattern
-
-
-def _best_rotation(pattern: ZonePattern, found: _Found, *, prior: float = 0.0) -> _Fit | None:
-    """Fit a pattern, and where that is another one its mirror image; None where no reflection fits in frequency."""
-    best: _Fit | None = None
-    for mirror in (1,) if pattern.has_mirror else (1, -1):
-        places = pattern.frequency_per_nm * np.array([1, mirror])
-        turns = _rotations(pattern, places, found)
-        if not turns.size:
-            continue
-        distance = _distances(places, turns, found)
-        scores = _scores(pattern, distance, found) + prior
-        k = int(scores.argmax())
-        if best is None or scores[k] > best.score:
-            here = distance[k]
-            best = _Fit(pattern, places, turns[k], float(scores[k]), here.argmin(axis=1), here.min(axis=1) < GATE**2)
-    return best
-
-
-def _rotations(pattern: ZonePattern, places: np.ndarray, found: _Found) -> np.ndarray:
-    """Return the rotations (radians) that put an allowed reflection where a strong one of its frequency was found."""
-    frequency, known = np.hypot(*found.position[:_SEEDS].T), np.hypot(*places.T)
-    near = np.abs(frequency[:, None] - known) < GATE * found.error[:_SEEDS, None]
-    i, j = np.nonzero(near & (pattern.weight > 0))
-    turn = np.arctan2(found.position[i, 1], found.position[i, 0]) - np.arctan2(places[j, 1], places[j, 0])
-    step = np.radians(_TURN_STEP_DEG)
-    return np.asarray(np.unique(np.round(turn % np.pi / step)) * step)
-
-
-def _distances(places: np.ndarray, turns: np.ndarray, found: _Found) -> np.ndarray:
-    """Return the squared distance of each peak from each place or its mate, in errors: (turn, peak, place)."""
-    turned = np.exp(1j * turns)[:, None, None] * (places @ [1, 1j])
-    peaks = (found.position @ [1, 1j])[:, None]
-    squared = np.square(np.minimum(np.abs(peaks - turned), np.abs(peaks + turned)))
-    return np.asarray(squared / np.square(found.error)[:, None])
-
-
-def _scores(pattern: ZonePattern, distance: np.ndarray, found: _Found) -> np.ndarray:
-    """Return the logarithm of the likelihood of each rotation."""
-    prior = (pattern.weight + _FLOOR) / (pattern.weight + _FLOOR).sum()
-    density = np.exp(-0.5 * distance) @ prior / (2 * np.pi * np.square(found.error))
-    ratio = FOREIGN_SHARE + (1 - FOREIGN_SHARE) * density * _PLANE_PER_NM2
-    explained = np.log1p(found.weight * (ratio - 1)).sum(axis=1)
-    # a place is seen if a peak is near; within one error it is seen in full
-    near = np.exp(-0.5 * np.maximum(distance - 1, 0)) * (distance < GATE**2)
-    seen = (near * found.weight[:, None]).max(axis=1)  # (turn, place)
-    loss = np.zeros(len(distance))
-    for ring in np.unique(pattern.ring[pattern.ring >= 0]):
-        members = pattern.ring == ring
-        brightest = seen[:, members].max(axis=1)
-        if not pattern.streak[members].any():
-            loss += MISSING_MATE * (brightest[:, None] - seen[:, members]).sum(axis=1)
-        loss += MISSING_RING * pattern.weight[members].sum() * (1 - brightest)
-    return np.asarray(explained - loss)
-
-
-def _candidate(fit: _Fit, found: _Found, confidence: float) -> ZoneAxisCandidate:
-    """Refine rotation and scale by least squares over the explained reflections, and put the fit into words."""
-    own = fit.own
-    known = fit.places[fit.nearest[own]] @ [1, 1j] * np.exp(1j * fit.turn)
-    peaks = found.position[own] @ [1, 1j]
+def _candidate(fit: PatternFit, found: FoundReflections, confidence: float) -> ZoneAxisCandidate:
+    """Refine rotation and scale of a fit by least squares over the explained reflections."""
+    explained = fit.explained
+    known = fit.positions[fit.nearest[explained]] @ [1, 1j] * np.exp(1j * fit.rotation)
+    peaks = found.position[explained] @ [1, 1j]
     peaks = np.where((peaks * known.conj()).real < 0, -peaks, peaks)
-    weight = found.weight[own] / np.square(found.error[own])
+    weight = found.weight[explained] / np.square(found.error[explained])
     factor = (weight * peaks * known.conj()).sum() / (weight * np.square(np.abs(known))).sum()
     distance, frequency = (weight @ np.square(np.abs(z)) for z in (peaks - factor * known, peaks))
     return ZoneAxisCandidate(
         zone_axis=fit.pattern.zone_axis,
         score=fit.score,
         confidence=confidence,
-        rotation_deg=float(np.degrees(fit.turn + np.angle(factor)) % fit.pattern.period_deg),
+        rotation_deg=float(np.degrees(fit.rotation + np.angle(factor)) % fit.pattern.period_deg),
         reference_hkl=fit.pattern.reference_hkl,
         period_deg=fit.pattern.period_deg,
         spacing_ratio=float(1 / np.abs(factor)),
-        residual=float(np.sqrt(distance / frequency)) if own.sum() > 1 else None,
-        n_explained=int(own.sum()),
+        residual=float(np.sqrt(distance / frequency)) if explained.sum() > 1 else None,
+        n_explained=int(explained.sum()),
     )

@@ -1,10 +1,9 @@
-"""Label images and tables of truth, from what was placed where."""
+"""Label images and truth tables, from the particles and their positions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +14,18 @@ from hrtem_dask.simulation.imaging.optics import Optics
 from hrtem_dask.simulation.particles import inside_hull
 from hrtem_dask.simulation.placement import Placed
 from hrtem_dask.simulation.regions import region_rows, true_regions
-from hrtem_dask.simulation.truth import TRUTH_MICROGRAPHS, TRUTH_PARTICLES, TRUTH_REGIONS, SimulatedMicrograph
+from hrtem_dask.simulation.truth import (
+    TRUTH_MICROGRAPHS,
+    TRUTH_PARTICLES,
+    TRUTH_REGIONS,
+    SimulatedMicrograph,
+    Values,
+)
 
 __all__ = ["Conditions", "is_ordinary_imaging", "with_truth"]
 
 EXPERT_RESOLUTION_NM = 0.2
-"""Shot noise is judged in squares of this side."""
+"""Side of the squares in which shot noise is compared with contrast."""
 MIN_ORDINARY_DEFOCUS_NM = 15.0
 MAX_ORDINARY_DRIFT_NM = 0.08
 _OPTICS = ("voltage_kv", "defocus_nm", "cs_mm", "astigmatism_nm", "coma_nm", "focal_spread_nm", "aperture_per_nm")
@@ -28,35 +33,35 @@ _CAMERA = ("vibration_nm", "drift_nm", "dose_per_nm2", "electrons_per_px", "grad
 
 
 def is_ordinary_imaging(*, defocus_nm: float, drift_nm: float) -> bool:
-    """Say whether imaging is ordinary: only then regions can be clear.
+    """Decide whether imaging is ordinary; only then regions can be clear.
 
     Parameters
     ----------
     defocus_nm : float
         Defocus (nm), of either sign.
     drift_nm : float
-        Way of the specimen during the exposure (nm).
+        Drift of the specimen during the exposure (nm).
 
     Returns
     -------
     bool
-        At least 15 nm of defocus, at most 0.08 nm of drift.
+        True for at least 15 nm of defocus and at most 0.08 nm of drift.
     """
     return abs(defocus_nm) >= MIN_ORDINARY_DEFOCUS_NM and drift_nm <= MAX_ORDINARY_DRIFT_NM
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """How a micrograph was taken."""
+    """Imaging conditions of a micrograph."""
 
     optics: Optics
-    """The lens."""
+    """Settings of the lens."""
     camera: Camera
-    """The exposure."""
+    """Settings of the camera."""
     carbon_thickness_nm: float
     """Mean thickness of the film (nm)."""
     carbon_contrast: float
-    """Standard deviation of the noise-free film over its mean."""
+    """Standard deviation of the noise-free image of the film over its mean."""
 
     @property
     def is_ordinary(self) -> bool:
@@ -65,7 +70,7 @@ class Conditions:
 
     @property
     def noise(self) -> float:
-        """Carbon and shot noise together, relative to the mean."""
+        """Standard deviation of carbon contrast and shot noise together, relative to the mean."""
         return float(np.sqrt(self.carbon_contrast**2 + 1 / (self.camera.dose_per_nm2 * EXPERT_RESOLUTION_NM**2)))
 
 
@@ -74,22 +79,22 @@ def with_truth(
     placed: Sequence[Placed],
     bare: np.ndarray | None,
     conditions: Conditions,
-    row: dict[str, Any],
+    row: Values,
 ) -> SimulatedMicrograph:
-    """Draw the labels and write the tables.
+    """Draw the labels and make the truth tables.
 
     Parameters
     ----------
     image : numpy.ndarray
         Shape (y, x), uint16.
     placed : sequence of Placed
-        What lies where; the later covers the earlier.
+        Particles and their positions; a later particle covers earlier ones.
     bare : numpy.ndarray or None
-        Shape (y, x): the particles without carbon and noise; None for an empty field.
+        Shape (y, x): image of the particles without carbon and noise; None for an empty field.
     conditions : Conditions
-        How it was taken.
+        Imaging conditions.
     row : dict
-        Its micrograph_id, seed, index and material.
+        Values of the columns micrograph_id, seed, index and material.
 
     Returns
     -------
@@ -103,7 +108,7 @@ def with_truth(
     if len(particles):
         particles = _with_regions(particles, labels, region_labels)
         regions = region_rows(region_labels, particles, pixel_size_nm=pixel, ordinary=conditions.is_ordinary)
-    micrograph = {
+    micrograph: Values = {
         **row,
         "material": row["material"] if len(particles) else None,
         "height_px": image.shape[0],
@@ -131,7 +136,7 @@ def with_truth(
 
 
 def _table(table: pd.DataFrame, schema: tables.Schema, micrograph_id: str) -> pd.DataFrame:
-    """Give a table its schema."""
+    """Bring a table to its schema."""
     if table.empty:
         return tables.empty(schema)
     named = table.assign(micrograph_id=micrograph_id)[[c.name for c in schema]]
@@ -144,19 +149,19 @@ def _particles(
     """Return the instance labels, and a row per particle that reaches into the image."""
     pixel = conditions.camera.pixel_size_nm
     labels = np.zeros(shape, np.int32)
-    rows: list[dict[str, Any]] = []
+    rows: list[Values] = []
     for one in placed:
-        window, inside = inside_hull(one.particle, one.centre_nm, (shape[0], shape[1]), pixel)
+        window, inside = inside_hull(one.particle, one.center_nm, (shape[0], shape[1]), pixel)
         area = int(inside.sum())
         if area == 0 or bare is None:
-            continue  # its box reaches into the image, its outline does not
+            continue  # the box of the particle reaches into the image, its outline does not
         labels[window][inside] = len(rows) + 1
         rows.append(
             {
                 **one.particle.truth,
                 "particle_id": len(rows) + 1,
-                "centre_y_nm": one.centre_nm[0],
-                "centre_x_nm": one.centre_nm[1],
+                "centre_y_nm": one.center_nm[0],
+                "centre_x_nm": one.center_nm[1],
                 "area_px": area,
                 "area_nm2": area * pixel**2,
                 "equivalent_diameter_nm": 2 * np.sqrt(area / np.pi) * pixel,
@@ -168,7 +173,7 @@ def _particles(
 
 
 def _touches_edge(window: tuple[slice, slice], inside: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Say whether a particle reaches the image's border."""
+    """Return whether a particle reaches the border of the image."""
     rows, columns = np.asarray(inside.any(1)), np.asarray(inside.any(0))
     first = (rows[0] and window[0].start == 0) or (columns[0] and window[1].start == 0)
     last = (rows[-1] and window[0].stop == shape[0]) or (columns[-1] and window[1].stop == shape[1])
@@ -176,7 +181,7 @@ def _touches_edge(window: tuple[slice, slice], inside: np.ndarray, shape: tuple[
 
 
 def _with_regions(particles: pd.DataFrame, labels: np.ndarray, region_labels: np.ndarray) -> pd.DataFrame:
-    """Add each particle's region; a particle that others cover altogether is left out."""
+    """Add the region of each particle; leave out particles that others cover completely."""
     region_of = {i: _main_region(region_labels, labels == i) for i in particles["particle_id"]}
     regions = particles["particle_id"].map(region_of)
     seen = particles[regions > 0].assign(region_id=regions[regions > 0])
@@ -184,6 +189,6 @@ def _with_regions(particles: pd.DataFrame, labels: np.ndarray, region_labels: np
 
 
 def _main_region(region_labels: np.ndarray, inside: np.ndarray) -> int:
-    """Return the region that a particle's visible part is in; 0 where there is none."""
+    """Return the region of the visible part of a particle; 0 if nothing of it is visible."""
     values = region_labels[inside]
     return int(np.bincount(values).argmax()) if values.size else 0

@@ -1,8 +1,8 @@
-"""A whole micrograph: particles placed on carbon, imaged and recorded, with everything that is true of it.
+"""A whole simulated micrograph: particles on carbon, imaged and recorded, with its truth.
 
-The hybrid of full multislice and a phase object: multislice for each particle in its own small box; its exit wave runs
-on to the middle of the carbon film, whose phase is applied there. Defocus counts from that plane. Left out: that
-particles differ in height, and that the film's phase acts all along its thickness.
+The method combines multislice with a phase object. Each particle is computed by multislice in its own small box. The
+exit wave propagates to the middle of the carbon film, where the phase of the film is applied; defocus counts from that
+plane. Two simplifications: all particles have the same height, and the film acts in one plane.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hrtem_dask.simulation.imaging.optics import Optics, image_intensity, propag
 from hrtem_dask.simulation.labelling import Conditions, with_truth
 from hrtem_dask.simulation.placement import place_particles
 from hrtem_dask.simulation.ranges import SimulationRanges, choose, draw
-from hrtem_dask.simulation.truth import SimulatedMicrograph
+from hrtem_dask.simulation.truth import SimulatedMicrograph, Values
 
 __all__ = ["simulate_micrograph"]
 
@@ -27,19 +27,28 @@ def simulate_micrograph(ranges: SimulationRanges, *, seed: int, index: int) -> S
     Parameters
     ----------
     ranges : SimulationRanges
-        What is varied, and how far.
+        Ranges that the conditions are drawn from.
     seed : int
         Seed of the series, 0 or more.
     index : int
-        Number in the series: together with `seed` and `ranges` it decides everything.
+        Number in the series, 0 or more. The result depends on `ranges`, `seed` and `index` alone.
 
     Returns
     -------
     SimulatedMicrograph
         Image, labels and truth.
+
+    Examples
+    --------
+    An empty field without a carbon film, which takes little time:
+
+    >>> ranges = SimulationRanges(size_px=64, empty_fraction=1.0, carbon_thickness_nm=(0.0, 0.0))
+    >>> micrograph = simulate_micrograph(ranges, seed=1, index=0)
+    >>> micrograph.micrograph_id, micrograph.image.shape, len(micrograph.particles)
+    ('sim-1-000000', (64, 64), 0)
     """
     rng = np.random.default_rng([seed, index])
-    grid = Grid.of((ranges.size_px, ranges.size_px), draw(rng, ranges.pixel_size_nm))
+    grid = Grid.for_image((ranges.size_px, ranges.size_px), draw(rng, ranges.pixel_size_nm))
     material = None if rng.random() < ranges.empty_fraction else choose(rng, ranges.materials)
     optics, camera = _draw_optics(rng, ranges), _draw_camera(rng, ranges, grid.pixel_size_nm)
     side_nm = ranges.size_px * grid.pixel_size_nm
@@ -56,7 +65,7 @@ def simulate_micrograph(ranges: SimulationRanges, *, seed: int, index: int) -> S
     absorption = draw(rng, ranges.absorption)
     film = np.exp((1j - absorption) * carbon).astype(np.complex64)
     wave = field_wave(placed, grid, voltage_kv=optics.voltage_kv, absorption=absorption)
-    # the film's phase acts in its middle: particles lie on its upper face
+    # the phase of the film acts in its middle plane; particles lie on its upper face
     to_middle = float(thickness.mean()) / 2
     wave = propagate(wave, to_middle, voltage_kv=optics.voltage_kv, sampling_nm=grid.sampling_nm)
     expected = _expected(wave * film, optics, camera, grid, n_foci=5)
@@ -69,12 +78,12 @@ def simulate_micrograph(ranges: SimulationRanges, *, seed: int, index: int) -> S
     )
     bare = grid.image(_with_background(_expected(wave, optics, camera, grid, n_foci=3), camera)) if placed else None
     name = f"sim-{seed}-{index:06d}"
-    row = {"micrograph_id": name, "seed": seed, "index": index, "material": material}
+    row: Values = {"micrograph_id": name, "seed": seed, "index": index, "material": material}
     return with_truth(image, placed, bare, conditions, row)
 
 
 def _draw_optics(rng: np.random.Generator, ranges: SimulationRanges) -> Optics:
-    """Set the lens."""
+    """Draw the settings of the lens."""
     sign = -1 if rng.random() < ranges.overfocus_fraction else 1
     corrected = rng.random() < 0.5
     return Optics(
@@ -91,7 +100,7 @@ def _draw_optics(rng: np.random.Generator, ranges: SimulationRanges) -> Optics:
 
 
 def _draw_camera(rng: np.random.Generator, ranges: SimulationRanges, pixel_size_nm: float) -> Camera:
-    """Set the exposure."""
+    """Draw the settings of the camera."""
     return Camera(
         pixel_size_nm=pixel_size_nm,
         dose_per_nm2=draw(rng, ranges.dose_per_nm2, logarithmic=True),
@@ -107,18 +116,18 @@ def _draw_camera(rng: np.random.Generator, ranges: SimulationRanges, pixel_size_
 
 
 def _expected(wave: np.ndarray, optics: Optics, camera: Camera, grid: Grid, *, n_foci: int) -> np.ndarray:
-    """Image a wave and gather it into pixels; no noise."""
+    """Return the noise-free image of a wave in pixels."""
     intensity = image_intensity(wave, optics, sampling_nm=grid.sampling_nm, n_foci=n_foci)
     return expected_image(intensity, camera, subpixels=grid.subpixels)
 
 
 def _with_background(expected: np.ndarray, camera: Camera) -> np.ndarray:
-    """Add the electrons that carry no contrast."""
+    """Add the electrons that carry no contrast to a noise-free image."""
     return (1 - camera.background) * expected + camera.background
 
 
 def _carbon_contrast(film: np.ndarray, optics: Optics, camera: Camera, grid: Grid) -> float:
-    """Return the standard deviation of the film alone over its mean, without noise."""
+    """Return the standard deviation of the noise-free image of the film over its mean."""
     n = min(grid.size, 512 * grid.subpixels)
     expected = _expected(film[:n, :n], optics, camera, grid, n_foci=3)
     inner = expected[grid.margin_px : -grid.margin_px, grid.margin_px : -grid.margin_px]

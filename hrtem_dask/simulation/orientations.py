@@ -1,6 +1,6 @@
-"""How a crystal stands to the beam: low-index zone axes, on zone with the faults edge-on, or misoriented.
+"""Orientations of a crystal to the beam: along a low-index zone axis or misoriented, with faults edge-on or not.
 
-All directions are in the crystal's own frame of `crystals` (x close-packed row, z stacking normal).
+All directions are in the crystal's frame of the module `crystals` (x close-packed row, z stacking normal).
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ __all__ = ["MISORIENTED_DEG", "ON_ZONE_DEG", "Orientation", "draw_orientation", 
 ON_ZONE_DEG = 3.5
 """Up to this angle from a low-index zone axis a crystal is on zone."""
 MISORIENTED_DEG = 5.5
-"""Beyond this angle from every low-index zone axis it is misoriented; between the two it is not scored."""
+"""Beyond this angle from every low-index zone axis a crystal is misoriented; between the two it is not scored."""
 _CUBIC_FRAME = np.array([[1, -1, 0], [1, 1, -2], [1, 1, 1]]) / np.sqrt([[2], [6], [3]])
-"""Rows: the frame's x, y, z in the cube's axes."""
+"""Rows: x, y, z of the crystal's frame in the axes of the cube."""
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """The rotation that takes the crystal's frame to the microscope's (x right, y down, z along the beam)."""
+    """Rotation from the crystal's frame to that of the microscope (x right, y down, z along the beam)."""
 
     matrix: np.ndarray
     """Shape (3, 3): microscope = matrix @ crystal."""
     zone_axis: str
     """Nearest low-index zone axis."""
     tilt_deg: float
-    """Angle between the beam and it."""
+    """Angle between the beam and that zone axis (°)."""
     lattice_orientation_deg: float
-    """Direction of the projected stacking normal (of the close-packed row where that is along the beam), 0–180°."""
+    """Direction of the projected stacking normal (0 to 180°); of the row if the normal is along the beam."""
     fault_visible: bool
     """Whether planes normal to the stacking direction are seen edge-on along a close-packed row, within 3.5°."""
 
     @property
     def kind(self) -> Literal["on_zone", "between", "misoriented"]:
-        """Which class of orientation it is."""
+        """Class of the orientation."""
         if self.tilt_deg <= ON_ZONE_DEG:
             return "on_zone"
         return "misoriented" if self.tilt_deg > MISORIENTED_DEG else "between"
@@ -145,17 +145,17 @@ def draw_orientation(
     crystal : Crystal
         Cubic or hexagonal.
     misoriented : bool
-        Draw any direction more than 5.5° from every low-index zone axis.
+        Draw a direction more than 5.5° from every low-index zone axis.
     edge_on : bool
-        Otherwise look along the close-packed row of the crystal's frame, so that faults are edge-on; else along any
-        low-index axis, the close-packed row in half of the cases.
+        If not misoriented: True draws a direction along the close-packed row of the crystal's frame, so that faults
+        are edge-on; False one along any low-index axis, in half of the cases the close-packed row.
     max_tilt_deg : float
         Largest tilt from the axis (°).
 
     Returns
     -------
     Orientation
-        Rotation and what is true of it.
+        The rotation and its properties.
     """
     axes = zone_axes(crystal)
     if misoriented:
@@ -174,13 +174,13 @@ def draw_orientation(
 
 
 def _tilted(axis: np.ndarray, tilt: float, azimuth: float) -> np.ndarray:
-    """Turn a unit vector by `tilt` (rad) towards `azimuth`."""
+    """Tilt a unit vector by `tilt` (rad) towards `azimuth` (rad)."""
     first, second = _perpendicular(axis)
     return np.asarray(np.cos(tilt) * axis + np.sin(tilt) * (np.cos(azimuth) * first + np.sin(azimuth) * second))
 
 
 def _perpendicular(axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return two unit vectors that make a right-handed frame with a unit vector."""
+    """Return two unit vectors that form a right-handed frame with a unit vector."""
     helper = np.eye(3)[np.argmin(np.abs(axis))]
     first = np.cross(axis, helper)
     first /= np.linalg.norm(first)
@@ -188,7 +188,7 @@ def _perpendicular(axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _orientation(crystal: Crystal, beam: np.ndarray, turn: float) -> Orientation:
-    """Look along a unit vector, the image turned by `turn` (rad)."""
+    """Return the orientation for a beam along a unit vector, with the image rotated by `turn` (rad)."""
     first, second = _perpendicular(beam)
     matrix = np.stack(
         [np.cos(turn) * first + np.sin(turn) * second, -np.sin(turn) * first + np.cos(turn) * second, beam]
@@ -201,13 +201,13 @@ def _orientation(crystal: Crystal, beam: np.ndarray, turn: float) -> Orientation
         matrix,
         name,
         tilt,
-        # the screen's y points down; angles count counter-clockwise as seen
+        # y points down on the screen; angles count counter-clockwise as seen
         float(np.rad2deg(np.arctan2(-shown[1], shown[0])) % 180),
         bool(along_row <= ON_ZONE_DEG),
     )
 
 
 def _row_directions() -> np.ndarray:
-    """Return the three close-packed directions in the layer."""
+    """Return the three close-packed directions in a layer."""
     turns = np.deg2rad([0, 60, 120])
     return np.stack([np.cos(turns), np.sin(turns), 0 * turns], 1)

@@ -1,4 +1,4 @@
-"""Where particles lie: free on the film, or touching and overlapping one another."""
+"""Positions of particles: separate on the film, or touching and overlapping one another."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ from hrtem_dask.simulation.ranges import SimulationRanges, draw
 __all__ = ["Placed", "place_particles"]
 
 MAX_PLACING_TRIALS = 60
+"""Positions tried for one particle."""
 MAX_FAILURES = 3
+"""Particles without a free position after which the field is full."""
 FREE_GAP_NM = 0.5
-"""Particles that are not to touch are at least this far apart."""
+"""Smallest distance of particles that do not touch."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A particle and where it is."""
+    """A particle and its position."""
 
     particle: SimulatedParticle
     """Atoms and truth."""
-    centre_nm: tuple[float, float]
-    """(y, x) of its centre from the image's upper left corner (nm)."""
+    center_nm: tuple[float, float]
+    """Position (y, x) of its center from the upper left corner of the image (nm)."""
 
 
 def place_particles(
     rng: np.random.Generator, ranges: SimulationRanges, material: str, field_nm: tuple[float, float]
 ) -> list[Placed]:
-    """Draw particles until the field is covered as aimed at.
+    """Draw particles until the drawn coverage is reached.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Source of randomness.
     ranges : SimulationRanges
-        Sizes, coverage, and the share that touches.
+        Ranges of size and coverage, and the fraction that touches.
     material : str
         Name of a known crystal.
     field_nm : tuple of float
@@ -47,7 +49,8 @@ def place_particles(
     Returns
     -------
     list of Placed
-        One or more; up to a third of a particle's width may lie outside of the image, none lies outside altogether.
+        One particle or more, unless none finds a position. The center of a particle is at most half its equivalent
+        radius outside of the image.
     """
     aim = draw(rng, ranges.coverage) * field_nm[0] * field_nm[1]
     median = draw(rng, ranges.median_diameter_nm, logarithmic=True)
@@ -56,16 +59,16 @@ def place_particles(
     while (covered < aim or not placed) and failures < MAX_FAILURES:
         diameter = float(np.clip(median * np.exp(rng.normal(0, ranges.diameter_spread)), *ranges.diameter_limits_nm))
         particle = draw_particle(rng, ranges, material, diameter)
-        centre = _find_place(rng, particle, placed, field_nm, touching=rng.random() < ranges.touching_fraction)
-        if centre is None:
+        center = _find_position(rng, particle, placed, field_nm, touching=rng.random() < ranges.touching_fraction)
+        if center is None:
             failures += 1
             continue
-        placed.append(Placed(particle, centre))
+        placed.append(Placed(particle, center))
         covered += np.pi * particle.equivalent_radius_nm**2
     return placed
 
 
-def _find_place(
+def _find_position(
     rng: np.random.Generator,
     particle: SimulatedParticle,
     placed: Sequence[Placed],
@@ -73,14 +76,14 @@ def _find_place(
     *,
     touching: bool,
 ) -> tuple[float, float] | None:
-    """Find a place for a particle's centre (y, x): free, or against another one; None where there is none."""
+    """Find a position (y, x) for the center of a particle, free or touching another one; None if there is none."""
     r = particle.equivalent_radius_nm
     for _ in range(MAX_PLACING_TRIALS):
         if touching and placed:
             other = placed[int(rng.integers(len(placed)))]
             distance = (r + other.particle.equivalent_radius_nm) * rng.uniform(0.75, 1.05)
             angle = rng.uniform(0, 2 * np.pi)
-            y, x = other.centre_nm[0] + distance * np.sin(angle), other.centre_nm[1] + distance * np.cos(angle)
+            y, x = other.center_nm[0] + distance * np.sin(angle), other.center_nm[1] + distance * np.cos(angle)
             others = [p for p in placed if p is not other]
         else:
             y, x = (rng.uniform(-0.5 * r, n + 0.5 * r) for n in field_nm)
@@ -88,7 +91,7 @@ def _find_place(
         within = all(-0.5 * r <= c <= n + 0.5 * r for c, n in zip((y, x), field_nm, strict=True))
         reach = particle.radius_nm + FREE_GAP_NM
         if within and all(
-            np.hypot(y - p.centre_nm[0], x - p.centre_nm[1]) > reach + p.particle.radius_nm for p in others
+            np.hypot(y - p.center_nm[0], x - p.center_nm[1]) > reach + p.particle.radius_nm for p in others
         ):
             return float(y), float(x)
     return None

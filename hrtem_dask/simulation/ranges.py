@@ -1,4 +1,4 @@
-"""What is varied from one simulated micrograph to the next, and how far."""
+"""Ranges of the conditions that vary from one simulated micrograph to the next."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from hrtem_dask.simulation.shapes import SHAPES
 __all__ = ["Range", "SimulationRanges"]
 
 Range = tuple[float, float]
-"""From and to; drawn uniformly, or uniformly in the logarithm where the field says so."""
+"""Smallest and largest value; drawn uniformly, or uniformly in the logarithm where the field mentions it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationRanges:
-    """Ranges that each micrograph's conditions are drawn from; a pair is from and to."""
+    """Ranges from which the conditions of each micrograph are drawn; a pair is the smallest and the largest value."""
 
     size_px: int = 512
     """Height and width of a micrograph (px)."""
@@ -36,7 +36,7 @@ class SimulationRanges:
     materials: Mapping[str, float] = field(
         default_factory=lambda: {"Au": 0.42, "CdSe": 0.32, "CdSe-zb": 0.14, "Pt": 0.04, "Ag": 0.04, "CdTe": 0.04}
     )
-    """Material → weight; a micrograph holds one material."""
+    """Relative frequency of each material; all particles of a micrograph have the same material."""
     shapes: Mapping[str, float] = field(
         default_factory=lambda: {
             "sphere": 0.25,
@@ -46,39 +46,39 @@ class SimulationRanges:
             "rod": 0.1,
         }
     )
-    """Shape → weight."""
+    """Relative frequency of each shape."""
     empty_fraction: float = 0.12
     """Share of micrographs without a particle."""
     coverage: Range = (0.02, 0.3)
-    """Share of the field to be covered (aimed at)."""
+    """Share of the field that particles are drawn to cover."""
     median_diameter_nm: Range = (2.5, 7.0)
-    """Median of a micrograph's lognormal size distribution (nm); in the logarithm."""
+    """Median of the lognormal size distribution of a micrograph (nm); drawn uniformly in the logarithm."""
     diameter_spread: float = 0.25
     """Standard deviation of the logarithm of the diameter."""
     diameter_limits_nm: Range = (2.0, 15.0)
-    """No particle is smaller or larger (nm)."""
+    """Smallest and largest diameter of a particle (nm)."""
     touching_fraction: float = 0.15
-    """Share of particles put against another one, touching or overlapping."""
+    """Share of particles placed against another one, touching or overlapping."""
     misoriented_fraction: float = 0.4
     """Share of particles more than 5.5° from every low-index zone axis."""
     between_fraction: float = 0.05
-    """Share of particles 3.5–5.5° from one."""
+    """Share of particles 3.5° to 5.5° from a low-index zone axis."""
     fault_fraction: float = 0.45
     """Share of faulted particles."""
     carbon_thickness_nm: Range = (2.0, 12.0)
     """Thickness of the amorphous carbon (nm)."""
     carbon_variation: Range = (0.0, 0.35)
-    """Its relative standard deviation over the field, on scales of several nm."""
+    """Relative standard deviation of the thickness over the field, on scales of several nm."""
     edge_fraction: float = 0.12
-    """Share of micrographs in which the film's thickness steps along a line: an edge, a fold, a hole."""
+    """Share of micrographs in which the thickness of the film has a step along a line: an edge, a fold, a hole."""
     voltage_kv: float = 300.0
     """Acceleration voltage (kV)."""
     defocus_nm: Range = (0.0, 80.0)
     """Defocus (nm), positive is underfocus."""
     overfocus_fraction: float = 0.1
-    """Share of micrographs in which its sign is turned."""
+    """Share of micrographs in which the sign of the defocus is reversed."""
     cs_mm: Range = (-0.01, 1.2)
-    """Spherical aberration (mm) without corrector; half of the micrographs have one and at most 0.02 mm."""
+    """Spherical aberration (mm) without a corrector; half of the micrographs have a corrector and at most 0.02 mm."""
     astigmatism_nm: Range = (0.0, 6.0)
     """Two-fold astigmatism (nm)."""
     coma_nm: Range = (0.0, 60.0)
@@ -88,21 +88,21 @@ class SimulationRanges:
     aperture_per_nm: Range = (6.0, 14.0)
     """Objective aperture (1/nm)."""
     absorption: Range = (0.02, 0.14)
-    """Absorptive over elastic potential: inelastic and diffuse scattering that no longer makes an image."""
+    """Ratio of the absorptive to the elastic potential: inelastic and diffuse scattering is lost for the image."""
     vibration_nm: Range = (0.02, 0.06)
     """Standard deviation of the specimen's vibration (nm)."""
     drift_nm: Range = (0.0, 0.1)
-    """Way of the specimen during the exposure (nm)."""
+    """Drift of the specimen during the exposure (nm)."""
     dose_per_nm2: Range = (1.0e4, 6.0e5)
-    """Electrons per nm²; in the logarithm."""
+    """Electrons per nm²; drawn uniformly in the logarithm."""
     mtf_at_nyquist: Range = (0.15, 0.7)
-    """What the scintillator leaves of the contrast at the Nyquist frequency."""
+    """Modulation transfer of the scintillator at the Nyquist frequency."""
     background: Range = (0.0, 0.25)
     """Share of electrons that carry no contrast."""
     gradient: Range = (0.0, 0.3)
     """Change of the illumination across the field over its mean."""
     n_spikes: Range = (0, 8)
-    """X-ray spikes."""
+    """Number of X-ray spikes."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -227,32 +227,32 @@ def draw(rng: np.random.Generator, limits: Range, *, logarithmic: bool = False) 
     rng : numpy.random.Generator
         Source of randomness.
     limits : tuple of float
-        From and to.
+        Smallest and largest value, both positive if `logarithmic`.
     logarithmic : bool
-        Uniform in the logarithm.
+        Whether to draw uniformly in the logarithm.
 
     Returns
     -------
     float
-        The value.
+        The drawn value.
     """
     return float(np.exp(rng.uniform(*np.log(limits)))) if logarithmic else float(rng.uniform(*limits))
 
 
 def choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
-    """Draw a name by its weight.
+    """Draw a name with a probability proportional to its weight.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Source of randomness.
     weights : mapping of str to float
-        Name → weight.
+        Weight of each name, 0 or more.
 
     Returns
     -------
     str
-        The name.
+        The drawn name.
     """
     names, values = list(weights), np.array(list(weights.values()), float)
     return names[int(rng.choice(len(names), p=values / values.sum()))]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import scipy.ndimage
 import scipy.sparse.csgraph
 
+from hrtem_dask.simulation.truth import Values
 from hrtem_dask.tables.true_regions import is_clear, particle_class
 
 __all__ = ["BRIDGED_GAP_NM", "region_rows", "true_regions"]
 
 BRIDGED_GAP_NM = 0.4
-"""Pieces nearer to each other than this are one region."""
+"""Pieces with a gap smaller than this are one region."""
 
 
 def true_regions(inside: np.ndarray, pixel_size_nm: float) -> np.ndarray:
@@ -30,8 +29,8 @@ def true_regions(inside: np.ndarray, pixel_size_nm: float) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Shape (y, x), int32: 1, 2, … in reading order; pieces less than 0.4 nm apart, edge to edge, share
-        a label.
+        Shape (y, x), int32: 1, 2, … in reading order, 0 is background. Pieces less than 0.4 nm apart, from edge to
+        edge, have the same label.
     """
     eight = np.ones((3, 3), bool)
     pieces, n = scipy.ndimage.label(inside, eight)
@@ -39,13 +38,13 @@ def true_regions(inside: np.ndarray, pixel_size_nm: float) -> np.ndarray:
     pairs: list[tuple[int, int]] = []
     for piece, box in enumerate(scipy.ndimage.find_objects(pieces), start=1):
         crop = pieces[tuple(slice(max(s.start - reach, 0), s.stop + reach) for s in box)]
-        # growing the piece by a pixel turns distances between edges into those between centres
+        # distances are between pixel centers: growing the piece by one pixel makes them distances between edges
         grown = scipy.ndimage.binary_dilation(crop == piece, eight)
         near = scipy.ndimage.distance_transform_edt(~grown) * pixel_size_nm < BRIDGED_GAP_NM * (1 - 1e-9)
         pairs += [(piece, int(other)) for other in np.unique(crop[near]) if other > piece]
     rows, columns = np.array(pairs, int).reshape(-1, 2).T
     graph = scipy.sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(n + 1, n + 1))
-    # node 0 is the background, by itself; components are numbered by their first node
+    # node 0 is the background and has no edges; components are numbered by their first node
     _, regions = scipy.sparse.csgraph.connected_components(graph, directed=False)
     return np.asarray(regions[pieces], np.int32)
 
@@ -56,20 +55,20 @@ def region_rows(labels: np.ndarray, particles: pd.DataFrame, *, pixel_size_nm: f
     Parameters
     ----------
     labels : numpy.ndarray
-        Shape (y, x), int: as `true_regions` gives it.
+        Shape (y, x), int: labels from `true_regions`.
     particles : pandas.DataFrame
-        One row per particle with region_id, orientation, n_faults, fault_visible, visibility.
+        One row per particle with the columns region_id, orientation, n_faults, fault_visible and visibility.
     pixel_size_nm : float
         Pixel size (nm).
     ordinary : bool
-        Whether the imaging is ordinary: only then a region is clear.
+        Whether the imaging is ordinary; only then a region can be clear.
 
     Returns
     -------
     pandas.DataFrame
         Columns of `TRUTH_REGIONS`, without micrograph_id.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[Values] = []
     for region_id, box in enumerate(scipy.ndimage.find_objects(labels), start=1):
         members = particles[particles["region_id"] == region_id]
         area = int(np.count_nonzero(labels[box] == region_id))
@@ -96,7 +95,7 @@ def region_rows(labels: np.ndarray, particles: pd.DataFrame, *, pixel_size_nm: f
 
 
 def _region_class(members: pd.DataFrame) -> str | None:
-    """Return the class of a region by its particles; None where it is not scored."""
+    """Return the class of a region from its particles; None if it is not scored."""
     if len(members) > 1:
         return "agglomeration"
     return particle_class(members.iloc[0])

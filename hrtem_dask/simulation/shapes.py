@@ -1,4 +1,4 @@
-"""The outer shape of a particle: which points of a crystal belong to it."""
+"""Outer shapes of particles: which points of a crystal belong to the particle."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _CUBE_NORMALS = np.sqrt([[1 / 2, 1 / 6, 1 / 3], [1 / 2, 1 / 6, 1 / 3], [0, 2 / 3
     [-1, 1, 1],
     [1, -1, 1],
 ]
-"""The cube's axes in the crystal's frame (rows)."""
+"""Rows: the axes of the cube in the crystal's frame."""
 
 
 class Shape:  # numpydoc ignore=PR02
-    """Ellipsoid cut by planes: convex.
+    """Convex body: an ellipsoid cut by planes.
 
     Parameters
     ----------
     name : str
-        What tables call it.
+        Name of the shape in tables.
     axes_nm : numpy.ndarray
         Shape (3,): half axes of the ellipsoid (nm).
     turn : numpy.ndarray
-        Shape (3, 3): from the crystal's frame to the ellipsoid's.
+        Shape (3, 3): rotation from the crystal's frame to that of the ellipsoid.
     normals : numpy.ndarray
         Shape (n, 3): unit normals of the planes, in the crystal's frame.
     distances_nm : numpy.ndarray
-        Shape (n,): distances of the planes from the centre (nm).
+        Shape (n,): distances of the planes from the center (nm).
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class Shape:  # numpydoc ignore=PR02
 
     @property
     def radius_nm(self) -> float:
-        """Return the radius (nm) of a ball that holds the body."""
+        """Radius (nm) of a ball about the center that contains the body."""
         return float(self._axes.max())
 
     def contains(self, points_nm: np.ndarray) -> np.ndarray:
-        """Say which points are inside.
+        """Find the points that are inside.
 
         Parameters
         ----------
@@ -68,18 +68,18 @@ class Shape:  # numpydoc ignore=PR02
 
 
 def draw_shape(rng: np.random.Generator, crystal: Crystal, name: ShapeName, diameter_nm: float) -> Shape:
-    """Draw a shape of about a diameter.
+    """Draw a shape of approximately the given size.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Source of randomness.
     crystal : Crystal
-        Facets and rods follow its frame.
+        Facets and rods are aligned with the frame of this crystal.
     name : str
         One of `SHAPES`.
     diameter_nm : float
-        Diameter of the sphere of about the same volume (nm).
+        Approximate diameter of the sphere of the same volume (nm).
 
     Returns
     -------
@@ -87,12 +87,12 @@ def draw_shape(rng: np.random.Generator, crystal: Crystal, name: ShapeName, diam
         The body.
     """
     r = diameter_nm / 2
-    none = np.zeros((0, 3)), np.zeros(0)
+    no_planes = np.zeros((0, 3)), np.zeros(0)
     if name == "sphere":
-        return Shape(name, np.full(3, r), np.eye(3), *none)
+        return Shape(name, np.full(3, r), np.eye(3), *no_planes)
     if name == "ellipsoid":
         axes = np.exp(rng.uniform(-0.3, 0.3, 3))
-        return Shape(name, r * axes / np.cbrt(axes.prod()), _rotation(rng), *none)
+        return Shape(name, r * axes / np.cbrt(axes.prod()), _rotation(rng), *no_planes)
     if name == "rod":
         aspect = rng.uniform(1.5, 3.5)
         across = r * np.cbrt(2 / (3 * aspect - 1))  # volume of a cylinder with round caps
@@ -116,19 +116,19 @@ def draw_shape(rng: np.random.Generator, crystal: Crystal, name: ShapeName, diam
 
 
 def _rotation(rng: np.random.Generator) -> np.ndarray:
-    """Draw an orthogonal matrix, uniformly."""
+    """Draw an orthogonal matrix from the uniform (Haar) distribution."""
     q, r = np.linalg.qr(rng.standard_normal((3, 3)))
     return np.asarray(q * np.sign(np.diag(r)))
 
 
 def _prism(radius_nm: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the six sides of a hexagonal prism about the stacking normal."""
+    """Return normals and distances of the six sides of a hexagonal prism about the stacking normal."""
     turns = np.deg2rad(60 * np.arange(6) + 30)
     return np.stack([np.cos(turns), np.sin(turns), 0 * turns], 1), np.full(6, radius_nm)
 
 
 def _octahedron(crystal: Crystal, radius_nm: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return {111} and {100} planes of a cubic crystal, or a hexagonal one's truncated prism."""
+    """Return normals and distances of {111} and {100} of a cubic crystal, or of a hexagonal prism."""
     if not crystal.is_cubic:
         sides, distances = _prism(0.9 * radius_nm)
         ends = np.array([[0, 0, 1.0], [0, 0, -1.0]])

@@ -1,4 +1,4 @@
-"""The paper's five features: equal to its own code's output, and to rings integrated one mask at a time."""
+"""The five features of the paper: equal to the output of its code, and to rings integrated one mask at a time."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,11 +32,11 @@ def test_parity_with_the_papers_code(data: Path, xp_array: Copy) -> None:
         assert len(names) == 30
         for name in names:
             crop = reference[f"crop/{name}"]
-            # float32 crops went through a float32 Fourier transform there
+            # the code of the paper transforms float32 crops in float32
             tolerance = 2e-7 if crop.dtype == np.float32 else 1e-12
             features = groschner2021_features(xp_array(crop))
-            ours = [features[f"groschner2021_{feature}"] for feature in REFERENCE_ORDER]
-            np.testing.assert_allclose(ours, reference[f"features/{name}"], rtol=tolerance, err_msg=name)
+            values = [features[f"groschner2021_{feature}"] for feature in REFERENCE_ORDER]
+            np.testing.assert_allclose(values, reference[f"features/{name}"], rtol=tolerance, err_msg=name)
             rings = reference[f"fft_int/{name}"]
             np.testing.assert_allclose(
                 ring_integrals(crop), rings, rtol=tolerance, atol=tolerance * rings.max(), err_msg=name
@@ -69,7 +69,7 @@ def test_any_dtype(dtype: str, xp_array: Copy) -> None:
     assert groschner2021_features(xp_array(crop)) == groschner2021_features(crop.astype(float))
 
 
-def test_a_black_crop_has_no_centre_of_mass() -> None:
+def test_a_black_crop_has_no_center_of_mass() -> None:
     features = groschner2021_features(np.zeros((30, 30), np.uint8))
     assert np.isnan(features["groschner2021_fft_center_of_mass"])
     assert features["groschner2021_fft_mean"] == 0

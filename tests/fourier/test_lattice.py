@@ -28,7 +28,7 @@ def particle(
     noise: float = 0.5,
     seed: int = 0,
 ) -> np.ndarray:
-    """A dark disk with fringes of amplitude 0.3 each, and white noise."""
+    """Return a dark disk with fringes of amplitude 0.3 each, and white noise."""
     rng = np.random.default_rng(seed)
     n_y, n_x = (int(1.2 * diameter_nm / size) for size in pixel_size_nm)
     y, x = np.mgrid[:n_y, :n_x].astype(float)
@@ -138,7 +138,7 @@ def test_friedel_mates_on_the_seam_of_the_half_plane_count_once(direction: float
 
 
 def carbon(rng: np.random.Generator, n: int, pixel_size: float) -> np.ndarray:
-    """Amorphous support: white phases through a defocused contrast transfer function, and shot noise."""
+    """Return an amorphous support: white phases with a defocused contrast transfer function, and shot noise."""
     frequency = np.hypot(np.fft.fftfreq(n, pixel_size)[:, None], np.fft.rfftfreq(n, pixel_size))
     transfer = np.sin(np.pi * 0.00197 * 60 * frequency**2 + 0.1) * np.exp(-((frequency / 7) ** 2))
     image = np.fft.irfft2(np.fft.rfft2(rng.normal(size=(n, n))) * transfer, (n, n))
@@ -159,7 +159,7 @@ def test_noise_has_no_reflections(support: str, side: int, pixel_size: float) ->
 
 
 def test_power_of_noise_is_exponential_about_its_median() -> None:
-    # the statistics that the threshold rests on: P(snr > s) = 2^−s
+    # the threshold is based on P(snr > s) = 2^−s
     from hrtem_dask.fourier.lattice import _snr
     from hrtem_dask.fourier.spectrum import frequencies_per_nm, power_spectrum
 
@@ -171,7 +171,7 @@ def test_power_of_noise_is_exponential_about_its_median() -> None:
         assert (values > threshold).mean() == pytest.approx(2.0**-threshold, rel=0.35)
 
 
-def test_without_pixel_size_nothing_is_said() -> None:
+def test_without_pixel_size_nothing_is_measured() -> None:
     lattice = measure_lattice(particle(GOLD_110), pixel_size_nm=None)
     assert set(lattice) == NULL
     assert all(value is None for value in lattice.values())
@@ -203,7 +203,7 @@ def test_an_empty_range_is_refused() -> None:
 
 
 @pytest.mark.gpu
-def test_gpu_crops_are_measured_on_the_host() -> None:
+def test_gpu_crops_are_measured_on_the_cpu() -> None:
     cupy = pytest.importorskip("cupy")
     crop = particle(GOLD_110)
     assert measure_lattice(cupy.asarray(crop), pixel_size_nm=(0.03, 0.03)) == measure_lattice(

@@ -56,7 +56,7 @@ def test_parseval_without_window() -> None:
     assert both_halves / image.size == pytest.approx(image.var())
 
 
-def test_hann_hides_the_border() -> None:
+def test_hann_suppresses_the_border() -> None:
     # a ramp has a step at the border: a cross in the spectrum without window
     ramp = np.mgrid[:64, :64][1].astype(float)
     assert power_spectrum(ramp)[0, 20] < 1e-3 * power_spectrum(ramp, window="none")[0, 20]

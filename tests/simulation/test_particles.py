@@ -1,4 +1,4 @@
-"""The faults in a particle's truth against those in its atoms, found from their neighbours alone."""
+"""The faults in a particle's truth against those in its atoms, found from their neighbors alone."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ FAULTED = SimulationRanges(shapes={"rod": 1}, misoriented_fraction=0.0, between_
 
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Atoms at rest, so that neighbours can be told, and no tilt, so that layers are lines."""
+    """Atoms at rest, so that neighbors can be identified, and no tilt, so that layers are lines."""
     known = particles.find_crystal
     drawn = functools.partial(particles.draw_orientation, max_tilt_deg=0.0)
     monkeypatch.setattr(particles, "find_crystal", lambda n: dataclasses.replace(known(n), displacement_nm=0.0))
@@ -24,9 +24,9 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def distances_of_faulted_layers(particle: SimulatedParticle, material: str) -> np.ndarray:
-    """Return the distances (nm) from the centre of the layers that are stacked otherwise than their crystal, sorted.
+    """Return the distances (nm) from the center of the layers that are stacked otherwise than their crystal, sorted.
 
-    In ABC stacking every neighbour has an opposite one; in AB stacking those of the layers above and below do not.
+    In ABC stacking every neighbor has an opposite one; in AB stacking those of the layers above and below do not.
     """
     crystal, truth = CRYSTALS[material], particle.truth
     atoms = particle.positions_nm[particle.kinds == 0]
@@ -65,11 +65,11 @@ def test_a_fault_lies_where_the_truth_says(
 def test_every_fault_of_the_truth_is_there(material: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(particles, "FAULT_KINDS", {"twin": 1.0})
     monkeypatch.setattr(particles, "N_FAULTS", {"3": 1.0})
-    said = []
+    numbers = []
     for seed in range(8):
         particle = draw_particle(np.random.default_rng(seed), FAULTED, material, 9.0)
         layers = distances_of_faulted_layers(particle, material)
         assert len(layers) == particle.truth["n_faults"]
         assert np.abs(layers - particle.truth["fault_offset_nm"]).min() < 1e-6
-        said.append(particle.truth["n_faults"])
-    assert max(said) > 1
+        numbers.append(particle.truth["n_faults"])
+    assert max(numbers) > 1

@@ -1,7 +1,9 @@
+"""Analytic scenes: the image shows the truth."""
+
 import numpy as np
 import pytest
 
-from hrtem_dask.simulation import simulate_scene
+from hrtem_dask.simulation import SceneContrast, simulate_scene
 
 
 def test_a_seed_gives_one_scene() -> None:
@@ -21,8 +23,8 @@ def test_truth_is_what_was_drawn() -> None:
 def test_fringes_have_the_spacing_and_direction_that_the_truth_says() -> None:
     size, spacing = 0.03, 0.24
     scene = simulate_scene(
-        seed=3, shape=(512, 512), pixel_size_nm=size, n_particles=1, diameter_nm=(8, 8), spacings_nm=[spacing],
-        angles_deg=[0], carbon_contrast=0.0, fringe_contrast=0.3, n_spikes=0,
+        seed=3, shape=(512, 512), pixel_size_nm=size, n_particles=1, diameter_nm=(8, 8),
+        planes=[(spacing, 0)], contrast=SceneContrast(carbon=0.0, fringes=0.3), n_spikes=0,
     )  # fmt: skip
     wave = np.abs(np.fft.fft2(np.where(scene.labels > 0, scene.image - scene.image[scene.labels > 0].mean(), 0)))
     wave[:10, :10] = 0

@@ -1,4 +1,4 @@
-"""The camera: vibration and drift during the exposure, pixels, electrons, the scintillator's blur, spikes."""
+"""The camera: vibration and drift during the exposure, pixels, shot noise, blur of the scintillator, X-ray spikes."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import scipy.fft
 __all__ = ["Camera", "expected_image", "record"]
 
 SPIKE_GAIN = (10.0, 200.0)
-"""An X-ray spike in units of the mean intensity."""
+"""Smallest and largest intensity of an X-ray spike in units of the mean intensity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """How the exposure is made."""
+    """Settings of the camera and the exposure."""
 
     pixel_size_nm: float
-    """Pixel at the specimen (nm)."""
+    """Height and width of a pixel at the specimen (nm)."""
     dose_per_nm2: float
     """Electrons per nm²."""
     vibration_nm: float = 0.0
     """Standard deviation of the specimen's vibration (nm)."""
     drift_nm: float = 0.0
-    """Way of the specimen during the exposure (nm)."""
+    """Drift of the specimen during the exposure (nm)."""
     drift_angle_deg: float = 0.0
-    """Its direction (°)."""
+    """Direction of the drift (°)."""
     mtf_at_nyquist: float = 1.0
-    """What the scintillator leaves of the contrast at the Nyquist frequency, apart from the pixel's own sinc."""
+    """Modulation transfer of the scintillator at the Nyquist frequency, 0 to 1, without the sinc of the pixel."""
     gain: float = 10.0
     """Counts per electron."""
     readout_noise: float = 2.0
@@ -36,11 +36,11 @@ class Camera:
     gradient: float = 0.0
     """Change of the illumination across the field over its mean."""
     gradient_angle_deg: float = 0.0
-    """Its direction (°)."""
+    """Direction of the gradient (°)."""
     background: float = 0.0
     """Share of electrons that carry no contrast."""
     n_spikes: int = 0
-    """X-ray spikes."""
+    """Number of X-ray spikes."""
 
     @property
     def electrons_per_px(self) -> float:
@@ -49,16 +49,16 @@ class Camera:
 
 
 def expected_image(intensity: np.ndarray, camera: Camera, *, subpixels: int) -> np.ndarray:
-    """Blur an intensity by vibration and drift and gather it into pixels; no noise.
+    """Blur an intensity by vibration and drift and integrate it over pixels, without noise.
 
     Parameters
     ----------
     intensity : numpy.ndarray
         Shape (n y, n x), float32, periodic.
     camera : Camera
-        Vibration, drift and pixel size are used.
+        Settings; vibration, drift and pixel size are used.
     subpixels : int
-        Samples n along each side of a pixel.
+        Number of samples n along each side of a pixel.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def expected_image(intensity: np.ndarray, camera: Camera, *, subpixels: int) -> 
 
 
 def record(rng: np.random.Generator, expected: np.ndarray, camera: Camera) -> np.ndarray:
-    """Expose the camera.
+    """Record an expected image: add background, gradient, noise, blur and spikes.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def record(rng: np.random.Generator, expected: np.ndarray, camera: Camera) -> np
     light = 1 + camera.gradient * (x * np.cos(angle) + y * np.sin(angle))
     mean = (1 - camera.background) * expected + camera.background
     electrons = rng.poisson(np.clip(mean * light, 0, None) * camera.electrons_per_px).astype(np.float32)
-    # the scintillator spreads each electron's light, so it blurs the noise as well as the image
+    # the scintillator spreads the light of each electron, so it blurs shot noise as well as the image
     frequency = np.hypot.outer(scipy.fft.fftfreq(shape[0]), scipy.fft.rfftfreq(shape[1])) / 0.5
     spread = (camera.mtf_at_nyquist**frequency).astype(np.float32)
     counts = camera.gain * scipy.fft.irfft2(scipy.fft.rfft2(electrons, workers=1) * spread, s=shape, workers=1)

@@ -1,4 +1,4 @@
-"""Amorphous carbon: a random packing of atoms, and the phase it gives the wave."""
+"""Amorphous carbon: a random packing of atoms, and the phase shift that it causes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from hrtem_dask.simulation.imaging.scattering import scattering_phase
 __all__ = ["carbon_phase", "random_packing"]
 
 ATOMS_PER_NM3 = 100.0
-"""2.0 g/cm³: between soft (1.8) and hard amorphous carbon (2.2)."""
+"""Corresponds to 2.0 g/cm³, between soft (1.8) and hard amorphous carbon (2.2)."""
 MIN_DISTANCE_NM = 0.13
-"""No two atoms are nearer: the bond lengths of carbon are 0.14–0.15 nm."""
+"""Smallest distance of two atoms; the bond lengths of carbon are 0.14 to 0.15 nm."""
 MAX_TRIALS_PER_ATOM = 30
 
 
 @numba.njit(cache=True)
 def _pack(rng, width, height, depth, n_wanted, min_distance, max_trials):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Add atoms one by one where none is too near; return their positions (n, 3)."""
+    """Add atoms one by one where no other atom is too near; return their positions (n, 3).
+
+    Each cell of a grid with the minimal distance as its edge holds a linked list of its atoms, so that a trial is
+    compared with the atoms of 27 cells only.
+    """
     cell = min_distance
     nx, ny, nz = int(width / cell) + 1, int(height / cell) + 1, int(depth / cell) + 1
     head = np.full((nz, ny, nx), -1, np.int32)
@@ -53,14 +57,14 @@ def _pack(rng, width, height, depth, n_wanted, min_distance, max_trials):  # typ
 
 
 def random_packing(rng: np.random.Generator, width_nm: float, height_nm: float, depth_nm: float) -> np.ndarray:
-    """Pack carbon atoms at random, none nearer to another than 0.13 nm.
+    """Pack carbon atoms at random, with a distance of at least 0.13 nm between any two.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Source of randomness.
     width_nm, height_nm, depth_nm : float
-        Sides of the box along x, y, z (nm).
+        Edges of the box along x, y, z (nm).
 
     Returns
     -------
@@ -80,16 +84,16 @@ def carbon_phase(
     voltage_kv: float,
     limit_per_nm: float,
 ) -> np.ndarray:
-    """Return the phase that an amorphous carbon film gives the wave.
+    """Return the phase shift by an amorphous carbon film.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Source of randomness.
     shape : tuple of int
-        (y, x) in px.
+        Shape (y, x) in px.
     sampling_nm : float
-        Distance of pixels (nm).
+        Distance between pixels (nm).
     thickness_nm : numpy.ndarray
         Shape (y, x): thickness of the film in each pixel (nm).
     voltage_kv : float
@@ -111,8 +115,8 @@ def carbon_phase(
     row, column = np.minimum(y.astype(int), shape[0] - 1), np.minimum(x.astype(int), shape[1] - 1)
     kept = atoms[:, 2] < thickness_nm[row, column]
     density = np.zeros(shape, np.float32)
-    _spread(density, y[kept], x[kept])
-    # spreading over four pixels is a convolution with a triangle: divided out where the atoms' phase is applied
+    _add_points(density, y[kept], x[kept])
+    # spreading over four pixels is a convolution with a triangle, which is divided out of the transfer function
     fy, fx = scipy.fft.fftfreq(shape[0]), scipy.fft.rfftfreq(shape[1])
     triangle = np.multiply.outer(np.sinc(fy) ** 2, np.sinc(fx) ** 2)
     frequency = np.hypot.outer(fy, fx) / sampling_nm
@@ -122,8 +126,8 @@ def carbon_phase(
 
 
 @numba.njit(cache=True)
-def _spread(density, y, x):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Share each point among the four pixels about it; the grid is periodic."""
+def _add_points(density, y, x):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Distribute each point over the four nearest pixels (bilinear weights) of a periodic grid, in place."""
     height, width = density.shape
     for n in range(y.size):
         i, j = int(y[n]), int(x[n])

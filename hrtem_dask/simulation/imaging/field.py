@@ -1,4 +1,4 @@
-"""The field's wave: its grid of samples, the film under it, and the exit waves of particles put into it."""
+"""The wave of the whole field: its grid of samples, the thickness of the film, and the exit waves of the particles."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import scipy.fft
 import scipy.ndimage
 
+from hrtem_dask.simulation.atoms import Atoms
 from hrtem_dask.simulation.imaging.multislice import exit_wave, resample_wave
 from hrtem_dask.simulation.particles import SimulatedParticle
 from hrtem_dask.simulation.placement import Placed
@@ -17,21 +18,23 @@ from hrtem_dask.simulation.ranges import SimulationRanges, draw
 __all__ = ["Grid", "carbon_thickness", "field_wave"]
 
 MAX_SAMPLING_NM = 0.031
-"""Sampling of the field's wave: information ends at 1/(2 × 0.031) = 16 per nm."""
+"""Largest sampling distance of the wave of the field; its Nyquist frequency is 1/(2 × 0.031 nm) = 16 per nm."""
 PARTICLE_SAMPLING_NM = {"heavy": 0.0125, "light": 0.02}
-"""Sampling in a particle's box: columns of heavy atoms on zone need the finer one."""
+"""Sampling distance in the box of a particle: columns of heavy atoms along the beam need the finer one."""
 HEAVY = frozenset({"Au", "Pt", "Ag", "Pd", "Pb"})
+"""Elements that need the finer sampling."""
 BOX_MARGIN_NM = 0.7
+"""Space around a particle in its box."""
 FIELD_MARGIN_NM = 1.5
-"""The field's wave is made this much larger than the image, since it is periodic."""
+"""The field is larger than the image by this much on each side, because its wave is periodic."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The field's grid of samples, and where the image lies in it."""
+    """The grid of samples of the field, and the position of the image in it."""
 
     shape_px: tuple[int, int]
-    """The image (y, x), in px."""
+    """Shape of the image (y, x) in px."""
     pixel_size_nm: float
     """Pixel size (nm)."""
     subpixels: int
@@ -43,7 +46,7 @@ class Grid:
 
     @property
     def sampling_nm(self) -> float:
-        """Distance of samples (nm)."""
+        """Distance between samples (nm)."""
         return self.pixel_size_nm / self.subpixels
 
     @property
@@ -57,20 +60,20 @@ class Grid:
         return 1 / (2 * self.sampling_nm)
 
     @classmethod
-    def of(cls, shape_px: tuple[int, int], pixel_size_nm: float) -> Grid:
-        """Choose a sampling, and a size that Fourier transforms like.
+    def for_image(cls, shape_px: tuple[int, int], pixel_size_nm: float) -> Grid:
+        """Choose a sampling, and a size for which the Fourier transform is fast.
 
         Parameters
         ----------
         shape_px : tuple of int
-            The image (y, x), in px.
+            Shape of the image (y, x) in px.
         pixel_size_nm : float
             Pixel size (nm).
 
         Returns
         -------
         Grid
-            At most 0.031 nm between samples, at least 1.5 nm about the image.
+            At most 0.031 nm between samples, and at least 1.5 nm around the image.
         """
         subpixels = int(np.ceil(pixel_size_nm / MAX_SAMPLING_NM))
         margin = int(np.ceil(FIELD_MARGIN_NM / pixel_size_nm))
@@ -80,24 +83,24 @@ class Grid:
         return cls(shape_px, pixel_size_nm, subpixels, margin, size)
 
     def sample(self, position_nm: float) -> float:
-        """Return where a position is among the samples.
+        """Convert a position to sample coordinates.
 
         Parameters
         ----------
         position_nm : float
-            From the image's upper or left edge (nm).
+            Distance from the upper or left edge of the image (nm).
 
         Returns
         -------
         float
-            In samples of the field: the centre of a pixel, at a half, falls on the sample that
-            `camera.expected_image` takes for it.
+            In samples of the field. The center of a pixel falls on the sample that `camera.expected_image` uses for
+            that pixel.
         """
         pixels = position_nm / self.pixel_size_nm - 0.5 + self.margin_px
         return pixels * self.subpixels + self.subpixels // 2
 
     def image(self, values: np.ndarray) -> np.ndarray:
-        """Cut the image out of the field's pixels.
+        """Cut the image out of the pixels of the field.
 
         Parameters
         ----------
@@ -107,28 +110,28 @@ class Grid:
         Returns
         -------
         numpy.ndarray
-            The image's shape, a view.
+            Shape of the image; a view.
         """
         start = self.margin_px
         return values[start : start + self.shape_px[0], start : start + self.shape_px[1]]
 
 
 def carbon_thickness(rng: np.random.Generator, ranges: SimulationRanges, grid: Grid) -> np.ndarray:
-    """Draw the film's thickness over the field.
+    """Draw the thickness of the film over the field.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Source of randomness.
     ranges : SimulationRanges
-        Mean, variation and edges.
+        Ranges of mean, variation and edges.
     grid : Grid
-        The field.
+        Grid of the field.
 
     Returns
     -------
     numpy.ndarray
-        Shape (size, size), float32 (nm): varying on scales of several nm, sometimes with a step.
+        Shape (size, size), float32: thickness (nm). It varies on scales of several nm and sometimes has a step.
     """
     mean, spread = draw(rng, ranges.carbon_thickness_nm), draw(rng, ranges.carbon_variation)
     scale_nm = rng.uniform(1.5, 8.0)
@@ -146,18 +149,18 @@ def carbon_thickness(rng: np.random.Generator, ranges: SimulationRanges, grid: G
 
 
 def field_wave(placed: Sequence[Placed], grid: Grid, *, voltage_kv: float, absorption: float) -> np.ndarray:
-    """Multiply the exit waves of particles into a field.
+    """Multiply the exit waves of all particles into one field.
 
     Parameters
     ----------
     placed : sequence of Placed
-        Particles and their places.
+        Particles and their positions.
     grid : Grid
-        The field's samples.
+        Grid of the field.
     voltage_kv : float
         Acceleration voltage (kV).
     absorption : float
-        Absorptive over elastic potential.
+        Ratio of the absorptive to the elastic potential.
 
     Returns
     -------
@@ -167,8 +170,8 @@ def field_wave(placed: Sequence[Placed], grid: Grid, *, voltage_kv: float, absor
     n = grid.size
     wave = np.ones((n, n), np.complex64)
     for one in placed:
-        exact = [grid.sample(c) for c in one.centre_nm]
-        # the box lies on samples, the particle in it where it really is
+        exact = [grid.sample(c) for c in one.center_nm]
+        # the box lies on samples of the field; the particle is shifted inside it by the rest
         y, x = ((c - round(c)) * grid.sampling_nm for c in exact)
         box = _particle_wave(one.particle, grid.sampling_nm, voltage_kv, absorption, shift_nm=(x, y))
         start = [round(c) - len(box) // 2 for c in exact]
@@ -186,20 +189,19 @@ def _particle_wave(
     *,
     shift_nm: tuple[float, float],
 ) -> np.ndarray:
-    """Return a particle's exit wave in a square box of the field's samples, its centre (x, y) off the middle one."""
-    wanted = PARTICLE_SAMPLING_NM["heavy" if HEAVY & set(particle.elements) else "light"]
+    """Return the exit wave of a particle in a square box of field samples, shifted by (x, y) from the middle sample."""
+    finest_nm = PARTICLE_SAMPLING_NM["heavy" if HEAVY & set(particle.elements) else "light"]
     box_px = int(np.ceil(2 * (particle.radius_nm + BOX_MARGIN_NM) / sampling_nm))
     box_nm = box_px * sampling_nm
-    size = scipy.fft.next_fast_len(int(np.ceil(box_nm / wanted)))
+    size = scipy.fft.next_fast_len(int(np.ceil(box_nm / finest_nm)))
     middle = box_px // 2 * sampling_nm
+    shift = np.array([middle + shift_nm[0], middle + shift_nm[1], 0])
     wave = exit_wave(
-        particle.positions_nm + np.array([middle + shift_nm[0], middle + shift_nm[1], 0]),
-        particle.kinds,
-        particle.elements,
+        Atoms(particle.positions_nm + shift, particle.kinds, particle.elements),
         size_px=size,
         sampling_nm=box_nm / size,
         voltage_kv=voltage_kv,
-        limit_per_nm=1 / (3 * wanted),
+        limit_per_nm=1 / (3 * finest_nm),
         absorption=absorption,
     )
     return resample_wave(wave, box_px)

@@ -9,12 +9,12 @@ References
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import numba
 import numpy as np
 import scipy.fft
 
+from hrtem_dask.simulation.atoms import Atoms
 from hrtem_dask.simulation.imaging.scattering import PROFILE_RADIUS_NM, phase_profile, wavelength_nm
 
 __all__ = ["add_phases", "exit_wave", "resample_wave"]
@@ -22,7 +22,10 @@ __all__ = ["add_phases", "exit_wave", "resample_wave"]
 
 @numba.njit(cache=True, fastmath=True)
 def _add_profiles(phase, x, y, kind, profiles, sampling, radius):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Add one atom's phase after another; the grid is periodic."""
+    """Add the phase of each atom to a periodic grid, in place.
+
+    `profiles` is sampled at equidistant squared distances, which saves a square root per pixel and atom.
+    """
     height, width = phase.shape
     reach = int(np.ceil(radius / sampling))
     scale = (profiles.shape[1] - 1) / radius**2
@@ -41,45 +44,30 @@ def _add_profiles(phase, x, y, kind, profiles, sampling, radius):  # type: ignor
                     phase[wrapped, column % width] += profile[i] + (t - i) * (profile[i + 1] - profile[i])
 
 
-def add_phases(
-    phase: np.ndarray,
-    positions_nm: np.ndarray,
-    kinds: np.ndarray,
-    elements: Sequence[str],
-    *,
-    sampling_nm: float,
-    voltage_kv: float,
-    limit_per_nm: float,
-) -> None:
+def add_phases(phase: np.ndarray, atoms: Atoms, *, sampling_nm: float, voltage_kv: float, limit_per_nm: float) -> None:
     """Add the phase of atoms to a grid, in place.
 
     Parameters
     ----------
     phase : numpy.ndarray
         Shape (y, x), float32, periodic; atoms are added to it.
-    positions_nm : numpy.ndarray
-        Shape (n, 2 or 3): x, y (nm) from the first pixel's centre.
-    kinds : numpy.ndarray
-        Shape (n,), int: index into `elements`.
-    elements : sequence of str
-        Chemical symbols.
+    atoms : Atoms
+        Positions count from the center of the first pixel.
     sampling_nm : float
-        Distance of pixels (nm).
+        Distance between pixels (nm).
     voltage_kv : float
         Acceleration voltage (kV).
     limit_per_nm : float
         Band limit of each atom's phase (1/nm).
     """
-    if len(positions_nm):
-        profiles = np.stack([phase_profile(e, voltage_kv, limit_per_nm) for e in elements])
-        x, y = (np.ascontiguousarray(positions_nm[:, i]) for i in (0, 1))
-        _add_profiles(phase, x, y, kinds.astype(np.int64), profiles, sampling_nm, PROFILE_RADIUS_NM)
+    if len(atoms.positions_nm):
+        profiles = np.stack([phase_profile(e, voltage_kv, limit_per_nm) for e in atoms.elements])
+        x, y = (np.ascontiguousarray(atoms.positions_nm[:, i]) for i in (0, 1))
+        _add_profiles(phase, x, y, atoms.kinds.astype(np.int64), profiles, sampling_nm, PROFILE_RADIUS_NM)
 
 
 def exit_wave(
-    positions_nm: np.ndarray,
-    kinds: np.ndarray,
-    elements: Sequence[str],
+    atoms: Atoms,
     *,
     size_px: int,
     sampling_nm: float,
@@ -92,16 +80,12 @@ def exit_wave(
 
     Parameters
     ----------
-    positions_nm : numpy.ndarray
-        Shape (n, 3): x, y from the first pixel's centre, z along the beam (nm).
-    kinds : numpy.ndarray
-        Shape (n,), int: index into `elements`.
-    elements : sequence of str
-        Chemical symbols.
+    atoms : Atoms
+        Positions count from the center of the first pixel.
     size_px : int
         Side of the box (px).
     sampling_nm : float
-        Distance of pixels (nm).
+        Distance between pixels (nm).
     voltage_kv : float
         Acceleration voltage (kV).
     slice_nm : float
@@ -109,17 +93,17 @@ def exit_wave(
     limit_per_nm : float
         Band limit (1/nm); at most 2/3 of the Nyquist frequency keeps products free of aliases.
     absorption : float
-        Absorptive over elastic potential.
+        Ratio of the absorptive to the elastic potential.
 
     Returns
     -------
     numpy.ndarray
-        Shape (size_px, size_px), complex64: the wave in the plane of the largest z, 1 where nothing was met.
+        Shape (size_px, size_px), complex64: the wave in the plane of the largest z, 1 where it passed no atom.
     """
     wave = np.ones((size_px, size_px), np.complex64)
-    if not len(positions_nm):
+    if not len(atoms.positions_nm):
         return wave
-    height = positions_nm[:, 2] - positions_nm[:, 2].min()
+    height = atoms.positions_nm[:, 2] - atoms.positions_nm[:, 2].min()
     slices = (height / slice_nm).astype(int)
     order = np.argsort(slices, kind="stable")
     bounds = np.searchsorted(slices[order], np.arange(slices.max() + 2))
@@ -127,10 +111,8 @@ def exit_wave(
     for start, stop in itertools.pairwise(bounds):
         phase = np.zeros((size_px, size_px), np.float32)
         chosen = order[start:stop]
-        add_phases(
-            phase, positions_nm[chosen], kinds[chosen], elements,
-            sampling_nm=sampling_nm, voltage_kv=voltage_kv, limit_per_nm=limit_per_nm,
-        )  # fmt: skip
+        in_slice = Atoms(atoms.positions_nm[chosen], atoms.kinds[chosen], atoms.elements)
+        add_phases(phase, in_slice, sampling_nm=sampling_nm, voltage_kv=voltage_kv, limit_per_nm=limit_per_nm)
         _transmit(wave, phase, absorption)
         wave = scipy.fft.fft2(wave, overwrite_x=True, workers=1)
         wave *= propagator
@@ -159,7 +141,7 @@ def _propagator(
 
 
 def resample_wave(wave: np.ndarray, size_px: int) -> np.ndarray:
-    """Sample a periodic wave on another number of pixels, by its Fourier coefficients.
+    """Resample a periodic wave to another number of pixels, by its Fourier coefficients.
 
     Parameters
     ----------

@@ -4,8 +4,8 @@ References
 ----------
 [1] Kirkland, Advanced Computing in Electron Microscopy, 2nd ed., Springer 2010, chapters 2 and 3: aberrations,
     underfocus positive.
-[2] Ishizuka, Ultramicroscopy 5 (1980) 55: why an envelope on the wave is not the focal average; here intensities are
-    averaged over defocus, which keeps the number of electrons.
+[2] Ishizuka, Ultramicroscopy 5 (1980) 55: partial coherence. An envelope on the wave is only an approximation of the
+    average over the focal spread; here intensities are averaged over defocus, which conserves electrons.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Optics", "image_intensity", "propagate"]
 
 @dataclass(frozen=True, kw_only=True)
 class Optics:
-    """How the lens is set."""
+    """Settings of the objective lens."""
 
     voltage_kv: float = 300.0
     """Acceleration voltage (kV)."""
@@ -33,15 +33,15 @@ class Optics:
     astigmatism_nm: float = 0.0
     """Two-fold astigmatism: half the difference of defocus between its axes (nm)."""
     astigmatism_angle_deg: float = 0.0
-    """Direction of its stronger axis (°)."""
+    """Direction of the axis with the larger defocus (°)."""
     coma_nm: float = 0.0
     """Axial coma C21 (nm)."""
     coma_angle_deg: float = 0.0
-    """Its direction (°)."""
+    """Direction of the coma (°)."""
     focal_spread_nm: float = 0.0
     """Standard deviation of the defocus (nm)."""
     aperture_per_nm: float = 12.0
-    """Radius of the objective aperture (1/nm), its edge softened over a tenth."""
+    """Radius of the objective aperture (1/nm); its edge is softened over a tenth of it."""
 
 
 def _aberration(optics: Optics, fy: np.ndarray, fx: np.ndarray) -> np.ndarray:
@@ -64,11 +64,11 @@ def image_intensity(wave: np.ndarray, optics: Optics, *, sampling_nm: float, n_f
     wave : numpy.ndarray
         Shape (y, x), complex64: exit wave, periodic.
     optics : Optics
-        How the lens is set.
+        Settings of the lens.
     sampling_nm : float
-        Distance of pixels (nm).
+        Distance between pixels (nm).
     n_foci : int
-        Points of the Gauss-Hermite quadrature over the focal spread.
+        Number of points of the Gauss-Hermite quadrature over the focal spread.
 
     Returns
     -------
@@ -96,23 +96,23 @@ def image_intensity(wave: np.ndarray, optics: Optics, *, sampling_nm: float, n_f
 
 
 def propagate(wave: np.ndarray, distance_nm: float, *, voltage_kv: float, sampling_nm: float) -> np.ndarray:
-    """Let a wave run on through free space.
+    """Propagate a wave through free space.
 
     Parameters
     ----------
     wave : numpy.ndarray
         Shape (y, x), complex64, periodic.
     distance_nm : float
-        How far along the beam (nm).
+        Distance along the beam (nm).
     voltage_kv : float
         Acceleration voltage (kV).
     sampling_nm : float
-        Distance of pixels (nm).
+        Distance between pixels (nm).
 
     Returns
     -------
     numpy.ndarray
-        Shape (y, x), complex64: Fresnel propagation, Kirkland equation 6.65.
+        Shape (y, x), complex64: the wave after Fresnel propagation, Kirkland equation 6.65.
     """
     fy, fx = (scipy.fft.fftfreq(n, sampling_nm) for n in wave.shape)
     phase = -np.pi * wavelength_nm(voltage_kv) * distance_nm * np.add.outer(fy**2, fx**2)

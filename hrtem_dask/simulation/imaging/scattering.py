@@ -1,9 +1,9 @@
-"""How electrons are scattered by atoms: wavelength, scattering factors, and the phase that one atom gives the wave.
+"""Scattering of electrons by atoms: wavelength, scattering factors, and the phase shift by one atom.
 
 References
 ----------
 [1] Lobato & Van Dyck, Acta Cryst. A70 (2014) 636: scattering factors of neutral atoms; ``lobato2014.json`` holds their
-    coefficients a (Å) and b (Å²) of the elements used here.
+    coefficients a (Å) and b (Å²) for the elements used here.
 [2] Kirkland, Advanced Computing in Electron Microscopy, 2nd ed., Springer 2010: equations 2.5 and 5.19.
 """
 
@@ -21,8 +21,9 @@ __all__ = ["phase_profile", "scattering_factor_nm", "scattering_phase", "wavelen
 
 ELECTRON_REST_ENERGY_KEV = 510.99895
 PROFILE_RADIUS_NM = 0.3
-"""Where the phase of one atom is cut off."""
+"""Radius at which the phase of one atom is cut off."""
 PROFILE_POINTS = 2048
+"""Number of samples of a phase profile."""
 
 
 def wavelength_nm(voltage_kv: float) -> float:
@@ -43,6 +44,7 @@ def wavelength_nm(voltage_kv: float) -> float:
 
 @functools.cache
 def _coefficients() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Read the coefficients a (nm) and b (nm²) of each element."""
     text = resources.files("hrtem_dask.simulation.imaging").joinpath("lobato2014.json").read_text(encoding="utf-8")
     return {element: (np.array(a) / 10, np.array(b) / 100) for element, (a, b) in json.loads(text).items()}
 
@@ -77,7 +79,7 @@ def scattering_factor_nm(element: str, frequency_per_nm: np.ndarray) -> np.ndarr
 
 
 def scattering_phase(element: str, frequency_per_nm: np.ndarray, voltage_kv: float, limit_per_nm: float) -> np.ndarray:
-    """Return the Fourier transform of the phase that one atom gives the wave, band-limited.
+    """Return the band-limited Fourier transform of the phase shift by one atom.
 
     Parameters
     ----------
@@ -88,12 +90,12 @@ def scattering_phase(element: str, frequency_per_nm: np.ndarray, voltage_kv: flo
     voltage_kv : float
         Acceleration voltage (kV).
     limit_per_nm : float
-        Spatial frequency (1/nm) above which nothing is left; the last tenth below it is rolled off.
+        Band limit (1/nm): zero above it, with a smooth roll-off over the last tenth below it.
 
     Returns
     -------
     numpy.ndarray
-        Relativistic γ λ f (rad nm²): Kirkland equations 5.19 and C.17 joined.
+        Relativistic γ λ f (rad nm²), from Kirkland equations 5.19 and C.17. Same shape as `frequency_per_nm`.
     """
     window = 0.5 * (1 - np.cos(np.pi * np.clip((limit_per_nm - frequency_per_nm) / (0.1 * limit_per_nm), 0, 1)))
     gamma = 1 + voltage_kv / ELECTRON_REST_ENERGY_KEV
@@ -102,7 +104,7 @@ def scattering_phase(element: str, frequency_per_nm: np.ndarray, voltage_kv: flo
 
 @functools.lru_cache(maxsize=256)
 def phase_profile(element: str, voltage_kv: float, limit_per_nm: float) -> np.ndarray:
-    """Return the phase that one atom gives the wave, projected along the beam, band-limited.
+    """Return the band-limited phase shift by one atom, projected along the beam.
 
     Parameters
     ----------
@@ -111,13 +113,13 @@ def phase_profile(element: str, voltage_kv: float, limit_per_nm: float) -> np.nd
     voltage_kv : float
         Acceleration voltage (kV).
     limit_per_nm : float
-        Spatial frequency (1/nm) above which nothing is left; the last tenth below it is rolled off.
+        Band limit (1/nm): zero above it, with a smooth roll-off over the last tenth below it.
 
     Returns
     -------
     numpy.ndarray
-        Shape (2048,), float32: phase (rad) at equidistant *squared* distances from 0 to (0.3 nm)², where it is 0: the
-        Hankel transform of `scattering_phase`.
+        Shape (2048,), float32: phase (rad) at equidistant *squared* distances from 0 to (0.3 nm)², where it is 0. It
+        is the Hankel transform of `scattering_phase`.
     """
     frequency = np.linspace(0, limit_per_nm, 4000)
     weight = scattering_phase(element, frequency, voltage_kv, limit_per_nm) * 2 * np.pi * frequency

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from hrtem_dask.simulation.crystals import build_crystal, find_crystal
+from hrtem_dask.simulation.atoms import Atoms, build_crystal
+from hrtem_dask.simulation.crystals import find_crystal
 from hrtem_dask.simulation.imaging.carbon import MIN_DISTANCE_NM, carbon_phase, random_packing
 from hrtem_dask.simulation.imaging.multislice import exit_wave, resample_wave
 from hrtem_dask.simulation.imaging.optics import Optics, image_intensity, propagate
@@ -41,15 +42,10 @@ def test_an_atoms_phase_integrates_to_its_forward_scattering() -> None:
 
 
 def test_multislice_keeps_every_electron_below_the_band_limit() -> None:
-    positions = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.3], [1.2, 0.9, 0.6]])
-    wave = exit_wave(
-        positions, np.zeros(3, int), ["Se"], size_px=160, sampling_nm=0.0125, voltage_kv=300, limit_per_nm=26
-    )
+    atoms = Atoms(np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.3], [1.2, 0.9, 0.6]]), np.zeros(3, int), ("Se",))
+    wave = exit_wave(atoms, size_px=160, sampling_nm=0.0125, voltage_kv=300, limit_per_nm=26)
     assert np.mean(np.abs(wave) ** 2) == pytest.approx(1, abs=2e-3)
-    absorbed = exit_wave(
-        positions, np.zeros(3, int), ["Se"],
-        size_px=160, sampling_nm=0.0125, voltage_kv=300, limit_per_nm=26, absorption=0.1,
-    )  # fmt: skip
+    absorbed = exit_wave(atoms, size_px=160, sampling_nm=0.0125, voltage_kv=300, limit_per_nm=26, absorption=0.1)
     assert np.mean(np.abs(absorbed) ** 2) < np.mean(np.abs(wave) ** 2)
 
 
@@ -156,13 +152,17 @@ def test_the_hybrid_agrees_with_full_multislice_by_abtem(
     side = diameter + 3.0
     n = scipy.fft.next_fast_len(int(np.ceil(side / sampling)))
     positions += [side / 2, side / 2, -positions[:, 2].min()]
-    elements = sorted({e for e, _, _ in crystal.basis})
+    elements = crystal.elements
     film = random_packing(rng, side, side, carbon)
     gap = 0.15
 
     coarse = int(side / 0.025)
     wave = exit_wave(
-        positions, kinds, elements, size_px=n, sampling_nm=side / n, voltage_kv=300, limit_per_nm=1 / (3 * sampling)
+        Atoms(positions, kinds, elements),
+        size_px=n,
+        sampling_nm=side / n,
+        voltage_kv=300,
+        limit_per_nm=1 / (3 * sampling),
     )
     wave = propagate(resample_wave(wave, coarse), gap + carbon / 2, voltage_kv=300, sampling_nm=side / coarse)
     monkeypatch.setattr("hrtem_dask.simulation.imaging.carbon.random_packing", lambda *_: film)
@@ -186,7 +186,7 @@ def test_the_hybrid_agrees_with_full_multislice_by_abtem(
         optics = Optics(voltage_kv=300, defocus_nm=defocus + refocus, cs_mm=cs, focal_spread_nm=3)
         return image_intensity(wave, optics, sampling_nm=side / coarse)
 
-    # abTEM's wave leaves at the cell's lower end, ours in the middle of the film
+    # abTEM's wave leaves at the cell's lower end, the hybrid's in the middle of the film
     to_end = depth - (positions[:, 2].max() + gap + carbon / 2)
     agreement = np.corrcoef(image(wave, 0).ravel(), image(reference, to_end).ravel())[0, 1]
     assert agreement >= 0.95
