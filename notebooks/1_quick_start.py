@@ -42,7 +42,7 @@ ranges = SimulationRanges(
     touching_fraction=0.1,
     dose_per_nm2=(1e5, 4e5),
 )
-simulated = simulate(folder / "simulated", ranges=ranges, n=4, seed=11, scheduler="threads").store
+simulated = simulate(folder / "simulated", ranges=ranges, n=4, seed=11, cluster="threads").store
 simulated.micrographs[["micrograph_id", "material", "pixel_size_nm", "n_particles", "defocus_nm", "dose_per_nm2"]]
 
 # %% [markdown]
@@ -53,7 +53,7 @@ simulated.micrographs[["micrograph_id", "material", "pixel_size_nm", "n_particle
 
 # %%
 settings = hd.Settings().updated({"execution": {"overlays": "all"}})
-summary = hd.run(folder / "simulated" / "micrographs.zarr", folder / "results", settings=settings, scheduler="threads")
+summary = hd.run(folder / "simulated" / "micrographs.zarr", folder / "results", settings=settings, cluster="threads")
 summary
 
 # %% [markdown]

@@ -46,7 +46,7 @@ ranges = SimulationRanges(
     median_diameter_nm=(3.0, 4.0),
     dose_per_nm2=(1e5, 4e5),
 )
-simulate(folder, ranges=ranges, n=4, seed=4, client=client)
+simulate(folder, ranges=ranges, n=4, seed=4, cluster=client)
 micrographs = hd.open_micrographs(folder / "micrographs.zarr")
 micrographs.index[["title", "height_px", "pixel_size_x_nm", "pixel_size_source", "status"]].reset_index(drop=True)
 

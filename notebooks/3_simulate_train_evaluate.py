@@ -53,8 +53,8 @@ far_from_focus = SimulationRanges(
     overfocus_fraction=0,
     dose_per_nm2=(2e4, 6e4),
 )
-training = simulate(folder / "training", ranges=far_from_focus, n=6, seed=1, scheduler="threads").store
-held_out = simulate(folder / "held_out", ranges=far_from_focus, n=3, seed=2, scheduler="threads").store
+training = simulate(folder / "training", ranges=far_from_focus, n=6, seed=1, cluster="threads").store
+held_out = simulate(folder / "held_out", ranges=far_from_focus, n=3, seed=2, cluster="threads").store
 
 # %% [markdown]
 # ## Train

@@ -55,7 +55,7 @@ ranges = SimulationRanges(
     cs_mm=(0.0, 0.01),
     dose_per_nm2=(2e5, 5e5),
 )
-store = simulate(folder / "simulated", ranges=ranges, n=4, seed=24, scheduler="threads").store
+store = simulate(folder / "simulated", ranges=ranges, n=4, seed=24, cluster="threads").store
 store.particles.groupby(["orientation", "fault", "fault_visible"]).size().rename("particles")
 
 # %% [markdown]
@@ -64,7 +64,7 @@ store.particles.groupby(["orientation", "fault", "fault_visible"]).size().rename
 # A run classifies every region. A misoriented particle is *unknown*, never "without a fault".
 
 # %%
-hd.run(folder / "simulated" / "micrographs.zarr", folder / "results", scheduler="threads")
+hd.run(folder / "simulated" / "micrographs.zarr", folder / "results", cluster="threads")
 results = hd.open_results(folder / "results")
 micrographs = results.micrographs.set_index("micrograph_id")
 titles = truth_ids(results.micrographs, store).set_axis(micrographs.index)

@@ -1,4 +1,4 @@
-"""The page that shows what a run found."""
+"""The command report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from hrtem_dask.cli.messages import message_options
 from hrtem_dask.cli.options import clear_errors
 
 __all__ = ["report"]
@@ -14,7 +15,11 @@ __all__ = ["report"]
 @click.command()
 @click.argument("results", metavar="RESULTS")
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of what is drawn at random."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Seed of the bootstrap and of the pictures that are chosen at random.",
 )
 @click.option(
     "--confusion",
@@ -22,11 +27,12 @@ __all__ = ["report"]
     metavar="FILE.json",
     help='Correct the defect fraction: {"measured_on": "…", "counts": {"fault": {"fault": 90, "no_fault": 10}, …}}.',
 )
+@message_options
 def report(results: str, seed: int, confusion: str | None) -> None:
-    """Write RESULTS/report.html: one page with every figure, table and picture, readable offline and on paper.
+    """Write RESULTS/report.html: one page with all figures, tables and pictures, for screen and paper, without network.
 
-    Every number on it is in RESULTS/summary.json, under the JSON pointer that stands beside it in the page's source.
-    The confusion matrix must be measured on the same kind of data: true fault state, then the one said, then particles.
+    Every number on it is in RESULTS/summary.json, under the JSON pointer beside it in the source of the page.
+    The confusion matrix must be measured on the same kind of data: true fault state, predicted one, particles.
     """
     from hrtem_dask.report import write_report
 
@@ -36,7 +42,7 @@ def report(results: str, seed: int, confusion: str | None) -> None:
 
 
 def _confusion(path: str | None) -> dict[str, Any]:
-    """Read a confusion matrix and what it was measured on."""
+    """Read a confusion matrix and the description of its data."""
     import json
     from pathlib import Path
 

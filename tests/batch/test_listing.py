@@ -50,10 +50,10 @@ def test_a_file_on_which_the_listing_fails_is_one_failed_record(
     save(*(tmp_path / f"{name}.npy" for name in "abc"))
     honest = signals.list_micrographs
 
-    def list_micrographs(source: loading.Source, **wishes: object) -> list[loading.MicrographRecord]:
+    def list_micrographs(source: loading.Source, **options: object) -> list[loading.MicrographRecord]:
         if source.name == "b.npy":
             raise RuntimeError("nobody thought of this")
-        return honest(source, **wishes)
+        return honest(source, **options)
 
     monkeypatch.setattr(signals, "list_micrographs", list_micrographs)
     records = list_on_workers(client, find_inputs(tmp_path), Settings().updated({"loading": {"pixels": True}}))
@@ -69,7 +69,7 @@ def test_a_setting_that_cannot_be_used_ends_the_listing(tmp_path: Path, client: 
         list_on_workers(client, find_inputs(tmp_path / "a.npy"), Settings(), samples)
 
 
-def test_a_cluster_without_workers_is_said_and_not_waited_for_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_without_workers_is_an_error_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "FIRST_WORKER_S", 0.2)
     with (
         LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
