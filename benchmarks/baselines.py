@@ -1,13 +1,14 @@
-"""The main job as people write it by hand, in four stages of care: what hrtem_dask is measured against.
+"""Four baselines of the main job, written by hand with increasing optimization, to compare hrtem_dask with.
 
-``paper`` is the way of Groschner et al. (2021), in one process. Keras is not a dependency, so **torch eager stands in
-for Keras' predict**: the same network with the same weights, called tile by tile. ``script`` is what a user makes of
-it with a process pool, ``tuned`` the same with every library chosen for speed, ``limit`` the fastest way known here,
-with hrtem_dask's own kernels but without Dask, ledger, quality gate, splitting, lattice and label store.
+``paper`` is the method of Groschner et al. (2021), in one process. Keras is not a dependency, so **torch in eager mode
+replaces the predict function of Keras**: the same network with the same weights, called tile by tile. ``script`` is a
+typical script with a process pool. ``tuned`` does the same with the fastest library for each operation. ``limit`` is
+the fastest known implementation, with the kernels of hrtem_dask but without Dask, ledger, quality gate, splitting,
+lattice and label store.
 
-Each analyses one file at a time: read, despike and scale, segment, label and measure, ring features of each particle's
-crop, and on request a random forest of 500 trees. Forests are trained on random numbers: their verdicts mean
-nothing, their cost is that of a real one.
+Each baseline analyses one file at a time: read, remove spikes and scale, segment, label and measure, compute the ring
+features of the crop of each particle, and optionally classify by a random forest of 500 trees. The forests are trained
+on random numbers: their predictions are meaningless, but they take as long as those of a real forest.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def stand_in_forest() -> RandomForestClassifier:
 
 
 class Script:
-    """A user's script: SciPy, torch eager in tiles, scikit-image, a full-size mask for every ring."""
+    """A typical script: SciPy, torch in eager mode on tiles, scikit-image, a full-size mask for every ring."""
 
     parallel = True
     """Whether it runs in a pool of processes."""
@@ -68,7 +69,7 @@ class Script:
         self.forest = stand_in_forest() if forest and self.classifies_each else None
 
     def __call__(self, path: Path) -> pd.DataFrame:
-        """Analyse one file; the seconds of each stage stand in `attrs`."""
+        """Analyse one file; `attrs` of the table contains the seconds of each stage."""
         laps: dict[str, float] = {}
         started = time.perf_counter()
 
@@ -112,24 +113,24 @@ class Script:
         return mask
 
     def measure(self, mask: np.ndarray, image: np.ndarray) -> pd.DataFrame:
-        """Open, close, label, drop specks, measure."""
+        """Open, close, label, remove small objects, measure."""
         mask = morphology.closing(morphology.opening(mask, self.disk), self.disk)
         mask = morphology.remove_small_objects(mask, max_size=MIN_AREA_PX - 1, connectivity=2)
         labels = measure.label(mask, connectivity=2)
         return pd.DataFrame(measure.regionprops_table(labels, image, properties=PROPERTIES))
 
     def features(self, crop: np.ndarray) -> list[float]:
-        """Compute the paper's five features with its hundred ring masks."""
+        """Compute the five features of the paper with its hundred ring masks."""
         return ring_statistics(crop, rings_by_masks(crop))
 
 
 class Paper(Script):
-    """The paper's own way, in one process: every tile scaled by itself, one region after the other."""
+    """The method of the paper, in one process: every tile is scaled separately, regions are measured one by one."""
 
     parallel = False
 
     def segment(self, prepared: np.ndarray) -> np.ndarray:
-        """Scale each tile by its own minimum and maximum, as the paper's code does."""
+        """Scale each tile by its minimum and maximum, as in the code of the paper."""
         scaled = np.empty_like(prepared)
         for tile in tiles(prepared.shape):
             low, high = prepared[tile].min(), prepared[tile].max()
@@ -137,7 +138,7 @@ class Paper(Script):
         return super().segment(scaled)
 
     def measure(self, mask: np.ndarray, image: np.ndarray) -> pd.DataFrame:
-        """Measure region by region."""
+        """Measure the regions one by one."""
         mask = morphology.closing(morphology.opening(mask, self.disk), self.disk)
         rows = []
         for region in measure.regionprops(measure.label(mask, connectivity=2), image):
@@ -160,7 +161,7 @@ class Tuned(Script):
         self.network = fused(self.network).to(memory_format=torch.channels_last)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Do the same with OpenCV's median."""
+        """Do the same with the median of OpenCV."""
         median = cv2.medianBlur(image, 3).astype(np.float32)
         values = image.astype(np.float32)
         spikes = cv2.absdiff(values, median) > SPIKE_THRESHOLD_SD * cv2.meanStdDev(values)[1][0, 0]
@@ -185,7 +186,7 @@ class Tuned(Script):
         return pd.DataFrame(measure.regionprops_table(labels, image, properties=PROPERTIES))
 
     def label(self, mask: np.ndarray) -> np.ndarray:
-        """Open, close, label, drop specks."""
+        """Open, close, label, remove small objects."""
         opened = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, self.disk)
         _, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, self.disk))
         kept = stats[:, cv2.CC_STAT_AREA] >= MIN_AREA_PX
@@ -193,12 +194,12 @@ class Tuned(Script):
         return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[labels]
 
     def features(self, crop: np.ndarray) -> list[float]:
-        """Compute the same rings by one binning."""
+        """Compute the same rings by a single binning."""
         return ring_statistics(crop, rings_by_binning(crop))
 
 
 class Limit(Tuned):
-    """Every fast choice, no Dask: OpenVINO in float32 on the whole image, unpinned, and hrtem_dask's kernels."""
+    """The fastest choices without Dask: OpenVINO in float32 on the whole image, unpinned, and hrtem_dask's kernels."""
 
     classifies_each = False
 
@@ -208,7 +209,7 @@ class Limit(Tuned):
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - one instance per process
     def compiled(self, shape: tuple[int, int]) -> Any:
-        """Compile for one shape; OpenVINO's own converter traces for seconds and reports its use, so ours builds."""
+        """Compile for one shape by `openvino_graph`; the converter of OpenVINO takes seconds and sends usage data."""
         import openvino
 
         from hrtem_dask.segmentation.openvino_graph import openvino_graph
@@ -221,7 +222,7 @@ class Limit(Tuned):
         return openvino.Core().compile_model(openvino_graph(self.network, (1, 1, *shape)), "CPU", options)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Use hrtem_dask's filter."""
+        """Use the filter of hrtem_dask."""
         return filtering.prepare(image, spike_threshold_sd=SPIKE_THRESHOLD_SD)[0]
 
     def segment(self, prepared: np.ndarray) -> np.ndarray:
@@ -229,12 +230,12 @@ class Limit(Tuned):
         return self.compiled(prepared.shape)(prepared[None, None], share_inputs=True, share_outputs=True)[0][0, 0] >= 0
 
     def measure(self, mask: np.ndarray, image: np.ndarray) -> pd.DataFrame:
-        """Use hrtem_dask's measurement, which gives more than the others measure."""
+        """Use the measurement of hrtem_dask, which has more columns than the others."""
         table = particles.measure_particles(self.label(mask), image, pixel_size_nm=None)
         return table.rename(columns={f"bbox_{name}_px": f"bbox-{i}" for i, name in enumerate(("y0", "x0", "y1", "x1"))})
 
     def features(self, crop: np.ndarray) -> list[float]:
-        """Use hrtem_dask's binning."""
+        """Use the binning of hrtem_dask."""
         features = fourier.groschner2021_features(crop)
         return [features[f"groschner2021_{name}"] for name in FEATURES]
 
@@ -243,14 +244,14 @@ BASELINES: dict[str, type[Script]] = {"paper": Paper, "script": Script, "tuned":
 
 
 def tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
-    """Cut an image into tiles of 512²."""
+    """Yield the windows of tiles of 512² px."""
     for y in range(0, shape[0], TILE_PX):
         for x in range(0, shape[1], TILE_PX):
             yield slice(y, y + TILE_PX), slice(x, x + TILE_PX)
 
 
 def crops(image: np.ndarray, table: pd.DataFrame) -> Iterator[np.ndarray]:
-    """Cut each row's bounding box out of an image."""
+    """Yield the crop of each row's bounding box."""
     for y0, x0, y1, x1 in table[[f"bbox-{i}" for i in range(4)]].to_numpy(dtype=int):
         yield image[y0:y1, x0:x1]
 
@@ -268,7 +269,7 @@ def fused(network: Any) -> Any:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep freed buffers: torch loses half its time to page faults otherwise."""
+    """Let glibc keep freed buffers; otherwise torch spends half of its time on page faults."""
     if sys.platform.startswith("linux"):
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         for option, value in ((-1, 2**30), (-2, 2**28), (-3, 2**30)):  # trim threshold, top pad, mmap threshold
@@ -276,7 +277,7 @@ def keep_freed_memory() -> None:
 
 
 def ring_statistics(crop: np.ndarray, rings: np.ndarray) -> list[float]:
-    """Return the paper's five features from a crop and its ring integrals."""
+    """Return the five features of the paper from a crop and its ring integrals."""
     total = rings.sum()
     centre = float(rings @ np.arange(rings.size) / total) if total else float("nan")
     return [float(rings.mean()), float(rings.std()), float(crop.mean()), float(crop.std()), centre]
@@ -288,7 +289,7 @@ def flank(distance: np.ndarray) -> np.ndarray:
 
 
 def rings_by_masks(crop: np.ndarray) -> np.ndarray:
-    """Integrate the Fourier magnitude over rings as the paper's code does: a full-size mask for each."""
+    """Integrate the Fourier magnitude over rings as in the code of the paper, with a full-size mask for each ring."""
     n = min(crop.shape)
     magnitude = np.abs(np.fft.fftshift(np.fft.fft2(crop[:n, :n].astype(float))))
     y, x = np.mgrid[:n, :n]
@@ -298,7 +299,7 @@ def rings_by_masks(crop: np.ndarray) -> np.ndarray:
 
 
 def rings_by_binning(crop: np.ndarray) -> np.ndarray:
-    """Integrate the same rings: bin by radius, then share each radius out to the rings."""
+    """Integrate over the same rings by binning over the radius and distributing each radius over the rings."""
     n = min(crop.shape)
     index, weight = ring_weights(n)
     magnitude = np.abs(scipy.fft.fftshift(scipy.fft.fft2(crop[:n, :n].astype(np.float32))))
@@ -307,7 +308,7 @@ def rings_by_binning(crop: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=256)
 def ring_weights(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return each pixel's radius by number, and the weights (radius, ring)."""
+    """Return the index of the radius of each pixel, and the weights of shape (radius, ring)."""
     y, x = np.ogrid[:n, :n]
     radii, index = np.unique((2 * y - n) ** 2 + (2 * x - n) ** 2, return_inverse=True)
     inside = np.sqrt(radii)[:, None] / 2 - np.sqrt(2) * np.arange(min(n, 100))
@@ -326,6 +327,7 @@ def _start(name: str, weights: Path, radius_px: int, forest: bool, threads: int 
 
 
 def _analyse(path: Path) -> pd.DataFrame:
+    """Analyse one file in a process of the pool."""
     assert _analyst is not None
     return _analyst(path)
 
@@ -334,25 +336,25 @@ def _analyse(path: Path) -> pd.DataFrame:
 def baseline(
     name: str, weights: Path, *, radius_px: int, forest: bool, workers: int
 ) -> Iterator[Callable[[Sequence[Path], Path], tuple[pd.DataFrame, list[dict[str, float]]]]]:
-    """Start one of the baselines; what it yields takes files to a CSV file.
+    """Start one of the baselines and yield a function that analyses files and writes a CSV file.
 
     Parameters
     ----------
     name : str
         Key of `BASELINES`.
     weights : Path
-        The network's weights.
+        Weights of the network.
     radius_px : int
-        Radius of opening and closing.
+        Radius of opening and closing (px).
     forest : bool
-        Whether to classify each particle by the stand-in forest.
+        Whether each particle is classified by a forest that was trained on random numbers.
     workers : int
-        Processes of the pool, one thread each; ``paper`` is one process with torch's own number of threads.
+        Processes of the pool, with one thread each; ``paper`` is one process with the default number of threads.
 
     Yields
     ------
     callable
-        Takes files and the CSV's path, returns the table and the seconds of each stage per file.
+        Takes files and the path of the CSV file; returns the table and the seconds of each stage per file.
     """
     classifier = stand_in_forest() if forest and not BASELINES[name].classifies_each else None
 

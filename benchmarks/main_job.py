@@ -2,9 +2,10 @@
 
     python benchmarks/main_job.py --micrographs 64 --size 1024 --rounds 3
 
-Each contender runs in a process of its own, one after the other, round after round, so that what else the machine
-does meets all of them alike; ratios are taken within a round. It is timed when its workers are up and warm; in the
-first round also from nothing to its first table ("with start": imports, workers, cluster, compiling the network).
+Each contender runs in a separate process, one after the other, in several rounds, so that other load of the machine
+affects all of them equally; ratios are taken within a round. The time is measured when the workers have started and
+warmed up. In the first round, the time from the start of the process to the first table is measured too ("with start":
+imports, workers, cluster, compiling the network).
 """
 
 from __future__ import annotations
@@ -38,10 +39,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--radius", type=int, default=5, help="of opening and closing (px), for all contenders")
-    parser.add_argument("--forest", action="store_true", help="let the four baselines classify, too")
+    parser.add_argument("--forest", action="store_true", help="let the four baselines classify the particles, too")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES))
-    parser.add_argument("--paper-micrographs", type=int, default=8, help="the first so many for `paper`: it is slow")
-    parser.add_argument("--folder", type=Path, help="keeps the micrographs for the next time")
+    parser.add_argument(
+        "--paper-micrographs", type=int, default=8, help="number of micrographs for `paper`, which is slow"
+    )
+    parser.add_argument("--folder", type=Path, help="keep the micrographs here for the next run")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--files", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -62,7 +65,7 @@ def _compare(options: argparse.Namespace, scratch: Path) -> None:
     _write_micrographs(options)
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in options.only}
     for number in range(options.rounds):
-        # back and forth, so that none is always measured after the same other
+        # the order alternates, so that no contender is always measured after the same other one
         for name in options.only if number % 2 == 0 else reversed(options.only):
             measured[name].append(_measure(name, "first" if number == 0 else "again", options, scratch))
     print(_circumstances(options, measured))
@@ -73,12 +76,12 @@ def _compare(options: argparse.Namespace, scratch: Path) -> None:
 
 
 def find_weights(scratch: Path) -> Path:
-    """Find the paper's weights in the real-data folder, or make random ones of its architecture.
+    """Find the weights of the paper in the folder of real data, or make random weights of its architecture.
 
     Parameters
     ----------
     scratch : Path
-        Where to write random weights.
+        Folder for random weights.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def find_weights(scratch: Path) -> Path:
     real = data / "pynanofind" / "weights" / "unet32_AuCdSeDots_09_final.h5"
     if real.exists():
         return real.resolve()
-    print(f"no {real}: random weights; particles, and so the cost of measuring them, are not those of real ones")
+    print(f"{real} does not exist: using random weights, with other particles and another time to measure them")
     code = (
         "import sys, torch; from hrtem_dask.segmentation.unet import UNet, groschner2021_config\n"
         "from hrtem_dask.segmentation.weights import save_model\n"
@@ -101,7 +104,7 @@ def find_weights(scratch: Path) -> Path:
 
 
 def _write_micrographs(options: argparse.Namespace) -> None:
-    """Simulate in another process, so that this one stays small: a child's peak memory begins with its parent's."""
+    """Simulate in another process to keep this one small: the peak memory of a child starts at that of its parent."""
     code = (
         "import sys; from pathlib import Path; from micrographs import write_micrographs\n"
         "write_micrographs(Path(sys.argv[1]), n=int(sys.argv[2]), size_px=int(sys.argv[3]))"
@@ -111,7 +114,7 @@ def _write_micrographs(options: argparse.Namespace) -> None:
 
 
 def _measure(name: str, mode: str, options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    """Run one contender in a process of its own; add its peak memory and what else kept the machine busy."""
+    """Run one contender in a separate process; add its peak memory and the load by other processes."""
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         command = [sys.executable, __file__, "--child", name, mode, folder, "--files", str(options.folder)]
         command += ["--weights", str(options.weights), *(["--forest"] if options.forest else [])]
@@ -132,7 +135,7 @@ def _measure(name: str, mode: str, options: argparse.Namespace, scratch: Path) -
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Keep Python's byte code aside where the environment forbids writing it: each start would compile torch anew."""
+    """Return the environment of a contender, with a folder for byte code, which would be compiled at each start."""
     environment = {**os.environ, "OPENVINO_TELEMETRY": "0"}
     if environment.pop("PYTHONDONTWRITEBYTECODE", None):
         environment["PYTHONPYCACHEPREFIX"] = str(folder.resolve() / "bytecode")
@@ -140,7 +143,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _busy_seconds() -> float:
-    """Return the seconds that all cores together have worked."""
+    """Return the total working time of all cores (s)."""
     try:
         user, nice, system = map(int, Path("/proc/stat").read_text().split()[1:4])
     except OSError:
@@ -153,10 +156,10 @@ def _measure_here(options: argparse.Namespace) -> None:
     name, mode, folder = options.child[0], options.child[1], Path(options.child[2])
     n = options.paper_micrographs if name == "paper" else options.micrographs
     files = sorted(options.files.glob(f"au_{options.size}_*.tif"))[: min(n, options.micrographs)]
-    # in the first round all of them, to be timed with the start; later just enough to warm every worker up
+    # all files in the first round, which is timed with the start; later just enough to warm up every worker
     warm_up = files if mode == "first" else files[: 2 * options.workers]
     if name == OURS:
-        result = _run_ours(files, warm_up, folder, options, plain=mode == "first")
+        result = _run_package(files, warm_up, folder, options, plain=mode == "first")
     else:
         result = _run_baseline(name, files, warm_up, folder, options)
     (folder / "result.json").write_text(json.dumps({"n": len(files), **result}))
@@ -181,7 +184,7 @@ def _run_baseline(
     return {**spent, "first_ended": first_ended, "stages": stages, **counts}
 
 
-def _run_ours(
+def _run_package(
     files: Sequence[Path], warm_up: Sequence[Path], folder: Path, options: argparse.Namespace, *, plain: bool
 ) -> dict[str, Any]:
     """Run hrtem_dask; `plain` also without splitting, bridging and filling, which the baselines do not do."""
@@ -218,13 +221,13 @@ def _run_ours(
 
 
 class _Stopwatch:
-    """Time and work of this process and its children; work hardly depends on what else the machine does."""
+    """Elapsed time and processor time of this process and its children; the latter hardly depends on other load."""
 
     def __init__(self) -> None:
         self._core_seconds, self._began = self._worked(), time.perf_counter()
 
     def spent(self) -> dict[str, float]:
-        """Return both since the beginning."""
+        """Return both times since the start (s)."""
         seconds = time.perf_counter() - self._began
         return {"seconds": seconds, "core_seconds": self._worked() - self._core_seconds}
 
@@ -236,14 +239,14 @@ class _Stopwatch:
 
 
 def _counts(area_px: Any) -> dict[str, float]:
-    """Return how many pieces are large enough to be measured, and the median of their diameters."""
+    """Return the number of regions that are large enough to be measured, and the median of their diameters."""
     area_px = area_px[area_px >= MIN_AREA_PX].astype(float)
     diameter = (area_px * 1.2732395447351628) ** 0.5  # 4/π
     return {"n_particles": len(area_px), "diameter_px": float(diameter.median()) if len(area_px) else 0.0}
 
 
 def _circumstances(options: argparse.Namespace, measured: dict[str, list[dict[str, Any]]]) -> str:
-    """Say how quiet the machine was."""
+    """Return a description of the load by other processes."""
     others = [result["others_cores"] for results in measured.values() for result in results]
     return (
         f"{options.rounds} rounds; forest: {'yes, but not in hrtem_dask' if options.forest else 'no'}; other processes "
@@ -289,7 +292,7 @@ def _stages(options: argparse.Namespace, measured: dict[str, list[dict[str, Any]
 
 
 def _agreement(plain: dict[str, Any], limit: dict[str, Any]) -> str:
-    """Compare hrtem_dask without its own rules for particles with what `limit` found."""
+    """Compare the particles of hrtem_dask, without its additional rules, with those of `limit`."""
     return (
         f"Without splitting, bridging and filling of holes hrtem_dask finds {plain['n_particles']} particles of median "
         f"diameter {plain['diameter_px']:.3f} px, limit {limit['n_particles']} of {limit['diameter_px']:.3f} px."

@@ -1,4 +1,4 @@
-"""Simulated micrographs for the benchmarks: as many as asked for, of any size, with truth."""
+"""Simulated micrographs for the benchmarks, of any number and size."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ PIXEL_SIZE_NM = 0.03
 PARTICLES_PER_MPX = 17
 SEED = 64
 VIEWS = 8
-"""A scene takes seconds to simulate: each is written in its eight orientations."""
+"""Orientations of each scene. A scene takes seconds to simulate and is therefore written in eight orientations."""
 
 
 def write_micrographs(folder: Path, *, n: int, size_px: int) -> list[Path]:
-    """Write micrographs as uint16 ImageJ TIFF with their pixel size in nm; those that are there already stay.
+    """Write micrographs as uint16 ImageJ TIFF files with their pixel size (nm); existing files are kept.
 
     Parameters
     ----------
     folder : Path
-        Where to; made where it is absent.
+        Folder for the files; created if it does not exist.
     n : int
-        How many.
+        Number of micrographs.
     size_px : int
-        Height and width.
+        Height and width (px).
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How fast networks are, side by side: the bundled model and others on one image of noise, in Mpx/s of its pixels.
+"""Measure the speed of networks: the bundled model and others on one image of noise, in Mpx/s of its pixels.
 
 python benchmarks/networks.py [MODEL…] --size 2048 --pixel-size 0.025 --rounds 5
 """
@@ -14,11 +14,11 @@ from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 
 
 def main() -> None:
-    """Measure, the networks alternating within a round."""
+    """Measure the networks alternately in each round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", help="weight files; the bundled model is always there")
+    parser.add_argument("models", nargs="*", help="weight files; the bundled model is always measured")
     parser.add_argument("--size", type=int, default=2048, help="side of the micrograph, px")
-    parser.add_argument("--pixel-size", type=float, default=0.025, help="its pixel size, nm")
+    parser.add_argument("--pixel-size", type=float, default=0.025, help="pixel size of the micrograph, nm")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     image = np.random.default_rng(0).random((arguments.size, arguments.size), dtype=np.float32)

@@ -1,8 +1,9 @@
-"""Measure single operations against the straightforward choice, side by side in one run.
+"""Compare single operations with their straightforward implementation in one run.
 
     python benchmarks/operations.py --size 2048
 
-The two of a pair alternate, so that what else the machine does meets both alike; ratios are taken within a round.
+The two implementations of a pair alternate, so that other load of the machine affects both equally; ratios are taken
+within a round.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from hrtem_dask.simulation import simulate_scene
 
 
 class Pair(NamedTuple):
-    """One operation in two ways."""
+    """One operation in two implementations."""
 
     operation: str
     straightforward: Callable[[], Any]
-    ours: Callable[[], Any]
+    optimized: Callable[[], Any]
     compare: Callable[[Any, Any], str]
-    """Says how the two results differ."""
+    """Describes the difference of the two results."""
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=2048, help="height and width in px, a multiple of 16")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--radius", type=int, default=5, help="of opening and closing (px)")
+    parser.add_argument("--radius", type=int, default=5, help="radius of opening and closing (px)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -61,14 +62,14 @@ def main() -> None:
 
 
 def _measure(pair: Pair, rounds: int) -> str:
-    """Return the row of one pair."""
-    difference = pair.compare(pair.straightforward(), pair.ours())
+    """Return the row of the table for one pair."""
+    difference = pair.compare(pair.straightforward(), pair.optimized())
     times = []
     for _ in range(rounds):
         began = time.perf_counter()
         pair.straightforward()
         between = time.perf_counter()
-        pair.ours()
+        pair.optimized()
         times.append((between - began, time.perf_counter() - between))
     slow, fast = (1000 * statistics.median(column) for column in zip(*times, strict=True))
     ratios = [a / b for a, b in times]
@@ -116,7 +117,7 @@ def _pairs(image: np.ndarray, labels: np.ndarray, radius_px: int) -> list[Pair]:
                 labels, image, properties=(*PROPERTIES, "feret_diameter_max", "area_convex")
             ),
             lambda: particles.measure_particles(labels, image, pixel_size_nm=None),
-            lambda a, b: f"areas differ by {np.abs(a['area'] - b['area_px']).max():g} px; ours measures more",
+            lambda a, b: f"areas differ by {np.abs(a['area'] - b['area_px']).max():g} px; hrtem_dask measures more",
         ),
         Pair(
             "ring features of a 100² crop (a mask per ring)",
@@ -128,7 +129,7 @@ def _pairs(image: np.ndarray, labels: np.ndarray, radius_px: int) -> list[Pair]:
 
 
 def _largest(a: np.ndarray, b: np.ndarray) -> str:
-    """Return the largest difference."""
+    """Return the largest difference relative to the largest value."""
     return f"differ by {np.abs(a - b).max() / np.abs(a).max():.1e} of the largest"
 
 

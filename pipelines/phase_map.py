@@ -1,9 +1,10 @@
-"""Draw the geometric phase of one image, and the plane at which it jumps: a fault.
+"""Draw the geometric phase of one image, in which a fault is a plane with a phase jump.
 
 python pipelines/phase_map.py IMAGE --pixel-size 0.027 --out map.png [--box Y0 Y1 X0 X1]
 
-From left to right: the image; the phase of its two strongest rows of reflections, as hue, dark where no fringes are.
-A perfect lattice has one colour, a stacking fault parts two colours, and beyond a twin boundary one row has no fringes.
+From left to right: the image, and the phase of its two strongest rows of reflections as hue, dark where there are no
+fringes. A perfect lattice has one color, a stacking fault separates two colors, and beyond a twin boundary one of the
+rows has no fringes.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ import cv2
 import numpy as np
 
 from hrtem_dask import loading
-from hrtem_dask.fourier import between_deg, find_reflections, geometric_phase, region_features
+from hrtem_dask.fourier import Reflection, between_deg, find_reflections, geometric_phase, region_features
 
 SPACINGS_NM = (0.15, 0.5)
 SIGMA_PER_NM = 0.35
 
 
-def grey(image: np.ndarray) -> np.ndarray:
-    """Stretch to 8 bits."""
+def to_8_bits(image: np.ndarray) -> np.ndarray:
+    """Scale the 1st to 99th percentile of an image to 8 bits."""
     low, high = np.percentile(image, [1, 99])
     return np.clip(255 * (image - low) / (high - low), 0, 255).astype(np.uint8)
 
 
-def phase_picture(image: np.ndarray, reflection: object, pixel_size_nm: tuple[float, float]) -> np.ndarray:
-    """Return hue by phase, brightness by amplitude; blue, green, red."""
-    g = (reflection.frequency_y_per_nm, reflection.frequency_x_per_nm)  # type: ignore[attr-defined]
+def phase_picture(image: np.ndarray, reflection: Reflection, pixel_size_nm: tuple[float, float]) -> np.ndarray:
+    """Return a color image (blue, green, red) with the phase as hue and the amplitude as brightness."""
+    g = (reflection.frequency_y_per_nm, reflection.frequency_x_per_nm)
     amplitude, phase = geometric_phase(
         image, reflection_per_nm=g, pixel_size_nm=pixel_size_nm, sigma_per_nm=SIGMA_PER_NM
     )
@@ -39,20 +40,22 @@ def phase_picture(image: np.ndarray, reflection: object, pixel_size_nm: tuple[fl
 
 
 def main() -> None:
-    """Read, measure, draw."""
+    """Read the image, measure the phase step, and draw the panels."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image")
     parser.add_argument("--pixel-size", type=float, required=True, metavar="NM")
     parser.add_argument("--out", default="phase_map.png")
-    parser.add_argument("--box", type=int, nargs=4, metavar=("Y0", "Y1", "X0", "X1"), help="Look for the step here.")
-    wish = parser.parse_args()
-    image = loading.read_single_image(wish.image).astype(np.float32)
-    pixel = (wish.pixel_size, wish.pixel_size)
+    parser.add_argument(
+        "--box", type=int, nargs=4, metavar=("Y0", "Y1", "X0", "X1"), help="Measure the phase step in this box only."
+    )
+    options = parser.parse_args()
+    image = loading.read_single_image(options.image).astype(np.float32)
+    pixel = (options.pixel_size, options.pixel_size)
     found = find_reflections(image, pixel_size_nm=pixel, spacing_range_nm=SPACINGS_NM, min_peak_snr=20)
     if not found:
-        raise SystemExit(f"{wish.image}: no lattice fringes of {SPACINGS_NM[0]} to {SPACINGS_NM[1]} nm")
+        raise SystemExit(f"{options.image}: no lattice fringes of {SPACINGS_NM[0]} to {SPACINGS_NM[1]} nm")
     rows = found[:1] + [r for r in found if between_deg(r.direction_deg, found[0].direction_deg) > 12][:1]
-    y0, y1, x0, x1 = wish.box or (0, image.shape[0], 0, image.shape[1])
+    y0, y1, x0, x1 = options.box or (0, image.shape[0], 0, image.shape[1])
     crop = image[y0:y1, x0:x1]
     _, step = region_features(crop, np.ones(crop.shape, bool), pixel_size_nm=pixel, spacing_range_nm=SPACINGS_NM)
     if step is not None:
@@ -60,10 +63,10 @@ def main() -> None:
             f"gain {step.gain:.3f} (above about 0.13: a fault), step {step.step_rad:.2f} rad, amplitudes differ by "
             f"{step.amplitude_asymmetry:.2f} (1: a twin), trace {step.angle_deg:.1f}°, {step.offset_nm:+.2f} nm off"
         )
-    panels = [cv2.cvtColor(grey(image), cv2.COLOR_GRAY2BGR), *(phase_picture(image, r, pixel) for r in rows)]
+    panels = [cv2.cvtColor(to_8_bits(image), cv2.COLOR_GRAY2BGR), *(phase_picture(image, r, pixel) for r in rows)]
     for panel in panels:
         cv2.rectangle(panel, (x0, y0), (x1 - 1, y1 - 1), (255, 255, 255), 1)
-    cv2.imwrite(wish.out, np.hstack(panels))
+    cv2.imwrite(options.out, np.hstack(panels))
 
 
 if __name__ == "__main__":

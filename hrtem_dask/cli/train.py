@@ -68,16 +68,15 @@ def segmentation(data: tuple[str, ...], out: str, recipe: str | None, pixel_size
     """
     from hrtem_dask.settings import SegmentationSettings
     from hrtem_dask.training.network.recipes import read_recipe
+    from hrtem_dask.training.network.schedule import TrainingLimits
     from hrtem_dask.training.network.train_unet import train_segmentation
 
     if options["start_from"] == "bundled":
         options["start_from"] = SegmentationSettings().model_file
+    limits = TrainingLimits(minutes=options.pop("minutes"), epochs=options.pop("epochs"))
     recipe = recipe or ("fine_tune" if options["start_from"] else "default")
     with clear_errors():
-        result = train_segmentation(
-            data, out, read_recipe(recipe), pixel_size_nm=pixel_size,
-            say=lambda line: click.echo(line, err=True), **options,
-        )  # fmt: skip
+        result = train_segmentation(data, out, read_recipe(recipe), pixel_size_nm=pixel_size, limits=limits, **options)
     click.echo(f"ended:       after {result.fit.stopped}; epoch {result.fit.best_epoch} is saved")
     for name, scores in (("validation", result.validation), ("test", result.test)):
         if scores is not None and len(scores.table):
@@ -108,10 +107,10 @@ def quality(model: str, stores: tuple[str, ...], familiar: tuple[str, ...], out:
     error is measured on the others.
     """
     from hrtem_dask.storage.simulated import open_simulated
-    from hrtem_dask.training.network.dice_calibration import calibrate_quality
+    from hrtem_dask.training.network.dice_calibration import calibrate_dice_model
 
     with clear_errors():
-        fitted = calibrate_quality(
+        fitted = calibrate_dice_model(
             model, [open_simulated(s) for s in stores], familiar=[open_simulated(s) for s in familiar], out=out
         )
     for name, value in fitted.coefficients.items():

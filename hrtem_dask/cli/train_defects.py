@@ -59,7 +59,7 @@ def defects(data: tuple[str, ...], out: str, card: str | None, **options: Any) -
     features), or folders that hold a folder of crops per class. Scores are those of micrographs left out of training.
     """
     from hrtem_dask.batch.training.train_defects import RegionOptions, train_from
-    from hrtem_dask.training.forest.model_card import confusion_text, defects_card
+    from hrtem_dask.training.forest.model_card import confusion_text, forest_card
 
     regions = RegionOptions(pixel_size_nm=options.pop("pixel_size_nm"), groups=options.pop("groups"))
     with clear_errors():
@@ -68,7 +68,7 @@ def defects(data: tuple[str, ...], out: str, card: str | None, **options: Any) -
             _echo_paper_scores(trained.samples, options["seed"])
         if card is not None:
             command = shlex.join(["hrtem-dask", *sys.argv[1:]])
-            Path(card).write_text(defects_card(trained, command=command, test=test), encoding="utf-8")
+            Path(card).write_text(forest_card(trained, command=command, test=test), encoding="utf-8")
     _echo_scores("micrographs left out", trained.scores)
     click.echo(f"out-of-bag accuracy          {trained.out_of_bag:.3f}")
     click.echo(confusion_text(trained.probability, trained.samples.truth, trained.samples.classes))
@@ -87,9 +87,9 @@ def _echo_scores(title: str, scores: pd.DataFrame) -> None:
 
 def _echo_paper_scores(samples: RegionSamples, seed: int) -> None:
     """Print the scores of the split that the paper uses."""
-    from hrtem_dask.training.forest.presets import score_their_way
+    from hrtem_dask.training.forest.presets import score_as_published
 
-    confusion, out_of_bag = score_their_way(samples, seed=seed)
+    confusion, out_of_bag = score_as_published(samples, seed=seed)
     click.echo(f"one random split of regions, as in the paper: {int(confusion.counts.sum())} test regions")
     click.echo(f"  frequency-weighted recall          {confusion.accuracy:.3f} (the paper: 0.864)")
     click.echo(f"  balanced accuracy                  {confusion.balanced_accuracy:.3f}")

@@ -1,1 +1,1 @@
-"""The published files, scores and tables of Groschner et al. (2021), to compare with ours."""
+"""The published files and scores of Groschner et al. (2021), and tables that compare them with scores measured here."""

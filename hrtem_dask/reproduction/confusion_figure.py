@@ -1,4 +1,4 @@
-"""Confusion matrices side by side, as SVG."""
+"""Confusion matrices drawn side by side as SVG."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Matrix:
     """One confusion matrix to draw."""
 
     title: str
-    """What it is of."""
+    """Title above the matrix."""
     classes: tuple[str, ...]
-    """Of rows (true) and columns (predicted)."""
+    """Names of the classes, for rows (true) and columns (predicted)."""
     shares: np.ndarray
-    """Shape (n, n): share of each true class, 0 to 1; NaN where a class is absent."""
+    """Shape (n, n): share of each true class, 0 to 1; NaN if a class is absent."""
     counts: np.ndarray | None = None
-    """Shape (n, n): counts, written small; None where they are not known."""
+    """Shape (n, n), int: number of regions, in small print; None if unknown."""
 
 
 def draw_matrices(matrices: Sequence[Matrix]) -> str:
@@ -34,13 +34,13 @@ def draw_matrices(matrices: Sequence[Matrix]) -> str:
     Parameters
     ----------
     matrices : sequence of Matrix
-        At least one.
+        The matrices, at least one.
 
     Returns
     -------
     str
-        A whole SVG document that needs nothing else. True classes by row, predicted ones by column; the shade is the
-        share of the row.
+        A self-contained SVG document. True classes by row, predicted classes by column; the shade shows the share of
+        the row.
     """
     parts: list[str] = []
     left = 0
@@ -55,13 +55,13 @@ def draw_matrices(matrices: Sequence[Matrix]) -> str:
 
 
 def _matrix(matrix: Matrix, left: int) -> Iterator[str]:
-    """Draw one matrix."""
+    """Yield the SVG elements of one matrix."""
     n = len(matrix.classes)
     yield _text(left + _LEFT, 24, matrix.title, anchor="start", size=14)
     yield _text(left + _LEFT, 44, "rows: true class, columns: predicted", anchor="start", size=10)
     for i, name in enumerate(matrix.classes):
         yield _text(left + _LEFT - 8, _TOP + _CELL * (i + 0.5) + 4, name.replace("_", " "), anchor="end")
-        for line, word in enumerate(_fold(name)):
+        for line, word in enumerate(_split_name(name)):
             yield _text(left + _LEFT + _CELL * (i + 0.5), _TOP + _CELL * n + 16 + 12 * line, word, size=11)
         for j in range(n):
             x, y, share = left + _LEFT + _CELL * j, _TOP + _CELL * i, float(matrix.shares[i, j])
@@ -75,11 +75,12 @@ def _matrix(matrix: Matrix, left: int) -> Iterator[str]:
                 yield _text(x + _CELL / 2, y + _CELL / 2 + 18, f"{int(matrix.counts[i, j])}", size=10, ink=ink)
 
 
-def _fold(name: str) -> tuple[str, ...]:
-    """Part a name into words that fit under a column."""
+def _split_name(name: str) -> tuple[str, ...]:
+    """Split the name of a class into lines that fit below a column."""
     first, _, rest = name.partition("_")
     return tuple(word for word in (first, rest.replace("_", " ")) if word)
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "middle", size: int = 12, ink: str = "#222") -> str:
+    """Return an SVG text element."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{ink}">{escape(text)}</text>'

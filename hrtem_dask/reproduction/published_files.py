@@ -1,8 +1,8 @@
 """The published files of Groschner et al. (2021), found in a folder by name and content.
 
-The data set (Zenodo 3755011) is HDF5 stacks, images and class maps in files of their own; the networks are Keras weight
-files of the code's repository; the labelled regions are pictures in a folder per class. Names are those that the
-published notebooks open.
+The data set (Zenodo 3755011) consists of HDF5 stacks, with images and class maps in separate files. The networks are
+Keras weight files in the repository of the code. The labelled regions are pictures in one folder per class. File names
+are those in the published notebooks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hrtem_dask.training.labelled.folders import read_calibrated
 __all__ = ["CLASS_FOLDERS", "MATERIALS", "PublishedFiles", "PublishedStack", "find_published", "read_crop"]
 
 MATERIALS = {"all": "Au and CdSe", "CdSe": "CdSe", "Au": "Au"}
-"""What a stack or network is of; ``all`` is both."""
+"""Materials of a stack or network; ``all`` means both materials."""
 CLASS_FOLDERS = {
     "agglomeration": "agglomeration",
     "no_particle": "empty",
@@ -30,14 +30,14 @@ CLASS_FOLDERS = {
     "misoriented": "no_fringe",
     "stacking_fault": "yes",
 }
-"""Our names of the five classes, and the notebook's of their folders; either is found."""
-# the authors call their Au images "cutimages"
+"""Names of the five classes here, with the folder names in the notebook. Folders of either name are found."""
+# the file names of the Au images contain "cutimages"
 _MATERIAL = {
     "all": re.compile(r"AuCdSe|CdSeAu|combined", re.IGNORECASE),
     "CdSe": re.compile(r"CdSe", re.IGNORECASE),
     "Au": re.compile(r"(?<![a-z])Au(?![a-z])|AuDots|cutimages|cutmaps", re.IGNORECASE),
 }
-_FOLDER_CLASS = {name: kind for kind, theirs in CLASS_FOLDERS.items() for name in (kind, theirs)} | {
+_FOLDER_CLASS = {name: kind for kind, published in CLASS_FOLDERS.items() for name in (kind, published)} | {
     "nofringe": "misoriented"
 }
 _PICTURES = {".png", ".tif", ".tiff", ".npy", ".bmp"}
@@ -48,9 +48,9 @@ class PublishedStack:
     """Images of one material with their class maps."""
 
     images: Path
-    """Holds ``images`` (n, y, x, 1) or (n, y, x)."""
+    """HDF5 file with ``images``, shape (n, y, x, 1) or (n, y, x)."""
     maps: Path
-    """Holds ``maps`` (n, y, x, 2), background and particle, or (n, y, x); may be the same file."""
+    """HDF5 file with ``maps``, shape (n, y, x, 2) for background and particle, or (n, y, x); may be the same file."""
     n: int
     """Number of images."""
 
@@ -60,15 +60,15 @@ class PublishedStack:
         Parameters
         ----------
         index : int
-            Which one, from 0.
+            Index of the image, from 0.
 
         Returns
         -------
         image : numpy.ndarray
-            Shape (y, x), float32 in [0, 1]. One that reaches from 0 to 1 was filtered and scaled by the authors and is
-            taken as it is; another one is prepared their way, by `filtering.prepare`.
+            Shape (y, x), float32 in [0, 1]. An image with the exact range 0 to 1 was filtered and scaled by the authors
+            and is used unchanged; other images are prepared by `filtering.prepare`.
         mask : numpy.ndarray
-            Shape (y, x), bool: particle.
+            Shape (y, x), bool: True on particles.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class PublishedStack:
                 image = np.asarray(file["images"][index], dtype=np.float32)
             with h5py.File(self.maps, "r") as file:
                 classes = np.asarray(file["maps"][index])
-            # one-hot, in whatever scale
+            # one-hot with any scale
             mask = classes[..., 1] > classes[..., 0] if classes.ndim == 3 and classes.shape[2] == 2 else classes > 0
             image, mask = image.reshape(image.shape[:2]), mask.reshape(mask.shape[:2])
             if not (image.min() == 0 and image.max() == 1):
@@ -92,19 +92,25 @@ class PublishedStack:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFiles:
-    """What of the published files is there."""
+    """The published files that were found."""
 
     stacks: dict[str, PublishedStack]
-    """By material, of `MATERIALS`."""
+    """Stacks by material, one of `MATERIALS`."""
     networks: dict[str, Path]
-    """Weights by the material that they were trained on."""
+    """Weight files by the material that the network was trained on."""
     crops: dict[str, tuple[Path, ...]]
-    """Pictures of labelled regions by class, of `CLASS_FOLDERS`; by name."""
-    complaints: tuple[str, ...] = ()
-    """Files that look like parts of it and cannot be used, and why."""
+    """Pictures of labelled regions by class, one of `CLASS_FOLDERS`, in the order of their names."""
+    problems: tuple[str, ...] = ()
+    """Messages about files that look like published files but cannot be used."""
 
     def found(self) -> list[str]:
-        """Return a line for each part that is there."""
+        """Return a line of text for each part that was found.
+
+        Returns
+        -------
+        list of str
+            Stacks, networks and labelled regions with their file names.
+        """
         lines = [
             f"{MATERIALS[name]}: {stack.n} images in {stack.images.name}, maps in {stack.maps.name}"
             for name, stack in self.stacks.items()
@@ -115,18 +121,26 @@ class PublishedFiles:
             lines.append(f"labelled regions: {counts}, in {next(iter(self.crops.values()))[0].parents[1].name}")
         return lines
 
-    def lacking(self) -> list[str]:
-        """Return a line for each part that is not there, and what it would give."""
+    def missing(self) -> list[str]:
+        """Return a line of text for each missing part, with the results that need it.
+
+        Returns
+        -------
+        list of str
+            File names and the tables or figures of the paper.
+        """
         lines = [
-            f"{text}: would give {gives}" for name, (text, gives) in _STACK_PARTS.items() if name not in self.stacks
+            f"{files}: needed for {results}"
+            for name, (files, results) in _STACK_PARTS.items()
+            if name not in self.stacks
         ]
         if "all" not in self.networks:
             lines.append(
-                "unet32_AuCdSeDots_09_final.h5 (weights): would give Table 1 and Figure 2 by the paper's network"
+                "unet32_AuCdSeDots_09_final.h5 (weights): needed for Table 1 and Figure 2 with the network of the paper"
             )
-        absent = [f"{theirs}/" for kind, theirs in CLASS_FOLDERS.items() if kind not in self.crops]
+        absent = [f"{published}/" for kind, published in CLASS_FOLDERS.items() if kind not in self.crops]
         if absent:
-            lines.append(f"labelled regions in {', '.join(absent)}: would give Figure 5f")
+            lines.append(f"labelled regions in {', '.join(absent)}: needed for Figure 5f")
         return lines
 
 
@@ -134,20 +148,20 @@ _STACK_PARTS = {
     "all": ("Bal_MedFilt_AuCdSeDots_*.h5 with its maps", "Table 1, combined"),
     "CdSe": (
         "Bal_MedFilt_CdSeRelabel512Images_*.h5 with its maps",
-        "Table 1 and Figure 2a of CdSe, and the empty regions that Figure 5f takes from it",
+        "Table 1 and Figure 2a of CdSe, and the empty regions for Figure 5f",
     ),
     "Au": ("Bal_MedFilt_cutimages_*.h5 with its maps", "Table 1 and Figure 2b of Au"),
 }
 
 
 @dataclass
-class _Heap:
-    """What was seen so far, of everything that could be meant."""
+class _Candidates:
+    """Files found so far that could be stacks or networks, by material."""
 
     images: dict[str, list[tuple[Path, tuple[int, ...]]]] = field(default_factory=dict)
     maps: dict[str, list[tuple[Path, tuple[int, ...]]]] = field(default_factory=dict)
     networks: dict[str, list[Path]] = field(default_factory=dict)
-    complaints: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 def find_published(folder: str | Path, *, weights: Iterable[str | Path] = ()) -> PublishedFiles:
@@ -156,105 +170,112 @@ def find_published(folder: str | Path, *, weights: Iterable[str | Path] = ()) ->
     Parameters
     ----------
     folder : str or path-like
-        Holds any of them.
+        Contains any of the published files.
     weights : iterable of str or path-like
-        Files or folders with weights, where they lie elsewhere.
+        Files or folders with weights outside of `folder`.
 
     Returns
     -------
     PublishedFiles
-        What there is. Of several candidates the filtered and balanced stack (``MedFilt``, ``Bal``) of the last version
-        is taken, the network called ``final``, and the set of labelled regions with the most classes, then files.
+        The files that were found. Among several candidates, the filtered and balanced stack (``MedFilt``, ``Bal``) of
+        the last version is preferred, the network named ``final``, and the set of labelled regions with the most
+        classes, then with the most files.
 
     Raises
     ------
     NothingToAnalyseError
-        If the folder is absent or holds none of them.
+        If the folder does not exist or contains none of these files.
     """
     root = Path(folder).expanduser().resolve()
     if not root.is_dir():
-        raise NothingToAnalyseError(f"{root}: is no folder; --data names the folder with the paper's published files")
-    heap = _Heap()
+        raise NothingToAnalyseError(
+            f"{root}: is not a folder; --data needs the folder with the published files of the paper"
+        )
+    candidates = _Candidates()
     for path in _files([root, *map(Path, weights)]):
-        _look_into(path, heap)
-    stacks = dict(_pair(heap))
-    networks = {name: max(heap.networks[name], key=_network_rank) for name in MATERIALS if name in heap.networks}
-    found = PublishedFiles(stacks=stacks, networks=networks, crops=_find_crops(root), complaints=tuple(heap.complaints))
+        _add_file(path, candidates)
+    stacks = dict(_pair(candidates))
+    networks = {
+        name: max(candidates.networks[name], key=_network_rank) for name in MATERIALS if name in candidates.networks
+    }
+    found = PublishedFiles(
+        stacks=stacks, networks=networks, crops=_find_crops(root), problems=tuple(candidates.problems)
+    )
     if not found.stacks and not found.crops:
         raise NothingToAnalyseError(
-            f"{root}: holds neither stacks (HDF5 files with images and maps) nor labelled regions (folders "
-            f"{', '.join(CLASS_FOLDERS.values())}). {' '.join(found.complaints)}".rstrip()
+            f"{root}: contains neither stacks (HDF5 files with images and maps) nor labelled regions (folders "
+            f"{', '.join(CLASS_FOLDERS.values())}). {' '.join(found.problems)}".rstrip()
         )
     return found
 
 
-def _files(places: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files that could be stacks or weights."""
-    for place in places:
-        inside = [place] if place.is_file() else sorted(place.rglob("*"))
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files at these paths that could be stacks or weights."""
+    for path in paths:
+        inside = [path] if path.is_file() else sorted(path.rglob("*"))
         yield from (p for p in inside if p.suffix.lower() in {".h5", ".hdf5", ".safetensors"} and p.is_file())
 
 
-def _look_into(path: Path, heap: _Heap) -> None:
-    """Put a file where it belongs, by its content and by what its name says of the material."""
+def _add_file(path: Path, candidates: _Candidates) -> None:
+    """Add a file to the candidates by its content, and by the material in its name."""
     material = next((name for name, pattern in _MATERIAL.items() if pattern.search(path.stem)), None)
     try:
         if path.suffix.lower() == ".safetensors":
-            held, is_network = {}, True
+            shapes, is_network = {}, True
         else:
             with h5py.File(path, "r") as file:
-                held = {
+                shapes = {
                     key: tuple(file[key].shape) for key in ("images", "maps") if isinstance(file.get(key), h5py.Dataset)
                 }
                 is_network = "layer_names" in file.attrs
     except OSError as error:
-        heap.complaints.append(f"{path.name}: cannot be read as HDF5: {error}")
+        candidates.problems.append(f"{path.name}: cannot be read as HDF5: {error}")
         return
-    if not held and not is_network:
-        heap.complaints.append(f"{path.name}: holds neither images nor maps nor the weights of a network")
+    if not shapes and not is_network:
+        candidates.problems.append(f"{path.name}: contains neither images nor maps nor the weights of a network")
     elif material is None:
-        heap.complaints.append(f"{path.name}: its name says no material; put AuCdSe, CdSe or Au into it")
+        candidates.problems.append(f"{path.name}: its name contains no material; add AuCdSe, CdSe or Au to it")
     elif is_network:
-        heap.networks.setdefault(material, []).append(path)
-    for key, shape in held.items() if material is not None else ():
+        candidates.networks.setdefault(material, []).append(path)
+    for key, shape in shapes.items() if material is not None else ():
         if (
             len(shape) == 3
             or (len(shape) == 4 and shape[3] == 1)
             or (key == "maps" and len(shape) == 4 and shape[3] == 2)
         ):
-            getattr(heap, key).setdefault(material, []).append((path, shape[:3]))
+            getattr(candidates, key).setdefault(material, []).append((path, shape[:3]))
         else:
-            wanted = "(n, y, x, 1)" if key == "images" else "(n, y, x, 2)"
-            heap.complaints.append(f"{path.name}: {key} have shape {shape}, need {wanted}")
+            expected = "(n, y, x, 1)" if key == "images" else "(n, y, x, 2)"
+            candidates.problems.append(f"{path.name}: {key} have shape {shape}, need {expected}")
 
 
-def _pair(heap: _Heap) -> Iterator[tuple[str, PublishedStack]]:
-    """Yield for each material the best images that have maps of the same shape."""
+def _pair(candidates: _Candidates) -> Iterator[tuple[str, PublishedStack]]:
+    """Yield for each material the best images with maps of the same number and size."""
     for name in MATERIALS:
-        images = sorted(heap.images.get(name, ()), key=lambda c: _stack_rank(c[0]), reverse=True)
-        maps = sorted(heap.maps.get(name, ()), key=lambda c: _stack_rank(c[0]), reverse=True)
+        images = sorted(candidates.images.get(name, ()), key=lambda c: _stack_rank(c[0]), reverse=True)
+        maps = sorted(candidates.maps.get(name, ()), key=lambda c: _stack_rank(c[0]), reverse=True)
         pairs = [(i, m, shape) for i, shape in images for m, other in maps if shape == other]
-        # a file that holds both is its own partner
+        # a file with images and maps is preferred as its own partner
         pairs.sort(key=lambda pair: pair[0] == pair[1], reverse=True)
         if pairs:
             yield name, PublishedStack(images=pairs[0][0], maps=pairs[0][1], n=pairs[0][2][0])
         elif images or maps:
-            said = ", ".join(f"{path.name} {shape}" for path, shape in (*images, *maps))
-            heap.complaints.append(f"{MATERIALS[name]}: no images and maps of the same number and size: {said}")
+            files = ", ".join(f"{path.name} {shape}" for path, shape in (*images, *maps))
+            candidates.problems.append(f"{MATERIALS[name]}: no images and maps of the same number and size: {files}")
 
 
 def _stack_rank(path: Path) -> tuple[bool, bool, str]:
-    """Order stacks: filtered, balanced, last version."""
+    """Return the rank of a stack: filtered, then balanced, then last version."""
     return "medfilt" in path.stem.lower(), path.stem.lower().startswith("bal_"), path.name
 
 
 def _network_rank(path: Path) -> tuple[bool, str]:
-    """Order networks: final, last version."""
+    """Return the rank of a network: final, then last version."""
     return "final" in path.stem.lower(), path.name
 
 
 def _find_crops(root: Path) -> dict[str, tuple[Path, ...]]:
-    """Return the pictures of each class, of the set of class folders that is most complete."""
+    """Return the pictures of each class, from the most complete set of class folders."""
     sets: dict[Path, dict[str, list[Path]]] = {}
     for folder in sorted(p for p in root.rglob("*") if p.is_dir()):
         kind = _FOLDER_CLASS.get(folder.name.lower())
@@ -273,19 +294,21 @@ def read_crop(path: Path) -> np.ndarray:
     Parameters
     ----------
     path : path-like
-        One image, grey.
+        A file with one gray image.
 
     Returns
     -------
     numpy.ndarray
-        Shape (y, x), its values as they are.
+        Shape (y, x), with the values of the file.
 
     Raises
     ------
     UnreadableMicrographError
-        If it holds no grey image, or one of a single value: that has no spectrum.
+        If it contains no gray image, or if all pixels have the same value, so that there is no spectrum.
     """
     crop, _ = read_calibrated(path, None)
     if crop.min() == crop.max():
-        raise UnreadableMicrographError(f"{path} is of one value, {crop.flat[0]:g}: there is nothing to see in it")
+        raise UnreadableMicrographError(
+            f"{path}: all pixels have the same value, {crop.flat[0]:g}: there is nothing to measure"
+        )
     return crop

@@ -1,10 +1,10 @@
-"""What Groschner et al. 2021 reached, exactly as printed, to stand beside our own figures.
+"""The scores of Groschner et al. (2021), exactly as printed, for comparison.
 
 C. K. Groschner, C. Choi, M. C. Scott, Machine Learning Pipeline for Segmentation and Defect Identification from
-High-Resolution Transmission Electron Microscopy Data, Microscopy and Microanalysis 27 (2021) 549. Their figures are of
-43 real 512² images of Au and CdSe, none of them empty (images without a particle were discarded), thresholded at 0.5.
-Whether they were averaged or pooled is not said; each Dice equals 2PR/(P + R) of its row to the printed digits, as
-pooled scores do.
+High-Resolution Transmission Electron Microscopy Data, Microscopy and Microanalysis 27 (2021) 549. They scored
+43 real 512² images of Au and CdSe at a threshold of 0.5. None of the images is empty, because images without particles
+were discarded. The paper does not state whether the scores are averaged or pooled. Each Dice coefficient equals
+2PR/(P + R) of its row to the printed digits, as it does for pooled scores.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["PUBLISHED", "PUBLISHED_FOREST", "Published", "PublishedForest"]
 
 @dataclass(frozen=True)
 class Published:
-    """One row of Table 1, or a Dice of the text; as printed, null where it is not given."""
+    """One row of Table 1, or a Dice coefficient of the text, as printed; None if it is not printed."""
 
     dice: str
-    """Dice coefficient, its equation 1."""
+    """Dice coefficient (equation 1 of the paper)."""
     precision: str | None = None
     """Precision."""
     recall: str | None = None
@@ -37,33 +37,35 @@ PUBLISHED: dict[tuple[str, str], Published] = {
     ("fourier_pixels", "CdSe"): Published("0.33"),
     ("fourier_pixels", "Au"): Published("0.78"),
 }
-"""By method and material: the U-Net by Table 1, the others by the text below it. The paper's Fourier filter has its
-annulus in pixels of the spectrum, its radius optimized. Figure 2 (confusion matrices of the U-Net for CdSe and for Au)
-is a picture without printed figures in the text; the share of particle pixels found is Table 1's recall."""
+"""Scores by method and material: for the U-Net from Table 1, for the other methods from the text below it. The annulus
+of the Fourier filter is defined in pixels of the spectrum, with an optimized radius. Figure 2 (confusion matrices of
+the U-Net for CdSe and Au) is a picture without numbers in the text; its share of particle pixels found is the recall of
+Table 1."""
 
 
 @dataclass(frozen=True)
 class PublishedForest:
-    """What the paper says of its random forest, and what its notebook prints; Figure 5f is a picture too."""
+    """Scores of the random forest in the text of the paper and in its notebook; Figure 5f is a picture, too."""
 
     accuracy_said: str = "86 %"
-    """The text, which calls it class balanced."""
+    """Accuracy in the text, which calls it class balanced. The name is a key of ``reproduction.json``."""
     frequency_weighted_accuracy: float = 0.8639
-    """The notebook: ``score`` with each region weighted by the share of its class."""
+    """Accuracy in the notebook: ``score`` with each region weighted by the frequency of its class."""
     out_of_bag: float = 0.8507
-    """The notebook, of the 335 regions of the training set."""
+    """Out-of-bag accuracy in the notebook, for the 335 regions of the training set."""
     oriented_predicted: float = 0.52
-    """Text: share of the particles predicted to be oriented so that a fault could be seen."""
+    """Share of the particles predicted to be oriented so that a fault is visible, in the text."""
     oriented_true: float = 0.49
-    """Text: the same of the experts' labels."""
+    """Share of the particles oriented so that a fault is visible, by the labels of the experts, in the text."""
     faulted_predicted: float = 0.38
-    """Text: share of those predicted to hold a stacking fault."""
+    """Share of the oriented particles predicted to have a stacking fault, in the text."""
     faulted_true: float = 0.35
-    """Text: the same of the experts' labels."""
+    """Share of the oriented particles with a stacking fault, by the labels of the experts, in the text."""
     n_regions: int = 667
-    """The notebook: 161 without and 150 with a fault, 143 misoriented, 116 agglomerations, 97 empty, of which 22 are
-    pictures and 75 patches of carbon. The text counts 329 for training and 163 for test and validation."""
+    """Number of regions in the notebook: 161 without and 150 with a fault, 143 misoriented, 116 agglomerations, and 97
+    empty regions (22 pictures and 75 patches of carbon). The text has 329 regions for training and 163 for test and
+    validation."""
 
 
 PUBLISHED_FOREST = PublishedForest()
-"""As printed."""
+"""Scores of the random forest, as printed."""

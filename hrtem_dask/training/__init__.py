@@ -1,1 +1,1 @@
-"""Training: data sets, fitting of models, and what they know of themselves."""
+"""Training: labelled data sets, segmentation networks, and the forest that classifies regions."""

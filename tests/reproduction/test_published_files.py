@@ -1,4 +1,4 @@
-"""The published files: which of several is taken, and what is read from it."""
+"""The published files: the choice among several candidates, and the images that are read."""
 
 from pathlib import Path
 
@@ -27,8 +27,8 @@ def maps(n: int, size: int = 8) -> np.ndarray:
     return np.zeros((n, size, size, 2))
 
 
-def test_the_filtered_and_balanced_stack_is_taken(tmp_path: Path) -> None:
-    """All that the notebooks name for CdSe, in one folder."""
+def test_the_filtered_and_balanced_stack_is_preferred(tmp_path: Path) -> None:
+    """All file names of the notebooks for CdSe, in one folder."""
     write(tmp_path / "CdSeRelabel512Images.h5", images=images(7))
     write(tmp_path / "CdSeRelabel512Maps.h5", maps=maps(7))
     write(tmp_path / "Bal_unFilt_CdSeRelabel512Images_20190724.h5", images=images(4))
@@ -48,7 +48,7 @@ def test_the_filtered_and_balanced_stack_is_taken(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_maps_that_fit_no_images_are_said(tmp_path: Path) -> None:
+def test_maps_without_matching_images_are_reported(tmp_path: Path) -> None:
     write(tmp_path / "CdSe_images.h5", images=images(4))
     write(tmp_path / "CdSe_maps.h5", maps=maps(5))
     write(tmp_path / "Au.h5", images=images(2), maps=maps(2))
@@ -57,20 +57,20 @@ def test_maps_that_fit_no_images_are_said(tmp_path: Path) -> None:
     found = find_published(tmp_path)
     assert list(found.stacks) == ["Au"]
     assert found.stacks["Au"].images == found.stacks["Au"].maps
-    said = " ".join(found.complaints)
+    problems = " ".join(found.problems)
     for part in (
         "CdSe_images.h5 (4, 8, 8), CdSe_maps.h5 (5, 8, 8)",
-        "sample7.h5: its name says no material",
+        "sample7.h5: its name contains no material",
         "(4, 8, 8, 3)",
     ):
-        assert part in said
-    assert len(found.lacking()) == 4
+        assert part in problems
+    assert len(found.missing()) == 4
 
 
-def test_the_authors_images_are_taken_as_they_are_and_others_prepared(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_images_of_the_authors_are_used_unchanged_and_others_prepared(tmp_path: Path, rng: np.random.Generator) -> None:
     raw = rng.normal(3000, 200, (2, 40, 40))
-    raw[0] = (raw[0] - raw[0].min()) / np.ptp(raw[0])  # as the authors leave an image
-    raw[0, 20, 20] = 0.999  # a second filter would take this for a spike
+    raw[0] = (raw[0] - raw[0].min()) / np.ptp(raw[0])  # the range of the images of the authors
+    raw[0, 20, 20] = 0.999  # a second filter would replace this pixel as a spike
     raw[0] = raw[0] / raw[0].max()
     truth = rng.random((2, 40, 40)) < 0.5
     one_hot = 255 * np.stack([~truth, truth], axis=-1)
@@ -86,7 +86,7 @@ def test_the_authors_images_are_taken_as_they_are_and_others_prepared(tmp_path: 
             stack.read(2)
 
 
-def test_the_most_complete_set_of_classes_is_taken(tmp_path: Path) -> None:
+def test_the_most_complete_set_of_classes_is_preferred(tmp_path: Path) -> None:
     for folder, n in (("old/yes", 9), ("old/no", 9), ("new/yes", 1), ("new/no_particle", 2), ("new/no_fringe", 1)):
         (tmp_path / folder).mkdir(parents=True)
         for i in range(n):
@@ -102,7 +102,7 @@ def test_the_most_complete_set_of_classes_is_taken(tmp_path: Path) -> None:
 
 
 def test_nothing_published(tmp_path: Path) -> None:
-    with pytest.raises(NothingToAnalyseError, match="is no folder"):
+    with pytest.raises(NothingToAnalyseError, match="is not a folder"):
         find_published(tmp_path / "absent")
-    with pytest.raises(NothingToAnalyseError, match="holds neither stacks"):
+    with pytest.raises(NothingToAnalyseError, match="contains neither stacks"):
         find_published(tmp_path)

@@ -1,4 +1,4 @@
-"""Labelled micrographs that a tiny network learns in seconds, and a network that small."""
+"""Labelled micrographs and a tiny network that is trained on them in seconds."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,7 +13,7 @@ from hrtem_dask.training.network.recipes import NO_AUGMENTATION, TrainingRecipe
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """Threads of torch wait for one another longer than such small work takes."""
+    """Run torch in one thread: for such small arrays, synchronizing threads takes longer than computing."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -21,7 +21,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def disks(seed: int, *, shape: tuple[int, int] = (96, 112), n: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Bright disks on noise, as counts, and their labels."""
+    """Return bright disks on noise, in counts, and their labels."""
     rng = np.random.default_rng(seed)
     y, x = np.indices(shape)
     labels = np.zeros(shape, np.int32)
@@ -39,7 +39,7 @@ def make_disks() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
 
 @pytest.fixture(scope="session")
 def disk_micrographs() -> list[Labelled]:
-    """Twenty, of which every fifth is empty."""
+    """Return twenty micrographs; every fifth one is empty."""
 
     def reader(i: int) -> Callable[[], LabelledMicrograph]:
         def read() -> LabelledMicrograph:

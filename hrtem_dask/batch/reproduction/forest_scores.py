@@ -14,7 +14,7 @@ from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.errors import NothingToAnalyseError
 from hrtem_dask.evaluation.region_classes import compare_classes
 from hrtem_dask.fourier.groschner2021 import groschner2021_features
-from hrtem_dask.reproduction.comparison import ForestRow
+from hrtem_dask.reproduction.forest_comparison import ForestRow
 from hrtem_dask.reproduction.published_files import PublishedFiles, PublishedStack, read_crop
 from hrtem_dask.training.forest.groschner2021 import ForestResult, carbon_patch, fit_forest
 

@@ -17,19 +17,12 @@ from hrtem_dask.batch.reproduction.forest_scores import forest_rows
 from hrtem_dask.batch.reproduction.segmentation_scores import segmentation_rows
 from hrtem_dask.batch.run.record_analysis import code_version
 from hrtem_dask.evaluation.region_classes import RegionConfusion
-from hrtem_dask.reproduction.comparison import (
-    ForestRow,
-    SegmentationRow,
-    TextTable,
-    figure_2,
-    figure_5f,
-    forest_scores,
-    table_1,
-    to_markdown,
-)
 from hrtem_dask.reproduction.confusion_figure import Matrix, draw_matrices
+from hrtem_dask.reproduction.forest_comparison import ForestRow, figure_5f, forest_scores
 from hrtem_dask.reproduction.published_files import PublishedFiles, find_published
 from hrtem_dask.reproduction.published_scores import PUBLISHED, PUBLISHED_FOREST
+from hrtem_dask.reproduction.segmentation_comparison import SegmentationRow, figure_2, table_1
+from hrtem_dask.reproduction.text_table import TextTable, to_markdown
 from hrtem_dask.storage.location import Location
 from hrtem_dask.tables import REGION_CLASSES
 
@@ -116,9 +109,9 @@ def reproduce_groschner2021(
     files = find_published(data, weights=weights)
     for line in files.found():
         logger.info("found: %s", line)
-    for line in files.lacking():
+    for line in files.missing():
         logger.info("missing: %s", line)
-    notes = list(files.complaints)
+    notes = list(files.problems)
     for line in notes:
         logger.warning("%s", line)
     with connect(cluster, device=device) as client:
@@ -129,7 +122,7 @@ def reproduce_groschner2021(
         forests = forest_rows(client, files, n_orders=n_orders, notes=notes)
     reproduction = Reproduction(
         found=tuple(files.found()),
-        missing=tuple(files.lacking()),
+        missing=tuple(files.missing()),
         segmentation=tuple(segmentation),
         forests=tuple(forests),
         notes=tuple(notes),

@@ -12,8 +12,8 @@ from hrtem_dask import backend
 from hrtem_dask.batch.cluster.cluster import Device
 from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.evaluation.segmentation import Confusion, confusion
-from hrtem_dask.reproduction.comparison import SegmentationRow
 from hrtem_dask.reproduction.published_files import MATERIALS, PublishedFiles, PublishedStack
+from hrtem_dask.reproduction.segmentation_comparison import SegmentationRow
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 

@@ -16,7 +16,7 @@ __all__ = ["on_cluster"]
 
 
 def on_cluster(client: Client) -> MapTasks:
-    """Return a function that runs the tasks of `training.forest.train_forest.train_defects` on a cluster.
+    """Return a function that runs the tasks of `training.forest.train_forest.train_forest` on a cluster.
 
     Parameters
     ----------

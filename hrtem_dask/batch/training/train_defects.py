@@ -20,7 +20,7 @@ from hrtem_dask.settings import Settings
 from hrtem_dask.training.forest.presets import preset
 from hrtem_dask.training.forest.region_samples import make_samples
 from hrtem_dask.training.forest.subsets import score_subsets
-from hrtem_dask.training.forest.train_forest import TrainedDefects, train_defects
+from hrtem_dask.training.forest.train_forest import TrainedForest, train_forest
 from hrtem_dask.training.labelled.crop_folders import crop_table
 
 __all__ = ["RegionOptions", "read_regions", "train_from"]
@@ -94,7 +94,7 @@ def train_from(
     seed: int = 0,
     options: RegionOptions | None = None,
     cluster: Cluster | Client | str | None = None,
-) -> tuple[TrainedDefects, pd.DataFrame | None]:
+) -> tuple[TrainedForest, pd.DataFrame | None]:
     """Train a classifier of regions and save it.
 
     Parameters
@@ -118,7 +118,7 @@ def train_from(
 
     Returns
     -------
-    trained : TrainedDefects
+    trained : TrainedForest
         The classifier and its scores.
     test : pandas.DataFrame or None
         Rows of `score_subsets` on the test regions; None without them.
@@ -128,7 +128,7 @@ def train_from(
     with connect(cluster, device="cpu") as client:
         samples = make_samples(read_regions(data, client, options), features=features)
         logger.info("features: %s", ", ".join(samples.features))
-        trained = train_defects(samples, training, map_tasks=on_cluster(client))
+        trained = train_forest(samples, training, map_tasks=on_cluster(client))
         save_classifier(trained.classifier, out)
         if not test_data:
             return trained, None

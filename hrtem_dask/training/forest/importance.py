@@ -1,52 +1,55 @@
-"""What a forest needs each feature for: how much worse it gets where the feature is shuffled."""
+"""Importance of each feature: how much accuracy a forest loses when the feature is shuffled."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import balanced_accuracy_score
 
 from hrtem_dask.defects.forest import Forest
-from hrtem_dask.training.forest.region_samples import RegionSamples
-from hrtem_dask.training.forest.search import Candidate, MapTasks, make_forest, run_here
+from hrtem_dask.training.forest.region_samples import Fold, RegionSamples
+from hrtem_dask.training.forest.search import Candidate, FoldTask, MapTasks, make_forest, run_here
 
 __all__ = ["permutation_importance"]
 
 N_REPEATS = 3
+"""Shuffles of each feature and fold."""
 
 
 def permutation_importance(
     samples: RegionSamples,
     candidate: Candidate,
-    folds: list[tuple[np.ndarray, np.ndarray]],
+    folds: Sequence[Fold],
     *,
     seed: int,
     map_tasks: MapTasks = run_here,
 ) -> pd.DataFrame:
-    """Measure the importance of each feature on micrographs left out.
+    """Measure the importance of each feature on held-out micrographs.
 
     Parameters
     ----------
     samples : RegionSamples
-        The regions.
+        Labelled regions.
     candidate : Candidate
         Hyper-parameters of the forest.
-    folds : list of tuple of numpy.ndarray
-        From `grouped_folds`.
+    folds : sequence of tuple of numpy.ndarray
+        Folds from `grouped_folds`.
     seed : int
-        Of the forests and shuffles.
-    map_tasks : callable
+        Seed of the forests and shuffles.
+    map_tasks : MapTasks
         Runs the tasks, one per fold.
 
     Returns
     -------
     pandas.DataFrame
         Index: features, the most important first. ``importance``: loss of balanced accuracy, mean over folds and
-        shuffles (L. Breiman, Mach. Learn. 45 (2001) 5); ``spread``: standard deviation over folds. Features that say
-        the same share what they are worth.
+        shuffles (L. Breiman, Mach. Learn. 45 (2001) 5). ``spread``: standard deviation over folds. Features that carry
+        the same information share their importance.
     """
-    items = [(candidate, fold, seed + i) for i, fold in enumerate(folds)]
-    losses = np.array(list(map_tasks(_losses_of_fold, items, samples)))
+    tasks = [(candidate, fold, seed + i) for i, fold in enumerate(folds)]
+    losses = np.array(list(map_tasks(_losses_of_fold, tasks, samples)))
     table = pd.DataFrame(
         {"importance": losses.mean(axis=0), "spread": losses.std(axis=0)},
         index=pd.Index(samples.features, name="feature"),
@@ -54,19 +57,20 @@ def permutation_importance(
     return table.sort_values("importance", ascending=False, kind="stable")
 
 
-def _losses_of_fold(item: tuple[Candidate, tuple[np.ndarray, np.ndarray], int], samples: RegionSamples) -> np.ndarray:
-    """Return the loss of balanced accuracy by each feature."""
-    candidate, (fit, left_out), seed = item
-    theirs = make_forest(candidate, seed=seed).set_params(oob_score=False)
-    theirs.fit(samples.values[fit], samples.truth[fit])
-    forest, present = Forest.from_sklearn(theirs), theirs.classes_
-    values, truth = samples.values[left_out], samples.truth[left_out]
+def _losses_of_fold(task: FoldTask, samples: RegionSamples) -> np.ndarray:
+    """Return the loss of balanced accuracy for each shuffled feature."""
+    candidate, (fit, held_out), seed = task
+    fitted = make_forest(candidate, seed=seed).set_params(oob_score=False)
+    fitted.fit(samples.values[fit], samples.truth[fit])
+    forest, present = Forest.from_sklearn(fitted), fitted.classes_
+    values, truth = samples.values[held_out], samples.truth[held_out]
     rng = np.random.default_rng(seed)
 
-    def score(seen: np.ndarray) -> float:
-        return float(balanced_accuracy_score(truth, present[forest.predict_probability(seen).argmax(axis=1)]))
+    def score(features: np.ndarray) -> float:
+        predicted = present[forest.predict_probability(features).argmax(axis=1)]
+        return float(balanced_accuracy_score(truth, predicted))
 
-    whole = score(values)
+    unshuffled = score(values)
     losses = np.empty(len(samples.features))
     for i in range(len(losses)):
         shuffled = values.copy()
@@ -74,5 +78,5 @@ def _losses_of_fold(item: tuple[Candidate, tuple[np.ndarray, np.ndarray], int], 
         for _ in range(N_REPEATS):
             shuffled[:, i] = rng.permutation(values[:, i])
             scores.append(score(shuffled))
-        losses[i] = whole - np.mean(scores)
+        losses[i] = unshuffled - np.mean(scores)
     return losses

@@ -1,4 +1,4 @@
-"""Presets of training the classifier of regions."""
+"""Presets for training the classifier of regions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from hrtem_dask.evaluation.region_classes import RegionConfusion, compare_classe
 from hrtem_dask.training.forest.groschner2021 import N_TREES, fit_forest
 from hrtem_dask.training.forest.region_samples import RegionSamples
 from hrtem_dask.training.forest.search import Candidate
-from hrtem_dask.training.forest.train_forest import DefectTraining
+from hrtem_dask.training.forest.train_forest import ForestTraining
 
-__all__ = ["GROSCHNER2021_FEATURES", "PRESETS", "preset", "score_their_way"]
+__all__ = ["GROSCHNER2021_FEATURES", "PRESETS", "preset", "score_as_published"]
 
 GROSCHNER2021_FEATURES = (
     "groschner2021_fft_mean",
@@ -21,51 +21,57 @@ GROSCHNER2021_FEATURES = (
 PRESETS = ("default", "groschner2021")
 
 
-def preset(name: str) -> tuple[DefectTraining, tuple[str, ...] | None]:
-    """Return how to train, and which features to take.
+def preset(name: str) -> tuple[ForestTraining, tuple[str, ...] | None]:
+    """Return the settings and features of a preset.
 
     Parameters
     ----------
     name : {"default", "groschner2021"}
-        ``groschner2021``: 500 trees grown out, Gini impurity, √5 features per split, no weights, no calibration, its
-        five features.
+        ``groschner2021``: 500 fully grown trees, Gini impurity, √5 features per split, no class weights, no
+        calibration, and the five features of the paper.
 
     Returns
     -------
-    training : DefectTraining
-        How.
+    training : ForestTraining
+        Settings of the training.
     features : tuple of str or None
-        None takes those of the table.
+        Names of the features; None uses the features of the table.
 
     Raises
     ------
     SettingsError
         If there is no such preset.
+
+    Examples
+    --------
+    >>> training, features = preset("groschner2021")
+    >>> training.candidate.n_estimators, len(features)
+    (500, 5)
     """
     if name == "default":
-        return DefectTraining(), None
+        return ForestTraining(), None
     if name != "groschner2021":
         raise SettingsError(f"preset {name!r} is unknown: use {' or '.join(PRESETS)}")
     candidate = Candidate(n_estimators=N_TREES, min_samples_leaf=1, class_weight=None)
-    return DefectTraining(candidate=candidate, calibrate=False, min_accepted_share=1.0), GROSCHNER2021_FEATURES
+    return ForestTraining(candidate=candidate, calibrate=False, min_accepted_share=1.0), GROSCHNER2021_FEATURES
 
 
-def score_their_way(samples: RegionSamples, *, seed: int = 0) -> tuple[RegionConfusion, float]:
-    """Score the paper's forest as its notebook does: one random split of regions, whatever micrograph they are of.
+def score_as_published(samples: RegionSamples, *, seed: int = 0) -> tuple[RegionConfusion, float]:
+    """Score the paper's forest as its notebook does: by one random split of regions, regardless of their micrograph.
 
     Parameters
     ----------
     samples : RegionSamples
-        Regions with its five features.
+        Regions with the five features of the paper.
     seed : int
-        Of the split and the forest.
+        Seed of the split and of the forest.
 
     Returns
     -------
     confusion : RegionConfusion
-        Of the test set, a quarter of the regions; its shares are the rows of Figure 5f.
+        Confusion of the test set, a quarter of the regions. Its shares are the rows of Figure 5f.
     out_of_bag : float
-        Share of the training regions told right by trees that did not see them.
+        Share of the training regions classified correctly by the trees that were fitted without them, 0 to 1.
 
     Raises
     ------

@@ -1,8 +1,9 @@
-"""Labelled regions as a forest takes them: features, classes, micrographs."""
+"""Labelled regions as arrays for a forest: features, classes and micrographs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from hrtem_dask.defects.classifier import feature_matrix
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.tables import REGION_CLASSES, REGION_FEATURES
 
-__all__ = ["NOT_FEATURES", "RegionSamples", "grouped_folds", "make_samples", "table_features"]
+__all__ = ["NOT_FEATURES", "Fold", "RegionSamples", "grouped_folds", "make_samples", "table_features"]
 
 NOT_FEATURES = {
     "region_class", "micrograph_id", "region_id", "particle_id", "source", "sample", "material", "is_clear",
@@ -21,35 +22,39 @@ NOT_FEATURES = {
     "file", "pixel_size_nm", "plane_trace_deg", "plane_offset_nm", "fault_trace_deg", "fault_offset_nm",
     "phase_step_angle_deg", "phase_step_offset_nm",
 }  # fmt: skip
-"""Columns of a table of regions that are no features: labels and what is true of a region, its place and its size, and
-directions on the screen, which say nothing of a class."""
+"""Columns of a table of regions that are not features: labels, truth, position, size, and directions in the image,
+which do not depend on the class."""
 _NOT_FEATURES_START = ("probability_", "bbox_", "true_", "settings_", "centroid_")
+_log = logging.getLogger(__name__)
+
+Fold = tuple[np.ndarray, np.ndarray]
+"""Indices of the regions to fit on, and of the held-out regions."""
 
 
 @dataclass(frozen=True, eq=False)
 class RegionSamples:
-    """Regions whose class is known."""
+    """Regions of known class."""
 
     table: pd.DataFrame
-    """Their rows, all columns; the index counts them."""
+    """All columns of the regions; the index counts them from 0."""
     features: tuple[str, ...]
     """Names of the features."""
     classes: tuple[str, ...]
-    """Names of the classes that there are, in the order of `tables.REGION_CLASSES`."""
+    """Names of the classes that occur, in the order of `tables.REGION_CLASSES`."""
     values: np.ndarray
     """Shape (region, feature), float32; NaN where missing."""
     truth: np.ndarray
-    """Shape (region,), int: number of the class."""
+    """Shape (region,), int: index of the true class in `classes`."""
     groups: np.ndarray
-    """Shape (region,), str: the micrograph."""
+    """Shape (region,), str: name of the micrograph of each region."""
 
     def balancing_weights(self) -> np.ndarray:
-        """Return weights with which all classes weigh the same.
+        """Return weights that give all classes the same total weight.
 
         Returns
         -------
         numpy.ndarray of float
-            Shape (region,), of mean 1.
+            Shape (region,), positive, with mean 1.
         """
         counts = np.bincount(self.truth, minlength=len(self.classes))
         weights: np.ndarray = len(self.truth) / (len(self.classes) * counts[self.truth])
@@ -57,7 +62,7 @@ class RegionSamples:
 
 
 def table_features(table: pd.DataFrame) -> tuple[str, ...]:
-    """Say which columns of a table are features.
+    """Return the columns of a table that are features.
 
     Parameters
     ----------
@@ -67,8 +72,14 @@ def table_features(table: pd.DataFrame) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Those of `tables.REGION_FEATURES` that have a value; in a table of other features the numeric columns that have
-        one and are not in `NOT_FEATURES`.
+        The columns of `tables.REGION_FEATURES` that have a value. In a table without any of them, the numeric columns
+        that have a value and are not in `NOT_FEATURES`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table_features(pd.DataFrame({"micrograph_id": ["a"], "my_feature": [0.5], "area_nm2": [20.0]}))
+    ('my_feature',)
     """
     known = tuple(c.name for c in REGION_FEATURES if c.name in table and table[c.name].notna().any())
     return known or tuple(
@@ -88,27 +99,26 @@ def make_samples(
     features: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     keep_cut: bool = False,
-    say: Callable[[str], None] = lambda _: None,
 ) -> RegionSamples:
-    """Take labelled regions out of a table.
+    """Select the labelled regions of a table.
+
+    Regions that are left out are reported to the logger of this module.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``region_class``, ``micrograph_id`` and features; perhaps ``touches_edge``.
+        ``region_class``, ``micrograph_id`` and features; optionally ``touches_edge``.
     features : sequence of str, optional
-        Columns to take; by default `table_features`.
+        Columns to use; by default `table_features`.
     classes : sequence of str, optional
-        By default those that there are.
+        Names of the classes; by default the classes that occur.
     keep_cut : bool
-        Keep regions that reach the border of the image: their class cannot be seen whole.
-    say : callable
-        Takes lines on what is left out.
+        Whether regions that touch the border of the image are kept, although only a part of them is visible.
 
     Returns
     -------
     RegionSamples
-        Regions with a class.
+        The regions that have a class.
 
     Raises
     ------
@@ -116,6 +126,18 @@ def make_samples(
         If a column or a class is unknown, or fewer than two classes are left.
     ModelError
         If a feature is not in the table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({
+    ...     "micrograph_id": ["a", "a", "b"],
+    ...     "region_class": ["misoriented", "stacking_fault", None],
+    ...     "solidity": [0.9, 0.8, 0.7],
+    ... })
+    >>> samples = make_samples(table)
+    >>> samples.classes, samples.features, samples.values.shape
+    (('misoriented', 'stacking_fault'), ('solidity',), (2, 1))
     """
     for name in ("region_class", "micrograph_id"):
         if name not in table:
@@ -126,17 +148,17 @@ def make_samples(
     if not keep_cut and "touches_edge" in table:
         kept &= ~table["touches_edge"].fillna(False).astype(bool)
     if not kept.all():
-        say(f"{int((~kept).sum())} of {len(table)} regions are left out: without a class, or cut by the border")
+        _log.info("%d of %d regions are left out: they have no class or touch the border", (~kept).sum(), len(table))
     rows = table[kept].reset_index(drop=True)
     found = set(rows["region_class"].astype(str))
     if unknown := sorted(found - set(classes or REGION_CLASSES)):
         raise SettingsError(f"region_class {unknown[0]!r} is unknown: use {', '.join(classes or REGION_CLASSES)}")
     names = tuple(classes or (name for name in REGION_CLASSES if name in found))
     if len(names) < 2:
-        raise SettingsError(f"need regions of two classes at least, got {', '.join(names) or 'none'}")
+        raise SettingsError(f"need regions of at least two classes, got {', '.join(names) or 'none'}")
     chosen = tuple(features) if features is not None else table_features(rows)
     if not chosen:
-        raise SettingsError("the table of labelled regions holds no feature: no numeric column besides labels")
+        raise SettingsError("the table of labelled regions has no feature: no numeric column besides the labels")
     return RegionSamples(
         table=rows,
         features=chosen,
@@ -147,35 +169,47 @@ def make_samples(
     )
 
 
-def grouped_folds(samples: RegionSamples, *, n_folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split regions so that no micrograph is on both sides, and classes are as frequent in each fold as can be.
+def grouped_folds(samples: RegionSamples, *, n_folds: int, seed: int) -> list[Fold]:
+    """Split regions by micrograph, with class frequencies as equal as possible in all folds.
 
     Parameters
     ----------
     samples : RegionSamples
-        The regions.
+        Labelled regions.
     n_folds : int
-        Folds; fewer where a class is in fewer micrographs.
+        Number of folds. It is reduced to the number of micrographs of the rarest class.
     seed : int
-        Of the split.
+        Seed of the split.
 
     Returns
     -------
     list of tuple of numpy.ndarray
-        Regions to fit on and regions left out, of each fold.
+        For each fold, the indices of the regions to fit on and of the held-out regions.
 
     Raises
     ------
     SettingsError
-        If a class is in one micrograph only.
+        If a class occurs in one micrograph only.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({
+    ...     "micrograph_id": ["a", "b", "c", "d"],
+    ...     "region_class": ["misoriented", "stacking_fault"] * 2,
+    ...     "solidity": [0.9, 0.8, 0.9, 0.8],
+    ... })
+    >>> folds = grouped_folds(make_samples(table), n_folds=2, seed=0)
+    >>> [sorted([*fit, *held_out]) == [0, 1, 2, 3] for fit, held_out in folds]
+    [True, True]
     """
     in_groups = [len(np.unique(samples.groups[samples.truth == i])) for i in range(len(samples.classes))]
     n_folds = min(n_folds, *in_groups)
     if n_folds < 2:
-        poor = samples.classes[int(np.argmin(in_groups))]
+        rarest = samples.classes[int(np.argmin(in_groups))]
         raise SettingsError(
-            f"the class {poor} is in {min(in_groups)} micrograph only: to know how good a classifier is, each class "
-            "must be in two at least"
+            f"the class {rarest} is in {min(in_groups)} micrograph only: to score a classifier, each class must be in "
+            "at least two micrographs"
         )
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     return list(splitter.split(samples.values, samples.truth, samples.groups))

@@ -1,8 +1,9 @@
-"""A labelled region table from a simulated store: what the forest learns from.
+"""A table of labelled regions from a simulated store: the training data of the forest.
 
-Each micrograph is taken through the same stages as in a run, twice: with the segmenter's own mask (``segmented``) and
-with the true one (``truth``). Regions get their class from the true particles in them. The class no_particle is the
-segmenter's own false positives; where they are few, patches of bare support of the same outlines (``patch``) fill up.
+Each micrograph passes through the same stages as in a run, twice: with the mask of the segmenter (``segmented``) and
+with the true mask (``truth``). Regions get their class from the true particles in them. The class no_particle consists
+of false positives of the segmenter, which are few, and of patches of bare support with the outlines of particles
+(``patch``).
 """
 
 from __future__ import annotations
@@ -21,37 +22,38 @@ from hrtem_dask.storage.simulated import SimulatedStore
 __all__ = ["SOURCES", "is_ordinary", "region_rows"]
 
 SOURCES = ("segmented", "truth", "patch")
-PATCHES_PER_MICROGRAPH = 1
+"""Sources of the outline of a region."""
 _ATTEMPTS = 20
 _BOX = ("bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px")
 
 
 def region_rows(store: SimulatedStore, micrograph_id: str, settings: Settings) -> pd.DataFrame:
-    """Measure the regions of one simulated micrograph, and say what each is.
+    """Measure the regions of one simulated micrograph and label them with their true class.
 
     Parameters
     ----------
     store : SimulatedStore
-        The store.
+        The simulated store.
     micrograph_id : str
-        Which micrograph.
+        Name of the micrograph.
     settings : Settings
-        As for a run: the segmenter, the rules of particles.
+        Settings of a run: segmenter and rules for particles.
 
     Returns
     -------
     pandas.DataFrame
         A row per region: ``micrograph_id``, ``region_id``, ``source``, ``material``, the columns of
-        `evaluation.true_region_classes`, those of `tables.REGION_FEATURES`, and the five of Groschner
-        et al. 2021. Regions of no class (pieces of particles, orientations between) have a null ``region_class``.
+        `evaluation.true_region_classes`, those of `tables.REGION_FEATURES`, and the five
+        features of Groschner et al. (2021). Regions without a class (pieces of particles, orientations between on zone
+        and misoriented) have a null ``region_class``.
     """
-    about = store.micrographs[store.micrographs["micrograph_id"] == micrograph_id].iloc[0]
-    size = float(about["pixel_size_nm"])
+    micrograph = store.micrographs[store.micrographs["micrograph_id"] == micrograph_id].iloc[0]
+    size = float(micrograph["pixel_size_nm"])
     truth = store.labels(micrograph_id)
     image = store.image(micrograph_id)
     prepared, _ = analysis.prepare(image, settings)
     particles = store.particles[store.particles["micrograph_id"] == micrograph_id]
-    ordinary = is_ordinary(about)
+    ordinary = is_ordinary(micrograph)
     segmenter = make_segmenter(settings.segmentation, settings.execution)
     masks = {"segmented": analysis.segment(prepared, segmenter, pixel_size_nm=(size, size)), "truth": _as_mask(truth)}
     host, parts = backend.to_numpy(prepared), []
@@ -59,29 +61,37 @@ def region_rows(store: SimulatedStore, micrograph_id: str, settings: Settings) -
         found = analysis.label(image, segmented, settings, pixel_size_nm=(size, size))
         parts.append(_rows(host, found, truth, particles, ordinary, size).assign(source=source))
     background = (truth == 0) & ~backend.to_numpy(masks["segmented"].mask)
-    rng = np.random.default_rng([int(about["seed"]), int(about["index"])])
+    rng = np.random.default_rng([int(micrograph["seed"]), int(micrograph["index"])])
     if (patch := _patch(rng, truth, background)) is not None:
         found = analysis.label(image, _as_mask(patch), settings, pixel_size_nm=(size, size))
         parts.append(_rows(host, found, truth, particles, ordinary, size).assign(source="patch"))
     rows = pd.concat([part for part in parts if len(part)] or parts[:1])
-    material = about["material"]
+    material = micrograph["material"]
     return rows.assign(micrograph_id=micrograph_id, material=None if pd.isna(material) else str(material)).reset_index(
         drop=True
     )
 
 
 def is_ordinary(micrograph: pd.Series) -> bool:
-    """Say whether a simulated micrograph was taken with ordinary imaging: only then its regions can be clear.
+    """Return whether a simulated micrograph was taken with ordinary imaging; only then can its regions be clear.
 
     Parameters
     ----------
     micrograph : pandas.Series
-        Its row of `simulation.TRUTH_MICROGRAPHS`.
+        Row of `simulation.TRUTH_MICROGRAPHS`.
 
     Returns
     -------
     bool
-        By the rule of the simulator's truth of regions.
+        Result of `simulation.labelling.is_ordinary_imaging`, the rule of the simulator's table of regions.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> is_ordinary(pd.Series({"defocus_nm": 40.0, "drift_nm": 0.02}))
+    True
+    >>> is_ordinary(pd.Series({"defocus_nm": 5.0, "drift_nm": 0.02}))
+    False
     """
     return is_ordinary_imaging(defocus_nm=float(micrograph["defocus_nm"]), drift_nm=float(micrograph["drift_nm"]))
 
@@ -89,27 +99,27 @@ def is_ordinary(micrograph: pd.Series) -> bool:
 def _rows(
     image: np.ndarray, found: Particles, truth: np.ndarray, particles: pd.DataFrame, ordinary: bool, size: float
 ) -> pd.DataFrame:
-    """Join features and classes."""
+    """Return the features and classes of the regions."""
     if not len(found.regions):
         return pd.DataFrame()
     features = analysis.region_features(image, found, pixel_size_nm=(size, size))
     boxes = found.regions.set_index("region_id").loc[features.index, list(_BOX)].to_numpy(np.int64)
-    # the paper's five, of crops with 8 bits as it kept them
-    theirs = [fourier.groschner2021_features(np.round(255 * image[a:c, b:d])) for a, b, c, d in boxes]
-    features = features.join(pd.DataFrame(theirs, index=features.index))
+    # the five features of Groschner et al. (2021), on crops of 8 bits as in their data
+    published = [fourier.groschner2021_features(np.round(255 * image[a:c, b:d])) for a, b, c, d in boxes]
+    features = features.join(pd.DataFrame(published, index=features.index))
     known = true_region_classes(analysis.region_labels(found), truth, particles, ordinary=ordinary)
     area = found.regions.set_index("region_id")["area_nm2"].astype(float)
     return known.join(features, how="inner").assign(area_nm2=area).reset_index()
 
 
 def _as_mask(labels: np.ndarray) -> Segmentation:
-    """Return a segmentation that is a mask."""
+    """Return a segmentation with the true mask."""
     mask = labels > 0
     return Segmentation(probability=mask.astype(np.float32), mask=mask, device="cpu", engine="truth")
 
 
 def _patch(rng: np.random.Generator, truth: np.ndarray, background: np.ndarray) -> np.ndarray | None:
-    """Move the outline of a true particle, or a disk, to a place of bare support; None where there is no room."""
+    """Move the outline of a true particle, or a disk, to bare support; return None if no free position is found."""
     shape = _outline(rng, truth)
     height, width = shape.shape
     for _ in range(_ATTEMPTS):
@@ -126,7 +136,7 @@ def _patch(rng: np.random.Generator, truth: np.ndarray, background: np.ndarray) 
 
 
 def _outline(rng: np.random.Generator, truth: np.ndarray) -> np.ndarray:
-    """Return the outline of a particle, cut out; of an empty field a disk."""
+    """Return the mask of a random particle within its bounding box; a disk if the micrograph is empty."""
     labels = np.unique(truth[truth > 0])
     if not labels.size:
         radius = int(rng.integers(15, 50))

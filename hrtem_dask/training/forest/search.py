@@ -1,54 +1,92 @@
-"""Random search of a forest's hyper-parameters: each candidate and fold is a task of its own, wherever it runs."""
+"""Random search of a forest's hyper-parameters, with one independent task per candidate and fold."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.metrics import balanced_accuracy_score
 
-from hrtem_dask.training.forest.region_samples import RegionSamples
+from hrtem_dask.training.forest.region_samples import Fold, RegionSamples
 
-__all__ = ["Candidate", "MapTasks", "fit_fold", "make_forest", "random_candidates", "run_here", "search_forest"]
+__all__ = [
+    "Candidate",
+    "FoldTask",
+    "MapTasks",
+    "fit_fold",
+    "make_forest",
+    "random_candidates",
+    "run_here",
+    "search_forest",
+]
 
-MapTasks = Callable[[Callable[..., Any], Sequence[Any], RegionSamples], Iterable[Any]]
-"""Calls a function on each item with the samples, and gives the results in the order of the items."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class MapTasks(Protocol):
+    """Calls a function with each item and the samples, and returns the results in the order of the items."""
+
+    def __call__(
+        self, function: Callable[[Item, RegionSamples], Result], items: Sequence[Item], samples: RegionSamples, /
+    ) -> Iterable[Result]:
+        """Run the tasks."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """Hyper-parameters of a forest; the meaning of each is scikit-learn's."""
+    """Hyper-parameters of a forest, with the names and meanings of scikit-learn."""
 
     kind: Literal["random_forest", "extra_trees"] = "random_forest"
+    """Type of the forest."""
     n_estimators: int = 300
+    """Number of trees."""
     criterion: Literal["gini", "log_loss"] = "gini"
+    """Impurity that a split reduces."""
     max_features: float | Literal["sqrt"] = "sqrt"
+    """Features tried per split: a share in (0, 1], or the square root of their number."""
     min_samples_leaf: int = 3
+    """Smallest number of regions in a leaf."""
     max_depth: int | None = None
+    """Largest depth of a tree; None sets no limit."""
     class_weight: Literal["balanced", "balanced_subsample"] | None = "balanced"
+    """Weights of the classes; None weights all regions equally."""
+
+
+FoldTask = tuple[Candidate, Fold, int]
+"""Hyper-parameters, fold and seed of one task."""
 
 
 def random_candidates(n: int, *, seed: int, first: Candidate | None = None) -> list[Candidate]:
-    """Draw hyper-parameters.
+    """Draw hyper-parameters at random.
 
     Parameters
     ----------
     n : int
-        How many.
+        Number of candidates.
     seed : int
-        Of the random numbers; candidate i does not depend on `n`.
+        Seed of the random numbers; candidate i does not depend on `n`.
     first : Candidate, optional
-        Takes the first place: the search never ends below it. Its number of trees is everyone's.
+        The first candidate, so that the search never ends below it. All candidates have its number of trees.
 
     Returns
     -------
     list of Candidate
         Drawn independently (J. Bergstra, Y. Bengio, J. Mach. Learn. Res. 13 (2012) 281).
+
+    Examples
+    --------
+    >>> candidates = random_candidates(3, seed=0, first=Candidate(n_estimators=50))
+    >>> [candidate.n_estimators for candidate in candidates]
+    [50, 50, 50]
+    >>> candidates[:2] == random_candidates(2, seed=0, first=Candidate(n_estimators=50))
+    True
     """
     first = first or Candidate()
     drawn = [first]
@@ -73,46 +111,53 @@ def make_forest(candidate: Candidate, *, seed: int, n_jobs: int = 1) -> RandomFo
     Parameters
     ----------
     candidate : Candidate
-        Its hyper-parameters.
+        Hyper-parameters of the forest.
     seed : int
-        Of its random numbers.
+        Seed of the random numbers of the forest.
     n_jobs : int
-        Threads; the result does not depend on it.
+        Number of threads; the result does not depend on it.
 
     Returns
     -------
     sklearn.ensemble.RandomForestClassifier or ExtraTreesClassifier
-        With out-of-bag score.
+        A forest that computes its out-of-bag score.
+
+    Examples
+    --------
+    >>> make_forest(Candidate(n_estimators=50), seed=0).n_estimators
+    50
     """
     options = {name: value for name, value in dataclasses.asdict(candidate).items() if name != "kind"}
     kind = RandomForestClassifier if candidate.kind == "random_forest" else ExtraTreesClassifier
     return kind(**options, bootstrap=True, oob_score=True, random_state=seed, n_jobs=n_jobs)
 
 
-def fit_fold(item: tuple[Candidate, tuple[np.ndarray, np.ndarray], int], samples: RegionSamples) -> np.ndarray:
-    """Fit a forest on one side of a fold, and ask it about the other: one task of the search.
+def fit_fold(task: FoldTask, samples: RegionSamples) -> np.ndarray:
+    """Fit a forest to one fold and predict its held-out regions: one task of the search.
 
     Parameters
     ----------
-    item : tuple
-        Candidate, fold (regions to fit on, regions left out), seed.
+    task : tuple
+        Hyper-parameters, fold (indices of the regions to fit on, and of the held-out regions), and seed.
     samples : RegionSamples
-        All regions.
+        All labelled regions.
 
     Returns
     -------
     numpy.ndarray of float
-        Shape (region left out, class): probabilities.
+        Shape (held-out region, class): predicted probabilities, 0 to 1.
     """
-    candidate, (fit, left_out), seed = item
+    candidate, (fit, held_out), seed = task
     forest = make_forest(candidate, seed=seed).set_params(oob_score=False)
     forest.fit(samples.values[fit], samples.truth[fit])
-    probability = np.zeros((len(left_out), len(samples.classes)))
-    probability[:, forest.classes_] = forest.predict_proba(samples.values[left_out])
+    probability = np.zeros((len(held_out), len(samples.classes)))
+    probability[:, forest.classes_] = forest.predict_proba(samples.values[held_out])
     return probability
 
 
-def run_here(function: Callable[..., Any], items: Sequence[Any], samples: RegionSamples) -> list[Any]:
+def run_here(
+    function: Callable[[Item, RegionSamples], Result], items: Sequence[Item], samples: RegionSamples, /
+) -> list[Result]:
     """Run tasks one after the other in this process.
 
     Parameters
@@ -120,14 +165,14 @@ def run_here(function: Callable[..., Any], items: Sequence[Any], samples: Region
     function : callable
         Called as ``function(item, samples)``.
     items : sequence
-        The items.
+        One item per task.
     samples : RegionSamples
-        The regions.
+        Labelled regions, the same for all tasks.
 
     Returns
     -------
     list
-        What the function returned.
+        Results of the function, in the order of the items.
     """
     return [function(item, samples) for item in items]
 
@@ -135,46 +180,46 @@ def run_here(function: Callable[..., Any], items: Sequence[Any], samples: Region
 def search_forest(
     samples: RegionSamples,
     candidates: Sequence[Candidate],
-    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    folds: Sequence[Fold],
     *,
     seed: int,
     map_tasks: MapTasks = run_here,
 ) -> tuple[Candidate, np.ndarray, pd.DataFrame]:
-    """Choose the candidate with the highest balanced accuracy of micrographs left out.
+    """Choose the candidate with the highest balanced accuracy on held-out micrographs.
 
     Parameters
     ----------
     samples : RegionSamples
-        The regions.
+        Labelled regions.
     candidates : sequence of Candidate
-        To choose from; of equal ones the first.
+        Candidates to choose from; the first one is chosen if several are equally good.
     folds : sequence of tuple of numpy.ndarray
-        From `grouped_folds`.
+        Folds from `grouped_folds`.
     seed : int
-        Of the forests.
-    map_tasks : callable
-        Runs the tasks; the result does not depend on where.
+        Seed of the forests.
+    map_tasks : MapTasks
+        Runs the tasks; the result does not depend on where they run.
 
     Returns
     -------
     best : Candidate
-        The chosen one.
-    probability : numpy.ndarray
-        Shape (region, class): what forests like it said of micrographs left out.
+        The chosen candidate.
+    probability : numpy.ndarray of float
+        Shape (region, class): probabilities that the chosen candidate's forests predict for held-out regions.
     trials : pandas.DataFrame
         A row per candidate: its hyper-parameters and ``balanced_accuracy``.
     """
-    items = [(candidate, fold, seed) for candidate in candidates for fold in folds]
-    parts = list(map_tasks(fit_fold, items, samples))
+    tasks = [(candidate, fold, seed) for candidate in candidates for fold in folds]
+    parts = list(map_tasks(fit_fold, tasks, samples))
     trials, best = [], -1
     probability: np.ndarray = np.empty(0)
     scores: list[float] = []
     for i, candidate in enumerate(candidates):
-        whole = np.full((len(samples.truth), len(samples.classes)), np.nan)
-        for (_, left_out), part in zip(folds, parts[i * len(folds) : (i + 1) * len(folds)], strict=True):
-            whole[left_out] = part
-        scores.append(float(balanced_accuracy_score(samples.truth, whole.argmax(axis=1))))
+        predicted = np.full((len(samples.truth), len(samples.classes)), np.nan)
+        for (_, held_out), part in zip(folds, parts[i * len(folds) : (i + 1) * len(folds)], strict=True):
+            predicted[held_out] = part
+        scores.append(float(balanced_accuracy_score(samples.truth, predicted.argmax(axis=1))))
         trials.append({**dataclasses.asdict(candidate), "balanced_accuracy": scores[-1]})
         if best < 0 or scores[-1] > scores[best]:
-            best, probability = i, whole
+            best, probability = i, predicted
     return candidates[best], probability, pd.DataFrame(trials)

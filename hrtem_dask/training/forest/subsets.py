@@ -1,4 +1,4 @@
-"""Scores of labelled regions by what they are: all, clear, after the segmenter or from the truth."""
+"""Scores of subsets of labelled regions: all, clear, and by source of the outline."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ __all__ = ["score_subsets"]
 def score_subsets(
     samples: RegionSamples, probability: np.ndarray, *, unsure_threshold: float, seed: int = 0
 ) -> pd.DataFrame:
-    """Score all regions, the clear ones, and those of each source.
+    """Score all regions, the clear regions, and the regions of each source.
 
     Parameters
     ----------
     samples : RegionSamples
-        The regions.
+        Labelled regions.
     probability : numpy.ndarray
-        Shape (region, class).
+        Shape (region, class): predicted probabilities, 0 to 1.
     unsure_threshold : float
-        As the classifier's.
+        Probability below which a region is unsure, 0 to 1.
     seed : int
-        Of the bootstrap.
+        Seed of the bootstrap.
 
     Returns
     -------
     pandas.DataFrame
-        ``subset``, ``score``, ``n`` (regions), ``value``, ``low``, ``high``.
+        Columns ``subset``, ``score``, ``n`` (number of regions), ``value``, and the ends ``low`` and ``high`` of its
+        95 % interval.
     """
     table = samples.table
     subsets = {"all": np.ones(len(table), bool)}

@@ -1,12 +1,12 @@
-"""Fit the classifier of regions: forest, calibration, when it is unsure, and how good it is."""
+"""Train the classifier of regions: fit the forest, calibrate it, choose the threshold of unsure, and score it."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
+import logging
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -28,107 +28,122 @@ from hrtem_dask.training.forest.search import (
 )
 from hrtem_dask.training.forest.subsets import score_subsets
 
-__all__ = ["DefectTraining", "TrainedDefects", "choose_unsure_threshold", "train_defects"]
+__all__ = ["ForestTraining", "TrainedForest", "choose_unsure_threshold", "train_forest"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DefectTraining:
-    """How the classifier is fitted."""
+class ForestTraining:
+    """Settings for training the classifier of regions."""
 
     candidate: Candidate = field(default_factory=Candidate)
-    """Hyper-parameters, or where the search starts."""
+    """Hyper-parameters of the forest, and the first candidate of the search."""
     n_candidates: int = 1
-    """Hyper-parameters to try; 1 takes `candidate`."""
+    """Number of candidates to try, at least 1; with 1, only `candidate` is used."""
     n_folds: int = 5
-    """Folds of the cross-validation, micrographs kept together."""
+    """Number of folds of the cross-validation, at least 2; all regions of a micrograph are in the same fold."""
     calibrate: bool = True
-    """Calibrate the probabilities."""
+    """Whether the probabilities are calibrated."""
     accepted_balanced_accuracy: float = 0.9
-    """The threshold of unsure is the lowest at which accepted regions reach this balanced accuracy …"""
+    """Balanced accuracy of the accepted regions, 0 to 1, that the threshold of unsure must reach."""
     min_accepted_share: float = 0.8
-    """… but never so high that less than this share of the regions is accepted."""
+    """Smallest share of accepted regions, 0 to 1: the threshold of unsure is never so high that fewer are accepted."""
     importance: bool = True
-    """Measure the importance of features."""
+    """Whether the importance of the features is measured."""
     seed: int = 0
-    """Of folds, forests, candidates and intervals."""
+    """Seed of the folds, forests, candidates and intervals."""
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedDefects:
-    """A classifier, and what was measured on micrographs left out."""
+class TrainedForest:
+    """A classifier of regions with its scores on held-out micrographs."""
 
     classifier: DefectClassifier
-    """Fitted on all regions."""
+    """The classifier, fitted on all regions."""
     samples: RegionSamples
-    """What it was fitted on."""
+    """The regions that it was fitted on."""
     probability: np.ndarray
-    """Shape (region, class): calibrated, said of micrographs left out; their calibration left them out too."""
+    """Shape (region, class): calibrated probabilities of held-out regions, 0 to 1. The calibration of each region was
+    fitted without its micrograph, too."""
     weight: np.ndarray
-    """Shape (region,): of each region in calibration; with balanced class weights all classes weigh the same."""
+    """Shape (region,): weight of each region in the calibration. With balanced class weights, all classes have the same
+    total weight."""
     scores: pd.DataFrame
-    """Rows of `region_scores` with a column ``subset``: all, clear, each source."""
+    """Rows of `score_subsets`: scores of all regions, of the clear regions, and of each source."""
     importance: pd.DataFrame
-    """Of `permutation_importance`; empty where it was not asked for."""
+    """Table of `permutation_importance`; empty if the importance was not measured."""
     trials: pd.DataFrame
     """A row per candidate of the search."""
     out_of_bag: float
-    """Share of regions told right by trees that did not see them; they may have seen their micrograph."""
+    """Share of regions classified correctly by the trees that were fitted without them, 0 to 1. These trees may have
+    been fitted on other regions of the same micrograph."""
     calibration_errors: dict[str, float]
-    """Expected calibration error on micrographs left out, before and after."""
+    """Expected calibration error of held-out regions, ``before`` and ``after`` calibration."""
     calibration_losses: dict[str, float]
-    """Cross-validated log loss of each method of calibration."""
+    """Cross-validated log loss (nat) of each calibration method."""
 
 
-def train_defects(
-    samples: RegionSamples,
-    training: DefectTraining | None = None,
-    *,
-    map_tasks: MapTasks = run_here,
-    say: Callable[[str], None] = lambda _: None,
-) -> TrainedDefects:
-    """Fit a classifier of regions.
+def train_forest(
+    samples: RegionSamples, training: ForestTraining | None = None, *, map_tasks: MapTasks = run_here
+) -> TrainedForest:
+    """Train a classifier of regions.
 
     Parameters
     ----------
     samples : RegionSamples
         Labelled regions.
-    training : DefectTraining, optional
-        How.
-    map_tasks : callable
-        Runs the tasks of search and importance; `batch.search.on_cluster` runs them on a cluster. The result does not
-        depend on it.
-    say : callable
-        Takes lines on progress.
+    training : ForestTraining, optional
+        Settings of the training; the default settings are used without them.
+    map_tasks : MapTasks
+        Runs the tasks of the search and of the importance; `batch.training.search_on_cluster.on_cluster` runs them on a
+        cluster. The result does not depend on where they run.
 
     Returns
     -------
-    TrainedDefects
-        The classifier and its scores. With balanced class weights, its probabilities are those of classes that are
-        equally frequent: how frequent they are in training says nothing of a user's particles.
+    TrainedForest
+        The classifier and its scores. With balanced class weights, its probabilities hold for equally frequent classes,
+        because the class frequencies of the training data differ from those of a user's sample.
 
     Raises
     ------
     SettingsError
-        If a class is in one micrograph only.
+        If a class occurs in one micrograph only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from hrtem_dask.training.forest.region_samples import make_samples
+    >>> table = pd.DataFrame({
+    ...     "micrograph_id": np.arange(40) // 2,
+    ...     "region_class": ["misoriented", "stacking_fault"] * 20,
+    ...     "my_feature": np.tile([0.0, 1.0], 20),
+    ... })
+    >>> training = ForestTraining(candidate=Candidate(n_estimators=10), calibrate=False, importance=False)
+    >>> trained = train_forest(make_samples(table), training)
+    >>> trained.probability.argmax(axis=1).tolist() == trained.samples.truth.tolist()
+    True
     """
-    training = training or DefectTraining()
+    training = training or ForestTraining()
     folds = grouped_folds(samples, n_folds=training.n_folds, seed=training.seed)
     candidates = random_candidates(training.n_candidates, seed=training.seed, first=training.candidate)
-    say(f"{len(samples.truth)} regions of {len(np.unique(samples.groups))} micrographs, {len(folds)} folds")
+    n_micrographs = len(np.unique(samples.groups))
+    _log.info("%d regions of %d micrographs, %d folds", len(samples.truth), n_micrographs, len(folds))
     best, raw, trials = search_forest(samples, candidates, folds, seed=training.seed, map_tasks=map_tasks)
-    say(f"best of {len(candidates)}: balanced accuracy {trials['balanced_accuracy'].max():.4f}")
+    _log.info("best of %d: balanced accuracy %.4f", len(candidates), trials["balanced_accuracy"].max())
     weight = samples.balancing_weights() if best.class_weight else np.ones(len(samples.truth))
     calibration = Calibration.identity(len(samples.classes))
     losses: dict[str, float] = {}
     probability = raw
     if training.calibrate:
         calibration, losses = fit_calibration(raw, samples.truth, samples.groups, weight=weight)
-        probability = _calibrated_left_out(calibration, raw, samples, weight)
+        probability = _cross_calibrated(calibration, raw, samples, weight)
     threshold = choose_unsure_threshold(probability, samples.truth, training)
     forest, out_of_bag = _fit_on_all(samples, best, training.seed)
     importance = pd.DataFrame({"importance": [], "spread": []})
     if training.importance:
-        say("measuring the importance of features")
+        _log.info("measuring the importance of the features")
         importance = permutation_importance(samples, best, folds, seed=training.seed, map_tasks=map_tasks)
     scores = score_subsets(samples, probability, unsure_threshold=threshold, seed=training.seed)
     classifier = DefectClassifier(
@@ -140,7 +155,7 @@ def train_defects(
         ranges=_ranges(samples),
         metadata=_metadata(samples, best, training, scores),
     )
-    return TrainedDefects(
+    return TrainedForest(
         classifier=classifier,
         samples=samples,
         probability=probability,
@@ -157,60 +172,68 @@ def train_defects(
     )
 
 
-def choose_unsure_threshold(probability: np.ndarray, truth: np.ndarray, training: DefectTraining) -> float:
-    """Choose below which probability a region is unsure.
+def choose_unsure_threshold(probability: np.ndarray, truth: np.ndarray, training: ForestTraining) -> float:
+    """Choose the probability below which a region is unsure.
 
     Parameters
     ----------
     probability : numpy.ndarray
-        Shape (region, class): said of micrographs left out.
+        Shape (region, class): probabilities predicted for held-out regions, 0 to 1.
     truth : numpy.ndarray of int
-        Shape (region,).
-    training : DefectTraining
-        The rule: target and least accepted share.
+        Shape (region,): index of the true class.
+    training : ForestTraining
+        Settings with the target `accepted_balanced_accuracy` and the smallest `min_accepted_share`.
 
     Returns
     -------
     float
-        In steps of 0.01: the lowest at which accepted regions reach the target; where none does, the highest that
-        accepts the least share.
+        In steps of 0.01: the lowest threshold at which accepted regions reach the target. If none reaches it, the
+        highest threshold that accepts the smallest share.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> probability = np.array([[0.9, 0.1], [0.2, 0.8], [0.55, 0.45], [0.1, 0.9]])
+    >>> choose_unsure_threshold(probability, np.array([0, 1, 1, 1]), ForestTraining(min_accepted_share=0.7))
+    0.56
     """
-    said, best = probability.max(axis=1), probability.argmax(axis=1)
+    highest, predicted = probability.max(axis=1), probability.argmax(axis=1)
     chosen = 0.0
     for threshold in np.arange(0, 1, 0.01):
-        accepted = said >= threshold
+        accepted = highest >= threshold
         if accepted.mean() < training.min_accepted_share:
             break
         chosen = float(round(threshold, 2))
-        if balanced_accuracy_score(truth[accepted], best[accepted]) >= training.accepted_balanced_accuracy:
+        if balanced_accuracy_score(truth[accepted], predicted[accepted]) >= training.accepted_balanced_accuracy:
             break
     return chosen
 
 
 def _fit_on_all(samples: RegionSamples, candidate: Candidate, seed: int) -> tuple[Forest, float]:
-    """Return the forest, and the share told right of the regions that some trees did not see."""
-    theirs = make_forest(candidate, seed=seed, n_jobs=-1)
+    """Return the forest and its out-of-bag accuracy."""
+    fitted = make_forest(candidate, seed=seed, n_jobs=-1)
     with warnings.catch_warnings():
-        # weighted regions are drawn often: some are seen by every tree, and scikit-learn counts them as wrong
+        # Some regions are drawn for every tree. They have no out-of-bag prediction, and are left out here; the score of
+        # scikit-learn counts them as wrong.
         warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
-        theirs.fit(samples.values, samples.truth)
-    votes = theirs.oob_decision_function_
+        fitted.fit(samples.values, samples.truth)
+    votes = fitted.oob_decision_function_
     known = votes.sum(axis=1) > 0
-    right = theirs.classes_[votes[known].argmax(axis=1)] == samples.truth[known]
-    return Forest.from_sklearn(theirs), float(right.mean()) if known.any() else float("nan")
+    correct = fitted.classes_[votes[known].argmax(axis=1)] == samples.truth[known]
+    return Forest.from_sklearn(fitted), float(correct.mean()) if known.any() else float("nan")
 
 
-def _calibrated_left_out(
+def _cross_calibrated(
     calibration: Calibration, raw: np.ndarray, samples: RegionSamples, weight: np.ndarray
 ) -> np.ndarray:
-    """Calibrate each fold's probabilities by what was fitted on the others: none may see its own micrographs."""
+    """Calibrate the probabilities of each fold by a calibration that was fitted on the other folds' micrographs."""
     n_folds = min(5, len(np.unique(samples.groups)))
     probability = np.empty_like(raw)
-    for fit, left_out in GroupKFold(n_folds).split(raw, groups=samples.groups):
-        fitted, _ = fit_calibration(
+    for fit, held_out in GroupKFold(n_folds).split(raw, groups=samples.groups):
+        fold_calibration, _ = fit_calibration(
             raw[fit], samples.truth[fit], samples.groups[fit], weight=weight[fit], methods=[calibration.method]
         )
-        probability[left_out] = fitted.apply(raw[left_out])
+        probability[held_out] = fold_calibration.apply(raw[held_out])
     return probability
 
 
@@ -223,9 +246,9 @@ def _ranges(samples: RegionSamples) -> dict[str, tuple[float, float]]:
 
 
 def _metadata(
-    samples: RegionSamples, best: Candidate, training: DefectTraining, scores: pd.DataFrame
+    samples: RegionSamples, best: Candidate, training: ForestTraining, scores: pd.DataFrame
 ) -> dict[str, str]:
-    """Say in the file what it was fitted on, and how good it is."""
+    """Return the metadata of the model file: training data, settings and scores."""
     digest = hashlib.blake2b(samples.values.tobytes(), digest_size=8)
     digest.update("\0".join([*samples.groups, *samples.features]).encode())
     digest.update(samples.truth.tobytes())

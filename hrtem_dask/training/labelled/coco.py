@@ -1,16 +1,15 @@
-"""Labelled images in the COCO format, to train on.
+"""Labelled images in the COCO format, for training.
 
-Every category is particle; crowds (``iscrowd``) are left out of training and
-scores, since what is between their particles is not said.
+Annotations of every category count as particles. Crowds (``iscrowd``) are left out of training and scores, because the
+outlines of their particles are not recorded.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -22,48 +21,67 @@ from hrtem_dask.training.labelled.labelled_micrograph import Labelled, LabelledM
 __all__ = ["list_coco"]
 
 
+class _Image(TypedDict):
+    """An image of a COCO file, as far as it is read here."""
+
+    id: int | str
+    file_name: str
+
+
+class _Annotation(TypedDict, total=False):
+    """An annotation of a COCO file, as far as it is read here."""
+
+    id: int | str
+    image_id: int | str
+    segmentation: list[list[float]] | dict[str, object]
+    iscrowd: int
+
+
 def list_coco(path: Path, *, pixel_size_nm: float | None = None) -> list[Labelled]:
     """List the images of a COCO file.
 
     Parameters
     ----------
     path : path-like
-        The JSON file; its images are named relative to its folder, or to ``images/`` in it.
+        The JSON file; the paths of its images are relative to its folder, or to ``images/`` in that folder.
     pixel_size_nm : float, optional
-        Pixel size (nm) for images that state none.
+        Pixel size (nm) of images whose file does not state it.
 
     Returns
     -------
     list of Labelled
-        In the order of the file; images without an annotation are empty fields.
+        Images in the order of the file; an image without annotations has no particles.
 
     Raises
     ------
     NothingToAnalyseError
-        If it is no COCO file, or an image is not there.
+        If the file is not a COCO file, or an image is missing.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        images, annotations = content["images"], content["annotations"]
-        of_image: dict[Any, list[Any]] = {one["id"]: [] for one in images}
+        images: list[_Image] = content["images"]
+        annotations: list[_Annotation] = content["annotations"]
+        by_image: dict[int | str, list[_Annotation]] = {image["id"]: [] for image in images}
         for annotation in annotations:
-            of_image.setdefault(annotation["image_id"], []).append(annotation)
-        names = {one["id"]: str(one["file_name"]) for one in images}
+            by_image.setdefault(annotation["image_id"], []).append(annotation)
+        names = {image["id"]: str(image["file_name"]) for image in images}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NothingToAnalyseError(f"{path}: is no COCO file with images and annotations: {error!r}") from error
-    unknown = sorted(map(str, set(of_image) - set(names)))
+        raise NothingToAnalyseError(f"{path}: is not a COCO file with images and annotations: {error!r}") from error
+    unknown = sorted(map(str, set(by_image) - set(names)))
     if unknown:
-        raise NothingToAnalyseError(f"{path}: has annotations of image {unknown[0]}, which it does not list")
+        raise NothingToAnalyseError(
+            f"{path}: has annotations of image {unknown[0]}, which is not in its list of images"
+        )
     listed = []
-    for one in images:
-        file = _find(path.parent, names[one["id"]], path)
-        read = functools.partial(_read, file, one, of_image[one["id"]], path, pixel_size_nm)
+    for image in images:
+        file = _find(path.parent, names[image["id"]], path)
+        read = functools.partial(_read, file, image, by_image[image["id"]], path, pixel_size_nm)
         listed.append(Labelled(micrograph_id=file.stem, group=group_of(file), read=read))
     return listed
 
 
 def _read(
-    file: Path, image: Mapping[str, Any], annotations: list[Any], path: Path, pixel_size_nm: float | None
+    file: Path, image: _Image, annotations: list[_Annotation], path: Path, pixel_size_nm: float | None
 ) -> LabelledMicrograph:
     """Read an image and draw its annotations."""
     pixels, size = read_calibrated(file, pixel_size_nm)
@@ -86,7 +104,7 @@ def _read(
 
 
 def _find(folder: Path, name: str, path: Path) -> Path:
-    """Return where an image is."""
+    """Return the path of an image."""
     for candidate in (folder / name, folder / "images" / name):
         if candidate.is_file():
             return candidate

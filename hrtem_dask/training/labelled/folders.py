@@ -1,4 +1,4 @@
-"""Labelled images in folders: an image file and a mask file of the same name."""
+"""Labelled images in folders, each with an image file and a mask file of the same name."""
 
 from __future__ import annotations
 
@@ -19,29 +19,33 @@ __all__ = ["group_of", "has_mask_folder", "list_folder", "read_calibrated"]
 
 _MASK_SUFFIX = re.compile(r"[_-](mask|label|labels)$", re.IGNORECASE)
 _PATCH_SUFFIX = re.compile(r"[_-](patch|tile|crop)[_-]?\d+([_-]\d+)?$", re.IGNORECASE)
+_NO_IMAGES = {
+    ".txt", ".md", ".json", ".csv", ".toml", ".yaml", ".yml", ".xml", ".svg", ".safetensors", ".pt", ".parquet",
+}  # fmt: skip
+"""Suffixes of files that lie beside images and are ignored."""
 
 
 def list_folder(folder: Path, *, pixel_size_nm: float | None = None) -> list[Labelled]:
-    """List the images of a folder that have a mask.
+    """List the images of a folder, each with its mask.
 
     Parameters
     ----------
     folder : path-like
-        Holds ``images/NAME.ext`` and ``masks/NAME.ext`` (or ``masks/NAME_mask.ext``), or ``NAME.ext`` beside
-        ``NAME_mask.ext``; any format that `loading` reads, one image per file. Masks are 0 and 1, 0 and 255
-        or numbered particles, as `storage.ground_truth.read_mask` reads them.
+        Contains ``images/NAME.ext`` and ``masks/NAME.ext`` (or ``masks/NAME_mask.ext``), or ``NAME.ext`` and
+        ``NAME_mask.ext``, with one image per file in any format that `loading` reads. Mask values are 0 and 1, 0 and
+        255, or numbers of particles, as `storage.ground_truth.read_mask` reads them.
     pixel_size_nm : float, optional
-        Pixel size (nm) for images that state none.
+        Pixel size (nm) of images whose file does not state it.
 
     Returns
     -------
     list of Labelled
-        By name. ``NAME_patch3``, ``NAME_tile_0_512`` and the like are of one group, ``NAME``.
+        Images in the order of their names. ``NAME_patch3`` and ``NAME_tile_0_512`` belong to the group ``NAME``.
 
     Raises
     ------
     NothingToAnalyseError
-        If there is no image, one has no mask, or a mask has no image or a double.
+        If there is no image, an image has no mask or two masks, or a mask has no image.
     """
     if has_mask_folder(folder):
         images, masks = list(_files(folder / "images")), list(_files(folder / "masks"))
@@ -52,22 +56,23 @@ def list_folder(folder: Path, *, pixel_size_nm: float | None = None) -> list[Lab
     by_name = {_MASK_SUFFIX.sub("", path.stem): path for path in masks}
     if not images or not masks:
         raise NothingToAnalyseError(
-            f"{folder}: holds no labelled images; need images/NAME.ext with masks/NAME.ext, or NAME.ext with "
+            f"{folder}: contains no labelled images; need images/NAME.ext with masks/NAME.ext, or NAME.ext with "
             "NAME_mask.ext"
         )
-    lacking = [path.name for path in images if path.stem not in by_name]
-    if lacking:
+    missing = [path.name for path in images if path.stem not in by_name]
+    if missing:
         raise NothingToAnalyseError(
-            f"{folder}: {lacking[0]} has no mask ({len(lacking)} of {len(images)} images); name it "
-            f"{Path(lacking[0]).stem}.png or {Path(lacking[0]).stem}_mask.png; an empty field needs one of zeros"
+            f"{folder}: {missing[0]} has no mask ({len(missing)} of {len(images)} images); name it "
+            f"{Path(missing[0]).stem}.png or {Path(missing[0]).stem}_mask.png; an image without particles needs "
+            "a mask of zeros"
         )
     stems = {path.stem for path in images}
-    spare = [path.name for path in masks if by_name[_MASK_SUFFIX.sub("", path.stem)] != path]
-    spare += [path.name for name, path in by_name.items() if name not in stems]
-    if spare:
+    unused = [path.name for path in masks if by_name[_MASK_SUFFIX.sub("", path.stem)] != path]
+    unused += [path.name for name, path in by_name.items() if name not in stems]
+    if unused:
         raise NothingToAnalyseError(
-            f"{folder}: the mask {spare[0]} belongs to no image, or to one that has another mask ({len(spare)} such): "
-            "name it after its image, or take it away"
+            f"{folder}: the mask {unused[0]} belongs to no image, or to an image with another mask ({len(unused)} such "
+            "masks): name it after its image, or remove it"
         )
     return [
         Labelled(
@@ -80,7 +85,7 @@ def list_folder(folder: Path, *, pixel_size_nm: float | None = None) -> list[Lab
 
 
 def has_mask_folder(folder: Path) -> bool:
-    """Say whether images and masks are in folders of their own.
+    """Return whether images and masks are in separate folders.
 
     Parameters
     ----------
@@ -90,54 +95,60 @@ def has_mask_folder(folder: Path) -> bool:
     Returns
     -------
     bool
-        True for ``images/`` and ``masks/``.
+        True if the folder contains the folders ``images`` and ``masks``.
     """
     return (folder / "images").is_dir() and (folder / "masks").is_dir()
 
 
 def group_of(path: Path) -> str:
-    """Return what a file is a patch of.
+    """Return the group of an image file: the micrograph that it is a patch of.
 
     Parameters
     ----------
     path : path-like
-        Of an image, or of a stack with ``#`` and what is in it.
+        Path of an image.
 
     Returns
     -------
     str
-        Its path without what its name says of a patch: that of the micrograph.
+        Absolute path without the suffixes of the file type and of the patch.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> Path(group_of(Path("data/gold_patch12.png"))).name
+    'gold'
     """
     return str(path.resolve().with_name(_PATCH_SUFFIX.sub("", path.stem)))
 
 
 def read_calibrated(path: Path, pixel_size_nm: float | None) -> tuple[np.ndarray, PixelSize | None]:
-    """Read a file that holds one image.
+    """Read a file that contains one image.
 
     Parameters
     ----------
     path : path-like
         The file.
     pixel_size_nm : float or None
-        Pixel size (nm) where the file states none.
+        Pixel size (nm) if the file does not state it.
 
     Returns
     -------
     image : numpy.ndarray
-        Shape (y, x).
+        Shape (y, x), in the dtype of the file.
     pixel_size_nm : tuple of float or None
-        (y, x) in nm.
+        Height and width of a pixel (nm); None if unknown.
 
     Raises
     ------
     UnreadableMicrographError
-        If it holds no image, or several.
+        If it contains no image, or several.
     """
     records = [record for source in find_sources(path) for record in list_micrographs(source)]
     images = [record for record in records if record.status == "ok"]
     if len(images) != 1:
         reasons = "; ".join(record.reason for record in records if record.status != "ok")
-        raise UnreadableMicrographError(f"{path} must hold one image, it holds {len(images)}. {reasons}".rstrip())
+        raise UnreadableMicrographError(f"{path} must contain one image, it contains {len(images)}. {reasons}".rstrip())
     size = images[0].pixel_size_nm
     if size is None and pixel_size_nm is not None:
         size = (pixel_size_nm, pixel_size_nm)
@@ -155,21 +166,7 @@ def _read(image_path: Path, mask_path: Path, pixel_size_nm: float | None) -> Lab
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    """Return the files of a folder that could be images, by name."""
-    others = {
-        ".txt",
-        ".md",
-        ".json",
-        ".csv",
-        ".toml",
-        ".yaml",
-        ".yml",
-        ".xml",
-        ".svg",
-        ".safetensors",
-        ".pt",
-        ".parquet",
-    }
+    """Return the files of a folder that could be images, in the order of their names."""
     return sorted(
-        p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and p.suffix.lower() not in others
+        p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and p.suffix.lower() not in _NO_IMAGES
     )

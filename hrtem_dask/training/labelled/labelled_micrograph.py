@@ -1,4 +1,4 @@
-"""What networks are trained on, wherever it comes from: a prepared micrograph with the mask of its particles."""
+"""Training data of a network from any source: a prepared micrograph with the mask of its particles."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["Labelled", "LabelledMicrograph", "make_labelled"]
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledMicrograph:
-    """A micrograph and its truth."""
+    """A prepared micrograph with its true mask."""
 
     image: np.ndarray
-    """Shape (y, x), float32 in [0, 1], as `filtering.prepare` gives it."""
+    """Shape (y, x), float32 in [0, 1]: result of `filtering.prepare`."""
     mask: np.ndarray
-    """Shape (y, x), bool: particle."""
+    """Shape (y, x), bool: True on particles."""
     pixel_size_nm: PixelSize | None
-    """(y, x) in nm; None where it is not known: the micrograph is then taken as it is."""
+    """Height and width of a pixel (nm). If it is unknown (None), the micrograph is used without resampling."""
     valid: np.ndarray | None = None
-    """Shape (y, x), bool: where the mask is known; None means everywhere."""
+    """Shape (y, x), bool: True where the mask is known; None means everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,43 +32,52 @@ class Labelled:
     """A labelled micrograph that has not been read yet."""
 
     micrograph_id: str
-    """Its name, unique within its source."""
+    """Name of the micrograph, unique within its source."""
     group: str
-    """Micrographs of one group (patches of one image, frames of one movie) are never split."""
+    """Name of the group (patches of one image, frames of one movie). A group is never split between training,
+    validation and test."""
     read: Callable[[], LabelledMicrograph]
-    """Reads it."""
+    """Reads the micrograph with its mask."""
 
 
 def make_labelled(
     image: np.ndarray, mask: np.ndarray, *, pixel_size_nm: PixelSize | None, valid: np.ndarray | None = None
 ) -> LabelledMicrograph:
-    """Prepare an image as analysis does, and check that its mask fits.
+    """Prepare an image as analysis does, and check the shape of its mask.
 
     Parameters
     ----------
     image : numpy.ndarray
         Shape (y, x), any real dtype.
     mask : numpy.ndarray
-        Shape (y, x): particle wherever it is not 0.
+        Shape (y, x): non-zero on particles.
     pixel_size_nm : tuple of float or None
-        (y, x) in nm.
+        Height and width of a pixel (nm); None if unknown.
     valid : numpy.ndarray of bool, optional
-        Shape (y, x): where the mask is known.
+        Shape (y, x): True where the mask is known; by default everywhere.
 
     Returns
     -------
     LabelledMicrograph
-        Ready for training.
+        The prepared image with its mask.
 
     Raises
     ------
     ValueError
         If the shapes differ, or no pixel is finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.arange(12.0).reshape(3, 4)
+    >>> labelled = make_labelled(image, image > 8, pixel_size_nm=(0.05, 0.05))
+    >>> labelled.image.dtype, float(labelled.image.max()), int(labelled.mask.sum())
+    (dtype('float32'), 1.0, 3)
     """
     for name, other in (("mask", mask), ("valid", valid)):
         if other is not None and other.shape != image.shape:
             raise ValueError(
-                f"the {name} has shape {other.shape}, the image {image.shape}: they must show the same field"
+                f"the {name} has shape {other.shape}, the image {image.shape}: they must have the same shape"
             )
     prepared, _ = prepare(image)
     return LabelledMicrograph(image=prepared, mask=mask != 0, pixel_size_nm=pixel_size_nm, valid=valid)

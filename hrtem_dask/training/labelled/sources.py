@@ -1,4 +1,4 @@
-"""Where labelled micrographs come from, by what is found at a path."""
+"""Labelled micrographs from paths: the kind of each source is recognized by its content."""
 
 from __future__ import annotations
 
@@ -22,24 +22,38 @@ def list_labelled(places: Sequence[str | Path], *, pixel_size_nm: float | None =
     Parameters
     ----------
     places : sequence of str or path-like
-        Simulated stores; folders of images and masks (`list_folder`); COCO files, or folders with one (`list_coco`);
-        HDF5 stacks, or folders of them (`list_stack`).
+        Paths of simulated stores; folders of images and masks (`list_folder`); COCO files, or folders with one
+        (`list_coco`); HDF5 stacks, or folders of stacks (`list_stack`).
     pixel_size_nm : float, optional
-        Pixel size (nm) for images that state none.
+        Pixel size (nm) of images whose file does not state it.
 
     Returns
     -------
     list of Labelled
-        In the order given; names are made unique by a number where two sources share one.
+        Micrographs in the order of the sources. If two sources share a name, a number makes it unique.
 
     Raises
     ------
     NothingToAnalyseError
-        If a place is none of the kinds that are read.
+        If a path does not exist or is of none of these kinds.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...     folder = Path(name)
+    ...     np.save(folder / "gold.npy", np.arange(64.0).reshape(8, 8))
+    ...     np.save(folder / "gold_mask.npy", np.eye(8, dtype=np.uint8))
+    ...     (gold,) = list_labelled([folder], pixel_size_nm=0.05)
+    ...     mask = gold.read().mask
+    >>> gold.micrograph_id, int(mask.sum())
+    ('gold', 8)
     """
     found: dict[str, Labelled] = {}
-    for place in places:
-        for labelled in _list_one(Path(place), pixel_size_nm):
+    for path in map(Path, places):
+        for labelled in _list_one(path, pixel_size_nm):
             number, name = 1, labelled.micrograph_id
             while name in found:
                 number += 1
@@ -48,25 +62,25 @@ def list_labelled(places: Sequence[str | Path], *, pixel_size_nm: float | None =
     return list(found.values())
 
 
-def _list_one(place: Path, pixel_size_nm: float | None) -> list[Labelled]:
-    """List one place."""
-    if not place.exists():
-        raise NothingToAnalyseError(f"{place}: there is nothing of this name")
-    if (place / "simulation.toml").is_file() or (place / "truth" / "micrographs.parquet").is_file():
-        return list_simulated(open_simulated(place))
-    if place.suffix.lower() in {".h5", ".hdf5"}:
-        return list_stack(place, pixel_size_nm=pixel_size_nm)
-    if place.suffix.lower() == ".json":
-        return list_coco(place, pixel_size_nm=pixel_size_nm)
-    if not place.is_dir():
-        raise NothingToAnalyseError(f"{place}: a file of labels ends in .json (COCO), .h5 or .hdf5 (stacks)")
-    stacks = sorted([*place.glob("*.h5"), *place.glob("*.hdf5")])
+def _list_one(path: Path, pixel_size_nm: float | None) -> list[Labelled]:
+    """List the labelled micrographs of one path."""
+    if not path.exists():
+        raise NothingToAnalyseError(f"{path}: this path does not exist")
+    if (path / "simulation.toml").is_file() or (path / "truth" / "micrographs.parquet").is_file():
+        return list_simulated(open_simulated(path))
+    if path.suffix.lower() in {".h5", ".hdf5"}:
+        return list_stack(path, pixel_size_nm=pixel_size_nm)
+    if path.suffix.lower() == ".json":
+        return list_coco(path, pixel_size_nm=pixel_size_nm)
+    if not path.is_dir():
+        raise NothingToAnalyseError(f"{path}: a file with labels must end in .json (COCO), .h5 or .hdf5 (stacks)")
+    stacks = sorted([*path.glob("*.h5"), *path.glob("*.hdf5")])
     if stacks:
-        return [one for path in stacks for one in list_stack(path, pixel_size_nm=pixel_size_nm)]
-    tables = sorted(place.glob("*.json"))
-    if len(tables) == 1 and not has_mask_folder(place):
+        return [labelled for stack in stacks for labelled in list_stack(stack, pixel_size_nm=pixel_size_nm)]
+    tables = sorted(path.glob("*.json"))
+    if len(tables) == 1 and not has_mask_folder(path):
         return list_coco(tables[0], pixel_size_nm=pixel_size_nm)
-    return list_folder(place, pixel_size_nm=pixel_size_nm)
+    return list_folder(path, pixel_size_nm=pixel_size_nm)
 
 
 def list_simulated(store: SimulatedStore) -> list[Labelled]:
@@ -75,12 +89,12 @@ def list_simulated(store: SimulatedStore) -> list[Labelled]:
     Parameters
     ----------
     store : SimulatedStore
-        From `open_simulated`.
+        Store from `open_simulated`.
 
     Returns
     -------
     list of Labelled
-        In the order of the store; each is a group of its own.
+        Micrographs in the order of the store; each one is a separate group.
     """
     rows = store.micrographs
     return [

@@ -1,4 +1,4 @@
-"""Which micrographs train, validate and test: by micrograph and by group, never by patch."""
+"""The split of micrographs into training, validation and test, by whole groups of micrographs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Split", "split_by_group"]
 
 @dataclass(frozen=True)
 class Split:
-    """Micrographs by what they are used for; no group is in two of them."""
+    """Micrographs by their use; no group is in two parts."""
 
     training: list[Labelled]
-    """The network learns from these."""
+    """Micrographs that the network is fitted to."""
     validation: list[Labelled]
-    """Scored after each epoch: they decide which weights are kept and when to stop."""
+    """Micrographs scored after each epoch, to choose the weights that are kept and the end of the training."""
     test: list[Labelled]
-    """Scored once, at the end."""
+    """Micrographs scored once, after the training."""
 
 
 def split_by_group(
@@ -33,30 +33,43 @@ def split_by_group(
     test_share: float = 0.0,
     seed: int = 0,
 ) -> Split:
-    """Split at random, the same way for the same micrographs and seed, in whatever order they are listed.
+    """Split micrographs at random.
+
+    The same micrographs and seed give the same split, whatever the order of the list.
 
     Parameters
     ----------
     labelled : sequence of Labelled
-        All there are.
+        All micrographs.
     validation_share : float
-        Share of the groups that are left after the test set, 0 to 1; at least one group where it is not 0.
+        Share of the groups outside the test set that validate, 0 to 1; at least one group unless it is 0.
     validation_most : int
-        Most groups that validate; 0 is no limit.
+        Largest number of groups that validate; 0 sets no limit.
     test_share : float
-        Share of all groups, 0 to 1; at least one group where it is not 0.
+        Share of all groups that are held out for the test, 0 to 1; at least one group unless it is 0.
     seed : int
-        Of the random order.
+        Seed of the random order.
 
     Returns
     -------
     Split
-        Each part in the order of `labelled`.
+        The three parts, each in the order of `labelled`.
 
     Raises
     ------
     SettingsError
-        If nothing would be left to train on.
+        If no group would be left to train on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.training.labelled.labelled_micrograph import make_labelled
+    >>> def read():
+    ...     return make_labelled(np.eye(8), np.eye(8), pixel_size_nm=None)
+    >>> labelled = [Labelled(micrograph_id=f"m{i}", group=f"g{i // 2}", read=read) for i in range(10)]
+    >>> split = split_by_group(labelled, validation_share=0.25, test_share=0.2)
+    >>> len(split.training), len(split.validation), len(split.test)
+    (6, 2, 2)
     """
     groups = sorted({one.group for one in labelled})
     order = np.random.default_rng(seed).permutation(len(groups))
@@ -75,5 +88,5 @@ def split_by_group(
 
 
 def _number(share: float, n: int) -> int:
-    """Return how many groups a share is."""
+    """Return the number of groups of a share."""
     return max(1, round(share * n)) if share > 0 else 0

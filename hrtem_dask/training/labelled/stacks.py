@@ -1,4 +1,4 @@
-"""HDF5 stacks of images and class maps, as the data set of Groschner et al. (2021) is published (Zenodo 3755011)."""
+"""HDF5 stacks of images and class maps, the format of the data set of Groschner et al. (2021), Zenodo 3755011."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def list_stack(path: Path, *, pixel_size_nm: float | None = None) -> list[Labell
     Parameters
     ----------
     path : path-like
-        Holds ``images`` (n, y, x, 1) or (n, y, x), and ``maps`` (n, y, x, 2), of which class 1 is particle, or
-        (n, y, x), particle wherever it is not 0. Optional: ``micrograph`` (n), the name or number of the micrograph
-        that each is a patch of; the attribute ``pixel_size_nm``.
+        Contains ``images``, shape (n, y, x, 1) or (n, y, x), and ``maps``, shape (n, y, x, 2) with class 1 for
+        particles, or (n, y, x), non-zero on particles. Optional: ``micrograph``, shape (n,), the name or number of
+        the micrograph that each image is a patch of, and the attribute ``pixel_size_nm`` (nm).
     pixel_size_nm : float, optional
-        Pixel size (nm) where the file states none.
+        Pixel size (nm) if the file does not state it.
 
     Returns
     -------
     list of Labelled
-        In the order of the stack. Without ``micrograph`` each image is taken for a micrograph of its own.
+        Images in the order of the stack. Without ``micrograph``, each image is treated as a separate micrograph.
 
     Raises
     ------
     UnreadableMicrographError
-        If it is no such file.
+        If the file has another content.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -43,20 +43,20 @@ def list_stack(path: Path, *, pixel_size_nm: float | None = None) -> list[Labell
             size = file.attrs.get("pixel_size_nm", pixel_size_nm)
     except (OSError, KeyError, AttributeError) as error:
         raise UnreadableMicrographError(
-            f"{path}: is no stack for training; need datasets images (n, y, x, 1) and maps (n, y, x, 2): {error}"
+            f"{path}: is not a stack for training; need datasets images (n, y, x, 1) and maps (n, y, x, 2): {error}"
         ) from error
     images, maps = shapes["images"], shapes["maps"]
     if images[:3] != maps[:3] or images[3:] not in {(), (1,)} or maps[3:] not in {(), (2,)}:
         raise UnreadableMicrographError(
-            f"{path}: images {images} and maps {maps} do not fit; need (n, y, x, 1) and (n, y, x, 2)"
+            f"{path}: images {images} and maps {maps} do not match; need (n, y, x, 1) and (n, y, x, 2)"
         )
     if micrographs is not None and len(micrographs) != images[0]:
-        raise UnreadableMicrographError(f"{path}: names {len(micrographs)} micrographs for {images[0]} images")
-    place = str(path.resolve())
+        raise UnreadableMicrographError(f"{path}: lists {len(micrographs)} micrographs for {images[0]} images")
+    resolved = str(path.resolve())
     return [
         Labelled(
             micrograph_id=f"{path.stem}-{i:05d}",
-            group=f"{place}#{i if micrographs is None else micrographs[i]}",
+            group=f"{resolved}#{i if micrographs is None else micrographs[i]}",
             read=functools.partial(_read, path, i, None if size is None else float(size)),
         )
         for i in range(images[0])
@@ -67,7 +67,7 @@ def _read(path: Path, index: int, size_nm: float | None) -> LabelledMicrograph:
     """Read one image with its map."""
     with h5py.File(path, "r") as file:
         image, classes = np.asarray(file["images"][index]), np.asarray(file["maps"][index])
-    # maps are one-hot or probabilities
+    # a map is one-hot or has probabilities
     particle = classes[..., 1] > 0.5 if classes.ndim == 3 else classes
     size = None if size_nm is None else (size_nm, size_nm)
     try:
@@ -77,5 +77,5 @@ def _read(path: Path, index: int, size_nm: float | None) -> LabelledMicrograph:
 
 
 def _text(value: object) -> str:
-    """Return a name, which HDF5 holds as bytes."""
+    """Return a name as text; HDF5 stores names as bytes."""
     return value.decode() if isinstance(value, bytes) else str(value)

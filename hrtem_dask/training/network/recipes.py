@@ -1,4 +1,4 @@
-"""Recipes: how a network is trained, as one frozen record that TOML holds."""
+"""Recipes: the settings for training a network, as a frozen record that is stored as TOML."""
 
 from __future__ import annotations
 
@@ -23,53 +23,53 @@ Precision = Literal["auto", "float32", "bfloat16"]
 DEFAULT_NETWORK = UNetConfig(
     widths=(16, 24, 32, 48), centre_width=64, block_px=2, pixel_size_nm=0.05, input_scaling="standard"
 )
-"""Small enough for a CPU; it sees 0.2 nm fringes as 4 px."""
+"""Small enough for a CPU. Fringes of 0.2 nm have a period of 4 px at its pixel size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How crops are varied; each effect has a probability, 0 turns it off."""
+    """Settings for the random variation of crops. Each effect has a probability, 0 to 1; with 0 it is never applied."""
 
     turns: bool = True
-    """Quarter turns and mirroring, all eight alike."""
+    """Whether crops are rotated by quarter turns and mirrored; all eight orientations are equally frequent."""
     scale: float = 1.25
-    """The pixel size varies log-uniformly from that of the model divided by this to multiplied by it; 1 is off."""
+    """Largest factor s of the pixel size, 1 to 4: the factor is drawn log-uniformly from 1/s to s."""
     noise_probability: float = 0.5
-    """Of added noise: a lower dose."""
+    """Probability of added noise, which approximates a lower dose."""
     noise_to_spread: Range = (0.05, 1.0)
-    """Standard deviation of the noise over that of the image, log-uniform."""
+    """Standard deviation of the noise relative to that of the image, drawn log-uniformly."""
     noise_correlation_px: Range = (0.0, 0.8)
-    """Gaussian sigma (px) by which it is correlated."""
+    """Gaussian sigma (px) of the correlation of the noise."""
     blur_probability: float = 0.2
-    """Of a Gaussian blur."""
+    """Probability of a Gaussian blur."""
     blur_sigma_px: Range = (0.3, 1.2)
-    """Its standard deviation (px)."""
+    """Standard deviation of the blur (px)."""
     band_probability: float = 0.15
-    """Of an oscillating transfer function mixed in: another defocus."""
+    """Probability of mixing in a copy filtered by an oscillating transfer function, as with another defocus."""
     band_share: Range = (0.2, 0.8)
-    """Its weight."""
+    """Weight of the filtered copy, 0 to 1."""
     band_turn_over_per_px: Range = (0.08, 0.3)
-    """Frequency (1/px) of its first half oscillation."""
+    """Spatial frequency (1/px) of the first half oscillation of the transfer function."""
     invert_probability: float = 0.05
-    """Of exchanging bright and dark."""
+    """Probability of inverting the contrast."""
     gamma_probability: float = 0.3
-    """Of bending the grey scale."""
+    """Probability of a power law on the gray values."""
     gamma: Range = (0.7, 1.4)
-    """Exponent, log-uniform."""
+    """Exponent of the power law, drawn log-uniformly."""
     gain_probability: float = 0.3
-    """Of multiplying and shifting, as where the statistics of the whole image are others."""
+    """Probability of a change of gain and offset, as in images with other statistics of the whole image."""
     gain: Range = (0.75, 1.33)
-    """Factor, log-uniform."""
+    """Gain, a factor drawn log-uniformly."""
     offset: Range = (-0.4, 0.4)
-    """Shift, in standard deviations of the image."""
+    """Offset, in standard deviations of the image."""
     gradient_probability: float = 0.3
-    """Of a plane added."""
+    """Probability of an added plane, as by uneven illumination."""
     gradient_rise: Range = (0.1, 1.0)
-    """Its change across the crop, in standard deviations of the image."""
+    """Rise of the plane across the crop, in standard deviations of the image."""
     background_probability: float = 0.2
-    """Of a smooth random field added."""
+    """Probability of an added smooth random field, as by a support of varying thickness."""
     background_amplitude: Range = (0.1, 0.6)
-    """Its standard deviation, in those of the image."""
+    """Standard deviation of the field, in standard deviations of the image."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -85,67 +85,68 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecipe:
-    """How a network is trained."""
+    """Settings for training a network."""
 
     name: str = "default"
-    """What it is called in logs and models."""
+    """Name of the recipe in logs and model files."""
     network: UNetConfig = DEFAULT_NETWORK
-    """The network; when fine-tuning, that of the model is taken instead."""
+    """Architecture of the network; in fine-tuning, the network of the initial model is used instead."""
     crop_px: int = 256
-    """Side of the crops, at the model's pixel size; a multiple of the network's total stride."""
+    """Side of the crops (px), at the pixel size of the network; a multiple of its total stride."""
     batch: int = 16
-    """Crops per step."""
+    """Number of crops per step, at least 1."""
     crops_per_epoch: int = 1600
-    """Crops between two validations."""
+    """Number of crops between two validations, at least 1."""
     epochs: int = 60
-    """Most epochs."""
+    """Largest number of epochs, at least 1."""
     optimiser: Literal["adamw", "adam"] = "adamw"
-    """Adam with decoupled weight decay, or plain."""
+    """Optimizer: Adam with decoupled weight decay (``adamw``), or plain Adam."""
     learning_rate: float = 3e-3
-    """The highest."""
+    """Highest learning rate, above 0."""
     weight_decay: float = 1e-4
-    """Of AdamW."""
+    """Weight decay of AdamW, at least 0."""
     schedule: Schedule = "one_cycle"
-    """Linear warm-up and then half a cosine down to nothing; or constant."""
+    """Learning rate: linear warm-up, then half a cosine down to 0.001 of the highest rate; or constant."""
     warmup_share: float = 0.1
-    """Share of the training during which the learning rate rises."""
+    """Share of the training in which the learning rate rises, at least 0 and below 1."""
     clip_norm: float = 1.0
-    """Largest norm of the gradient; 0 clips nothing."""
+    """Largest norm of the gradient, at least 0; 0 disables clipping."""
     loss: Loss = "dice_cross_entropy"
-    """Cross-entropy alone, or plus one minus the soft Dice of the batch."""
+    """Loss: cross-entropy alone, or the sum of cross-entropy and one minus the soft Dice coefficient of the batch."""
     boundary_weight: float = 0.0
-    """Added weight of cross-entropy on outlines."""
+    """Additional weight of the cross-entropy on outlines, at least 0."""
     boundary_sigma_px: float = 3.0
-    """Distance (px) from the outline at which that weight has fallen to 1/√e."""
+    """Distance from the outline (px) at which the additional weight has fallen to 1/√e."""
     ema_decay: float = 0.998
-    """Decay per step of the running average of weights that is validated and saved; 0 saves the weights themselves."""
+    """Decay per step of the running average of weights that is validated and saved, at least 0 and below 1; 0 disables
+    the averaging."""
     keep: Literal["best", "last"] = "best"
-    """Which weights are saved: of the epoch that was best on the validation set, or of the last one, so that the
-    validation set has chosen nothing and its scores are honest."""
+    """Epoch whose weights are saved: the best one on the validation set, or the last one. Only with the last one
+    are the scores on the validation set unbiased, because they were not used to choose the epoch."""
     early_stop_on: Literal["dice", "loss"] = "dice"
-    """What must improve on the validation set: mean Dice upwards or loss downwards."""
+    """Score on the validation set that must improve: the mean Dice coefficient or the loss."""
     early_stop_epochs: int = 0
-    """Epochs without improvement after which training stops; 0 never stops."""
+    """Number of epochs without improvement after which training stops; 0 disables early stopping."""
     early_stop_delta: float = 0.001
-    """What counts as improvement."""
+    """Smallest change of the score that counts as an improvement."""
     validation_share: float = 0.1
-    """Share of the micrographs (without the test set) that validate."""
+    """Share of the micrographs outside the test set that validate, at least 0 and below 1."""
     validation_most: int = 60
-    """Most micrographs (or groups of them) that validate, since each epoch takes their time; 0 is no limit."""
+    """Largest number of micrographs (or groups) that validate, which limits the time of an epoch; 0 sets no limit."""
     test_share: float = 0.0
-    """Share of the micrographs held out, scored once at the end."""
+    """Share of the micrographs that are held out and scored once after the training, at least 0 and below 1."""
     keep_empty: bool = True
-    """Whether micrographs without a particle are used."""
+    """Whether micrographs without particles are used."""
     centre_on_particle: float = 0.3
-    """Share of crops that are centred on a pixel of a particle."""
+    """Share of crops that are centered on a pixel of a particle, 0 to 1."""
     freeze_encoder: bool = False
-    """Whether the encoder's weights stay as they are, in fine-tuning."""
+    """Whether the weights of the encoder stay unchanged, for fine-tuning."""
     freeze_norm: bool = False
-    """Whether the statistics of batch normalisation stay as they are, in fine-tuning."""
+    """Whether the statistics of batch normalization stay unchanged, for fine-tuning."""
     precision: Precision = "auto"
-    """bfloat16 computes gradients twice as fast; auto takes it where the processor has it."""
+    """Precision of the computation. bfloat16 is about twice as fast; ``auto`` uses it if the processor supports it."""
     augmentation: Augmentation = field(default_factory=Augmentation)
-    """How crops are varied."""
+    """Settings for the random variation of crops."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -250,12 +251,12 @@ NO_AUGMENTATION = Augmentation(
     gradient_probability=0,
     background_probability=0,
 )
-"""Turns and mirroring alone."""
+"""Rotation and mirroring only."""
 
 RECIPES = {
     "default": TrainingRecipe(),
-    # Groschner, Choi & Scott (2021), "Network Training"; what it holds out is split by image here, where the paper
-    # splits images that were turned before, so that copies of one image validate what another copy trained
+    # Groschner, Choi & Scott (2021), "Network Training". Here the images are split before they are rotated. The paper
+    # splits rotated copies, so that copies of one image are in the training set and in the validation set.
     "groschner2021": TrainingRecipe(
         name="groschner2021",
         network=groschner2021_config(),
@@ -279,7 +280,7 @@ RECIPES = {
         centre_on_particle=0.0,
         augmentation=NO_AUGMENTATION,
     ),
-    # few images, a network that knows particles already: small steps, its statistics of batch normalisation kept
+    # few images and a trained network: a low learning rate, and unchanged statistics of batch normalization
     "fine_tune": TrainingRecipe(
         name="fine_tune",
         crops_per_epoch=64,
@@ -298,12 +299,12 @@ RECIPES = {
 
 
 def read_recipe(name_or_file: str) -> TrainingRecipe:
-    """Return a recipe of ours, or of a file.
+    """Return a built-in recipe, or read one from a file.
 
     Parameters
     ----------
     name_or_file : str
-        A name in `RECIPES`, or the path of a TOML file.
+        Name of a recipe in `RECIPES`, or path of a TOML file.
 
     Returns
     -------
@@ -313,7 +314,13 @@ def read_recipe(name_or_file: str) -> TrainingRecipe:
     Raises
     ------
     SettingsError
-        If it is neither.
+        If there is no such recipe, and the file cannot be read or is invalid.
+
+    Examples
+    --------
+    >>> recipe = read_recipe("groschner2021")
+    >>> recipe.optimiser, recipe.learning_rate, recipe.batch
+    ('adam', 0.0001, 20)
     """
     if name_or_file in RECIPES:
         return RECIPES[name_or_file]

@@ -1,17 +1,16 @@
-"""Train a U-Net for segmentation, from labelled micrographs to a model file that says how it was made."""
+"""Train a U-Net for segmentation, from labelled micrographs to a model file that records its training."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 
 from hrtem_dask.backend import keep_freed_memory
@@ -19,33 +18,30 @@ from hrtem_dask.errors import ModelError, SettingsError
 from hrtem_dask.segmentation.engines import make_engine
 from hrtem_dask.segmentation.unet import UNet
 from hrtem_dask.segmentation.weights import load_model, model_hash, save_model
-from hrtem_dask.training.labelled.labelled_micrograph import Labelled
 from hrtem_dask.training.labelled.sources import list_labelled
 from hrtem_dask.training.labelled.split import Split, split_by_group
-from hrtem_dask.training.network.crops import TrainingImage, make_training_image
-from hrtem_dask.training.network.fit import Fit, fit
+from hrtem_dask.training.network.fit import FitResult, fit
+from hrtem_dask.training.network.prepared_data import prepare_data
 from hrtem_dask.training.network.recipes import TrainingRecipe
-from hrtem_dask.training.network.validation import Scores, ValidationImage, make_validation_image, score_images
+from hrtem_dask.training.network.schedule import TrainingLimits
+from hrtem_dask.training.network.validation import Scores, ValidationImage, score_images
+from hrtem_dask.training.network.work_folder import WorkFolder
 
 __all__ = ["TrainingResult", "train_segmentation"]
-
-TRIAL = 10
-"""Micrographs after which the memory that all will take is foreseen."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """What a training gave."""
+    """A trained network with its scores."""
 
-    fit: Fit
-    """The network and its history."""
+    fit: FitResult
+    """The network and the log of its training."""
     before: Scores | None
-    """Of the network that it began with, on the micrographs held out (those that validate, then those of the test);
-    None where it began anew."""
+    """Scores of the initial network on the held-out micrographs (validation, then test); None without `start_from`."""
     validation: Scores
-    """Of the saved network, per micrograph."""
+    """Scores of the saved network on the validation micrographs."""
     test: Scores | None
-    """Of the micrographs held out, None where there are none."""
+    """Scores of the saved network on the test micrographs; None if there are none."""
 
 
 def train_segmentation(
@@ -58,42 +54,40 @@ def train_segmentation(
     pixel_size_nm: float | None = None,
     seed: int = 0,
     device: str = "auto",
-    minutes: float | None = None,
-    epochs: int | None = None,
+    limits: TrainingLimits | None = None,
     workdir: str | Path | None = None,
-    say: Callable[[str], None] = print,
 ) -> TrainingResult:
-    """Train a network and write it.
+    """Train a network and write its model file.
+
+    Progress is reported to the loggers of `training.network`.
 
     Parameters
     ----------
     places : sequence of str or path-like
-        Labelled micrographs, as `list_labelled` takes them.
+        Paths of labelled micrographs, as for `list_labelled`.
     out : str or path-like
-        The model, ``.safetensors``.
+        Path of the model file, ``.safetensors``.
     recipe : TrainingRecipe
-        How.
+        Settings of the training.
     start_from : str or path-like, optional
-        Model to begin with: its network is taken instead of the recipe's.
+        Model file of the initial network, which replaces the network of the recipe.
     validation_places : sequence of str or path-like
-        What validates, instead of a share of `places`.
+        Paths of the validation micrographs; by default a share of `places` validates.
     pixel_size_nm : float, optional
-        For images that state none.
+        Pixel size (nm) of images whose file does not state it.
     seed : int
-        Of split, weights and crops.
+        Seed of the split, the initial weights and the crops.
     device : {"auto", "cpu", "cuda"}
-        Where.
-    minutes, epochs : float and int, optional
-        Limits, as in `fit`.
+        Device of the computation; ``"auto"`` is a CUDA device if there is one.
+    limits : TrainingLimits, optional
+        Limits of the duration; by default the number of epochs of the recipe.
     workdir : str or path-like, optional
-        For the log, curves and checkpoint; by default beside the model. What is there is gone on with.
-    say : callable
-        Takes lines of progress.
+        Folder for log, curves and checkpoint; by default beside the model. A training in this folder is resumed.
 
     Returns
     -------
     TrainingResult
-        Network, history and scores.
+        Network, log and scores.
 
     Raises
     ------
@@ -102,49 +96,38 @@ def train_segmentation(
     """
     out = Path(out)
     workdir = Path(workdir) if workdir else out.with_name(out.stem + ".training")
-    where = _device(device)
+    device = _resolve_device(device)
     keep_freed_memory()
     torch.manual_seed(seed)
     model = UNet(recipe.network) if start_from is None else load_model(start_from)
     recipe = dataclasses.replace(recipe, network=model.config)
     split = _split(places, validation_places, recipe, pixel_size_nm, seed)
-    training, validation, test = _read(split, recipe, say)
-    before = None if start_from is None else _score(model, [*validation, *test], where)
-    data_hash = _hash(training, [*validation, *test])
+    data = prepare_data(split, recipe)
+    before = None if start_from is None else _score(model, data.held_out, device)
+    data_hash = data.content_hash()
     origin = "" if start_from is None else model_hash(start_from)
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-    result = fit(
-        model,
-        training,
-        validation,
-        recipe,
-        seed=seed,
-        device=where,
-        minutes=minutes,
-        epochs=epochs,
-        workdir=workdir,
-        fingerprint=_digest(recipe.to_toml(), str(seed), data_hash, origin),
-        say=say,
-    )
-    scores, test_scores = (_score(result.model, images, where) for images in (validation, test))
+    work_folder = WorkFolder(workdir, _digest(recipe.to_toml(), str(seed), data_hash, origin))
+    result = fit(model, data, recipe, seed=seed, device=device, limits=limits, work_folder=work_folder)
+    scores, test_scores = (_score(result.model, images, device) for images in (data.validation, data.test))
     metadata = {
         "recipe": json.dumps(recipe.to_dict()),
         "seed": str(seed),
-        "data": json.dumps(_described(places, split, data_hash)),
+        "data": json.dumps(_data_record(places, split, data_hash)),
         "start_from": origin,
         "epoch": str(result.best_epoch),
         "stopped": result.stopped,
         "validation": json.dumps(_finite(scores.summary())),
-        "test": json.dumps(_finite(test_scores.summary()) if test else {}),
+        "test": json.dumps(_finite(test_scores.summary()) if data.test else {}),
         "code_version": version("hrtem-dask"),
     }
     save_model(result.model, out, metadata=metadata)
-    return TrainingResult(fit=result, before=before, validation=scores, test=test_scores if test else None)
+    return TrainingResult(fit=result, before=before, validation=scores, test=test_scores if data.test else None)
 
 
-def _described(places: Sequence[str | Path], split: Split, data_hash: str) -> dict[str, object]:
-    """Say what a network was trained on."""
+def _data_record(places: Sequence[str | Path], split: Split, data_hash: str) -> dict[str, object]:
+    """Return the record of the training data for the metadata of the model."""
     return {
         "places": [Path(place).name for place in places],
         "training": len(split.training),
@@ -166,12 +149,11 @@ def _split(
     pixel_size_nm: float | None,
     seed: int,
 ) -> Split:
-    """List and split what there is."""
+    """List the labelled micrographs and split them."""
     labelled = list_labelled(places, pixel_size_nm=pixel_size_nm)
-    share = 0.0 if validation_places else recipe.validation_share
     split = split_by_group(
         labelled,
-        validation_share=share,
+        validation_share=0.0 if validation_places else recipe.validation_share,
         validation_most=recipe.validation_most,
         test_share=recipe.test_share,
         seed=seed,
@@ -181,65 +163,24 @@ def _split(
     validation = list_labelled(validation_places, pixel_size_nm=pixel_size_nm)
     shared = {one.group for one in validation} & {one.group for one in labelled}
     if shared:
-        raise SettingsError(f"{min(shared)} is in the training data and in --validation: name other micrographs")
+        raise SettingsError(f"{min(shared)} is in the training data and in --validation: choose other micrographs")
     return Split(split.training, validation, split.test)
 
 
-def _read(
-    split: Split, recipe: TrainingRecipe, say: Callable[[str], None]
-) -> tuple[list[TrainingImage], list[ValidationImage], list[ValidationImage]]:
-    """Read everything into memory, as the network sees it."""
-    say(f"reading {len(split.training)} micrographs to train on, {len(split.validation) + len(split.test)} held out")
-    available, held_bytes = psutil.virtual_memory().available, 0
-    training: list[TrainingImage] = []
-    for i, one in enumerate(split.training):
-        image = make_training_image(one.read(), recipe.network)
-        held_bytes += image.image.nbytes + image.mask.nbytes
-        if i == TRIAL:
-            _warn_of_memory(held_bytes / (i + 1) * len(split.training), available, say)
-        if recipe.keep_empty or image.mask.any():
-            training.append(image)
-    if not training:
-        raise SettingsError("no micrograph to train on: all are empty, and the recipe says keep_empty = false")
-
-    def held(part: Sequence[Labelled]) -> list[ValidationImage]:
-        images = [make_validation_image(one.micrograph_id, one.read(), recipe.network) for one in part]
-        return [one for one in images if recipe.keep_empty or one.truth.any()]
-
-    return training, held(split.validation), held(split.test)
-
-
-def _warn_of_memory(needed: float, available: int, say: Callable[[str], None]) -> None:
-    """Say early where the micrographs will not fit."""
-    if needed > 0.7 * available:
-        say(
-            f"warning: the micrographs will take about {needed / 2**30:.1f} GiB as the network sees them, "
-            f"{available / 2**30:.1f} GiB are free: give fewer of them, or train on a larger machine"
-        )
-
-
-def _hash(training: Sequence[TrainingImage], held: Sequence[ValidationImage]) -> str:
-    """Return a hash of all images and masks."""
-    digest = hashlib.blake2b(digest_size=8)
-    for one in [*training, *(h.seen for h in held)]:
-        digest.update(np.ascontiguousarray(one.image).data)
-        digest.update(np.packbits(one.mask).data)
-    return digest.hexdigest()
-
-
 def _digest(*texts: str) -> str:
+    """Return the hash of several texts."""
     return hashlib.blake2b("\0".join(texts).encode(), digest_size=8).hexdigest()
 
 
 def _finite(values: dict[str, float]) -> dict[str, float | None]:
-    """Return scores as JSON holds them."""
+    """Return rounded scores, with None for NaN, which JSON cannot represent."""
     return {k: None if np.isnan(v) else round(v, 5) for k, v in values.items()}
 
 
-def _device(wish: str) -> str:
-    """Return where to train."""
-    if wish == "auto":
+def _resolve_device(device: str) -> str:
+    """Return the device that "auto" stands for, or check that the requested one is available."""
+    if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if wish == "cuda" and not torch.cuda.is_available():
-        raise ModelError('device "cuda" is asked for, but torch finds none: ask for "auto"')
-    return wish
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ModelError('device "cuda" was requested, but torch finds none: use "auto"')
+    return device

@@ -1,4 +1,4 @@
-"""What training leaves for a reader: a CSV with a row per epoch, and its curves as SVG."""
+"""The log of a training: a CSV table with a row per epoch, and its curves as SVG."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-__all__ = ["COLUMNS", "curves_svg", "journal_csv"]
+__all__ = ["COLUMNS", "Row", "curves_svg", "log_csv"]
 
 COLUMNS = (
     "epoch",
@@ -22,17 +22,18 @@ COLUMNS = (
     "learning_rate",
     "seconds",
 )
-"""Of the CSV: `seconds` is since the beginning, interruptions left out; `empty_false_share` the share of the area of
-empty micrographs that is taken for particle."""
+"""Columns of the log. `seconds` is the training time since the first epoch, without interruptions. `empty_false_share`
+is the share of the area of empty micrographs that is falsely predicted as particle."""
 
 Row = Mapping[str, float]
+"""One epoch, with all of `COLUMNS`."""
 WIDTH, HEIGHT, MARGIN = 520, 260, 46
 LOSSES = (("training_loss", "#0072b2"), ("validation_loss", "#d55e00"))
 SHARES = (("dice_mean", "#0072b2"), ("dice_median", "#56b4e9"), ("precision", "#009e73"), ("recall", "#d55e00"))
 
 
-def journal_csv(rows: Sequence[Row]) -> str:
-    """Write rows as CSV.
+def log_csv(rows: Sequence[Row]) -> str:
+    """Return rows as CSV text.
 
     Parameters
     ----------
@@ -42,7 +43,13 @@ def journal_csv(rows: Sequence[Row]) -> str:
     Returns
     -------
     str
-        With a header; what is NaN is left empty.
+        Text with a header; cells of NaN are empty.
+
+    Examples
+    --------
+    >>> row = dict.fromkeys(COLUMNS, 0.5) | {"epoch": 1.0, "recall": float("nan")}
+    >>> print(log_csv([row]).splitlines()[1])
+    1,0.5,0.5,0.5,0.5,0.5,,0.5,0.5,0.5
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -53,19 +60,19 @@ def journal_csv(rows: Sequence[Row]) -> str:
 
 
 def curves_svg(rows: Sequence[Row], *, title: str = "") -> str:
-    """Draw losses, and scores on the validation set, against epochs.
+    """Plot losses and validation scores against epochs.
 
     Parameters
     ----------
     rows : sequence of mapping
-        As for `journal_csv`.
+        One per epoch, with all of `COLUMNS`.
     title : str
-        Written above.
+        Title above the panels.
 
     Returns
     -------
     str
-        An SVG picture of two panels.
+        An SVG document with two panels.
     """
     highest = max((r[c] for r in rows for c, _ in LOSSES if not math.isnan(r[c])), default=1.0) or 1.0
     panels = _panel(rows, LOSSES, highest, 0) + _panel(rows, SHARES, 1.0, WIDTH)
@@ -77,7 +84,7 @@ def curves_svg(rows: Sequence[Row], *, title: str = "") -> str:
 
 
 def _panel(rows: Sequence[Row], curves: Sequence[tuple[str, str]], top: float, left: int) -> str:
-    """Draw axes, curves and their names."""
+    """Return a panel: axes, curves and their names."""
     last = max((r["epoch"] for r in rows), default=1) or 1
     x0, y0, width, height = left + MARGIN, HEIGHT - MARGIN + 20, WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN
     parts = []

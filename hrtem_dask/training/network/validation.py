@@ -1,4 +1,4 @@
-"""Validation: whole micrographs through the network, scored in native pixels as a user gets them."""
+"""Validation: masks of whole micrographs, scored in native pixels as in an analysis."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ from hrtem_dask.segmentation.rescale import resample
 from hrtem_dask.segmentation.tiling import tiled_logits
 from hrtem_dask.segmentation.unet import UNetConfig
 from hrtem_dask.training.labelled.labelled_micrograph import LabelledMicrograph
-from hrtem_dask.training.network.crops import TrainingImage, make_training_image
 from hrtem_dask.training.network.losses import segmentation_loss
+from hrtem_dask.training.network.training_image import TrainingImage, make_training_image
 
 __all__ = ["Scores", "ValidationImage", "make_validation_image", "score_images"]
 
 WHOLE_PX = 2048
-"""Images up to this side go through the network whole, larger ones by exact tiles of this side."""
+"""Images up to this side (px) are predicted at once, larger images in exact tiles of this side."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationImage:
-    """A micrograph as the network sees it, with its truth in native pixels."""
+    """A micrograph as the network sees it, with its true mask in native pixels."""
 
     micrograph_id: str
-    """Its name."""
+    """Name of the micrograph."""
     seen: TrainingImage
-    """At the model's pixel size."""
+    """The micrograph at the pixel size of the network."""
     truth: np.ndarray
-    """Shape (y, x), bool, native."""
+    """Shape (y, x), bool: True on particles, in native pixels."""
     valid: np.ndarray | None
-    """Shape (y, x), bool, native: where the truth is known; None means everywhere."""
+    """Shape (y, x), bool: True where the mask is known, in native pixels; None means everywhere."""
     pixel_area_nm2: float | None
-    """Area of a native pixel (nm²)."""
+    """Area of a native pixel (nm²); None if unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What a network is worth on a set of micrographs."""
+    """Scores of a network on a set of micrographs."""
 
     loss: float
-    """Mean over micrographs of the loss on the whole image."""
+    """Loss of whole images, mean over micrographs."""
     table: pd.DataFrame
-    """Per micrograph: ``dice``, ``precision``, ``recall`` (NaN where empty), ``false_positive_share``,
-    ``false_positive_nm2`` (empty ones only)."""
+    """A row per micrograph: ``dice``, ``precision`` and ``recall`` (NaN if the micrograph is empty),
+    ``false_positive_share``, and ``false_positive_nm2`` (empty micrographs only)."""
 
     def summary(self) -> dict[str, float]:
-        """Return one number for each score.
+        """Return the mean or median of each score.
 
         Returns
         -------
         dict
-            ``loss``; ``dice_mean``, ``dice_median``, ``precision``, ``recall`` over non-empty micrographs; and
-            ``empty_false_share``, the share of the area of empty micrographs that is taken for particle; NaN where
-            there are none.
+            ``loss``; ``dice_mean``, ``dice_median``, ``precision`` and ``recall`` of micrographs with particles; and
+            ``empty_false_share``, the share of the area of empty micrographs that is falsely predicted as particle.
+            NaN if there are no such micrographs.
         """
         filled = self.table[self.table["dice"].notna()]
         empty = self.table[self.table["dice"].isna()]
@@ -66,7 +66,7 @@ class Scores:
             "loss": self.loss,
             "dice_mean": float(filled["dice"].mean()),
             "dice_median": float(filled["dice"].median()),
-            # where nothing was said to be particle there is no precision
+            # the precision is undefined (NaN) if no particle is predicted
             "precision": float(filled["precision"].mean()),
             "recall": float(filled["recall"].mean()),
             "empty_false_share": float(empty["false_positive_share"].mean()),
@@ -74,21 +74,21 @@ class Scores:
 
 
 def make_validation_image(micrograph_id: str, labelled: LabelledMicrograph, config: UNetConfig) -> ValidationImage:
-    """Bring a micrograph to what the network sees, and keep its native truth.
+    """Resample and scale a micrograph for the network, and keep its mask in native pixels.
 
     Parameters
     ----------
     micrograph_id : str
-        Its name.
+        Name of the micrograph.
     labelled : LabelledMicrograph
-        In native pixels.
+        Micrograph and mask in native pixels.
     config : UNetConfig
         Pixel size and scaling of the network.
 
     Returns
     -------
     ValidationImage
-        Ready to be scored.
+        The micrograph with its masks.
     """
     size = labelled.pixel_size_nm
     return ValidationImage(
@@ -108,25 +108,25 @@ def score_images(
     dice_loss: bool = True,
     threshold: float = 0.5,
 ) -> Scores:
-    """Run a network over whole micrographs and score its masks.
+    """Predict the masks of whole micrographs and score them.
 
     Parameters
     ----------
     images : sequence of ValidationImage
-        What to score.
+        Micrographs to score.
     engine : Engine
-        The network.
+        Engine that evaluates the network.
     config : UNetConfig
-        Its stride and halo.
+        Stride and halo of the network.
     dice_loss : bool
-        As in `segmentation_loss`.
+        Whether the loss includes the soft Dice coefficient, as in `segmentation_loss`.
     threshold : float
-        Probability from which a pixel is particle.
+        Probability, 0 to 1, at and above which a pixel is predicted as particle.
 
     Returns
     -------
     Scores
-        Per micrograph, in their order.
+        Scores of each micrograph, in the order of `images`.
     """
     rows, losses = [], []
     for one in images:
@@ -149,9 +149,9 @@ _COLUMNS = ["dice", "precision", "recall", "false_positive_share", "false_positi
 
 
 def _row(mask: np.ndarray, one: ValidationImage) -> dict[str, float]:
-    """Return the scores of one mask."""
-    said, truth = (mask, one.truth) if one.valid is None else (mask[one.valid], one.truth[one.valid])
-    tp, fp = int(np.count_nonzero(said & truth)), int(np.count_nonzero(said & ~truth))
+    """Return the scores of one predicted mask."""
+    predicted, truth = (mask, one.truth) if one.valid is None else (mask[one.valid], one.truth[one.valid])
+    tp, fp = int(np.count_nonzero(predicted & truth)), int(np.count_nonzero(predicted & ~truth))
     fn = int(np.count_nonzero(truth)) - tp
     counts = Confusion(tp, fp, fn, truth.size - tp - fp - fn)
     empty_nm2 = fp * one.pixel_area_nm2 if one.pixel_area_nm2 is not None and tp + fn == 0 else float("nan")

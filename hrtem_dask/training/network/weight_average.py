@@ -1,26 +1,34 @@
-"""The running average of a network's weights over the steps of training: steadier than the weights themselves."""
+"""The running average of the weights of a network over the steps of training."""
 
 from __future__ import annotations
 
 import copy
+from typing import TypedDict
 
 import torch
 
 from hrtem_dask.segmentation.unet import UNet
 
-__all__ = ["WeightAverage"]
+__all__ = ["AverageState", "WeightAverage"]
+
+
+class AverageState(TypedDict):
+    """State of a running average, as it is stored in a checkpoint."""
+
+    weights: dict[str, torch.Tensor]
+    steps: int
 
 
 class WeightAverage:
-    """An exponential moving average of weights and of the statistics of batch normalisation.
+    """An exponential moving average of weights and of the statistics of batch normalization.
 
     Parameters
     ----------
     model : UNet
-        What is trained; the average begins as its copy.
+        The network in training; the average starts as its copy.
     decay : float
-        Per step, 0 to 1; the first steps decay faster, by (1 + n) / (10 + n), so that the random beginning is
-        forgotten. 0 copies the weights.
+        Decay per step, at least 0 and below 1. In step n, counted from 0, the decay is at most (1 + n) / (10 + n), so
+        that the random initial weights are forgotten. With 0, the average is a copy of the weights.
     """
 
     def __init__(self, model: UNet, decay: float) -> None:
@@ -29,40 +37,40 @@ class WeightAverage:
         self._steps = 0
 
     def update(self, model: UNet) -> None:
-        """Take a step's weights in.
+        """Include the weights after one step.
 
         Parameters
         ----------
         model : UNet
-            The trained network.
+            The network in training.
         """
         weight = 1 - min(self._decay, (1 + self._steps) / (10 + self._steps)) if self._decay else 1.0
         self._steps += 1
         floats = [
             (mean, new)
             for mean, new in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True)
-            if mean.is_floating_point()  # the counter of batches is not
+            if mean.is_floating_point()  # the counter of batches is an integer
         ]
         with torch.no_grad():
             torch._foreach_lerp_([mean for mean, _ in floats], [new for _, new in floats], weight)
 
-    def state_dict(self) -> dict[str, object]:
-        """Return what a checkpoint keeps.
+    def state_dict(self) -> AverageState:
+        """Return the state for a checkpoint.
 
         Returns
         -------
-        dict
-            Weights and number of steps.
+        AverageState
+            Averaged weights and number of steps.
         """
         return {"weights": self.model.state_dict(), "steps": self._steps}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        """Go on from a checkpoint.
+    def load_state_dict(self, state: AverageState) -> None:
+        """Restore the state from a checkpoint.
 
         Parameters
         ----------
-        state : dict
-            From `state_dict`.
+        state : AverageState
+            Result of `state_dict`.
         """
-        self.model.load_state_dict(state["weights"])  # type: ignore[arg-type]
-        self._steps = int(state["steps"])  # type: ignore[call-overload]
+        self.model.load_state_dict(state["weights"])
+        self._steps = int(state["steps"])

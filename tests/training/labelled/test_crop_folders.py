@@ -1,4 +1,4 @@
-"""Folders of crops, made from analytic scenes."""
+"""Folders of crops, cut out of simulated scenes."""
 
 from pathlib import Path
 
@@ -15,29 +15,29 @@ from hrtem_dask.training.labelled.crop_folders import class_of, crop_table
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three crops of particles, and of carbon, of each of two scenes."""
-    place = tmp_path_factory.mktemp("crops")
+    root = tmp_path_factory.mktemp("crops")
     for name in ("No Stacking-Fault", "empty", "notes"):
-        (place / name).mkdir()
+        (root / name).mkdir()
     for scene in range(2):
         made = simulate_scene(seed=scene, shape=(500, 500), n_particles=3, n_spikes=0)
         grey = cv2.normalize(made.image.astype(np.float32), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
         for i in range(1, 4):
             rows, columns = np.nonzero(made.labels == i)
             crop = grey[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-            assert cv2.imwrite(str(place / "No Stacking-Fault" / f"scene{scene}_{i}.png"), crop)
+            assert cv2.imwrite(str(root / "No Stacking-Fault" / f"scene{scene}_{i}.png"), crop)
         bare = grey[:40, :40]
-        assert cv2.imwrite(str(place / "empty" / f"scene{scene}_9.png"), bare)
-    (place / "empty" / "broken_1.png").write_bytes(b"no picture")
-    return place
+        assert cv2.imwrite(str(root / "empty" / f"scene{scene}_9.png"), bare)
+    (root / "empty" / "broken_1.png").write_bytes(b"no picture")
+    return root
 
 
-def test_crops_are_measured(folder: Path) -> None:
-    said: list[str] = []
-    table = crop_table(folder, pixel_size_nm=0.03, say=said.append)
+def test_crops_are_measured(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    table = crop_table(folder, pixel_size_nm=0.03)
     assert table["region_class"].value_counts().to_dict() == {"no_stacking_fault": 6, "no_particle": 2}
     assert set(table["micrograph_id"]) == {"scene0", "scene1"}
-    assert any(line.startswith("empty/broken_1.png is left out") for line in said)
-    assert any("name no class are left out: notes" in line for line in said)
+    assert any(line.startswith("empty/broken_1.png is left out") for line in caplog.messages)
+    assert any("not named after a class are left out: notes" in line for line in caplog.messages)
     crystal = table["region_class"] == "no_stacking_fault"
     assert table.loc[crystal, "row_1_snr"].min() > 3 * table.loc[~crystal, "row_1_snr"].max()
     file = folder / table["file"][0]
@@ -45,13 +45,14 @@ def test_crops_are_measured(folder: Path) -> None:
     assert {name: table[name][0] for name in known} == pytest.approx(known)
 
 
-def test_without_a_pixel_size_only_pixels_are_measured(folder: Path) -> None:
-    said: list[str] = []
-    table = crop_table(folder, say=said.append, groups={"scene1_1.png": "other"})
+def test_without_a_pixel_size_only_features_in_pixels_are_measured(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = crop_table(folder, groups={"scene1_1.png": "other"})
     assert [c for c in table if c not in {"file", "micrograph_id", "region_class"}] == list(
         fourier.groschner2021_features(np.ones((4, 4)))
     )
-    assert any("8 of 8 crops have no pixel size" in line for line in said)
+    assert any("8 of 8 crops have no pixel size" in line for line in caplog.messages)
     assert "other" in set(table["micrograph_id"])
 
 
@@ -66,7 +67,7 @@ def test_names_of_classes() -> None:
 
 def test_folders_without_classes(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
-    with pytest.raises(NothingToAnalyseError, match=r"no folder of a class.*it holds pictures"):
+    with pytest.raises(NothingToAnalyseError, match=r"no folder of a class.*it contains pictures"):
         crop_table(tmp_path)
     (tmp_path / "sf").mkdir()
     with pytest.raises(NothingToAnalyseError, match="no crop could be used"):

@@ -1,4 +1,4 @@
-"""Every source against a truth made by hand; splits that never share a micrograph."""
+"""Every kind of source against a truth made by hand; splits that never share a micrograph."""
 
 import json
 from pathlib import Path
@@ -35,8 +35,8 @@ MASK = np.zeros((40, 50), bool)
 MASK[5:15, 10:30] = MASK[25:35, 2:9] = True
 
 
-def only(places: list[Path], **options: Any) -> tuple[Labelled, LabelledMicrograph]:
-    (one,) = list_labelled(places, **options)
+def only(paths: list[Path], **options: Any) -> tuple[Labelled, LabelledMicrograph]:
+    (one,) = list_labelled(paths, **options)
     return one, one.read()
 
 
@@ -72,7 +72,7 @@ def test_an_antialiased_mask_is_read_as_evaluation_reads_it(tmp_path: Path, imag
     np.testing.assert_array_equal(read, next(iter(open_truth(tmp_path).micrographs.values())).read()[0] > 0)
 
 
-def test_no_mask_is_left_over_unsaid(tmp_path: Path, image: np.ndarray) -> None:
+def test_unused_masks_are_reported(tmp_path: Path, image: np.ndarray) -> None:
     write(tmp_path / "images" / "a.png", image)
     write(tmp_path / "masks" / "a.png", 255 * MASK.astype(np.uint8))
     write(tmp_path / "masks" / "b.png", image)
@@ -84,15 +84,15 @@ def test_no_mask_is_left_over_unsaid(tmp_path: Path, image: np.ndarray) -> None:
         list_labelled([tmp_path])
 
 
-def test_an_images_own_pixel_size_wins(tmp_path: Path, image: np.ndarray) -> None:
+def test_the_pixel_size_in_the_file_takes_precedence(tmp_path: Path, image: np.ndarray) -> None:
     tifffile.imwrite(tmp_path / "a.tif", image, imagej=True, resolution=(50, 50), metadata={"unit": "nm"})
     write(tmp_path / "a_mask.png", 255 * MASK.astype(np.uint8))
     size = only([tmp_path], pixel_size_nm=0.5)[1].pixel_size_nm
     assert size == pytest.approx((0.02, 0.02))
 
 
-def test_what_lacks_is_named(tmp_path: Path, image: np.ndarray) -> None:
-    with pytest.raises(NothingToAnalyseError, match="nothing of this name"):
+def test_missing_files_are_named(tmp_path: Path, image: np.ndarray) -> None:
+    with pytest.raises(NothingToAnalyseError, match="does not exist"):
         list_labelled([tmp_path / "absent"])
     with pytest.raises(NothingToAnalyseError, match=r"need images/NAME\.ext with masks/NAME\.ext"):
         list_labelled([tmp_path])
@@ -140,8 +140,8 @@ def coco(folder: Path, annotations: list[dict[str, Any]]) -> Path:
 def test_coco(tmp_path: Path, image: np.ndarray, annotations: list[dict[str, Any]], folder: str) -> None:
     write(tmp_path / folder / "a.png", image)
     path = coco(tmp_path, annotations)
-    for place in (path, tmp_path):
-        _, labelled = only([place])
+    for source in (path, tmp_path):
+        _, labelled = only([source])
         np.testing.assert_array_equal(labelled.mask, MASK)
         assert labelled.valid is None
 
@@ -154,10 +154,10 @@ def test_coco_crowds_are_unknown_and_errors_name_the_annotation(tmp_path: Path, 
     np.testing.assert_array_equal(labelled.valid, ~rasterize([OTHER], (40, 50)))
     assert not labelled.mask[25:35, 2:9].any()
     assert not only([coco(tmp_path, [])])[1].mask.any()
-    for wrong, says in [([[1, 2, 3, 4]], "at least 3 points"), ({"size": [4, 5], "counts": [20]}, "of shape"),
+    for wrong, message in [([[1, 2, 3, 4]], "at least 3 points"), ({"size": [4, 5], "counts": [20]}, "of shape"),
                         ({"size": [40, 50], "counts": [20]}, "cover 20 pixels")]:  # fmt: skip
         (one,) = list_labelled([coco(tmp_path, [{"segmentation": wrong}])])
-        with pytest.raises(UnreadableMicrographError, match=f"annotation 0 of a.png: .*{says}"):
+        with pytest.raises(UnreadableMicrographError, match=f"annotation 0 of a.png: .*{message}"):
             one.read()
     path = coco(tmp_path, [])
     path.write_text(path.read_text().replace("a.png", "lost.png"))
@@ -166,10 +166,10 @@ def test_coco_crowds_are_unknown_and_errors_name_the_annotation(tmp_path: Path, 
     for text in ('{}', '{"images": [{"file_name": "a.png"}], "annotations": []}',
                  '{"images": [], "annotations": [{"segmentation": []}]}'):  # fmt: skip
         path.write_text(text)
-        with pytest.raises(NothingToAnalyseError, match="no COCO file"):
+        with pytest.raises(NothingToAnalyseError, match="not a COCO file"):
             list_labelled([path])
     path.write_text('{"images": [], "annotations": [{"image_id": 3, "segmentation": []}]}')
-    with pytest.raises(NothingToAnalyseError, match="annotations of image 3, which it does not list"):
+    with pytest.raises(NothingToAnalyseError, match="annotations of image 3, which is not in its list"):
         list_labelled([path])
 
 
@@ -193,13 +193,13 @@ def test_compressed_run_lengths_are_those_of_pycocotools() -> None:
         encoded = mask_tools.encode(np.asfortranarray(mask.astype(np.uint8)))
         runs = {"size": [40, 50], "counts": encoded["counts"].decode()}
         np.testing.assert_array_equal(rasterize(runs, (40, 50)), mask)
-    # of a polygon its pixels differ from ours only along the outline
+    # for a polygon, the two rasterizations differ along the outline only
     angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     disk = np.stack([25 + 15.3 * np.cos(angles), 20 + 12.1 * np.sin(angles)], axis=1).ravel().tolist()
-    theirs = mask_tools.decode(mask_tools.frPyObjects([disk], 40, 50))[..., 0] > 0
-    ours = rasterize([disk], (40, 50))
-    assert 2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()) > 0.97
-    assert ours.sum() == pytest.approx(np.pi * 15.3 * 12.1, rel=0.01)
+    reference = mask_tools.decode(mask_tools.frPyObjects([disk], 40, 50))[..., 0] > 0
+    drawn = rasterize([disk], (40, 50))
+    assert 2 * (drawn & reference).sum() / (drawn.sum() + reference.sum()) > 0.97
+    assert drawn.sum() == pytest.approx(np.pi * 15.3 * 12.1, rel=0.01)
 
 
 def stack(path: Path, **others: Any) -> Path:
@@ -230,15 +230,15 @@ def test_the_papers_stacks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("others", "says"),
+    ("others", "message"),
     [
-        ({"maps": np.zeros((4, 64, 64, 3))}, r"do not fit"),
-        ({"images": np.zeros((3, 64, 64, 1))}, r"do not fit"),
-        ({"micrograph": [1, 2]}, r"names 2 micrographs for 4"),
+        ({"maps": np.zeros((4, 64, 64, 3))}, r"do not match"),
+        ({"images": np.zeros((3, 64, 64, 1))}, r"do not match"),
+        ({"micrograph": [1, 2]}, r"lists 2 micrographs for 4"),
     ],
 )
-def test_other_stacks_are_refused(tmp_path: Path, others: dict[str, Any], says: str) -> None:
-    with pytest.raises(UnreadableMicrographError, match=says):
+def test_other_stacks_are_refused(tmp_path: Path, others: dict[str, Any], message: str) -> None:
+    with pytest.raises(UnreadableMicrographError, match=message):
         list_labelled([stack(tmp_path / "a.h5", **others)])
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file["images"] = np.zeros((1, 8, 8))
@@ -249,11 +249,11 @@ def test_other_stacks_are_refused(tmp_path: Path, others: dict[str, Any], says: 
 def test_simulated_stores(tmp_path: Path, make_toy: Any, toy_ranges: Any) -> None:
     ranges = toy_ranges()
     for name in ("one", "two"):
-        place = Location.of(tmp_path / name)
-        simulated.create_simulated(place, ranges={}, seed=0, code_version="0")
+        folder = Location.of(tmp_path / name)
+        simulated.create_simulated(folder, ranges={}, seed=0, code_version="0")
         for index in range(3):
-            simulated.write_simulated(place, make_toy(ranges, 0, index))
-        simulated.gather_truth(place)
+            simulated.write_simulated(folder, make_toy(ranges, 0, index))
+        simulated.gather_truth(folder)
     listed = list_labelled([tmp_path / "one", tmp_path / "two"])
     assert [one.micrograph_id for one in listed[2:4]] == ["sim-0-000002", "sim-0-000000#2"]
     assert len({one.group for one in listed}) == 6
@@ -314,8 +314,8 @@ def test_real_layouts(data: Path) -> None:
     polygons = {one.micrograph_id: one.read() for one in list_labelled([loops / "coco.json"])}
     assert sorted(drawn) == sorted(polygons) == [str(i) for i in range(1, 9)]
     for name, one in drawn.items():
-        ours, theirs = polygons[name].mask, one.mask
-        # theirs were drawn with the outline's own pixels
-        assert 2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()) > 0.94
+        rasterized, mask = polygons[name].mask, one.mask
+        # the masks of the data set include the pixels of the outline
+        assert 2 * (rasterized & mask).sum() / (rasterized.sum() + mask.sum()) > 0.94
         np.testing.assert_array_equal(polygons[name].image, one.image)
     assert len(list_labelled([data / "tem_sintering"])) == 20

@@ -29,11 +29,11 @@ def test_formulas(case: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
 def test_two_classes_of_a_softmax_are_the_same_cross_entropy(rng: np.random.Generator) -> None:
     logits = torch.from_numpy(rng.normal(0, 2, (3, 2, 8, 8)))
     classes = torch.from_numpy(rng.integers(0, 2, (3, 8, 8)))
-    ours = cross_entropy(logits[:, 1] - logits[:, 0], classes.double(), torch.ones(3, 8, 8))
-    assert float(ours) == pytest.approx(float(torch.nn.functional.cross_entropy(logits, classes)), rel=1e-9)
+    loss = cross_entropy(logits[:, 1] - logits[:, 0], classes.double(), torch.ones(3, 8, 8))
+    assert float(loss) == pytest.approx(float(torch.nn.functional.cross_entropy(logits, classes)), rel=1e-9)
 
 
-def test_what_is_not_known_has_no_gradient(case: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_pixels_of_unknown_truth_have_no_gradient(case: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     log_odds, mask, weight = (torch.from_numpy(a) for a in case)
     log_odds.requires_grad_(True)
     segmentation_loss(log_odds, mask, weight).backward()
@@ -42,12 +42,12 @@ def test_what_is_not_known_has_no_gradient(case: tuple[np.ndarray, np.ndarray, n
     assert (log_odds.grad[weight > 0] != 0).all()
 
 
-def test_empty_crops_push_false_particles_down() -> None:
+def test_false_particles_in_empty_crops_raise_the_loss() -> None:
     empty = torch.zeros(1, 8, 8)
-    rights = [
+    losses = [
         float(segmentation_loss(torch.full((1, 8, 8), v), empty, torch.ones(1, 8, 8))) for v in (-20.0, -2.0, 2.0)
     ]
-    assert rights[0] == pytest.approx(0, abs=1e-6)
-    assert rights[0] < rights[1] < rights[2]
+    assert losses[0] == pytest.approx(0, abs=1e-6)
+    assert losses[0] < losses[1] < losses[2]
     nothing_known = segmentation_loss(torch.ones(1, 8, 8), empty, torch.zeros(1, 8, 8))
     assert float(nothing_known) == 0

@@ -1,4 +1,4 @@
-"""Recipes: what the paper says, TOML there and back, errors that name the value."""
+"""Recipes: the values of the paper, writing and reading TOML, errors that name the value."""
 
 import dataclasses
 from pathlib import Path
@@ -10,8 +10,8 @@ from hrtem_dask.segmentation.unet import groschner2021_config
 from hrtem_dask.training.network.recipes import RECIPES, TrainingRecipe, read_recipe
 
 
-def test_the_papers_recipe() -> None:
-    """Groschner, Choi & Scott (2021), "Network Training": nothing may drift from it."""
+def test_the_recipe_of_the_paper() -> None:
+    """All values are those of Groschner, Choi & Scott (2021), "Network Training"."""
     recipe = RECIPES["groschner2021"]
     assert recipe.network == groschner2021_config()
     assert (recipe.optimiser, recipe.learning_rate, recipe.schedule, recipe.weight_decay) == (
@@ -23,33 +23,33 @@ def test_the_papers_recipe() -> None:
     assert (recipe.loss, recipe.batch, recipe.epochs, recipe.crop_px) == ("cross_entropy", 20, 10, 512)
     assert (recipe.early_stop_on, recipe.early_stop_delta, recipe.early_stop_epochs) == ("loss", 0.001, 2)
     assert not recipe.keep_empty
-    # 172 images: 43 for test, and of the rest a fifth validates
+    # 172 images: 43 for the test, and a fifth of the others for validation
     assert (round(recipe.test_share * 172), recipe.validation_share) == (43, 0.2)
-    how = recipe.augmentation
-    assert how.turns
-    assert how.scale == 1
-    assert not any(v for k, v in vars(how).items() if k.endswith("_probability"))
+    ranges = recipe.augmentation
+    assert ranges.turns
+    assert ranges.scale == 1
+    assert not any(v for k, v in vars(ranges).items() if k.endswith("_probability"))
     assert (recipe.ema_decay, recipe.clip_norm) == (0, 0)
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_toml_there_and_back(name: str, tmp_path: Path) -> None:
+def test_toml_is_read_as_it_was_written(name: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPES[name].to_toml())
     assert read_recipe(str(path)) == RECIPES[name] == read_recipe(name)
 
 
-def test_toml_keeps_what_it_does_not_name() -> None:
+def test_values_missing_in_toml_keep_their_defaults() -> None:
     recipe = TrainingRecipe.from_toml("batch = 4\n[augmentation]\nscale = 1.5\ngamma = [0.9, 1.1]\n")
     expected = TrainingRecipe()
-    how = dataclasses.replace(expected.augmentation, scale=1.5, gamma=(0.9, 1.1))
-    assert recipe == dataclasses.replace(expected, batch=4, augmentation=how)
+    ranges = dataclasses.replace(expected.augmentation, scale=1.5, gamma=(0.9, 1.1))
+    assert recipe == dataclasses.replace(expected, batch=4, augmentation=ranges)
     native = TrainingRecipe.from_toml("[network]\nwidths = [4, 8]\n").network
     assert (native.widths, native.pixel_size_nm) == ((4, 8), None)
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("batch = 0", "need batch >= 1, got 0"),
         ("bath = 4", "there is no bath"),
@@ -66,13 +66,13 @@ def test_toml_keeps_what_it_does_not_name() -> None:
         ("batch = ", "no valid TOML"),
     ],
 )
-def test_impossible_recipes_are_refused(text: str, says: str, tmp_path: Path) -> None:
+def test_impossible_recipes_are_refused(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(text)
-    with pytest.raises(SettingsError, match=rf"recipe\.toml: .*{says}"):
+    with pytest.raises(SettingsError, match=rf"recipe\.toml: .*{message}"):
         read_recipe(str(path))
 
 
-def test_an_unknown_recipe_is_said() -> None:
+def test_an_unknown_recipe_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"neither a recipe .*default, groschner2021"):
         read_recipe("best")

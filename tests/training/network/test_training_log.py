@@ -1,4 +1,4 @@
-"""The log and its picture, against the rows that they are made of."""
+"""The log and its curves against the rows that they show."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from hrtem_dask.training.network.training_log import COLUMNS, curves_svg, journal_csv
+from hrtem_dask.training.network.training_log import COLUMNS, curves_svg, log_csv
 
 ROWS = [
     dict.fromkeys(COLUMNS, 0.25) | {"epoch": 1.0, "training_loss": 2.0, "dice_mean": 0.5},
@@ -15,7 +15,7 @@ ROWS = [
 
 
 def test_csv_holds_the_rows() -> None:
-    first, second = csv.DictReader(io.StringIO(journal_csv(ROWS)))
+    first, second = csv.DictReader(io.StringIO(log_csv(ROWS)))
     assert (first["epoch"], first["training_loss"], first["dice_mean"]) == ("1", "2", "0.5")
     assert second["recall"] == ""
     assert tuple(first) == COLUMNS
@@ -30,6 +30,6 @@ def test_curves_are_where_the_numbers_are() -> None:
     assert x2 > x1
     bottom, top = 234.0, 66.0
     assert (y1, y2) == (pytest.approx(top), pytest.approx((top + bottom) / 2))
-    assert len(points[5]) == 1  # of recall one is not known
+    assert len(points[5]) == 1  # one value of the recall is NaN
     assert "a < b" in [t.text for t in picture.findall("{*}text")]
     assert ET.fromstring(curves_svg([])).tag.endswith("svg")
