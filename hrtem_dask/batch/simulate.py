@@ -76,7 +76,7 @@ def simulate(
     Parameters
     ----------
     out : str or path-like
-        The folder, or its fsspec URL; `open_simulated` reads it and `hrtem-dask run` analyses it.
+        The folder, or its fsspec URL; `open_simulated` reads it and `hrtem-dask run` analyzes it.
     ranges : SimulationRanges, optional
         Ranges that micrographs are drawn from; by default ``SimulationRanges()``.
     n : int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from hrtem_dask.batch.evaluation.evaluate import Evaluation
+    from hrtem_dask.reproduction.published_scores import Published
 
 __all__ = ["print_evaluation"]
 
@@ -137,7 +138,7 @@ def _particles(scores: _Scores) -> Table:
     return table
 
 
-def _classes(classes: pd.DataFrame) -> Any:
+def _classes(classes: pd.DataFrame) -> Table:
     """Lay out the scores of region classes, a column per method and subset."""
     from rich.table import Table
 
@@ -203,7 +204,7 @@ def _thresholds(scores: _Scores) -> Table:
     return table
 
 
-def _paper(group: tuple[str, str, str]) -> Any:
+def _paper(group: tuple[str, str, str]) -> Published | None:
     """Return the scores of the paper for the same method and material."""
     from hrtem_dask.reproduction.published_scores import PUBLISHED
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hrtem_dask.cli.messages import message_options
 from hrtem_dask.cli.options import clear_errors
 from hrtem_dask.cli.train_defects import defects
+
+if TYPE_CHECKING:
+    from hrtem_dask.training.network.train_unet import TrainingResult
 
 __all__ = ["train"]
 
@@ -119,7 +122,7 @@ def quality(model: str, stores: tuple[str, ...], familiar: tuple[str, ...], out:
         click.echo(f"{name:24} {value:8.4f}")
 
 
-def _before_and_after(result: Any) -> str:
+def _before_and_after(result: TrainingResult) -> str:
     """Return the Dice coefficient of each held-out micrograph, before and after fine-tuning."""
     import pandas as pd
 

@@ -152,7 +152,7 @@ class _Page:
         _set(self.faults.title, text=text)
 
 
-def _stack(title: str, names: list[str]) -> tuple[Any, ColumnDataSource]:
+def _stack(title: str, names: list[str]) -> tuple[figure, ColumnDataSource]:
     """Return a plot of horizontal bars, one per name, with their counts."""
     source = ColumnDataSource({"name": names, "n": [0] * len(names), "color": [COLORS[n] for n in names]})
     plot = _figure(title, "number", "", y_range=names[::-1], height=60 + 28 * len(names))
@@ -167,7 +167,7 @@ def _fill_stack(source: ColumnDataSource, numbers: list[int]) -> None:
     _set(source, data={**source.data, "n": numbers})
 
 
-def _size_plot() -> tuple[Any, ColumnDataSource]:
+def _size_plot() -> tuple[figure, ColumnDataSource]:
     source = ColumnDataSource({"left": [], "right": [], "n": []}, name="sizes")
     plot = _figure("Size", "equivalent diameter (nm)", "counted particles")
     plot.quad(left="left", right="right", bottom=0, top="n", color="#0072B2", line_color="white", source=source)
@@ -177,7 +177,7 @@ def _size_plot() -> tuple[Any, ColumnDataSource]:
     return plot, source
 
 
-def _rate_plot() -> tuple[Any, ColumnDataSource]:
+def _rate_plot() -> tuple[figure, ColumnDataSource]:
     source = ColumnDataSource({"minutes": [], "analysed": []})
     plot = _figure("Throughput", "time since the run began (min)", "micrographs analyzed")
     plot.step(x="minutes", y="analysed", mode="after", line_width=2, color="#009E73", source=source)
@@ -186,7 +186,7 @@ def _rate_plot() -> tuple[Any, ColumnDataSource]:
     return plot, source
 
 
-def _fraction_plot() -> tuple[Any, ColumnDataSource]:
+def _fraction_plot() -> tuple[figure, ColumnDataSource]:
     source = ColumnDataSource({"n": [], "share": [], "low": [], "high": []})
     plot = _figure(
         "Defect fraction with Wilson's 95 % interval, particles taken as independent",
@@ -205,7 +205,7 @@ def _whole_numbers() -> BasicTicker:
     return BasicTicker(min_interval=1, num_minor_ticks=0)
 
 
-def _figure(title: str, x_label: str, y_label: str, *, height: int = HEIGHT_PX, **options: Any) -> Any:
+def _figure(title: str, x_label: str, y_label: str, *, height: int = HEIGHT_PX, **options: Any) -> figure:
     """Return an empty plot that is legible across a room."""
     plot = figure(
         title=title,

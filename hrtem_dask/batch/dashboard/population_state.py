@@ -135,7 +135,7 @@ class PopulationState:
     overlays: deque[tuple[str, str, bytes]] = field(default_factory=lambda: deque(maxlen=SHOWN_OVERLAYS))
     """The last overlays: micrograph, caption, JPEG."""
     history: list[tuple[float, int, int, int]] = field(default_factory=list)
-    """Elapsed time (s), micrographs analysed, faulted particles, particles with a known fault state."""
+    """Elapsed time (s), micrographs analyzed, faulted particles, particles with a known fault state."""
     _every: int = 1
 
     @property

@@ -113,7 +113,7 @@ def _items(
         for name, path in files.networks.items()
     ]  # fmt: skip
     if bundled:
-        networks.append(("ours, bundled", None, set(MATERIALS)))
+        networks.append(("the bundled network", None, set(MATERIALS)))
     notes += [
         f"{stack.images.name} holds {stack.n} images, no more than the {n_training} of the training set: all are "
         "scored; if they are those of the training set, the scores flatter"

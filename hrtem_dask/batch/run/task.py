@@ -163,7 +163,7 @@ def _commit(
 
 
 def draw_overlay(item: PlannedMicrograph, settings: Settings, folder: Location) -> None:
-    """Draw the overlay of a micrograph that an earlier run analysed.
+    """Draw the overlay of a micrograph that an earlier run analyzed.
 
     Parameters
     ----------

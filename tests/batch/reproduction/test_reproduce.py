@@ -133,7 +133,7 @@ def test_table_1_by_torch_and_scikit_learn(
 
 def test_every_network_judges_what_it_should(reproduction: Reproduction) -> None:
     assert [(r.network, r.group) for r in reproduction.segmentation] == [
-        *((JOINT, g) for g in NAMES), (f"{JOINT} of Au alone", "Au"), *(("ours, bundled", g) for g in NAMES),
+        *((JOINT, g) for g in NAMES), (f"{JOINT} of Au alone", "Au"), *(("the bundled network", g) for g in NAMES),
     ]  # fmt: skip
 
 

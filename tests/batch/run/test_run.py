@@ -1,6 +1,5 @@
 import json
 import os
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 from distributed import Client
 
 from hrtem_dask import crop, open_results, run
-from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.batch.run import task
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.settings import Settings
@@ -367,21 +365,3 @@ def test_a_wrong_pixel_size_is_found_by_the_lattice_of_a_known_material(
         assert row["n_particles"] == len(scene.truth)
         assert row["lattice_scale_ratio"] == pytest.approx(ratio, abs=0.01)
         assert (None if pd.isna(row["calibration_flags"]) else row["calibration_flags"]) == flags
-
-
-def test_who_gives_up_leaves_nothing_running(client: Client, tmp_path: Path) -> None:
-    def work(number: int, folder: Path) -> None:
-        if number:
-            time.sleep(0.3)
-        (folder / str(number)).touch()
-
-    def give_up() -> None:
-        for _ in stream(client, work, range(20), tmp_path, limit=4):
-            raise RuntimeError("enough")
-
-    with pytest.raises(RuntimeError, match="enough"):
-        give_up()
-    n = len(list(tmp_path.iterdir()))
-    assert 1 < n < 20
-    time.sleep(0.5)
-    assert len(list(tmp_path.iterdir())) == n
