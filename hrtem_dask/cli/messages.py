@@ -65,7 +65,7 @@ def printed_messages(level: int) -> Iterator[None]:
 
 
 def messages_are_shown() -> bool:
-    """Tell whether ordinary messages are printed, which also permits a progress bar.
+    """Return whether ordinary messages are printed, which also permits a progress bar.
 
     Returns
     -------

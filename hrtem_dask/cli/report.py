@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from hrtem_dask.cli.messages import message_options
@@ -37,11 +35,12 @@ def report(results: str, seed: int, confusion: str | None) -> None:
     from hrtem_dask.report import write_report
 
     with clear_errors():
-        given = _confusion(confusion)
-        click.echo(f"report: {write_report(results, seed=seed, **given)}")
+        matrix, measured_on = _read_confusion(confusion)
+        page = write_report(results, seed=seed, confusion=matrix, confusion_measured_on=measured_on)
+    click.echo(f"report: {page}")
 
 
-def _confusion(path: str | None) -> dict[str, Any]:
+def _read_confusion(path: str | None) -> tuple[dict[str, dict[str, int]] | None, str]:
     """Read a confusion matrix and the description of its data."""
     import json
     from pathlib import Path
@@ -49,10 +48,10 @@ def _confusion(path: str | None) -> dict[str, Any]:
     from hrtem_dask.errors import SettingsError
 
     if path is None:
-        return {}
+        return None, ""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {"confusion": dict(content["counts"]), "confusion_measured_on": str(content["measured_on"])}
+        return dict(content["counts"]), str(content["measured_on"])
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(
             f'{path}: need {{"measured_on": "…", "counts": {{"fault": {{…}}, "no_fault": {{…}}}}}}, got {error!r}'

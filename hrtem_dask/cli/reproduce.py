@@ -46,7 +46,7 @@ def reproduce() -> None:
 )
 @click.option(
     "--orders", "n_orders", default=10, show_default=True, type=click.IntRange(min=1), metavar="N",
-    help="Number of splits of the labelled regions for which the forest is fitted.",
+    help="Number of splits of the labeled regions for which the forest is fitted.",
 )  # fmt: skip
 @click.option(
     "--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute."
@@ -57,7 +57,7 @@ def groschner2021(no_bundled: bool, pixel_size_cdse: float | None, pixel_size_au
     """Reproduce Table 1, Figure 2 and Figure 5f of Groschner, Choi and Scott (2021).
 
     DIR holds the published files (Zenodo 3755011, and the repository of the code), in any folders: the HDF5 stacks of
-    images and of maps, the .h5 weights of the networks, and the labelled regions in folders agglomeration, empty, no,
+    images and of maps, the .h5 weights of the networks, and the labeled regions in folders agglomeration, empty, no,
     no_fringe and yes. Missing files are listed with the results that they would give; the others are used.
     OUT/reproduction.json holds every number, reproduction.md the tables, figure2.svg and figure5f.svg the confusion
     matrices.

@@ -18,7 +18,7 @@ __all__ = ["train"]
 
 @click.group()
 def train() -> None:
-    """Train a model on labelled micrographs or regions."""
+    """Train a model on labeled micrographs or regions."""
 
 
 train.add_command(defects)

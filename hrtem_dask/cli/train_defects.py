@@ -55,7 +55,7 @@ __all__ = ["defects"]
 def defects(data: tuple[str, ...], out: str, card: str | None, **options: Any) -> None:
     """Train the forest that classifies regions: stacking fault, none, misoriented, agglomeration, no particle.
 
-    DATA are simulated stores, tables of labelled regions (.csv, .parquet with region_class, micrograph_id and
+    DATA are simulated stores, tables of labeled regions (.csv, .parquet with region_class, micrograph_id and
     features), or folders that hold a folder of crops per class. Scores are those of micrographs left out of training.
     """
     from hrtem_dask.batch.training.train_defects import RegionOptions, train_from

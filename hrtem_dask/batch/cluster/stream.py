@@ -111,7 +111,7 @@ def stream(
 
 
 def worker_died(error: BaseException) -> bool:
-    """Tell whether a task failed because its worker died.
+    """Return whether a task failed because its worker died.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Fit and score the random forest of the paper on its labelled regions, on the workers."""
+"""Fit and score the random forest of the paper on its labeled regions, on the workers."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class _Measured:
 
 
 def forest_rows(client: Client, files: PublishedFiles, *, n_orders: int, notes: list[str]) -> list[ForestRow]:
-    """Fit the forest of the paper on its labelled regions, and score it as the paper does.
+    """Fit the forest of the paper on its labeled regions, and score it as the paper does.
 
     Parameters
     ----------
     client : distributed.Client
         The cluster.
     files : PublishedFiles
-        Labelled regions, and the stack of CdSe, from which the notebook of the paper cuts patches of carbon.
+        Labeled regions, and the stack of CdSe, from which the notebook of the paper cuts patches of carbon.
     n_orders : int
         Number of orders of the regions, each of which gives a split into training and test set; at least 1.
     notes : list of str
@@ -61,10 +61,10 @@ def forest_rows(client: Client, files: PublishedFiles, *, n_orders: int, notes: 
     if not files.crops:
         return []
     if len(files.crops) == 1:
-        notes.append(f"Figure 5f: all labelled regions are {next(iter(files.crops))}: a forest needs two classes")
+        notes.append(f"Figure 5f: all labeled regions are {next(iter(files.crops))}: a forest needs two classes")
         return []
     paths = [(kind, path) for kind in ORDER for path in files.crops.get(kind, ())]
-    logger.info("measuring %d labelled regions", len(paths))
+    logger.info("measuring %d labeled regions", len(paths))
     pictures = [m for m in _measure(client, paths, notes) if m is not None]
     sets = {"pictures alone": pictures}
     if "CdSe" in files.stacks:

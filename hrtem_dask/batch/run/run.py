@@ -77,8 +77,8 @@ def run(
 ) -> RunSummary:
     """Analyze micrographs into a results folder.
 
-    A second run into the same folder skips micrographs that are done, tries failed ones again, and analyzes those whose
-    file or settings have changed again.
+    A second run into the same folder skips micrographs that are done, tries failed ones again, and repeats those whose
+    file or settings have changed.
 
     Parameters
     ----------

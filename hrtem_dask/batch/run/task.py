@@ -90,7 +90,7 @@ class Outcome:
 
 
 def run_task(task: AnalysisTask, settings: Settings, folder: Location, models: ModelHashes) -> list[Outcome]:
-    """Analyse a group of micrographs and commit it.
+    """Analyze a group of micrographs and commit it.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RegionOptions:
-    """How labelled regions are read."""
+    """How labeled regions are read."""
 
     settings: Settings | None = None
     """Settings of the segmentation of simulated stores; by default ``Settings()``."""
@@ -41,7 +41,7 @@ class RegionOptions:
 
 
 def read_regions(folders: Sequence[str | Path], client: Client, options: RegionOptions | None = None) -> pd.DataFrame:
-    """Read labelled regions.
+    """Read labeled regions.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def read_regions(folders: Sequence[str | Path], client: Client, options: RegionO
     Raises
     ------
     NothingToAnalyseError
-        If a folder holds no labelled region.
+        If a folder holds no labeled region.
     SettingsError
         If the file ``options.groups`` has other columns.
     UnreadableMicrographError
@@ -100,7 +100,7 @@ def train_from(
     Parameters
     ----------
     data : sequence of str or path-like
-        Labelled regions, as for `read_regions`.
+        Labeled regions, as for `read_regions`.
     out : str or path-like
         The safetensors file to write.
     preset_name : str
