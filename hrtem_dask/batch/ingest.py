@@ -63,7 +63,6 @@ def ingest(
     Examples
     --------
     >>> import tempfile
-    >>> from pathlib import Path
     >>> import hrtem_dask as hd
     >>> from hrtem_dask.batch.example import write_example
     >>> folder = write_example(tempfile.mkdtemp(), n=2)

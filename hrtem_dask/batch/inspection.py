@@ -49,11 +49,10 @@ def inspect_files(
     Examples
     --------
     >>> import tempfile
-    >>> from pathlib import Path
     >>> import hrtem_dask as hd
     >>> from hrtem_dask.batch.example import write_example
-    >>> micrograph, _ = write_example(Path(tempfile.mkdtemp()))
-    >>> table = hd.inspect_files(micrograph)
+    >>> folder = write_example(tempfile.mkdtemp())
+    >>> table = hd.inspect_files(folder / "images")
     >>> table[["status", "height_px", "width_px", "pixel_size_y_nm"]].round(3)
       status  height_px  width_px  pixel_size_y_nm
     0     ok        256       256             0.04

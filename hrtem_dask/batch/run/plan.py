@@ -159,7 +159,7 @@ def _fixed_key(settings: Settings, models: ModelHashes) -> str:
 
 
 def _unchanged(record: loading.MicrographRecord, entry: ledger.Entry | Correction) -> bool:
-    """Return whether the file is still the one that was analyzed or corrected; it is read only where its date changed."""
+    """Return whether the file is the one that was analyzed or corrected; it is read only if its date has changed."""
     stat = loading.source_stat(record.source)
     if stat == (entry.source_size, entry.source_mtime_ns) and stat[1] != 0:  # 0: a store without dates
         return True
