@@ -279,8 +279,8 @@ def keep_freed_memory() -> None:
 def ring_statistics(crop: np.ndarray, rings: np.ndarray) -> list[float]:
     """Return the five features of the paper from a crop and its ring integrals."""
     total = rings.sum()
-    centre = float(rings @ np.arange(rings.size) / total) if total else float("nan")
-    return [float(rings.mean()), float(rings.std()), float(crop.mean()), float(crop.std()), centre]
+    center = float(rings @ np.arange(rings.size) / total) if total else float("nan")
+    return [float(rings.mean()), float(rings.std()), float(crop.mean()), float(crop.std()), center]
 
 
 def flank(distance: np.ndarray) -> np.ndarray:

@@ -24,8 +24,8 @@ from typing import Any
 
 import psutil
 
-OURS = "hrtem_dask"
-NAMES = ("paper", "script", "tuned", "limit", OURS)
+PACKAGE = "hrtem_dask"
+NAMES = ("paper", "script", "tuned", "limit", PACKAGE)
 STAGES = ("read", "filter", "segment", "particles", "fourier", "forest", "write")
 MIN_AREA_PX = 100
 
@@ -71,8 +71,8 @@ def _compare(options: argparse.Namespace, scratch: Path) -> None:
     print(_circumstances(options, measured))
     print(_summary(options, measured))
     print(_stages(options, measured))
-    if OURS in options.only and "limit" in options.only:
-        print(_agreement(measured[OURS][0]["plain"], measured["limit"][0]))
+    if PACKAGE in options.only and "limit" in options.only:
+        print(_agreement(measured[PACKAGE][0]["plain"], measured["limit"][0]))
 
 
 def find_weights(scratch: Path) -> Path:
@@ -158,7 +158,7 @@ def _measure_here(options: argparse.Namespace) -> None:
     files = sorted(options.files.glob(f"au_{options.size}_*.tif"))[: min(n, options.micrographs)]
     # all files in the first round, which is timed with the start; later just enough to warm up every worker
     warm_up = files if mode == "first" else files[: 2 * options.workers]
-    if name == OURS:
+    if name == PACKAGE:
         result = _run_package(files, warm_up, folder, options, plain=mode == "first")
     else:
         result = _run_baseline(name, files, warm_up, folder, options)

@@ -1,7 +1,7 @@
 """The published files of Groschner et al. (2021), found in a folder by name and content.
 
 The data set (Zenodo 3755011) consists of HDF5 stacks, with images and class maps in separate files. The networks are
-Keras weight files in the repository of the code. The labelled regions are pictures in one folder per class. File names
+Keras weight files in the repository of the code. The labeled regions are pictures in one folder per class. File names
 are those in the published notebooks.
 """
 
@@ -99,7 +99,7 @@ class PublishedFiles:
     networks: dict[str, Path]
     """Weight files by the material that the network was trained on."""
     crops: dict[str, tuple[Path, ...]]
-    """Pictures of labelled regions by class, one of `CLASS_FOLDERS`, in the order of their names."""
+    """Pictures of labeled regions by class, one of `CLASS_FOLDERS`, in the order of their names."""
     problems: tuple[str, ...] = ()
     """Messages about files that look like published files but cannot be used."""
 
@@ -109,7 +109,7 @@ class PublishedFiles:
         Returns
         -------
         list of str
-            Stacks, networks and labelled regions with their file names.
+            Stacks, networks and labeled regions with their file names.
         """
         lines = [
             f"{MATERIALS[name]}: {stack.n} images in {stack.images.name}, maps in {stack.maps.name}"
@@ -118,7 +118,7 @@ class PublishedFiles:
         lines += [f"network of {MATERIALS[name]}: {path.name}" for name, path in self.networks.items()]
         if self.crops:
             counts = ", ".join(f"{name} {len(paths)}" for name, paths in self.crops.items())
-            lines.append(f"labelled regions: {counts}, in {next(iter(self.crops.values()))[0].parents[1].name}")
+            lines.append(f"labeled regions: {counts}, in {next(iter(self.crops.values()))[0].parents[1].name}")
         return lines
 
     def missing(self) -> list[str]:
@@ -140,7 +140,7 @@ class PublishedFiles:
             )
         absent = [f"{published}/" for kind, published in CLASS_FOLDERS.items() if kind not in self.crops]
         if absent:
-            lines.append(f"labelled regions in {', '.join(absent)}: needed for Figure 5f")
+            lines.append(f"labeled regions in {', '.join(absent)}: needed for Figure 5f")
         return lines
 
 
@@ -178,7 +178,7 @@ def find_published(folder: str | Path, *, weights: Iterable[str | Path] = ()) ->
     -------
     PublishedFiles
         The files that were found. Among several candidates, the filtered and balanced stack (``MedFilt``, ``Bal``) of
-        the last version is preferred, the network named ``final``, and the set of labelled regions with the most
+        the last version is preferred, the network named ``final``, and the set of labeled regions with the most
         classes, then with the most files.
 
     Raises
@@ -203,7 +203,7 @@ def find_published(folder: str | Path, *, weights: Iterable[str | Path] = ()) ->
     )
     if not found.stacks and not found.crops:
         raise NothingToAnalyseError(
-            f"{root}: contains neither stacks (HDF5 files with images and maps) nor labelled regions (folders "
+            f"{root}: contains neither stacks (HDF5 files with images and maps) nor labeled regions (folders "
             f"{', '.join(CLASS_FOLDERS.values())}). {' '.join(found.problems)}".rstrip()
         )
     return found
@@ -289,7 +289,7 @@ def _find_crops(root: Path) -> dict[str, tuple[Path, ...]]:
 
 
 def read_crop(path: Path) -> np.ndarray:
-    """Read the picture of a labelled region.
+    """Read the picture of a labeled region.
 
     Parameters
     ----------

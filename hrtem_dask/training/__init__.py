@@ -1,1 +1,1 @@
-"""Training: labelled data sets, segmentation networks, and the forest that classifies regions."""
+"""Training: labeled data sets, segmentation networks, and the forest that classifies regions."""

@@ -61,7 +61,7 @@ def test_training_and_fine_tuning(folder: Path) -> None:
 
 def test_what_a_user_can_mend_is_one_line(folder: Path) -> None:
     for arguments, says in [
-        ((folder / "absent",), "nothing of this name"),
+        ((folder / "absent",), "does not exist"),
         ((folder, "--recipe", "best"), "neither a recipe"),
         ((folder, "--from", folder / "recipe.toml"), "neither a safetensors file"),
     ]:

@@ -33,7 +33,7 @@ def test_from_a_table_to_a_model_and_its_card(tmp_path: Path, monkeypatch: pytes
     assert result.exit_code == 0, result.output
     assert "one random split of regions, as in the paper: 20 test regions" in result.stdout
     assert "test, all: 80 regions" in result.stdout
-    assert "no part in training" in card.read_text()
+    assert "not used in training" in card.read_text()
     model = load_classifier(out)
     predicted = model.predict(pd.read_csv(test))
     assert (predicted["region_class"] == pd.read_csv(test)["region_class"]).mean() > 0.7

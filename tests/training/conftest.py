@@ -1,4 +1,4 @@
-"""Labelled micrographs and a tiny network that is trained on them in seconds."""
+"""Labeled micrographs and a tiny network that is trained on them in seconds."""
 
 from collections.abc import Callable, Iterator
 
@@ -26,8 +26,8 @@ def disks(seed: int, *, shape: tuple[int, int] = (96, 112), n: int = 3) -> tuple
     y, x = np.indices(shape)
     labels = np.zeros(shape, np.int32)
     for label in range(1, n + 1):
-        centre, radius = rng.uniform(15, np.array(shape) - 15), rng.uniform(8, 14)
-        labels[(y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2] = label
+        center, radius = rng.uniform(15, np.array(shape) - 15), rng.uniform(8, 14)
+        labels[(y - center[0]) ** 2 + (x - center[1]) ** 2 < radius**2] = label
     image = rng.normal(100, 10, shape) + 15 * (labels > 0)
     return image.round().clip(0).astype(np.uint16), labels
 

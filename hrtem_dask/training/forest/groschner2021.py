@@ -63,7 +63,7 @@ def fit_forest(features: np.ndarray, classes: np.ndarray, *, order: int = 0) -> 
     n = len(classes)
     if n < MIN_REGIONS:
         raise NothingToAnalyseError(
-            f"{n} labelled regions can be used: a forest needs at least {MIN_REGIONS}, half of them to fit"
+            f"{n} labeled regions can be used: a forest needs at least {MIN_REGIONS}, half of them to fit"
         )
     features, classes = shuffle(features, classes, random_state=order)
     n_test = int(n * TEST_SHARE)

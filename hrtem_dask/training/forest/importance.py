@@ -31,7 +31,7 @@ def permutation_importance(
     Parameters
     ----------
     samples : RegionSamples
-        Labelled regions.
+        Labeled regions.
     candidate : Candidate
         Hyper-parameters of the forest.
     folds : sequence of tuple of numpy.ndarray

@@ -1,4 +1,4 @@
-"""Labelled regions as arrays for a forest: features, classes and micrographs."""
+"""Labeled regions as arrays for a forest: features, classes and micrographs."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def make_samples(
     classes: Sequence[str] | None = None,
     keep_cut: bool = False,
 ) -> RegionSamples:
-    """Select the labelled regions of a table.
+    """Select the labeled regions of a table.
 
     Regions that are left out are reported to the logger of this module.
 
@@ -142,7 +142,7 @@ def make_samples(
     for name in ("region_class", "micrograph_id"):
         if name not in table:
             raise SettingsError(
-                f"a table of labelled regions needs the column {name!r}; it has {', '.join(map(str, table.columns))}"
+                f"a table of labeled regions needs the column {name!r}; it has {', '.join(map(str, table.columns))}"
             )
     kept = table["region_class"].notna() & (table["region_class"] != "")
     if not keep_cut and "touches_edge" in table:
@@ -158,7 +158,7 @@ def make_samples(
         raise SettingsError(f"need regions of at least two classes, got {', '.join(names) or 'none'}")
     chosen = tuple(features) if features is not None else table_features(rows)
     if not chosen:
-        raise SettingsError("the table of labelled regions has no feature: no numeric column besides the labels")
+        raise SettingsError("the table of labeled regions has no feature: no numeric column besides the labels")
     return RegionSamples(
         table=rows,
         features=chosen,
@@ -175,7 +175,7 @@ def grouped_folds(samples: RegionSamples, *, n_folds: int, seed: int) -> list[Fo
     Parameters
     ----------
     samples : RegionSamples
-        Labelled regions.
+        Labeled regions.
     n_folds : int
         Number of folds. It is reduced to the number of micrographs of the rarest class.
     seed : int

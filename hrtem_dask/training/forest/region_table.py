@@ -1,4 +1,4 @@
-"""A table of labelled regions from a simulated store: the training data of the forest.
+"""A table of labeled regions from a simulated store: the training data of the forest.
 
 Each micrograph passes through the same stages as in a run, twice: with the mask of the segmenter (``segmented``) and
 with the true mask (``truth``). Regions get their class from the true particles in them. The class no_particle consists

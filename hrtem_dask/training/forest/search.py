@@ -140,7 +140,7 @@ def fit_fold(task: FoldTask, samples: RegionSamples) -> np.ndarray:
     task : tuple
         Hyper-parameters, fold (indices of the regions to fit on, and of the held-out regions), and seed.
     samples : RegionSamples
-        All labelled regions.
+        All labeled regions.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def run_here(
     items : sequence
         One item per task.
     samples : RegionSamples
-        Labelled regions, the same for all tasks.
+        Labeled regions, the same for all tasks.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def search_forest(
     Parameters
     ----------
     samples : RegionSamples
-        Labelled regions.
+        Labeled regions.
     candidates : sequence of Candidate
         Candidates to choose from; the first one is chosen if several are equally good.
     folds : sequence of tuple of numpy.ndarray

@@ -1,4 +1,4 @@
-"""Scores of subsets of labelled regions: all, clear, and by source of the outline."""
+"""Scores of subsets of labeled regions: all, clear, and by source of the outline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def score_subsets(
     Parameters
     ----------
     samples : RegionSamples
-        Labelled regions.
+        Labeled regions.
     probability : numpy.ndarray
         Shape (region, class): predicted probabilities, 0 to 1.
     unsure_threshold : float

@@ -92,7 +92,7 @@ def train_forest(
     Parameters
     ----------
     samples : RegionSamples
-        Labelled regions.
+        Labeled regions.
     training : ForestTraining, optional
         Settings of the training; the default settings are used without them.
     map_tasks : MapTasks

@@ -1,1 +1,1 @@
-"""Labelled micrographs and crops of any source, and their split into training, validation and test."""
+"""Labeled micrographs and crops of any source, and their split into training, validation and test."""

@@ -1,4 +1,4 @@
-"""Labelled images in the COCO format, for training.
+"""Labeled images in the COCO format, for training.
 
 Annotations of every category count as particles. Crowds (``iscrowd``) are left out of training and scores, because the
 outlines of their particles are not recorded.

@@ -1,4 +1,4 @@
-"""Labelled crops of regions, sorted by hand into one folder per class."""
+"""Labeled crops of regions, sorted by hand into one folder per class."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def crop_table(
     pixel_size_nm: float | None = None,
     groups: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Measure labelled crops.
+    """Measure labeled crops.
 
     Files and folders that are left out are reported to the logger of this module.
 

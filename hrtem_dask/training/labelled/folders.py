@@ -1,4 +1,4 @@
-"""Labelled images in folders, each with an image file and a mask file of the same name."""
+"""Labeled images in folders, each with an image file and a mask file of the same name."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def list_folder(folder: Path, *, pixel_size_nm: float | None = None) -> list[Lab
     by_name = {_MASK_SUFFIX.sub("", path.stem): path for path in masks}
     if not images or not masks:
         raise NothingToAnalyseError(
-            f"{folder}: contains no labelled images; need images/NAME.ext with masks/NAME.ext, or NAME.ext with "
+            f"{folder}: contains no labeled images; need images/NAME.ext with masks/NAME.ext, or NAME.ext with "
             "NAME_mask.ext"
         )
     missing = [path.name for path in images if path.stem not in by_name]

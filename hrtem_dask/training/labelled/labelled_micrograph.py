@@ -29,7 +29,7 @@ class LabelledMicrograph:
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """A labelled micrograph that has not been read yet."""
+    """A labeled micrograph that has not been read yet."""
 
     micrograph_id: str
     """Name of the micrograph, unique within its source."""

@@ -1,4 +1,4 @@
-"""Labelled micrographs from paths: the kind of each source is recognized by its content."""
+"""Labeled micrographs from paths: the kind of each source is recognized by its content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["list_labelled", "list_simulated"]
 
 
 def list_labelled(places: Sequence[str | Path], *, pixel_size_nm: float | None = None) -> list[Labelled]:
-    """List labelled micrographs.
+    """List labeled micrographs.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def list_labelled(places: Sequence[str | Path], *, pixel_size_nm: float | None =
 
 
 def _list_one(path: Path, pixel_size_nm: float | None) -> list[Labelled]:
-    """List the labelled micrographs of one path."""
+    """List the labeled micrographs of one path."""
     if not path.exists():
         raise NothingToAnalyseError(f"{path}: this path does not exist")
     if (path / "simulation.toml").is_file() or (path / "truth" / "micrographs.parquet").is_file():

@@ -74,8 +74,8 @@ def fit_dice_model(table: pd.DataFrame, *, familiar: pd.DataFrame) -> DiceModel:
     ]
     values = np.array([[straightened(name, row[name]) for name in TERMS] for row in rows])
     truth = table["dice"].to_numpy(float)[~empty]
-    centres, scales = values.mean(axis=0), values.std(axis=0)
-    z = np.clip((values - centres) / np.maximum(scales, 1e-9), -4, 4)
+    centers, scales = values.mean(axis=0), values.std(axis=0)
+    z = np.clip((values - centers) / np.maximum(scales, 1e-9), -4, 4)
     signs = np.array(list(TERMS.values()))
     kept = _selected_terms(z, truth, signs)
     intercept, coefficients = _fitted(z[:, kept], truth, signs[kept])
@@ -84,7 +84,7 @@ def fit_dice_model(table: pd.DataFrame, *, familiar: pd.DataFrame) -> DiceModel:
         without_terms,
         intercept=intercept,
         coefficients=dict(zip(names, coefficients, strict=True)),
-        centres=dict(zip(names, centres[kept].tolist(), strict=True)),
+        centres=dict(zip(names, centers[kept].tolist(), strict=True)),
         scales=dict(zip(names, scales[kept].tolist(), strict=True)),
     )
 

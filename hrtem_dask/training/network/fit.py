@@ -1,4 +1,4 @@
-"""Fit a network to labelled micrographs, with checkpoints after each epoch."""
+"""Fit a network to labeled micrographs, with checkpoints after each epoch."""
 
 from __future__ import annotations
 

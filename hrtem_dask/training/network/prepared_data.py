@@ -1,4 +1,4 @@
-"""Labelled micrographs in memory, as the network sees them."""
+"""Labeled micrographs in memory, as the network sees them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PreparedData:
 
     @property
     def held_out(self) -> list[ValidationImage]:
-        """Images that are not trained on: validation, then test."""
+        """Validation images, then test images."""
         return [*self.validation, *self.test]
 
     def content_hash(self) -> str:

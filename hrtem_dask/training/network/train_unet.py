@@ -1,4 +1,4 @@
-"""Train a U-Net for segmentation, from labelled micrographs to a model file that records its training."""
+"""Train a U-Net for segmentation, from labeled micrographs to a model file that records its training."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def train_segmentation(
     Parameters
     ----------
     places : sequence of str or path-like
-        Paths of labelled micrographs, as for `list_labelled`.
+        Paths of labeled micrographs, as for `list_labelled`.
     out : str or path-like
         Path of the model file, ``.safetensors``.
     recipe : TrainingRecipe
@@ -149,7 +149,7 @@ def _split(
     pixel_size_nm: float | None,
     seed: int,
 ) -> Split:
-    """List the labelled micrographs and split them."""
+    """List the labeled micrographs and split them."""
     labelled = list_labelled(places, pixel_size_nm=pixel_size_nm)
     split = split_by_group(
         labelled,

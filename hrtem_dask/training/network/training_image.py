@@ -1,4 +1,4 @@
-"""A labelled micrograph as the network sees it: resampled to the pixel size of the network and scaled."""
+"""A labeled micrograph as the network sees it: resampled to the pixel size of the network and scaled."""
 
 from __future__ import annotations
 
@@ -60,9 +60,10 @@ def make_training_image(labelled: LabelledMicrograph, config: UNetConfig) -> Tra
     --------
     >>> import numpy as np
     >>> from hrtem_dask.training.labelled.labelled_micrograph import make_labelled
+    >>> from hrtem_dask.training.network.recipes import DEFAULT_NETWORK
     >>> image = np.arange(4096.0).reshape(64, 64)
     >>> labelled = make_labelled(image, image > 2048, pixel_size_nm=(0.025, 0.025))
-    >>> make_training_image(labelled, UNetConfig(pixel_size_nm=0.05)).image.shape
+    >>> make_training_image(labelled, DEFAULT_NETWORK).image.shape
     (32, 32)
     """
     seen = network_input(

@@ -93,12 +93,12 @@ def _panel(rows: Sequence[Row], curves: Sequence[tuple[str, str]], top: float, l
         parts.append(f'<path d="M{x0} {y:.1f}h{width}" stroke="#ddd"/>')
         parts.append(f'<text x="{x0 - 4}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
     parts.append(f'<text x="{x0 + width}" y="{y0 + 16}" text-anchor="end">epoch {last:g}</text>')
-    for i, (name, colour) in enumerate(curves):
+    for i, (name, color) in enumerate(curves):
         points = [
             f"{x0 + width * r['epoch'] / last:.1f},{y0 - height * min(r[name], top) / top:.1f}"
             for r in rows
             if not math.isnan(r[name])
         ]
-        parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        parts.append(f'<text x="{x0 + i * width // 4}" y="{y0 + 32}" fill="{colour}">{name}</text>')
+        parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{color}" stroke-width="1.5"/>')
+        parts.append(f'<text x="{x0 + i * width // 4}" y="{y0 + 32}" fill="{color}">{name}</text>')
     return "".join(parts)

@@ -214,7 +214,7 @@ def test_missing_parts_are_named_and_the_others_are_used(
     )
     assert [x.split(":")[0] for x in r.missing] == [
         "Bal_MedFilt_AuCdSeDots_*.h5 with its maps",
-        "labelled regions in agglomeration/, empty/, no/, no_fringe/, yes/",
+        "labeled regions in agglomeration/, empty/, no/, no_fringe/, yes/",
     ]  # fmt: skip
     assert {line.removeprefix("missing: ") for line in messages()} >= set(r.missing)
     both = row(r, JOINT, "CdSe").confusion + row(r, JOINT, "Au").confusion
@@ -235,7 +235,7 @@ def test_bad_files_are_lines(published: Path, tmp_path: Path, client: Client, rn
     (forest,) = r.forests
     assert forest.n_training + 2 * forest.confusion.counts.sum() == 17
     for name, reason in (
-        ("yes/particle_000.png", ""), ("no/particle_001.png", "of one value, 7"), ("no/particle_002.png", "colour"),
+        ("yes/particle_000.png", ""), ("no/particle_001.png", "same value, 7"), ("no/particle_002.png", "colour"),
         ("CdSe_images.h5", "cannot be read as HDF5"),
     ):  # fmt: skip
         (line,) = [note for note in r.notes if name in note]

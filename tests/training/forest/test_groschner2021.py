@@ -24,7 +24,7 @@ def test_classes_without_a_difference_are_predicted_by_chance(rng: np.random.Gen
 
 
 def test_too_few_regions_are_refused() -> None:
-    with pytest.raises(NothingToAnalyseError, match="3 labelled regions"):
+    with pytest.raises(NothingToAnalyseError, match="3 labeled regions"):
         fit_forest(np.zeros((3, 5)), np.array(["misoriented"] * 3))
 
 

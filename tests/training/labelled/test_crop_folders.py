@@ -20,12 +20,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).mkdir()
     for scene in range(2):
         made = simulate_scene(seed=scene, shape=(500, 500), n_particles=3, n_spikes=0)
-        grey = cv2.normalize(made.image.astype(np.float32), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+        gray = cv2.normalize(made.image.astype(np.float32), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
         for i in range(1, 4):
             rows, columns = np.nonzero(made.labels == i)
-            crop = grey[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+            crop = gray[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
             assert cv2.imwrite(str(root / "No Stacking-Fault" / f"scene{scene}_{i}.png"), crop)
-        bare = grey[:40, :40]
+        bare = gray[:40, :40]
         assert cv2.imwrite(str(root / "empty" / f"scene{scene}_9.png"), bare)
     (root / "empty" / "broken_1.png").write_bytes(b"no picture")
     return root

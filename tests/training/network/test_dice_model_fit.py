@@ -48,7 +48,7 @@ def test_a_known_curve_is_recovered() -> None:
     assert errors["failure_auroc"] > 0.95
     assert errors["rank_correlation"] > 0.95
     assert dice_model_errors(model, other)["mae"] == pytest.approx(0.9 * errors["mae"] + 0.1 * 0.5)
-    # a term that says the opposite of what it should is not believed
+    # a term with the wrong sign is not used
     wrong = simulated_table(600, 0).eval("mask_confidence = 1 - mask_confidence")
     assert fit_dice_model(wrong, familiar=familiar()).coefficients.get("mask_confidence", 0) == 0
 

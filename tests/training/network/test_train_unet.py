@@ -1,4 +1,4 @@
-"""From labelled files to a model that analysis loads, with its training recorded in the file."""
+"""From labeled files to a model that analysis loads, with its training recorded in the file."""
 
 import dataclasses
 import json
