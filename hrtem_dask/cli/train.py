@@ -12,6 +12,7 @@ from hrtem_dask.cli.train_defects import defects
 
 if TYPE_CHECKING:
     from hrtem_dask.training.network.train_unet import TrainingResult
+    from hrtem_dask.training.network.validation import Scores
 
 __all__ = ["train"]
 
@@ -86,7 +87,7 @@ def segmentation(data: tuple[str, ...], out: str, recipe: str | None, pixel_size
             values = ", ".join(f"{k} {v:.4f}" for k, v in scores.summary().items() if v == v)
             click.echo(f"{name + ':':12} {values}")
     if result.before is not None:
-        click.echo(_before_and_after(result))
+        click.echo(_before_and_after(result.before, result))
     click.echo(f"model:       {out}")
 
 
@@ -122,14 +123,14 @@ def quality(model: str, stores: tuple[str, ...], familiar: tuple[str, ...], out:
         click.echo(f"{name:24} {value:8.4f}")
 
 
-def _before_and_after(result: TrainingResult) -> str:
+def _before_and_after(before: Scores, result: TrainingResult) -> str:
     """Return the Dice coefficient of each held-out micrograph, before and after fine-tuning."""
     import pandas as pd
 
     after = pd.concat([scores.table for scores in (result.validation, result.test) if scores is not None])
     lines = ["held out                          Dice before   after"]
-    for (name, old), new in zip(result.before.table["dice"].items(), after["dice"], strict=True):
+    for (name, old), new in zip(before.table["dice"].items(), after["dice"], strict=True):
         shown = "".join("      empty" if v != v else f"{v:11.4f}" for v in (old, new))
         lines.append(f"{name!s:32.32} {shown}")
-    means = result.before.table["dice"].mean(), after["dice"].mean()
+    means = before.table["dice"].mean(), after["dice"].mean()
     return "\n".join([*lines, f"{'mean':32} {means[0]:11.4f}{means[1]:11.4f}"])
