@@ -188,7 +188,7 @@ def _run_package(
     files: Sequence[Path], warm_up: Sequence[Path], folder: Path, options: argparse.Namespace, *, plain: bool
 ) -> dict[str, Any]:
     """Run hrtem_dask; `plain` also without splitting, bridging and filling, which the baselines do not do."""
-    from hrtem_dask.batch.cluster.cluster import connect
+    from hrtem_dask.batch.cluster.cluster import Cluster, connect
     from hrtem_dask.batch.run.run import run
     from hrtem_dask.settings import Settings
     from hrtem_dask.storage.results import open_results
@@ -200,15 +200,15 @@ def _run_package(
             "execution": {"device": "cpu", "overlays": "none"},
         }
     )
-    with connect(workers=options.workers, device="cpu") as client:
-        run(warm_up, folder / "warm_up", settings=settings, client=client)
+    with connect(Cluster(workers=options.workers, device="cpu")) as client:
+        run(warm_up, folder / "warm_up", settings=settings, cluster=client)
         first_ended = time.time()
         stopwatch = _Stopwatch()
-        summary = run(files, folder / "results", settings=settings, client=client)
+        summary = run(files, folder / "results", settings=settings, cluster=client)
         spent = stopwatch.spent()
         if plain:
             rules = {"split_touching": False, "bridge_gap_nm": 0.0, "fill_holes": False}
-            run(files, folder / "plain", settings=settings.updated({"particles": rules}), client=client)
+            run(files, folder / "plain", settings=settings.updated({"particles": rules}), cluster=client)
     if summary.analysed != len(files):
         raise SystemExit(f"{len(files)} micrographs, but {summary.counts}")
     results = open_results(folder / "results")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hrtem_dask.analysis import analyse as analyse
+    from hrtem_dask.batch.cluster.cluster import Cluster as Cluster
     from hrtem_dask.batch.collection import Collection as Collection
     from hrtem_dask.batch.collection import classify as classify
     from hrtem_dask.batch.collection import label as label
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Settings": "settings",
+    "Cluster": "batch.cluster.cluster",
     "make_micrograph": "micrograph",
     "inspect_files": "batch.inspection",
     "ingest": "batch.ingest",

@@ -1,16 +1,16 @@
-"""What would be read from files, and what is wrong with it, as a table."""
+"""A table of the micrographs that would be read from files, and of the problems with them."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from hrtem_dask import loading
-from hrtem_dask.batch.listing import find_inputs, list_sources
+from hrtem_dask.batch.listing import find_inputs, list_sources, warn_of_unmatched_rows
 from hrtem_dask.settings import Settings
 
 __all__ = ["inspect_files", "print_inspection"]
@@ -21,20 +21,19 @@ def inspect_files(
     *,
     settings: Settings | None = None,
     metadata: str | Path | None = None,
-    say: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
-    """List what would be read from files, in this process.
+    """List the micrographs that would be read from files, without analyzing them.
+
+    It runs in this process and reads headers only. Rows of `metadata` that match no file are logged as warnings.
 
     Parameters
     ----------
     files : str, path-like or sequence of these
         Files, folders, globs, or fsspec URLs.
     settings : Settings, optional
-        Of these, `loading`.
+        Settings, of which `loading` is used.
     metadata : str or path-like, optional
         Table that gives files their sample and covariates.
-    say : callable
-        Takes lines for the user: rows of the metadata table that match no file.
 
     Returns
     -------
@@ -46,17 +45,27 @@ def inspect_files(
     ------
     NothingToAnalyseError
         If there is no file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.batch.example import write_example
+    >>> folder = write_example(tempfile.mkdtemp())
+    >>> table = hd.inspect_files(folder / "images")
+    >>> table[["status", "height_px", "width_px", "pixel_size_y_nm"]].round(3)
+      status  height_px  width_px  pixel_size_y_nm
+    0     ok        256       256             0.04
     """
     settings = settings or Settings()
     sources = find_inputs(files)
     samples = loading.read_metadata(metadata) if metadata is not None else None
-    for complaint in samples.unmatched_rows(sources) if samples is not None else ():
-        say(complaint)
+    warn_of_unmatched_rows(samples, sources)
     return pd.DataFrame([loading.to_row(record) for record in list_sources(sources, settings, samples)])
 
 
 def print_inspection(table: pd.DataFrame) -> None:
-    """Print the table for people, the frames of a stack in one line.
+    """Print the table for a reader, the frames of a stack in one line.
 
     Parameters
     ----------
@@ -70,13 +79,13 @@ def print_inspection(table: pd.DataFrame) -> None:
     printed = Table(box=None, pad_edge=False)
     for heading in ("file", "signal", "frames", "size (px)", "dtype", "pixel (nm)", "pixel size from", "status"):
         printed.add_column(heading, overflow="fold")
-    printed.add_column("what is wrong", overflow="fold", ratio=1)
+    printed.add_column("problem", overflow="fold", ratio=1)
     shared = _shared_folder([s.split("::")[0] for s in table["source"]])
     table = table.astype(object).where(table.notna(), None)
-    said = ["source", "signal", "height_px", "width_px", "dtype", "pixel_size_y_nm", "pixel_size_x_nm"]
-    said += ["pixel_size_source", "status", "reason", "calibration_flags"]
-    for key, frames in table.groupby(said, dropna=False, sort=False):
-        cells = _cells(dict(zip(said, key, strict=True)), len(frames), shared)
+    shown = ["source", "signal", "height_px", "width_px", "dtype", "pixel_size_y_nm", "pixel_size_x_nm"]
+    shown += ["pixel_size_source", "status", "reason", "calibration_flags"]
+    for key, frames in table.groupby(shown, dropna=False, sort=False):
+        cells = _cells(dict(zip(shown, key, strict=True)), len(frames), shared)
         # as Text, since in a plain string "[b]" would be markup, in a file name too
         printed.add_row(*(Text(cell) for cell in cells))
     console = Console()
@@ -92,7 +101,7 @@ def _shared_folder(paths: Sequence[str]) -> str:
     return posixpath.commonpath([posixpath.dirname(path) for path in paths])
 
 
-def _cells(row: dict[str, Any], n_frames: int, shared: str) -> list[str]:
+def _cells(row: Mapping[str, Any], n_frames: int, shared: str) -> list[str]:
     """Return one printed line."""
     known: dict[str, Any] = {name: None if pd.isna(value) else value for name, value in row.items()}
     size, pixel = "", ""

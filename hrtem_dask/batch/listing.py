@@ -1,24 +1,27 @@
-"""What there is: every micrograph of the inputs, by their headers only."""
+"""List every micrograph of the inputs, by their headers only."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import fsspec
 from distributed import Client
-from distributed.scheduler import KilledWorker
 
 from hrtem_dask import loading
-from hrtem_dask.batch.cluster.stream import stream
+from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.location import Location
 
-__all__ = ["find_inputs", "list_on_workers", "list_sources"]
+__all__ = ["find_inputs", "list_on_workers", "list_sources", "warn_of_unmatched_rows"]
 
 SOURCES_PER_TASK = 16
+"""Headers are read in a few milliseconds: several files share a task."""
+
+logger = logging.getLogger(__name__)
 
 
 def find_inputs(
@@ -31,7 +34,7 @@ def find_inputs(
     inputs : str, path-like or sequence of these
         Files, folders, globs, or fsspec URLs.
     leave_out : Location, optional
-        The results folder: what lies in it is no input, even where it stands inside an input folder.
+        The results folder: files in it are no input, even where it lies inside an input folder.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def find_inputs(
 
 
 def _canonical(url: str) -> str:
-    """Return the one spelling of a place: links resolved, no slash at the end."""
+    """Return one spelling for every path or URL of a folder: links resolved, no slash at the end."""
     if "://" not in url:
         return os.path.realpath(url)
     fs, path = fsspec.core.url_to_fs(url)
@@ -67,33 +70,33 @@ def list_sources(
     *,
     calibrated_only: bool = True,
 ) -> list[loading.MicrographRecord]:
-    """List the micrographs of some sources, in this process, by their headers only.
+    """List the micrographs of some files, in this process, by their headers only.
 
     Parameters
     ----------
     sources : sequence of loading.Source
         From `loading.find_sources`.
     settings : Settings
-        Of these, `loading`.
+        Settings, of which `loading` is used.
     samples : loading.SampleMetadata, optional
         Samples, covariates and pixel sizes by file.
     calibrated_only : bool
-        Whether those without a usable pixel size are set aside, unless the settings ask for pixels. Without it,
-        every record stays as its file gives it.
+        Whether micrographs without a usable pixel size are set aside, unless the settings ask for lengths in pixels.
+        If False, every record stays as its file gives it.
 
     Returns
     -------
     list of loading.MicrographRecord
         One per 2-D image, and one per signal or file that yields none.
     """
-    wishes = settings.loading
+    options = settings.loading
     return [
-        loading.set_aside_uncalibrated(record, pixels=wishes.pixels) if calibrated_only else record
+        loading.set_aside_uncalibrated(record, pixels=options.pixels) if calibrated_only else record
         for source in sources
         for record in loading.list_micrographs(
             source,
-            pixel_size_nm=wishes.pixel_size_nm,
-            plausible_pixel_size_nm=wishes.plausible_pixel_size_nm,
+            pixel_size_nm=options.pixel_size_nm,
+            plausible_pixel_size_nm=options.plausible_pixel_size_nm,
             metadata=samples,
         )
     ]
@@ -107,7 +110,7 @@ def list_on_workers(
     *,
     calibrated_only: bool = True,
 ) -> list[loading.MicrographRecord]:
-    """Do what `list_sources` does, on the workers.
+    """List the micrographs of some files on the workers, as `list_sources` does in this process.
 
     Parameters
     ----------
@@ -116,7 +119,7 @@ def list_on_workers(
     sources : sequence of loading.Source
         From `loading.find_sources`.
     settings : Settings
-        Of these, `loading`.
+        Settings, of which `loading` is used.
     samples : loading.SampleMetadata, optional
         Samples, covariates and pixel sizes by file.
     calibrated_only : bool
@@ -131,38 +134,51 @@ def list_on_workers(
     Raises
     ------
     HrtemDaskError
-        If a setting or the metadata file cannot be used.
+        If a setting or the table of samples cannot be used.
     """
     arguments = (settings, samples, calibrated_only)
     batches = [tuple(sources[i : i + SOURCES_PER_TASK]) for i in range(0, len(sources), SOURCES_PER_TASK)]
     listed: dict[loading.Source, list[loading.MicrographRecord]] = {}
-    suspects: list[tuple[loading.Source, ...]] = []
-    for batch, result in stream(client, _by_source, batches, *arguments, key="list"):
+    results = stream_with_retry(
+        client, _by_source, batches, *arguments,
+        key="list", split=lambda batch: ((source,) for source in batch), retry=_may_be_one_file,
+    )  # fmt: skip
+    for batch, result in results:
         if isinstance(result, HrtemDaskError):
             raise result
-        if isinstance(result, BaseException):
-            suspects.extend((source,) for source in batch)
-        else:
-            listed |= result
-    for (source,), result in stream(client, _by_source, suspects, *arguments, key="list-alone", limit=1):
-        if isinstance(result, HrtemDaskError):
-            raise result
-        listed |= {source: [_failed(source, result)]} if isinstance(result, BaseException) else result
+        listed |= {batch[0]: [_failed(batch[0], result)]} if isinstance(result, BaseException) else result
     return [record for source in sources for record in listed[source]]
+
+
+def warn_of_unmatched_rows(samples: loading.SampleMetadata | None, sources: Sequence[loading.Source]) -> None:
+    """Log a warning for each row of the table of samples that matches no file.
+
+    Parameters
+    ----------
+    samples : loading.SampleMetadata or None
+        Samples and covariates by file; None for no table.
+    sources : sequence of loading.Source
+        Every file of the input.
+    """
+    for line in samples.unmatched_rows(sources) if samples is not None else ():
+        logger.warning("%s", line)
+
+
+def _may_be_one_file(error: BaseException) -> bool:
+    """Return whether one file may be the cause, so that the files of a task are listed again one by one."""
+    return not isinstance(error, HrtemDaskError)
 
 
 def _by_source(
     batch: Sequence[loading.Source], settings: Settings, samples: loading.SampleMetadata | None, calibrated_only: bool
 ) -> dict[loading.Source, list[loading.MicrographRecord]]:
-    """List some sources, on a worker."""
+    """List the micrographs of some files, on a worker."""
     return {source: list_sources([source], settings, samples, calibrated_only=calibrated_only) for source in batch}
 
 
 def _failed(source: loading.Source, error: BaseException) -> loading.MicrographRecord:
     """Return the record of a file that could not be listed, though it was tried alone."""
-    reason = f"it could not be listed: {type(error).__name__}: {error}"
-    if isinstance(error, KilledWorker):
-        reason = "the worker that opened it died each time, most likely out of memory"
+    reason = failure_reason(error) if worker_died(error) else f"it could not be listed: {failure_reason(error)}"
     return loading.MicrographRecord(
         micrograph_id=loading.micrograph_id(source), source=source, status="failed", reason=reason
     )

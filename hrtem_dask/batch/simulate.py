@@ -1,40 +1,52 @@
-"""Simulated micrographs with their truth into one folder, a task per micrograph."""
+"""Simulate micrographs with their truth into one folder, a task per micrograph."""
 
 from __future__ import annotations
 
+import logging
 import statistics
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from distributed import Client
-from distributed.scheduler import KilledWorker
 
-from hrtem_dask.batch.cluster.cluster import connect
-from hrtem_dask.batch.cluster.stream import stream
+from hrtem_dask.batch.cluster.cluster import Cluster, connect
+from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
 from hrtem_dask.batch.run.record_analysis import code_version
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.simulation.truth import SimulatedMicrograph
 from hrtem_dask.storage import simulated as storage
 from hrtem_dask.storage.location import Location
 
-__all__ = ["SimulationSummary", "simulate"]
+__all__ = ["Make", "Ranges", "SimulationSummary", "simulate"]
+
+REPORTS = 10
+"""How often a long simulation logs its progress."""
+
+logger = logging.getLogger(__name__)
+
+
+class Ranges(Protocol):
+    """Ranges that micrographs are drawn from, such as `SimulationRanges`."""
+
+    def to_toml(self) -> str:
+        """Write the ranges as TOML, which the folder keeps."""
+        ...
+
 
 Make = Callable[[Any, int, int], SimulatedMicrograph]
-"""Called as ``make(ranges, seed, index)``."""
-REPORTS = 10
-"""How often a long simulation says how far it is."""
+"""Simulates one micrograph, called as ``make(ranges, seed, index)`` with ranges of its own kind."""
 
 
 @dataclass(frozen=True)
 class SimulationSummary:
-    """What a simulation left."""
+    """How a simulation ended."""
 
     store: storage.SimulatedStore
-    """All that is in the folder."""
+    """The opened folder, with the micrographs of earlier calls."""
     n_made: int
     """Micrographs simulated now."""
     n_kept: int
@@ -42,145 +54,132 @@ class SimulationSummary:
     failures: dict[str, str]
     """Name → why it could not be simulated."""
     seconds: float
-    """Time it took (s)."""
+    """Duration of the call (s)."""
     seconds_per_micrograph: float | None
-    """Median time on its worker (s), writing included; None where none was made."""
+    """Median time to simulate and write one micrograph on its worker (s); None if none was made."""
 
 
 def simulate(
     out: str | Path,
     *,
-    ranges: Any = None,
+    ranges: Ranges | None = None,
     n: int,
     seed: int = 0,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    client: Client | None = None,
+    cluster: Cluster | Client | str | None = None,
     make: Make | None = None,
-    say: Callable[[str], None] = lambda _: None,
 ) -> SimulationSummary:
     """Simulate micrographs with known truth.
 
-    What is in the store depends on ranges, seed and number alone: workers and their order change no bit of it. A second
-    run into the same folder makes what lacks, such as what failed or was cut off, or more where `n` has grown.
+    The store depends on ranges, seed and number alone: workers and their order change no bit of it. A second call with
+    the same folder makes the micrographs that are missing, because they failed, the call was cut off, or `n` has grown.
 
     Parameters
     ----------
     out : str or path-like
-        The folder, or its fsspec URL; `open_simulated` reads it and `hrtem-dask run` analyses it.
+        The folder, or its fsspec URL; `open_simulated` reads it and `hrtem-dask run` analyzes it.
     ranges : SimulationRanges, optional
-        What micrographs are drawn from; the defaults otherwise.
+        Ranges that micrographs are drawn from; by default ``SimulationRanges()``.
     n : int
         Number of micrographs: the indices 0 to n − 1 of the series.
     seed : int
         Seed of the series, at least 0.
-    scheduler : str, optional
-        As for `run`.
-    workers : int, optional
-        Workers on this machine.
-    client : distributed.Client, optional
-        A connected client, used and left open.
+    cluster : Cluster, distributed.Client or str, optional
+        Where to compute, as for `run`.
     make : callable, optional
         Called as ``make(ranges, seed, index)`` in place of `simulate_micrograph`.
-    say : callable
-        Takes lines for the user.
 
     Returns
     -------
     SimulationSummary
-        The opened store, and what failed.
+        The opened store, and the micrographs that failed with their reasons.
 
     Raises
     ------
     SettingsError
         If `n` or `seed` is impossible, or the folder holds a series of another seed or other ranges.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hrtem_dask.batch.simulate import simulate
+    >>> from hrtem_dask.simulation import SimulationRanges
+    >>> ranges = SimulationRanges(size_px=64, empty_fraction=1.0)
+    >>> summary = simulate(tempfile.mkdtemp(), ranges=ranges, n=2, cluster="threads")
+    >>> summary.n_made, summary.failures
+    (2, {})
+    >>> summary.store.image("sim-0-000000").shape
+    (64, 64)
     """
     began = time.perf_counter()
     if n < 1 or seed < 0:
         raise SettingsError(f"need at least 1 micrograph and a seed of at least 0, got n={n}, seed={seed}")
     ranges = ranges if ranges is not None else _default_ranges()
-    place = Location.of(out)
+    folder = Location.of(out)
     note = storage.create_simulated(
-        place, ranges=tomllib.loads(ranges.to_toml()), seed=seed, code_version=code_version()
+        folder, ranges=tomllib.loads(ranges.to_toml()), seed=seed, code_version=code_version()
     )
-    there = storage.finished_ids(place)
-    missing = [index for index in range(n) if storage.simulated_id(seed, index) not in there]
+    existing = storage.finished_ids(folder)
+    missing = [index for index in range(n) if storage.simulated_id(seed, index) not in existing]
     if note is not None and missing:
-        say(note)
-    arguments = (ranges, seed, place, make)
-    if not missing:
-        ended: dict[int, float | str] = {}
-    elif client is not None:
-        ended = dict(_ended(client, missing, arguments, say))
-    else:
-        with connect(scheduler, workers=workers, device="cpu") as own:
-            ended = dict(_ended(own, missing, arguments, say))
-    storage.gather_truth(place)
-    took = [seconds for seconds in ended.values() if not isinstance(seconds, str)]
+        logger.warning("%s", note)
+    ended: dict[int, float | str] = {}
+    if missing:  # a complete series needs no cluster
+        with connect(cluster, device="cpu") as client:
+            ended = dict(_simulate_on(client, missing, (ranges, seed, folder, make)))
+    storage.gather_truth(folder)
+    durations_s = [result for result in ended.values() if not isinstance(result, str)]
     return SimulationSummary(
-        store=storage.open_simulated(place),
-        n_made=len(took),
+        store=storage.open_simulated(folder),
+        n_made=len(durations_s),
         n_kept=n - len(missing),
         failures={storage.simulated_id(seed, i): why for i, why in sorted(ended.items()) if isinstance(why, str)},
         seconds=time.perf_counter() - began,
-        seconds_per_micrograph=statistics.median(took) if took else None,
+        seconds_per_micrograph=statistics.median(durations_s) if durations_s else None,
     )
 
 
-def _default_ranges() -> Any:
-    """Return the default mix."""
+def _default_ranges() -> Ranges:
+    """Return the default ranges; the simulation is imported only where it is used."""
     from hrtem_dask.simulation import SimulationRanges
 
     return SimulationRanges()
 
 
-def _ended(
-    client: Client, indices: Sequence[int], arguments: tuple[Any, ...], say: Callable[[str], None]
+def _simulate_on(
+    client: Client, indices: Sequence[int], arguments: tuple[Ranges, int, Location, Make | None]
 ) -> Iterator[tuple[int, float | str]]:
-    """Simulate on the workers; yield for each index the seconds it took, or why it failed.
-
-    A worker that dies takes all of its tasks with it: they are tried again one by one, with nothing else in flight.
-    """
-    _, seed, place, _ = arguments
-    suspects: list[int] = []
+    """Simulate on the workers; yield for each index its duration (s), or why it failed."""
+    _, seed, folder, _ = arguments
     began = time.perf_counter()
     step = -(-len(indices) // REPORTS)
-    for number, (index, result) in enumerate(stream(client, _simulate_one, indices, *arguments, key="simulate"), 1):
-        if isinstance(result, KilledWorker):
-            suspects.append(index)
+    results = stream_with_retry(client, _simulate_one, indices, *arguments, key="simulate")
+    for number, (index, result) in enumerate(results, 1):
+        if isinstance(result, BaseException):
+            if worker_died(result):
+                storage.remove_simulated(folder, storage.simulated_id(seed, index))
+            yield index, failure_reason(result)
         else:
-            yield index, _outcome(result)
+            yield index, result
         if number % step == 0 and step > 1:
-            left = (time.perf_counter() - began) / number * (len(indices) - number)
-            say(f"{number} of {len(indices)} simulated, about {left:.0f} s left")
-    for index, result in stream(client, _simulate_one, suspects, *arguments, key="simulate-alone", limit=1):
-        if isinstance(result, KilledWorker):
-            storage.remove_simulated(place, storage.simulated_id(seed, index))
-            yield index, "its worker died each time it was tried alone, most likely out of memory"
-        else:
-            yield index, _outcome(result)
+            left_s = (time.perf_counter() - began) / number * (len(indices) - number)
+            logger.info("%d of %d simulated, about %.0f s left", number, len(indices), left_s)
 
 
-def _outcome(result: Any) -> float | str:
-    """Return seconds, or in words what a task died of before it could say so itself."""
-    return result if isinstance(result, float | str) else f"{type(result).__name__}: {result}"
-
-
-def _simulate_one(index: int, ranges: Any, seed: int, place: Location, make: Make | None) -> float | str:
-    """Simulate and write one micrograph; return the seconds it took, or why it could not be."""
+def _simulate_one(index: int, ranges: Ranges, seed: int, folder: Location, make: Make | None) -> float | str:
+    """Simulate and write one micrograph; return the duration (s), or why it failed."""
     began = time.perf_counter()
     name = storage.simulated_id(seed, index)
     try:
         made = (make or _make)(ranges, seed, index)
         if made.micrograph_id != name:
-            raise ValueError(f"the simulator calls it {made.micrograph_id!r}, need {name!r}")
+            raise ValueError(f"the simulator names it {made.micrograph_id!r}, need {name!r}")
     except Exception as error:  # noqa: BLE001 - one impossible micrograph does not stop the others
         return f"{type(error).__name__}: {error}"
     try:
-        storage.write_simulated(place, made)
-    except Exception as error:  # noqa: BLE001 - such as a full disk, of which the others shall hear too
-        # half of it would look whole, with zeros where nothing was written
-        storage.remove_simulated(place, name)
+        storage.write_simulated(folder, made)
+    except Exception as error:  # noqa: BLE001 - a full disk, for instance, is reported for each micrograph
+        # half an image would look whole, with zeros where nothing was written
+        storage.remove_simulated(folder, name)
         return f"{type(error).__name__}: {error}"
     return time.perf_counter() - began
 

@@ -1,7 +1,7 @@
 """The command line: ``hrtem-dask …``, a module per group of commands.
 
-Only click is imported at the top of these modules: everything heavy waits until a command runs,
-so that ``--help`` is quick.
+Only click is imported at the top of these modules. Everything heavy is imported when a command runs, so that
+``--help`` is quick.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from hrtem_dask.cli import analysis, correction, evaluate, report, reproduce, si
 
 EXAMPLES = """\b
 Examples:
-  hrtem-dask inspect my_folder                 what would be read, and what is wrong with it
-  hrtem-dask run my_folder --out results       analyse everything in it
-  hrtem-dask report results                    one page with what was found
+  hrtem-dask inspect my_folder                 what would be read, and problems with it
+  hrtem-dask run my_folder --out results       analyze everything in it
+  hrtem-dask report results                    one page with the results
   hrtem-dask run *.dm4 --out results --pixel-size 0.021 --model unet.safetensors
 """
 
@@ -22,7 +22,7 @@ Examples:
 @click.group(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="hrtem-dask")
 def main() -> None:
-    """Analyse HRTEM micrographs of nanoparticles in batches: files in, a table of particles out."""
+    """Analyze HRTEM micrographs of nanoparticles in batches: files in, a table of particles out."""
 
 
 for _command in (

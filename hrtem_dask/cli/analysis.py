@@ -1,14 +1,18 @@
-"""The main job and what belongs to it: run, inspect, ingest, demo."""
+"""The commands run, inspect, ingest and demo."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from hrtem_dask.cli.messages import message_options, messages_are_shown
 from hrtem_dask.cli.options import clear_errors, cluster_options, loading_options, read_settings
+
+if TYPE_CHECKING:
+    from hrtem_dask.batch.cluster.cluster import Cluster
 
 __all__ = ["demo", "ingest", "inspect", "run"]
 
@@ -34,15 +38,16 @@ __all__ = ["demo", "ingest", "inspect", "run"]
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where images are processed.")
 @click.option("--overlays", type=click.Choice(["sample", "all", "none"]), help="Pictures of the outlines.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 @loading_options
 @cluster_options
-def run(inputs: tuple[str, ...], out: str, quiet: bool, **options: Any) -> None:
-    """Analyse micrographs into a results folder.
+@message_options
+def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
+    """Analyze micrographs into a results folder.
 
-    INPUT is a file, a folder, a glob in quotes, or an fsspec URL; several may be given. Every 2-D image ends as one
-    row of micrographs.parquet: done, empty, set_aside or failed, with the reason. Running again into the same
-    folder skips what is done, tries again what failed, and redoes what changed.
+    INPUT is a file, a folder, a glob in quotes, or an fsspec URL; several may be given. Every 2-D image gets one row
+    in micrographs.parquet, with the status done, empty, set_aside or failed, and the reason. Running again into the
+    same folder skips micrographs that are done, tries failed ones again, and repeats those whose file or settings
+    have changed.
     """
     from hrtem_dask.batch.run.run import run as run_batch
 
@@ -51,18 +56,16 @@ def run(inputs: tuple[str, ...], out: str, quiet: bool, **options: Any) -> None:
             list(inputs),
             out,
             settings=read_settings(options),
-            scheduler=options["scheduler"],
-            workers=options["workers"],
             metadata=options["metadata"],
-            progress=not quiet and sys.stderr.isatty(),
-            say=lambda line: click.echo(line, err=True),
+            cluster=options["cluster"],
+            progress=messages_are_shown() and sys.stderr.isatty(),
         )
     counts = ", ".join(f"{n} {status}" for status, n in summary.counts.items())
     click.echo(f"micrographs: {counts}  ({summary.n_skipped} of them done before)")
     click.echo(f"particles:   {summary.n_particles}")
     click.echo(f"results:     {summary.results}  ({summary.seconds:.1f} s)")
     if not summary.analysed:
-        click.echo("nothing could be analysed: see the column 'reason' of micrographs.parquet", err=True)
+        click.echo("no micrograph could be analyzed: see the column reason of micrographs.parquet", err=True)
         sys.exit(1)
 
 
@@ -70,10 +73,11 @@ def run(inputs: tuple[str, ...], out: str, quiet: bool, **options: Any) -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("--csv", "csv_file", type=click.Path(), metavar="FILE", help="Write the table as CSV instead.")
 @loading_options
+@message_options
 def inspect(files: tuple[str, ...], csv_file: str | None, **options: Any) -> None:
-    """Show what would be read from files, and what is wrong with it.
+    """Show the micrographs that would be read from files, and problems with them.
 
-    Nothing is analysed. The exit status is not zero when no file holds a micrograph that can be analysed.
+    Nothing is analyzed. The exit status is not zero if no file holds a micrograph that can be analyzed.
     """
     from hrtem_dask.batch.inspection import inspect_files, print_inspection
 
@@ -82,7 +86,6 @@ def inspect(files: tuple[str, ...], csv_file: str | None, **options: Any) -> Non
             list(files),
             settings=read_settings(options),
             metadata=options["metadata"],
-            say=lambda line: click.echo(line, err=True),
         )
     if csv_file:
         table.to_csv(csv_file, index=False)
@@ -98,11 +101,12 @@ def inspect(files: tuple[str, ...], csv_file: str | None, **options: Any) -> Non
 @click.option("--out", "-o", required=True, metavar="STORE.zarr", help="The Zarr store to write.")
 @loading_options
 @cluster_options
+@message_options
 def ingest(files: tuple[str, ...], out: str, **options: Any) -> None:
     """Write micrographs into one Zarr store, chunked by micrograph.
 
     The store holds one OME-NGFF 0.5 image per micrograph with its axes in nm; xarray, napari and other OME-Zarr tools
-    open it, and `hrtem-dask run STORE.zarr` analyses it.
+    open it, and `hrtem-dask run STORE.zarr` analyzes it.
     """
     from hrtem_dask.batch.ingest import ingest as ingest_batch
 
@@ -111,10 +115,8 @@ def ingest(files: tuple[str, ...], out: str, **options: Any) -> None:
             list(files),
             out,
             settings=read_settings(options),
-            scheduler=options["scheduler"],
-            workers=options["workers"],
             metadata=options["metadata"],
-            say=lambda line: click.echo(line, err=True),
+            cluster=options["cluster"],
         )
     written = table["status"] == "ok"
     click.echo(f"{int(written.sum())} micrographs written to {out}, {int((~written).sum())} left out")
@@ -126,11 +128,30 @@ def ingest(files: tuple[str, ...], out: str, **options: Any) -> None:
 
 @click.command()
 @click.option("--out", "-o", default="demo", show_default=True, metavar="DIR", help="Folder to write to.")
-@click.option("--micrographs", "-n", default=4, show_default=True, type=click.IntRange(min=1), help="How many.")
+@click.option(
+    "--micrographs", "-n", default=4, show_default=True, type=click.IntRange(min=1), help="Number of micrographs."
+)
 @cluster_options
-def demo(out: str, micrographs: int, scheduler: str | None, workers: int | None) -> None:
-    """Make a few simulated micrographs, analyse them, and compare with the truth."""
+@message_options
+def demo(out: str, micrographs: int, cluster: Cluster) -> None:
+    """Simulate a few micrographs, analyze them, and compare the results with the truth."""
     from hrtem_dask.batch.demo import demo as run_demo
 
     with clear_errors():
-        run_demo(Path(out), n_micrographs=micrographs, scheduler=scheduler, workers=workers, say=click.echo)
+        demonstration = run_demo(Path(out), n_micrographs=micrographs, cluster=cluster)
+    click.echo("micrograph         nm/px  material   particles (true)   Dice   status")
+    for row in demonstration.comparison.itertuples():
+        click.echo(_comparison_line(row))
+    click.echo(f"tables and overlays: {demonstration.results}")
+
+
+def _comparison_line(row: Any) -> str:
+    """Return the results of one micrograph beside the truth."""
+    from hrtem_dask.tables import ANALYZED_STATUSES
+
+    found = str(row.n_particles) if row.status in ANALYZED_STATUSES else "-"
+    status = row.status if row.status in ANALYZED_STATUSES else f"{row.status}: {row.reason}"
+    return (
+        f"{row.truth_id:16}  {row.pixel_size_nm:6.3f}  {row.material:9}  {found:>9} ({row.true_n_particles})"
+        f"      {row.dice:6.3f}   {status}"
+    )

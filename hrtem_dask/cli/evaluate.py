@@ -1,4 +1,4 @@
-"""Segmenters against known truth."""
+"""The command evaluate."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from hrtem_dask.cli.messages import message_options
 from hrtem_dask.cli.options import clear_errors, cluster_options, read_settings
 
 __all__ = ["evaluate"]
@@ -13,32 +14,40 @@ __all__ = ["evaluate"]
 
 @click.command()
 @click.argument("truth", metavar="TRUTH")
-@click.option("--results", metavar="DIR", help="Score these results of `hrtem-dask run`, instead of running anything.")
+@click.option("--results", metavar="DIR", help="Score these results of `hrtem-dask run`; nothing is run then.")
 @click.option("--model", "models", multiple=True, metavar="FILE", help="Weights of a U-Net; give several to compare.")
 @click.option(
     "--methods",
     metavar="NAMES",
-    help="Of unet, otsu, fourier and fourier_pixels, comma-separated. [default: all that can be run]",
+    help="Comma-separated names among unet, otsu, fourier, fourier_pixels. [default: all that can be run]",
 )
 @click.option("--out", "-o", default="evaluation", show_default=True, metavar="DIR", help="Folder to write to.")
-@click.option("--only", metavar="PATTERN", help="Names of micrographs, such as 'image_[0-7].png'; others stay closed.")
-@click.option("--by", metavar="COLUMNS", help="Group by these, such as material,pixel_size_nm. [default: material]")
-@click.option("--once", is_flag=True, help="Do not segment again for the segmenter's own mask and the curve.")
+@click.option(
+    "--only", metavar="PATTERN", help="Names of micrographs, such as 'image_[0-7].png'; others are not opened."
+)
+@click.option(
+    "--by",
+    metavar="COLUMNS",
+    help="Comma-separated columns to group by, such as material,pixel_size_nm. [default: material]",
+)
+@click.option("--once", is_flag=True, help="Do not segment again, which leaves out the segmenter's own mask and curve.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the bootstrap.")
 @click.option("--pixel-size", type=float, metavar="NM", help="Pixel size in nm, for every file.")
 @click.option("--pixels", is_flag=True, help="Analyse micrographs without a pixel size in pixels.")
 @click.option("--settings", "settings_file", type=click.Path(), metavar="FILE.toml", help="Settings file.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where images are processed.")
 @cluster_options
+@message_options
 def evaluate(truth: str, models: tuple[str, ...], methods: str | None, by: str | None, **options: Any) -> None:
-    """Score segmentations against truth: pixels, particles, sizes.
+    """Score segmentations against the truth: pixels, particles, sizes.
 
-    TRUTH is what `hrtem-dask simulate` wrote, or a folder that holds the folders images and masks, an image and its
-    mask of the same name. Each method is run into OUT/<method>, then scored; running again into OUT resumes. Printed
-    beside ours are the figures of Groschner et al. 2021. OUT/scores.json holds every number with its 95 % interval
-    (bootstrap over micrographs), micrographs.csv and objects.csv a row per micrograph and per particle, scores.svg a
-    figure.
+    TRUTH is a folder that `hrtem-dask simulate` wrote, or a folder that holds the folders images and masks, in which an
+    image and its mask have the same name. Each method is run into OUT/<method>, then scored; running again into OUT
+    resumes. The figures of Groschner et al. 2021 are printed beside those of this package. OUT/scores.json holds every
+    number with its 95 % interval (bootstrap over micrographs), micrographs.csv and objects.csv a row per micrograph and
+    per particle, scores.svg a figure.
     """
+    from hrtem_dask.batch.evaluation.evaluate import SummaryOptions
     from hrtem_dask.batch.evaluation.evaluate import evaluate as evaluate_batch
     from hrtem_dask.cli.evaluation_tables import print_evaluation
 
@@ -50,17 +59,14 @@ def evaluate(truth: str, models: tuple[str, ...], methods: str | None, by: str |
             models=models,
             out=options["out"],
             only=options["only"],
-            by=_names(by),
             segment_again=not options["once"],
             settings=read_settings(options),
-            seed=options["seed"],
-            scheduler=options["scheduler"],
-            workers=options["workers"],
-            say=lambda line: click.echo(line, err=True),
+            summary=SummaryOptions(by=_names(by), seed=options["seed"]),
+            cluster=options["cluster"],
         )
     print_evaluation(evaluation)
 
 
 def _names(text: str | None) -> list[str] | None:
-    """Part a list at its commas."""
+    """Split a list at its commas."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
+    from rich.text import Text
 
     from hrtem_dask.batch.evaluation.evaluate import Evaluation
+    from hrtem_dask.reproduction.published_scores import Published
 
 __all__ = ["print_evaluation"]
 
 
 class _Scores:
-    """The summary, looked up by method, group and statistic."""
+    """The summary, with access by method, group and statistic."""
 
     def __init__(self, summary: pd.DataFrame) -> None:
         rows = summary.to_dict("records")
@@ -22,60 +25,59 @@ class _Scores:
         self.groups = list(dict.fromkeys((str(r["method"]), str(r["by"]), str(r["group"])) for r in rows))
 
     def value(self, group: tuple[str, str, str], statistic: str) -> float:
+        """Return a score."""
         return float(self._rows[*group, statistic]["value"])
 
     def text(self, group: tuple[str, str, str], statistic: str, *, percent: bool = False, ci: bool = False) -> str:
-        """Write a score, with its interval where it is asked for and known."""
+        """Format a score, with its interval if that is asked for and known."""
         row = self._rows[*group, statistic]
         value, low, high = (_number(row[name], percent) for name in ("value", "low", "high"))
-        said = f"{value} [{low}, {high}]" if ci and not math.isnan(row["low"]) else value
-        return f"{said} %" if percent and value != "–" else said
+        text = f"{value} [{low}, {high}]" if ci and not math.isnan(row["low"]) else value
+        return f"{text} %" if percent and value != "–" else text
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """Print the paper's Table 1 and Figure 2 with our figures, and what the paper does not have."""
+    """Print the scores in the layout of the paper's Table 1 and Figure 2, and further scores."""
     from rich.console import Console
 
     console = Console()
     scores = _Scores(evaluation.summary)
     kind = "simulated micrographs" if evaluation.is_simulated else "micrographs"
-    console.print(f"\nPixels of {kind}, those empty in truth left out (the layout of the paper's Table 1)")
+    console.print(f"\nPixels of {kind}, without empty ones (the layout of the paper's Table 1)")
     console.print(_pixels(scores))
     console.print("\nShare of true particle and true background pixels, pooled (the layout of the paper's Figure 2)")
     console.print(_confusion(scores))
-    console.print("\nParticles found: IoU at least 0.5, those that the border cuts included")
+    console.print("\nParticles found: IoU at least 0.5, including particles cut by the border")
     console.print(_particles(scores))
     console.print(
-        "\nSize bias of matched particles, and of the median of all found against all true; cut ones left out"
+        "\nSize bias of matched particles, and of the median of all found; without particles cut by the border"
     )
     console.print(_sizes(scores))
     if any(scores.value(g, "n_empty") for g in scores.groups if g[1] == "all"):
-        console.print("\nMicrographs empty in truth")
+        console.print("\nMicrographs that are empty in truth")
         console.print(_empties(scores))
     if any(not math.isnan(scores.value(g, "average_precision")) for g in scores.groups):
-        console.print("\nOver thresholds, pooled; the best one is chosen on these very micrographs")
+        console.print("\nOver thresholds, pooled; the best threshold is chosen on the same micrographs")
         console.print(_thresholds(scores))
     if len(evaluation.classes):
-        console.print(
-            "\nClasses of found regions against the particles in them, cut ones left out; clear: visibility 1.7 or more"
-        )
+        console.print("\nClasses of found regions, without regions cut by the border; clear: visibility 1.7 or more")
         console.print(_classes(evaluation.classes))
     for line in (*_FOOTNOTES, *evaluation.notes):
         console.print(line, markup=False, highlight=False, style="dim")
-    console.print(f"scores: {evaluation.place.url}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"scores: {evaluation.folder.url}", markup=False, highlight=False, soft_wrap=True)
 
 
 _FOOTNOTES = (
-    "mask: what the segmenter says, as the paper scored it; particles: after opening, closing, filling and splitting.",
-    "Intervals: 95 %, by bootstrap over micrographs (of 5 or more), of shares by Wilson.",
-    "Particles below the counting limit are not judged, on either side.",
-    "Paper: Groschner et al. 2021, 43 real micrographs of 512², as printed; other data than these. Its Figure 2 prints",
-    "no figures in the text: what is found of the particle pixels is the recall of its Table 1.",
+    "mask: the mask of the segmenter, as in the paper; particles: after opening, closing, filling and splitting.",
+    "Intervals: 95 %, by bootstrap over micrographs (5 or more), for shares by Wilson.",
+    "Particles below the counting limit are left out of truth and results.",
+    "Paper: Groschner et al. 2021, 43 real micrographs of 512² pixels, as printed; its data are not the ones above.",
+    "Its Figure 2 has no numbers in the text: its share of particle pixels found is the recall of Table 1.",
 )
 
 
-def _table(*headings: str) -> Any:
-    """Return a table without lines, names on the left and numbers on the right."""
+def _table(*headings: str) -> Table:
+    """Return a table without lines: names on the left, numbers on the right."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -84,7 +86,7 @@ def _table(*headings: str) -> Any:
     return table
 
 
-def _pixels(scores: _Scores) -> Any:
+def _pixels(scores: _Scores) -> Table:
     """Return Dice, precision and recall."""
     table = _table(
         "method", "micrographs", "n", "Dice, mean", "Dice", "precision", "recall", "of particles: Dice, mean",
@@ -92,7 +94,7 @@ def _pixels(scores: _Scores) -> Any:
         "precision", "recall",
     )  # fmt: skip
     for group in scores.groups:
-        # without the image the segmenter's own mask is not known: particles stand in both places
+        # without a second segmentation the mask of the segmenter is not known: particles replace it
         prefix = "" if math.isnan(scores.value(group, "mask_dice_pooled")) else "mask_"
         paper = _paper(group)
         table.add_row(
@@ -106,8 +108,8 @@ def _pixels(scores: _Scores) -> Any:
     return table
 
 
-def _confusion(scores: _Scores) -> Any:
-    """Return what became of the particle and of the background pixels."""
+def _confusion(scores: _Scores) -> Table:
+    """Return the shares of particle and background pixels that were classified correctly."""
     table = _table("method", "micrographs", "particle: found", "missed", "background: kept", "taken", "paper: found")
     for group in scores.groups:
         prefix = "" if math.isnan(scores.value(group, "mask_dice_pooled")) else "mask_"
@@ -119,7 +121,7 @@ def _confusion(scores: _Scores) -> Any:
     return table
 
 
-def _particles(scores: _Scores) -> Any:
+def _particles(scores: _Scores) -> Table:
     """Return hits, merges, splits and the bias of counts."""
     table = _table(
         "method", "micrographs", "precision", "recall", "F1", "F1, IoU .5–.95", "merges", "splits", "count bias"
@@ -136,7 +138,7 @@ def _particles(scores: _Scores) -> Any:
     return table
 
 
-def _classes(classes: pd.DataFrame) -> Any:
+def _classes(classes: pd.DataFrame) -> Table:
     """Lay out the scores of region classes, a column per method and subset."""
     from rich.table import Table
 
@@ -155,7 +157,7 @@ def _classes(classes: pd.DataFrame) -> Any:
     return table
 
 
-def _sizes(scores: _Scores) -> Any:
+def _sizes(scores: _Scores) -> Table:
     """Return the bias of the equivalent diameter and of the area."""
     table = _table(
         "method", "micrographs", "diameter: mean", "median", "area: mean", "median", "all particles: diameter"
@@ -171,8 +173,8 @@ def _sizes(scores: _Scores) -> Any:
     return table
 
 
-def _empties(scores: _Scores) -> Any:
-    """Return what is found where there is nothing."""
+def _empties(scores: _Scores) -> Table:
+    """Return false particles on empty micrographs."""
     table = _table(
         "method", "micrographs", "n", "with no false particle", "no false pixel", "false area, mean px", "nm²"
     )
@@ -188,7 +190,7 @@ def _empties(scores: _Scores) -> Any:
     return table
 
 
-def _thresholds(scores: _Scores) -> Any:
+def _thresholds(scores: _Scores) -> Table:
     """Return areas under the curves."""
     table = _table("method", "micrographs", "average precision", "best Dice", "at threshold")
     for group in scores.groups:
@@ -202,18 +204,18 @@ def _thresholds(scores: _Scores) -> Any:
     return table
 
 
-def _paper(group: tuple[str, str, str]) -> Any:
-    """Return the paper's figures for the same method and material."""
+def _paper(group: tuple[str, str, str]) -> Published | None:
+    """Return the scores of the paper for the same method and material."""
     from hrtem_dask.reproduction.published_scores import PUBLISHED
 
     method, by, name = group
     if by not in {"all", "material"}:
         return None
-    # several networks go by their files' names
+    # each of several networks is named after its file
     return PUBLISHED.get((method if method in {"otsu", "fourier", "fourier_pixels"} else "unet", name))
 
 
-def _names(group: tuple[str, str, str]) -> Any:
+def _names(group: tuple[str, str, str]) -> tuple[Text, Text]:
     """Return method and group, as Text: in a plain string "[b]" would be markup."""
     from rich.text import Text
 
@@ -222,7 +224,7 @@ def _names(group: tuple[str, str, str]) -> Any:
 
 
 def _number(value: float, percent: bool) -> str:
-    """Write a score."""
+    """Format a score."""
     if math.isnan(value):
         return "–"
     return f"{100 * value:.1f}" if percent else f"{value:.3f}"

@@ -1,20 +1,27 @@
-"""What several commands share: options, settings from options, errors as one line."""
+"""Parts that several commands share: options, settings from options, and errors in one line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from hrtem_dask.errors import HrtemDaskError
 
+if TYPE_CHECKING:
+    from hrtem_dask.settings import Settings
+
 __all__ = ["clear_errors", "cluster_options", "loading_options", "read_settings"]
 
+Command = TypeVar("Command", bound=Callable[..., object])
+Result = TypeVar("Result")
 
-def loading_options(command: Any) -> Any:
-    """Add the options that say what a pixel is."""
+
+def loading_options(command: Command) -> Command:
+    """Add the options for pixel sizes, settings and samples."""
     for option in reversed(
         [
             click.option("--pixel-size", type=float, metavar="NM", help="Pixel size in nm, for every file."),
@@ -24,7 +31,7 @@ def loading_options(command: Any) -> Any:
                 "--metadata",
                 type=click.Path(),
                 metavar="FILE.csv",
-                help="Sample and covariates: path or pattern → columns.",
+                help="Table with sample and covariates of each path or pattern.",
             ),
         ]
     ):
@@ -32,22 +39,22 @@ def loading_options(command: Any) -> Any:
     return command
 
 
-def cluster_options(command: Any) -> Any:
-    """Add the options that say where to compute."""
-    for option in reversed(
-        [
-            click.option(
-                "--scheduler", metavar="ADDRESS|FILE", help="A running Dask scheduler, or its scheduler file."
-            ),
-            click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Workers on this machine."),
-        ]
-    ):
-        command = option(command)
-    return command
+def cluster_options(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Add the options --scheduler and --workers; the command gets them as one argument ``cluster``."""
+
+    @click.option("--scheduler", metavar="ADDRESS|FILE", help="A running Dask scheduler, or its scheduler file.")
+    @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of workers on this machine.")
+    @functools.wraps(command)
+    def with_cluster(*arguments: Any, scheduler: str | None, workers: int | None, **options: Any) -> Result:
+        from hrtem_dask.batch.cluster.cluster import Cluster
+
+        return command(*arguments, cluster=Cluster(scheduler=scheduler, workers=workers), **options)
+
+    return with_cluster
 
 
-def read_settings(options: dict[str, Any]) -> Any:
-    """Return the settings of the file, changed by the options given."""
+def read_settings(options: Mapping[str, Any]) -> Settings:
+    """Return the settings of the file, with the values of the given options."""
     from hrtem_dask.settings import Settings
 
     settings = Settings.from_file(options["settings_file"]) if options.get("settings_file") else Settings()
@@ -71,7 +78,7 @@ def read_settings(options: dict[str, Any]) -> Any:
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turn what a user can mend into one line, without a traceback."""
+    """Print errors that a user can correct in one line, without a traceback."""
     try:
         yield
     except (HrtemDaskError, OSError) as error:

@@ -1,11 +1,10 @@
-"""The page that shows what a run found."""
+"""The command report."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
+from hrtem_dask.cli.messages import message_options
 from hrtem_dask.cli.options import clear_errors
 
 __all__ = ["report"]
@@ -14,7 +13,11 @@ __all__ = ["report"]
 @click.command()
 @click.argument("results", metavar="RESULTS")
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of what is drawn at random."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Seed of the bootstrap and of the pictures that are chosen at random.",
 )
 @click.option(
     "--confusion",
@@ -22,31 +25,33 @@ __all__ = ["report"]
     metavar="FILE.json",
     help='Correct the defect fraction: {"measured_on": "…", "counts": {"fault": {"fault": 90, "no_fault": 10}, …}}.',
 )
+@message_options
 def report(results: str, seed: int, confusion: str | None) -> None:
-    """Write RESULTS/report.html: one page with every figure, table and picture, readable offline and on paper.
+    """Write RESULTS/report.html: one page with all figures, tables and pictures, for screen and paper, without network.
 
-    Every number on it is in RESULTS/summary.json, under the JSON pointer that stands beside it in the page's source.
-    The confusion matrix must be measured on the same kind of data: true fault state, then the one said, then particles.
+    Every number on it is in RESULTS/summary.json, under the JSON pointer beside it in the source of the page.
+    The confusion matrix must be measured on the same kind of data: true fault state, predicted one, particles.
     """
     from hrtem_dask.report import write_report
 
     with clear_errors():
-        given = _confusion(confusion)
-        click.echo(f"report: {write_report(results, seed=seed, **given)}")
+        matrix, measured_on = _read_confusion(confusion)
+        page = write_report(results, seed=seed, confusion=matrix, confusion_measured_on=measured_on)
+    click.echo(f"report: {page}")
 
 
-def _confusion(path: str | None) -> dict[str, Any]:
-    """Read a confusion matrix and what it was measured on."""
+def _read_confusion(path: str | None) -> tuple[dict[str, dict[str, int]] | None, str]:
+    """Read a confusion matrix and the description of its data."""
     import json
     from pathlib import Path
 
     from hrtem_dask.errors import SettingsError
 
     if path is None:
-        return {}
+        return None, ""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {"confusion": dict(content["counts"]), "confusion_measured_on": str(content["measured_on"])}
+        return dict(content["counts"]), str(content["measured_on"])
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(
             f'{path}: need {{"measured_on": "…", "counts": {{"fault": {{…}}, "no_fault": {{…}}}}}}, got {error!r}'

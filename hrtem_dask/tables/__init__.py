@@ -6,12 +6,13 @@ and are null where the pixel size is not known.
 """
 
 from hrtem_dask.tables.columns import Column, Schema
-from hrtem_dask.tables.micrographs import EXECUTION, MICROGRAPHS
+from hrtem_dask.tables.micrographs import ANALYZED_STATUSES, EXECUTION, MICROGRAPHS, STATUSES, Status
 from hrtem_dask.tables.particles import PARTICLES
 from hrtem_dask.tables.regions import REGION_CLASSES, REGION_FEATURES, REGIONS
 from hrtem_dask.tables.schema import SCHEMA_VERSION, arrow_schema, conform, empty
 
 __all__ = [
+    "ANALYZED_STATUSES",
     "EXECUTION",
     "MICROGRAPHS",
     "PARTICLES",
@@ -20,8 +21,10 @@ __all__ = [
     "REGION_FEATURES",
     "SCHEMAS",
     "SCHEMA_VERSION",
+    "STATUSES",
     "Column",
     "Schema",
+    "Status",
     "arrow_schema",
     "conform",
     "empty",

@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -66,3 +67,16 @@ def client() -> Iterator[Client]:
         Client(cluster) as connected,
     ):
         yield connected
+
+
+@pytest.fixture
+def messages(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
+    """Messages of the package's loggers since the last call of this function, as lines."""
+
+    def since_last() -> list[str]:
+        lines = [record.getMessage() for record in caplog.records if record.name.startswith("hrtem_dask")]
+        caplog.clear()
+        return lines
+
+    with caplog.at_level(logging.INFO, logger="hrtem_dask"):
+        yield since_last

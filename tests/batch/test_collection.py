@@ -45,14 +45,14 @@ def test_images_of_one_shape_are_stacked(folder: Path, settings: Settings) -> No
 def test_lazy_and_batch_give_the_same_rows(
     folder: Path, tmp_path: Path, settings: Settings, client: Client, table: str
 ) -> None:
-    run(folder, tmp_path / "out", settings=settings, client=client)
+    run(folder, tmp_path / "out", settings=settings, cluster=client)
     lazily = measure(label(segment(open_micrographs(folder, settings=settings))), table)
     batch = open_results(tmp_path / "out").table(table)
     pdt.assert_frame_equal(lazily.compute().reset_index(drop=True), batch)
 
 
 def test_lazy_labels_are_those_of_the_batch(folder: Path, tmp_path: Path, settings: Settings, client: Client) -> None:
-    run(folder, tmp_path / "out", settings=settings, client=client)
+    run(folder, tmp_path / "out", settings=settings, cluster=client)
     labelled = label(segment(open_micrographs(folder, settings=settings)))
     for name in labelled.index["micrograph_id"]:
         lazily = labelled.micrograph(name, "labels")

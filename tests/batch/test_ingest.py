@@ -18,16 +18,15 @@ MakeTiff = Callable[..., Path]
 
 
 def test_a_run_on_the_store_knows_sample_covariates_and_pixel_size(
-    folder: Path, tmp_path: Path, settings: Settings, client: Client
+    folder: Path, tmp_path: Path, settings: Settings, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "s.csv").write_text("path,sample,age_h,support\nb.tif,old,2.5,carbon\ngealtert*,new,,SiN\n")
-    lines: list[str] = []
     store = tmp_path / "store.zarr"
-    written = ingest(folder, store, client=client, metadata=tmp_path / "s.csv", say=lines.append)
+    written = ingest(folder, store, cluster=client, metadata=tmp_path / "s.csv")
     assert list(written["status"]) == ["ok"] * 3
-    assert lines == []
-    run(store, tmp_path / "out", settings=settings, client=client)
-    run(folder, tmp_path / "direct", settings=settings, client=client, metadata=tmp_path / "s.csv")
+    assert not [record for record in caplog.records if record.name.startswith("hrtem_dask")]
+    run(store, tmp_path / "out", settings=settings, cluster=client)
+    run(folder, tmp_path / "direct", settings=settings, cluster=client, metadata=tmp_path / "s.csv")
     columns = ["sample", "age_h", "support", "pixel_size_y_nm", "pixel_size_source", "n_particles"]
     from_store, direct = (open_results(tmp_path / name).micrographs for name in ("out", "direct"))
     as_rows = [sorted(map(str, t[columns].itertuples(index=False))) for t in (from_store, direct)]
@@ -42,7 +41,7 @@ def test_an_implausible_pixel_size_stays_and_is_judged_by_the_run(
     make_tiff(tmp_path / "in" / "wide.tif", image, 50.0)
     make_tiff(tmp_path / "in" / "without.tif", image, None)
     store = tmp_path / "store.zarr"
-    table = ingest(tmp_path / "in", store, client=client).set_index("status")
+    table = ingest(tmp_path / "in", store, cluster=client).set_index("status")
     assert list(table.index) == ["ok", "ok"]
     sizes = {
         name[:4]: zarr_store.read_micrograph(Location.of(store), name).attrs["pixel_size_nm"]
@@ -50,7 +49,7 @@ def test_an_implausible_pixel_size_stays_and_is_judged_by_the_run(
     }
     assert sizes["with"] is None
     assert sizes["wide"] == pytest.approx((50.0, 50.0))
-    run(store, tmp_path / "out", settings=settings, client=client)
+    run(store, tmp_path / "out", settings=settings, cluster=client)
     rows = open_results(tmp_path / "out").micrographs
     assert list(rows["status"]) == ["set_aside", "set_aside"]
     assert any("implausible pixel size 50 nm" in reason for reason in rows["reason"])
@@ -69,7 +68,7 @@ def test_what_fails_while_it_is_written_is_not_in_the_store(
 
     monkeypatch.setattr(zarr_store, "_write_coordinates", full_disk)
     store = tmp_path / "store.zarr"
-    table = ingest(folder, store, client=client)
+    table = ingest(folder, store, cluster=client)
     assert list(table["status"]) == ["ok", "ok", "failed"]
     assert "No space left" in table["reason"].iloc[2]
     assert set(zarr_store.open_store(Location.of(store))) == set(table["micrograph_id"][:2])
@@ -105,7 +104,7 @@ def test_a_file_that_kills_its_worker_fails_alone(
     make_tiff(folder / "killer.tif", image)
     for n in range(6):
         make_tiff(folder / f"z{n}.tif", image)
-    table = ingest(folder, tmp_path / "store.zarr", client=processes)
+    table = ingest(folder, tmp_path / "store.zarr", cluster=processes)
     assert [Path(source).name for source in table["source"][table["status"] != "ok"]] == ["killer.tif"]
     assert "worker died" in table["reason"][table["status"] == "failed"].iloc[0]
     assert len(list(zarr_store.open_store(Location.of(tmp_path / "store.zarr")))) == 9

@@ -35,10 +35,13 @@ def test_local_files_and_urls_together(tmp_path: Path, capsys: pytest.CaptureFix
     fs.rm("/inspected", recursive=True)
 
 
-def test_rows_of_the_metadata_file_that_match_nothing_are_said(tmp_path: Path) -> None:
+def test_rows_of_the_metadata_file_that_match_nothing_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     np.save(tmp_path / "a.npy", np.ones((3, 4)))
     (tmp_path / "s.csv").write_text("path,sample\na.npy,x\naa.npy,y\n")
-    lines: list[str] = []
-    table = inspect_files(tmp_path / "a.npy", metadata=tmp_path / "s.csv", say=lines.append)
-    assert lines == ["metadata row 3: 'aa.npy' matches no file"]
+    table = inspect_files(tmp_path / "a.npy", metadata=tmp_path / "s.csv")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "metadata row 3: 'aa.npy' matches no file"
+    ]
     assert list(table["sample"]) == ["x"]

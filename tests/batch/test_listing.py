@@ -1,16 +1,13 @@
 """What there is: results are no input, and one odd file does not end a batch."""
 
-import threading
 from pathlib import Path
 
 import fsspec
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from hrtem_dask import loading
-from hrtem_dask.batch.cluster import stream as streaming
-from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.batch.listing import find_inputs, list_on_workers
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.loading import signals
@@ -50,10 +47,10 @@ def test_a_file_on_which_the_listing_fails_is_one_failed_record(
     save(*(tmp_path / f"{name}.npy" for name in "abc"))
     honest = signals.list_micrographs
 
-    def list_micrographs(source: loading.Source, **wishes: object) -> list[loading.MicrographRecord]:
+    def list_micrographs(source: loading.Source, **options: object) -> list[loading.MicrographRecord]:
         if source.name == "b.npy":
             raise RuntimeError("nobody thought of this")
-        return honest(source, **wishes)
+        return honest(source, **options)
 
     monkeypatch.setattr(signals, "list_micrographs", list_micrographs)
     records = list_on_workers(client, find_inputs(tmp_path), Settings().updated({"loading": {"pixels": True}}))
@@ -67,36 +64,3 @@ def test_a_setting_that_cannot_be_used_ends_the_listing(tmp_path: Path, client: 
     samples = loading.read_metadata(tmp_path / "s.csv")
     with pytest.raises(SettingsError, match="different things"):
         list_on_workers(client, find_inputs(tmp_path / "a.npy"), Settings(), samples)
-
-
-def test_a_cluster_without_workers_is_said_and_not_waited_for_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "FIRST_WORKER_S", 0.2)
-    with (
-        LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
-        Client(cluster) as client,
-    ):
-        # in a thread, so that a hang is a failure and no hang
-        found: list[BaseException | list[object]] = []
-
-        def attempt() -> None:
-            try:
-                found.append(list(stream(client, abs, [-1])))
-            except SettingsError as error:
-                found.append(error)
-
-        thread = threading.Thread(target=attempt, daemon=True)
-        thread.start()
-        thread.join(10)
-        assert found, "it hangs"
-        assert "no worker at inproc://" in str(found[0])
-
-
-def test_a_stream_asks_for_the_workers_now_and_then_and_loses_nothing(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = []
-    honest = client.scheduler_info
-    monkeypatch.setattr(client, "scheduler_info", lambda *a, **k: asked.append(1) or honest(*a, **k))
-    monkeypatch.setattr(streaming, "REFRESH_S", 3600.0)
-    assert sorted(stream(client, abs, range(-50, 0))) == [(n, -n) for n in range(-50, 0)]
-    assert len(asked) == 1

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
-from hrtem_dask import open_results, run
+from hrtem_dask import Cluster, open_results, run
 from hrtem_dask.batch.simulate import simulate
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
@@ -31,14 +31,14 @@ def test_two_workers_equal_one_bit_for_bit(tmp_path: Path, client: Client, make_
         LocalCluster(processes=False, n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as alone,
     ):
-        simulate(tmp_path / "one", ranges=toy_ranges(), n=7, seed=3, client=alone, make=make_toy)
-    summary = simulate(tmp_path / "two", ranges=toy_ranges(), n=7, seed=3, client=client, make=make_toy)
+        simulate(tmp_path / "one", ranges=toy_ranges(), n=7, seed=3, cluster=alone, make=make_toy)
+    summary = simulate(tmp_path / "two", ranges=toy_ranges(), n=7, seed=3, cluster=client, make=make_toy)
     assert (summary.n_made, summary.n_kept, summary.failures) == (7, 0, {})
     one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
     assert one.keys() == two.keys()
     assert {name for name in one if one[name] != two[name]} == set()
     assert not list((tmp_path / "one" / "truth" / "parts").iterdir())
-    other = simulate(tmp_path / "other", ranges=toy_ranges(), n=1, seed=4, client=client, make=make_toy).store
+    other = simulate(tmp_path / "other", ranges=toy_ranges(), n=1, seed=4, cluster=client, make=make_toy).store
     assert not np.array_equal(other.image("sim-4-000000"), summary.store.image("sim-3-000000"))
 
 
@@ -46,26 +46,26 @@ def test_a_series_goes_on_and_another_is_refused(
     tmp_path: Path, client: Client, make_toy: Make, toy_ranges: Any
 ) -> None:
     whole, grown = tmp_path / "whole", tmp_path / "grown"
-    simulate(whole, ranges=toy_ranges(), n=6, client=client, make=make_toy)
-    simulate(grown, ranges=toy_ranges(), n=2, client=client, make=make_toy)
+    simulate(whole, ranges=toy_ranges(), n=6, cluster=client, make=make_toy)
+    simulate(grown, ranges=toy_ranges(), n=2, cluster=client, make=make_toy)
 
     def only_new(ranges: Any, seed: int, index: int) -> Any:
         if index < 2:
             raise AssertionError("made again")
         return make_toy(ranges, seed, index)
 
-    summary = simulate(grown, ranges=toy_ranges(), n=6, client=client, make=only_new)
+    summary = simulate(grown, ranges=toy_ranges(), n=6, cluster=client, make=only_new)
     assert (summary.n_made, summary.n_kept, summary.failures) == (4, 2, {})
     assert contents(grown) == contents(whole)
     # all of it is there: no cluster is needed, and fewer take nothing away
-    fewer = simulate(grown, ranges=toy_ranges(), n=3, scheduler="tcp://127.0.0.1:1", make=only_new)
+    fewer = simulate(grown, ranges=toy_ranges(), n=3, cluster="tcp://127.0.0.1:1", make=only_new)
     assert (fewer.n_made, fewer.n_kept, len(fewer.store.micrographs)) == (0, 3, 6)
     with pytest.raises(SettingsError, match="n_particles is 3 there, not 2"):
-        simulate(grown, ranges=toy_ranges(n_particles=2), n=6, client=client, make=make_toy)
+        simulate(grown, ranges=toy_ranges(n_particles=2), n=6, cluster=client, make=make_toy)
     with pytest.raises(SettingsError, match="seed 0, not 1"):
-        simulate(grown, ranges=toy_ranges(), n=6, seed=1, client=client, make=make_toy)
+        simulate(grown, ranges=toy_ranges(), n=6, seed=1, cluster=client, make=make_toy)
     with pytest.raises(SettingsError, match="n=0"):
-        simulate(grown, ranges=toy_ranges(), n=0, client=client, make=make_toy)
+        simulate(grown, ranges=toy_ranges(), n=0, cluster=client, make=make_toy)
 
 
 def test_one_that_fails_is_named_and_tried_again(
@@ -86,7 +86,7 @@ def test_one_that_fails_is_named_and_tried_again(
     out = tmp_path / "sim"
     with monkeypatch.context() as patch:
         patch.setattr(zarr_store, "write_labels", full_disk)
-        summary = simulate(out, ranges=toy_ranges(), n=5, client=client, make=impossible)
+        summary = simulate(out, ranges=toy_ranges(), n=5, cluster=client, make=impossible)
     assert list(summary.failures) == ["sim-0-000001", "sim-0-000003", "sim-0-000004"]
     reasons = list(summary.failures.values())
     assert reasons[0] == "ValueError: no place for a particle"
@@ -94,22 +94,22 @@ def test_one_that_fails_is_named_and_tried_again(
     assert "No space left" in reasons[2]
     assert sorted(p.name for p in (out / "micrographs.zarr").glob("sim*")) == ["sim-0-000000", "sim-0-000002"]
     assert list(summary.store.micrographs["index"]) == [0, 2]
-    again = simulate(out, ranges=toy_ranges(), n=5, client=client, make=make_toy)
+    again = simulate(out, ranges=toy_ranges(), n=5, cluster=client, make=make_toy)
     assert (again.n_made, again.n_kept, again.failures) == (3, 2, {})
-    simulate(tmp_path / "straight", ranges=toy_ranges(), n=5, client=client, make=make_toy)
+    simulate(tmp_path / "straight", ranges=toy_ranges(), n=5, cluster=client, make=make_toy)
     assert contents(out) == contents(tmp_path / "straight")
 
 
 @pytest.fixture
 def store(tmp_path: Path, client: Client, make_toy: Make, toy_ranges: Any) -> SimulatedStore:
-    return simulate(tmp_path / "sim", ranges=toy_ranges(), n=4, client=client, make=make_toy).store
+    return simulate(tmp_path / "sim", ranges=toy_ranges(), n=4, cluster=client, make=make_toy).store
 
 
 @pytest.mark.parametrize("what", ["", "micrographs.zarr"])
 def test_a_run_analyses_the_micrographs_and_nothing_else(
     what: str, store: SimulatedStore, tmp_path: Path, client: Client, settings: Settings
 ) -> None:
-    run(Path(store.place.url) / what, tmp_path / "results", settings=settings, client=client)
+    run(Path(store.place.url) / what, tmp_path / "results", settings=settings, cluster=client)
     rows = open_results(tmp_path / "results").micrographs
     analysed = rows[rows["status"].isin(["done", "empty"])]
     others = rows.drop(index=analysed.index)
@@ -124,7 +124,7 @@ def test_a_run_analyses_the_micrographs_and_nothing_else(
     assert set(analysed["voltage_kv"]) == {300.0}
     # the ids of both ways of naming the input are the same, so that a run on either resumes the other
     assert (analysed["micrograph_id"].str.startswith("sim-0-00000")).all()
-    second = run(store.place.path("micrographs.zarr"), tmp_path / "results", settings=settings, client=client)
+    second = run(store.place.path("micrographs.zarr"), tmp_path / "results", settings=settings, cluster=client)
     assert second.n_skipped == 4
 
 
@@ -158,20 +158,20 @@ def test_one_that_kills_its_worker_fails_alone(
     tmp_path: Path, two_processes: Client, client: Client, make_toy: Make, toy_ranges: Any
 ) -> None:
     out = tmp_path / "sim"
-    summary = simulate(out, ranges=toy_ranges(), n=6, client=two_processes, make=make_toy)
+    summary = simulate(out, ranges=toy_ranges(), n=6, cluster=two_processes, make=make_toy)
     assert list(summary.failures) == ["sim-0-000003"]
     assert "worker died" in summary.failures["sim-0-000003"]
     assert not (out / "micrographs.zarr" / "sim-0-000003").exists()
-    simulate(out, ranges=toy_ranges(), n=6, client=client, make=make_toy)
-    simulate(tmp_path / "threads", ranges=toy_ranges(), n=6, client=client, make=make_toy)
+    simulate(out, ranges=toy_ranges(), n=6, cluster=client, make=make_toy)
+    simulate(tmp_path / "threads", ranges=toy_ranges(), n=6, cluster=client, make=make_toy)
     assert contents(out) == contents(tmp_path / "threads")
 
 
 @pytest.mark.slow
 def test_real_micrographs_do_not_depend_on_processes(tmp_path: Path, client: Client) -> None:
     ranges = SimulationRanges(size_px=128)
-    simulate(tmp_path / "processes", ranges=ranges, n=6, seed=5, workers=2)
-    summary = simulate(tmp_path / "threads", ranges=ranges, n=6, seed=5, client=client)
+    simulate(tmp_path / "processes", ranges=ranges, n=6, seed=5, cluster=Cluster(workers=2))
+    summary = simulate(tmp_path / "threads", ranges=ranges, n=6, seed=5, cluster=client)
     assert (summary.n_made, summary.failures) == (6, {})
     assert len(summary.store.particles) > 3
     one, two = contents(tmp_path / "processes"), contents(tmp_path / "threads")

@@ -51,7 +51,7 @@ def test_run_says_when_nothing_could_be_analysed(tmp_path: Path) -> None:
     (tmp_path / "in" / "broken.dm3").write_bytes(b"\x00\x00")
     code, output = call("run", tmp_path / "in", "-o", tmp_path / "out", "--scheduler", "threads", "-q")
     assert code == 1
-    assert "nothing could be analysed" in output
+    assert "no micrograph could be analyzed" in output
     assert pd.read_parquet(tmp_path / "out" / "micrographs.parquet")["status"].tolist() == ["failed"]
 
 

@@ -62,7 +62,7 @@ def test_tables_alone_need_no_cluster(results: Path, tmp_path: Path, monkeypatch
     assert pd.read_excel(tmp_path / "ex" / "tables.xlsx", sheet_name="micrographs")["status"].tolist() == ["done"]
 
 
-def test_what_is_missing_is_said(results: Path, tmp_path: Path) -> None:
+def test_missing_input_is_an_error(results: Path, tmp_path: Path) -> None:
     code, output = call("correct", results)
     assert (code, "give either CORRECTED or --undo" in output) == (2, True)
     code, output = call("correct", results, tmp_path / "nowhere")

@@ -21,7 +21,7 @@ def call(*arguments: object) -> tuple[int, str]:
 
 
 def test_tables_stand_beside_the_papers(tmp_path: Path, make_toy: Make, toy_ranges: Any) -> None:
-    simulate(tmp_path / "sim", ranges=toy_ranges(), n=3, make=make_toy, scheduler="threads")
+    simulate(tmp_path / "sim", ranges=toy_ranges(), n=3, make=make_toy, cluster="threads")
     code, output = call(tmp_path / "sim", "--out", tmp_path / "out", "--methods", "otsu, fourier_pixels", "--seed", 3)
     assert code == 0, output
     lines = output.splitlines()

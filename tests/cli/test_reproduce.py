@@ -26,14 +26,14 @@ def test_labelled_regions_alone_give_figure_5f(tmp_path: Path, rng: np.random.Ge
     row = next(line for line in lines if line[:1] == ["stacking_fault"])
     assert row[1:6] == ["0.000", "0.000", "0.000", "0.000", "1.000"]
     assert next(line for line in lines if line[:2] == ["out-of-bag", "accuracy"])[2:] == ["0.851", "1.000"]
-    for part in ("would give Table 1, combined", "agglomeration/, empty/, no/", "0.864", "52% / 49%"):
+    for part in ("needed for Table 1, combined", "agglomeration/, empty/, no/", "0.864", "52% / 49%"):
         assert part in output
-    assert "Table 1:" not in output.replace("would give Table 1", "")
+    assert "Table 1:" not in output.replace("needed for Table 1", "")
     assert (tmp_path / "out" / "reproduction.md").is_file()
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     code, output = call("--data", tmp_path / "absent")
     assert code == 1
-    assert "is no folder" in output
+    assert "is not a folder" in output
     assert "Traceback" not in output

@@ -31,7 +31,7 @@ def test_from_a_table_to_a_model_and_its_card(tmp_path: Path, monkeypatch: pytes
     arguments += ["--preset", "groschner2021", "--scheduler", "threads"]
     result = CliRunner().invoke(main, [str(a) for a in arguments])
     assert result.exit_code == 0, result.output
-    assert "the paper's way, one random split of regions: 20 test regions" in result.stdout
+    assert "one random split of regions, as in the paper: 20 test regions" in result.stdout
     assert "test, all: 80 regions" in result.stdout
     assert "not used in training" in card.read_text()
     model = load_classifier(out)
@@ -39,9 +39,9 @@ def test_from_a_table_to_a_model_and_its_card(tmp_path: Path, monkeypatch: pytes
     assert (predicted["region_class"] == pd.read_csv(test)["region_class"]).mean() > 0.7
 
 
-def test_what_is_no_data_is_said_in_a_line(tmp_path: Path) -> None:
+def test_an_absent_file_is_an_error_in_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         main, ["train", "defects", str(tmp_path / "no.csv"), "--out", str(tmp_path / "m"), "--scheduler", "threads"]
     )
     assert result.exit_code == 1
-    assert "no.csv: is no table" in result.stderr
+    assert "no.csv: this is neither a table" in result.stderr

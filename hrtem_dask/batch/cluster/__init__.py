@@ -1,1 +1,1 @@
-"""Where tasks run, and how they are sent there."""
+"""The Dask cluster that tasks run on, and the bounded stream that sends tasks to it."""

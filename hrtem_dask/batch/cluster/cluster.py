@@ -1,12 +1,14 @@
-"""Where tasks run: a cluster of this machine's cores or GPUs, or one that is already there."""
+"""The Dask cluster that tasks run on: this machine's cores or GPUs, or a cluster that is already running."""
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import dask
 from dask.system import CPU_COUNT
@@ -15,17 +17,52 @@ from distributed import Client, LocalCluster, Worker, WorkerPlugin
 from hrtem_dask import backend
 from hrtem_dask.errors import SettingsError
 
-__all__ = ["AllocatorPlugin", "connect"]
+__all__ = ["AllocatorPlugin", "Cluster", "Device", "connect"]
+
+Device = Literal["auto", "cpu", "cuda"]
 
 FAILURES_ALLOWED = 1
-"""Workers that a task may kill besides its first: what eats all memory once does so again."""
+"""Workers that a task may kill besides its first: a task that needs too much memory does so again on the next."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Which Dask cluster to use.
+
+    Without a scheduler, a cluster is started on this machine and stopped at the end of the call.
+
+    Examples
+    --------
+    Four worker processes on this machine:
+
+    >>> import hrtem_dask as hd
+    >>> hd.Cluster(workers=4)
+    Cluster(scheduler=None, workers=4, device=None)
+
+    A running scheduler; ``cluster="tcp://node17:8786"`` means the same:
+
+    >>> hd.Cluster(scheduler="tcp://node17:8786").scheduler
+    'tcp://node17:8786'
+    """
+
+    scheduler: str | None = None
+    """Address of a running scheduler (``tcp://…``), path of its scheduler file, or ``threads`` for threads of this
+    process (for tests and debugging)."""
+    workers: int | None = None
+    """Worker processes on this machine, one thread each; by default one per GPU or core. With ``threads``, the
+    number of threads, by default 2."""
+    device: Device | None = None
+    """Whether workers on this machine use its GPUs (through dask-cuda); by default what the called function asks for,
+    such as ``execution.device`` of the settings of a run."""
 
 
 class AllocatorPlugin(WorkerPlugin):
     """Let glibc keep freed memory, which halves the time of a network's large buffers.
 
     Dask's nanny sets ``MALLOC_TRIM_THRESHOLD_`` low, so that each micrograph's buffers are returned to the system
-    and faulted in again; the environment cannot be mended from here, `mallopt` can.
+    and faulted in again. The environment cannot be changed once the worker runs, but `mallopt` can.
     """
 
     name = "hrtem-dask-allocator"
@@ -43,54 +80,67 @@ class AllocatorPlugin(WorkerPlugin):
 
 
 @contextmanager
-def connect(scheduler: str | None = None, *, workers: int | None = None, device: str = "auto") -> Iterator[Client]:
+def connect(cluster: Cluster | Client | str | None = None, *, device: Device = "auto") -> Iterator[Client]:
     """Connect to a cluster, or start one on this machine.
 
     Parameters
     ----------
-    scheduler : str, optional
-        Address (``tcp://…``), path of a scheduler file, or ``threads`` for threads of this process (for tests and
-        debugging). Without one, a local cluster is started and stopped at the end.
-    workers : int, optional
-        Worker processes of the local cluster, one thread each; by default one per GPU, else one per core.
+    cluster : Cluster, distributed.Client or str, optional
+        A connected client is used as it is and left open. A text is a `Cluster.scheduler`: an address, the path of a
+        scheduler file, or ``threads``. By default a cluster is started on this machine.
     device : {"auto", "cpu", "cuda"}
-        Whether the local cluster is one of GPUs (dask-cuda).
+        Device of a cluster on this machine, where `cluster` does not state one.
 
     Yields
     ------
     distributed.Client
-        Connected; a cluster that was started here is closed when the block ends.
+        A connected client. A cluster that was started here is closed when the block ends.
 
     Raises
     ------
     SettingsError
-        If the scheduler cannot be reached, or workers are asked for beside it.
+        If the scheduler cannot be reached, or a number of workers is given for a cluster that is already running.
+
+    Examples
+    --------
+    >>> from hrtem_dask.batch.cluster.cluster import connect
+    >>> with connect("threads") as client:
+    ...     client.submit(abs, -3).result()
+    3
     """
+    if isinstance(cluster, Client):
+        yield cluster
+        return
+    if not isinstance(cluster, Cluster):
+        cluster = Cluster(scheduler=cluster)
+    scheduler, workers = cluster.scheduler, cluster.workers
     if scheduler is not None and scheduler != "threads":
         if workers is not None:
             raise SettingsError(
-                f"--workers {workers} starts workers here, --scheduler {scheduler} has its own: give one"
+                f"the cluster of the scheduler {scheduler} has its own workers: leave out workers={workers} "
+                "(--workers), which starts workers on this machine, or the scheduler (--scheduler)"
             )
-        with _existing(scheduler) as client:
+        with _connect_to(scheduler) as client:
             client.register_plugin(AllocatorPlugin())
             yield client
         return
     settings = {
         "distributed.scheduler.allowed-failures": FAILURES_ALLOWED,
-        # a nanny restarts its worker however long that takes; the cluster would give it up after 15 s
+        # a nanny restarts its worker however long that takes; Dask would stop waiting for it after 15 s
         "distributed.deploy.lost-worker-timeout": "1h",
     }
     with (
         dask.config.set(settings),
-        _local_cluster(workers, device, processes=scheduler is None) as cluster,
-        Client(cluster) as client,
+        _start_local(workers, cluster.device or device, processes=scheduler is None) as local,
+        Client(local) as client,
     ):
         if scheduler is None:
             client.register_plugin(AllocatorPlugin())
+        logger.debug("started %s", local)
         yield client
 
 
-def _existing(scheduler: str) -> Client:
+def _connect_to(scheduler: str) -> Client:
     """Connect to a running scheduler."""
     try:
         if "://" not in scheduler and Path(scheduler).exists():
@@ -98,12 +148,12 @@ def _existing(scheduler: str) -> Client:
         return Client(scheduler, timeout="30s")
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"cannot reach the scheduler {scheduler!r} ({error}): give a running scheduler's address or its scheduler "
-            "file, or leave --scheduler out to use this machine"
+            f"cannot reach the scheduler {scheduler!r} ({error}): give the address of a running scheduler or its "
+            "scheduler file, or leave --scheduler out to use this machine"
         ) from error
 
 
-def _local_cluster(workers: int | None, device: str, *, processes: bool) -> Any:
+def _start_local(workers: int | None, device: Device, *, processes: bool) -> LocalCluster:
     """Start a cluster on this machine."""
     dashboard = f"127.0.0.1:{_free_port(8787)}"
     if not processes:
@@ -111,17 +161,18 @@ def _local_cluster(workers: int | None, device: str, *, processes: bool) -> Any:
     if backend.resolve_device(device) == "cuda":
         from dask_cuda import LocalCUDACluster
 
-        return LocalCUDACluster(n_workers=workers, dashboard_address=dashboard)
+        gpus: LocalCluster = LocalCUDACluster(n_workers=workers, dashboard_address=dashboard)
+        return gpus
     return LocalCluster(
         n_workers=workers or CPU_COUNT, threads_per_worker=1, host="127.0.0.1", dashboard_address=dashboard
     )
 
 
-def _free_port(wished: int) -> int:
-    """Return the wished port, or any free one where it is taken."""
+def _free_port(preferred: int) -> int:
+    """Return the preferred port, or any free one where it is taken."""
     with socket.socket() as probe:
         try:
-            probe.bind(("127.0.0.1", wished))
+            probe.bind(("127.0.0.1", preferred))
         except OSError:
             probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

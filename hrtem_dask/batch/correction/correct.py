@@ -1,25 +1,26 @@
-"""Labels corrected by hand come back: only their micrographs are measured again."""
+"""Take labels that were corrected by hand back into the results: only their micrographs are measured again."""
 
 from __future__ import annotations
 
 import fnmatch
+import logging
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 from distributed import Client
 
-from hrtem_dask import loading
-from hrtem_dask.batch.cluster.cluster import connect
-from hrtem_dask.batch.cluster.stream import stream
-from hrtem_dask.batch.run import plan as planning
+from hrtem_dask import loading, tables
+from hrtem_dask.batch.cluster.cluster import Cluster, Device, connect
+from hrtem_dask.batch.cluster.stream import failure_reason, stream
+from hrtem_dask.batch.run.plan import make_plan
 from hrtem_dask.batch.run.progress import RunLog
 from hrtem_dask.batch.run.record_analysis import ModelHashes
 from hrtem_dask.batch.run.run import analyse_tasks, checked_models
-from hrtem_dask.batch.run.task import Task
+from hrtem_dask.batch.run.task import AnalysisTask, Outcome
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, zarr_store
@@ -35,25 +36,28 @@ from hrtem_dask.storage.exchange.corrected_files import CorrectedFile, LabelForm
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.results import find_record, listed_record, open_results, pixel_size_of
 
-__all__ = ["CorrectionSummary", "TakenBack", "correct", "undo_corrections"]
+__all__ = ["CorrectionOutcome", "CorrectionSummary", "State", "correct", "undo_corrections"]
 
 State = Literal["corrected", "undone", "unchanged", "failed"]
+"""How the correction of one micrograph can end."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TakenBack:
-    """What became of one file of corrected labels."""
+class CorrectionOutcome:
+    """How the correction of one micrograph ended."""
 
     micrograph_id: str
-    """The micrograph that it names."""
+    """Name of the micrograph."""
     path: str
-    """Where it is."""
+    """Path of the corrected labels."""
     state: State
-    """corrected, undone, unchanged or failed."""
+    """How it ended: corrected, undone, unchanged or failed."""
     reason: str = ""
     """Why it failed, in words."""
     record: loading.MicrographRecord | None = None
-    """What has to be measured again."""
+    """Record of the micrograph, if it has to be measured again."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,10 @@ class CorrectionSummary:
 
     results: str
     """The results folder."""
-    files: tuple[TakenBack, ...]
-    """What became of each file."""
+    files: tuple[CorrectionOutcome, ...]
+    """How each file ended, in the order of micrograph ids."""
     n_corrected: int
-    """Micrographs of the results that are corrected now, those of earlier times included."""
+    """Number of micrographs of the results whose labels are corrected, now or by earlier calls."""
 
     def count(self, state: State) -> int:
         """Count the files of one state.
@@ -73,19 +77,19 @@ class CorrectionSummary:
         Parameters
         ----------
         state : {"corrected", "undone", "unchanged", "failed"}
-            The state.
+            How the correction ended.
 
         Returns
         -------
         int
-            Their number.
+            Number of files of this state.
         """
         return sum(file.state == state for file in self.files)
 
 
 @dataclass(frozen=True)
-class _Returned:
-    """A file and what the results know of its micrograph."""
+class _CorrectedLabels:
+    """A file of labels, the row of its micrograph, and the hash of the labels that were exported."""
 
     file: CorrectedFile
     row: pd.Series
@@ -97,41 +101,33 @@ def correct(
     corrected: str | Path,
     *,
     form: LabelFormat | None = None,
-    device: Literal["auto", "cpu", "cuda"] | None = None,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    client: Client | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    device: Device | None = None,
+    cluster: Cluster | Client | str | None = None,
 ) -> CorrectionSummary:
     """Take corrected labels back into a results folder.
 
-    Only the rows of micrographs whose labels were edited change; they are measured by the code of a run. The labels are
-    kept in ``corrections/``, and later runs use them as long as the micrograph's file is the same.
+    Only the rows of micrographs whose labels were edited change; they are measured as a run measures them. The labels
+    are kept in ``corrections/``, and later runs use them as long as the file of the micrograph is the same. The reason
+    of each file that cannot be used is logged as a warning.
 
     Parameters
     ----------
     results : str or path-like
         The results folder.
     corrected : str or path-like
-        What `export` wrote, edited; or label files named after their micrographs, a COCO file, a Zarr store. What is
-        not in it stays as it is.
+        The edited folder of `export`; or label files named after their micrographs, a COCO file, or a Zarr store.
+        Micrographs that are not in it stay as they are.
     form : {"coco", "labels", "tiff", "zarr"}, optional
-        Their format; by default what is found.
+        Format of the labels; by default the one that is found.
     device : {"auto", "cpu", "cuda"}, optional
         Where images are processed, by default as in the run.
-    scheduler : str, optional
-        As for `run`.
-    workers : int, optional
-        Workers on this machine.
-    client : distributed.Client, optional
-        A connected client, used and left open.
-    say : callable
-        Takes lines for the user.
+    cluster : Cluster, distributed.Client or str, optional
+        Where to compute, as for `run`.
 
     Returns
     -------
     CorrectionSummary
-        What became of each file; one that cannot be used does not stop the others.
+        How each file ended; a file that cannot be used does not stop the others.
 
     Raises
     ------
@@ -140,61 +136,69 @@ def correct(
     NothingToAnalyseError
         If there are no labels.
     SettingsError
-        If a run there has not ended, or its model is another one now.
+        If a run into `results` has not ended, or its model has changed.
+
+    Examples
+    --------
+    Remove the first particle of a micrograph, as an image editor would:
+
+    >>> import tempfile
+    >>> import tifffile
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.batch.example import write_example
+    >>> folder = write_example(tempfile.mkdtemp(), n_particles=3)
+    >>> settings = hd.Settings().updated({"segmentation": {"method": "otsu"}})
+    >>> before = hd.run(folder / "images", folder / "results", settings=settings, cluster="threads")
+    >>> _ = hd.export(folder / "results", folder / "export", formats="tiff", images=False, cluster="threads")
+    >>> (file,) = (folder / "export" / "labels").glob("*.tif")
+    >>> labels = tifffile.imread(file)
+    >>> labels[labels == 1] = 0
+    >>> tifffile.imwrite(file, labels)
+    >>> summary = hd.correct(folder / "results", folder / "export", cluster="threads")
+    >>> summary.count("corrected")
+    1
+    >>> len(hd.open_results(folder / "results").particles) == before.n_particles - 1
+    True
     """
     files = list_corrected(corrected, form=form)
     exported = exported_hashes(corrected)
     session = _Session.open(results, device)
-    returned, taken = _matched(files, session.rows(), exported)
-    create_corrections(session.place)
-
-    def work(connected: Client) -> CorrectionSummary:
-        for one, result in stream(connected, _take_back, returned, session.place, key="correct"):
+    matched, outcomes = _match(files, session.rows(), exported)
+    create_corrections(session.folder)
+    with connect(cluster, device=session.settings.execution.device) as client:
+        for labels, result in stream(client, _store_correction, matched, session.folder, key="correct"):
             if isinstance(result, BaseException):
-                reason = f"{type(result).__name__}: {result}"
-                result = TakenBack(one.file.micrograph_id, one.file.path, "failed", reason)
-            taken.append(result)
-        return session.measure_again(connected, taken, say)
-
-    if client is not None:
-        return work(client)
-    with connect(scheduler, workers=workers, device=session.settings.execution.device) as own:
-        return work(own)
+                result = CorrectionOutcome(
+                    labels.file.micrograph_id, labels.file.path, "failed", failure_reason(result)
+                )
+            outcomes.append(result)
+        return session.measure_again(client, outcomes)
 
 
 def undo_corrections(
     results: str | Path,
     only: str,
     *,
-    device: Literal["auto", "cpu", "cuda"] | None = None,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    client: Client | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    device: Device | None = None,
+    cluster: Cluster | Client | str | None = None,
 ) -> CorrectionSummary:
-    """Forget corrections: their micrographs become what the segmenter finds.
+    """Undo corrections: their micrographs get the labels of the segmenter again.
 
     Parameters
     ----------
     results : str or path-like
         The results folder.
     only : str
-        Pattern of micrographs; ``*`` for all.
+        Pattern of micrograph ids, such as ``2024-*``; ``*`` for all.
     device : {"auto", "cpu", "cuda"}, optional
         Where images are processed, by default as in the run.
-    scheduler : str, optional
-        As for `run`.
-    workers : int, optional
-        Workers on this machine.
-    client : distributed.Client, optional
-        A connected client, used and left open.
-    say : callable
-        Takes lines for the user.
+    cluster : Cluster, distributed.Client or str, optional
+        Where to compute, as for `run`.
 
     Returns
     -------
     CorrectionSummary
-        What became of each; a correction whose micrograph can no longer be read stays.
+        How each correction ended; one whose micrograph can no longer be read stays.
 
     Raises
     ------
@@ -203,136 +207,148 @@ def undo_corrections(
     NothingToAnalyseError
         If no correction matches.
     SettingsError
-        If a run there has not ended, or its model is another one now.
+        If a run into `results` has not ended, or its model has changed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import cv2
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.batch.example import write_example
+    >>> folder = write_example(tempfile.mkdtemp(), n_particles=3)
+    >>> settings = hd.Settings().updated({"segmentation": {"method": "otsu"}})
+    >>> before = hd.run(folder / "images", folder / "results", settings=settings, cluster="threads")
+    >>> _ = hd.export(folder / "results", folder / "export", formats="labels", images=False, cluster="threads")
+    >>> (file,) = (folder / "export" / "labels").glob("*.png")
+    >>> labels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    >>> _ = cv2.imwrite(str(file), 0 * labels)
+    >>> _ = hd.correct(folder / "results", folder / "export", cluster="threads")
+    >>> len(hd.open_results(folder / "results").particles)
+    0
+    >>> hd.undo_corrections(folder / "results", "*", cluster="threads").count("undone")
+    1
+    >>> len(hd.open_results(folder / "results").particles) == before.n_particles
+    True
     """
     session = _Session.open(results, device)
-    names = [name for name in read_corrections(session.place) if fnmatch.fnmatchcase(name, only)]
+    names = [name for name in read_corrections(session.folder) if fnmatch.fnmatchcase(name, only)]
     if not names:
-        raise NothingToAnalyseError(f"no corrected micrograph {only!r} in {session.place.url}")
+        raise NothingToAnalyseError(f"no corrected micrograph {only!r} in {session.folder.url}")
     rows = session.rows()
-    taken = []
+    outcomes = []
     for name in names:
         try:
-            # a correction that no row uses only has to be forgotten
+            # a correction that no row uses needs no measurement
             used = name in rows and _is_true(rows[name]["corrected"])
             record = find_record(rows[name]) if used else None
         except (HrtemDaskError, OSError, ValueError) as error:
-            taken.append(TakenBack(name, name, "failed", str(error)))
+            outcomes.append(CorrectionOutcome(name, name, "failed", str(error)))
         else:
-            remove_correction(session.place, name)
-            taken.append(TakenBack(name, name, "undone", record=record))
-    if client is not None:
-        return session.measure_again(client, taken, say)
-    with connect(scheduler, workers=workers, device=session.settings.execution.device) as own:
-        return session.measure_again(own, taken, say)
+            remove_correction(session.folder, name)
+            outcomes.append(CorrectionOutcome(name, name, "undone", record=record))
+    with connect(cluster, device=session.settings.execution.device) as client:
+        return session.measure_again(client, outcomes)
 
 
-def _matched(
+def _match(
     files: Sequence[CorrectedFile], rows: Mapping[str, pd.Series], exported: Mapping[str, str]
-) -> tuple[list[_Returned], list[TakenBack]]:
-    """Find the micrograph of each file; what has none has failed."""
-    returned: dict[str, _Returned] = {}
+) -> tuple[list[_CorrectedLabels], list[CorrectionOutcome]]:
+    """Find the micrograph of each file; a file without one has failed."""
+    matched: dict[str, _CorrectedLabels] = {}
     failed = []
     for file in files:
         name = file.micrograph_id
         if name not in rows:
             reason = f"there is no micrograph {name!r} in the results: name the file after its micrograph_id"
-        elif (status := str(rows[name]["status"])) not in {"done", "empty"}:
-            reason = f"the micrograph has no labels to correct: it is {status}, see its reason"
-        elif name in returned:
-            reason = f"{returned[name].file.path} is of the same micrograph: leave one of them out"
+        elif (status := str(rows[name]["status"])) not in tables.ANALYZED_STATUSES:
+            reason = f"the micrograph has no labels to correct: its status is {status}, see its reason"
+        elif name in matched:
+            reason = f"{matched[name].file.path} belongs to the same micrograph: leave one of them out"
         else:
-            returned[name] = _Returned(file, rows[name], exported.get(name))
+            matched[name] = _CorrectedLabels(file, rows[name], exported.get(name))
             continue
-        failed.append(TakenBack(name, file.path, "failed", reason))
-    return list(returned.values()), failed
+        failed.append(CorrectionOutcome(name, file.path, "failed", reason))
+    return list(matched.values()), failed
 
 
-def _is_true(value: Any) -> bool:
-    """Read a flag that may be null."""
+def _is_true(value: object) -> bool:
+    """Return a flag of a table; a null counts as false."""
     return value is not pd.NA and bool(value)
 
 
-def _take_back(one: _Returned, place: Location) -> TakenBack:
-    """Read the labels of one micrograph and keep them where they were edited, on a worker."""
-    name, row = one.file.micrograph_id, one.row
+def _store_correction(labels: _CorrectedLabels, folder: Location) -> CorrectionOutcome:
+    """Read the labels of one micrograph, and store them if they were edited; on a worker."""
+    name, path, row = labels.file.micrograph_id, labels.file.path, labels.row
     try:
-        labels = one.file.read()
+        edited = labels.file.read()
         shape = (int(row["height_px"]), int(row["width_px"]))
-        if labels.shape != shape:
-            reason = f"its shape is {labels.shape}, the micrograph's {shape}: labels must be neither cropped nor scaled"
-            return TakenBack(name, one.file.path, "failed", reason)
-        found = labels_hash(labels)
-        # what was not edited is no correction, even where a later run has found something else
-        if found == one.exported_hash:
-            return TakenBack(name, one.file.path, "unchanged")
-        if found == labels_hash(zarr_store.read_labels(Location.of(place.path("labels.zarr")), name)):
-            return TakenBack(name, one.file.path, "unchanged")
+        if edited.shape != shape:
+            reason = f"its shape is {edited.shape}, that of the micrograph is {shape}: do not crop or scale labels"
+            return CorrectionOutcome(name, path, "failed", reason)
+        found = labels_hash(edited)
+        # labels that were not edited are no correction, even if a later run has found other ones
+        if found == labels.exported_hash:
+            return CorrectionOutcome(name, path, "unchanged")
+        if found == labels_hash(zarr_store.read_labels(Location.of(folder.path("labels.zarr")), name)):
+            return CorrectionOutcome(name, path, "unchanged")
         record = find_record(row)
         write_correction(
-            place,
+            folder,
             name,
-            labels,
+            edited,
             pixel_size_nm=pixel_size_of(row),
             source_stat=loading.source_stat(record.source),
             source_hash=str(row["source_hash"]),
         )
     except (HrtemDaskError, OSError, ValueError) as error:
-        return TakenBack(name, one.file.path, "failed", str(error))
-    return TakenBack(name, one.file.path, "corrected", record=record)
+        return CorrectionOutcome(name, path, "failed", str(error))
+    return CorrectionOutcome(name, path, "corrected", record=record)
 
 
 @dataclass(frozen=True)
 class _Session:
-    """A results folder whose run has ended, and what is needed to go on there."""
+    """A results folder whose run has ended, with the settings, models and ledger of the run."""
 
-    place: Location
+    folder: Location
     micrographs: pd.DataFrame
     settings: Settings
     models: ModelHashes
     entries: dict[str, ledger.Entry]
 
     @classmethod
-    def open(cls, results: str | Path, device: str | None) -> _Session:
-        """Open a results folder, and refuse one to which the rows of a correction would not fit."""
+    def open(cls, results: str | Path, device: Device | None) -> _Session:
+        """Open a results folder, and refuse it if new rows would not fit the others."""
         opened = open_results(results)
-        text = opened.place.read_bytes("run.toml").decode()
+        results_folder = opened.place
+        text = results_folder.read_bytes("run.toml").decode()
         settings = Settings.from_toml(text)
         if device is not None:
             settings = settings.updated({"execution": {"device": device}})
         models, before = checked_models(settings), ModelHashes(**tomllib.loads(text).get("models", {}))
         if models != before:
-            raise SettingsError(f"the models were {before} in the run, they are {models} now: run again first")
-        micrographs, entries = opened.micrographs, ledger.read_entries(opened.place)
+            raise SettingsError(f"the models of the run were {before}, they are {models} now: run again first")
+        micrographs, entries = opened.micrographs, ledger.read_entries(results_folder)
         analysed = micrographs.loc[micrographs["settings_hash"].notna(), "micrograph_id"]
         unfinished = [n for n in analysed if n not in entries or entries[n].status == "interrupted"]
         if unfinished:
             raise SettingsError(
-                f"a run into {opened.place.url} goes on or was cut off ({len(unfinished)} micrographs, such as "
-                f"{unfinished[0]}): let it end, or run again, then correct"
+                f"a run into {results_folder.url} has not ended or was cut off ({len(unfinished)} micrographs, such as "
+                f"{unfinished[0]}): let it end or run again, then correct"
             )
-        return cls(opened.place, micrographs, settings, models, entries)
+        return cls(results_folder, micrographs, settings, models, entries)
 
     def rows(self) -> dict[str, pd.Series]:
         """Return each micrograph's row by its name."""
         return {str(row["micrograph_id"]): row for _, row in self.micrographs.iterrows()}
 
-    def measure_again(
-        self, client: Client, taken: Sequence[TakenBack], say: Callable[[str], None]
-    ) -> CorrectionSummary:
-        """Measure what has changed, and make the tables anew."""
-        files = {one.micrograph_id + one.path: one for one in taken}
-        changed = {one.record.micrograph_id: one for one in taken if one.record is not None}
+    def measure_again(self, client: Client, outcomes: Sequence[CorrectionOutcome]) -> CorrectionSummary:
+        """Measure the micrographs that have changed, and write the tables again."""
+        files = {one.micrograph_id + one.path: one for one in outcomes}
+        changed = {one.record.micrograph_id: one for one in outcomes if one.record is not None}
         if changed:
-            corrections = read_corrections(self.place)
-            records = [one.record for one in changed.values() if one.record is not None]
-            plan = planning.make_plan(records, self.entries, self.settings, self.models, corrections)
-            # the picture of a corrected micrograph is drawn whether or not it is in the sample
-            tasks = [Task(tuple(replace(item, overlay=True) for item in task.items)) for task in plan.tasks]
-            say(f"{sum(len(task.items) for task in tasks)} micrographs to measure again")
             done = dict(self.entries)
-            with RunLog(self.place) as log:
-                for outcome in analyse_tasks(client, tasks, self.settings, self.place, self.models):
+            with RunLog(self.folder) as log:
+                for outcome in self._analyse(client, [one.record for one in changed.values() if one.record]):
                     one = changed[outcome.entry.micrograph_id]
                     done[one.micrograph_id] = outcome.entry
                     log.write(one.state, micrograph_id=one.micrograph_id, file=one.path, reason=outcome.reason)
@@ -340,10 +356,18 @@ class _Session:
                         failed = replace(one, state="failed", reason=str(outcome.reason), record=None)
                         files[one.micrograph_id + one.path] = failed
                 listed = [listed_record(row) for _, row in self.micrographs.iterrows()]
-                compact(self.place, listed, done, self.entries, self.settings)
+                compact(self.folder, listed, done, self.entries, self.settings)
         for one in files.values():
             if one.state == "failed":
-                say(f"{one.path}: {one.reason}")
-        n_corrected = int(open_results(self.place.url).micrographs["corrected"].fillna(False).sum())
+                logger.warning("%s: %s", one.path, one.reason)
+        n_corrected = int(open_results(self.folder.url).micrographs["corrected"].fillna(False).sum())
         ordered = sorted(files.values(), key=lambda one: (one.micrograph_id, one.path))
-        return CorrectionSummary(self.place.url, tuple(ordered), n_corrected)
+        return CorrectionSummary(self.folder.url, tuple(ordered), n_corrected)
+
+    def _analyse(self, client: Client, records: Sequence[loading.MicrographRecord]) -> Iterator[Outcome]:
+        """Analyze micrographs with the corrections as they are now, and draw their overlays."""
+        plan = make_plan(records, self.entries, self.settings, self.models, read_corrections(self.folder))
+        # the overlay of a corrected micrograph is drawn whether or not it is in the sample
+        tasks = [AnalysisTask(tuple(replace(item, overlay=True) for item in task.items)) for task in plan.tasks]
+        logger.info("%d micrographs to measure again", plan.n_to_analyze)
+        return analyse_tasks(client, tasks, self.settings, self.folder, self.models)

@@ -1,20 +1,22 @@
-"""Results for other programs: labels to correct by hand, and the tables."""
+"""Export results for other programs: labels to correct by hand, and the tables."""
 
 from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from distributed import Client
 
 from hrtem_dask import loading, tables
-from hrtem_dask.batch.cluster.cluster import connect
-from hrtem_dask.batch.cluster.stream import stream
+from hrtem_dask.batch.cluster.cluster import Cluster, connect
+from hrtem_dask.batch.cluster.stream import failure_reason, stream
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.corrections import labels_hash
@@ -23,26 +25,28 @@ from hrtem_dask.storage.exchange.corrected_files import ANNOTATIONS, MANIFEST, S
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.results import Results, find_record, open_results, pixel_size_of
 
-__all__ = ["FORMATS", "ExportSummary", "choose", "export"]
+__all__ = ["FORMATS", "ExportSummary", "choose_micrographs", "export"]
 
 FORMATS = ("coco", "labels", "tiff", "zarr", "geojson", "csv", "xlsx")
 _TABLE_FORMATS = {"csv": table_files.write_csv, "xlsx": table_files.write_workbook}
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What was exported."""
+    """How an export ended."""
 
     out: str
-    """The folder."""
+    """The folder that was written."""
     n_micrographs: int
-    """Micrographs whose labels were written."""
+    """Number of micrographs whose labels were written."""
     failed: dict[str, str]
-    """`micrograph_id` → why it was not."""
+    """Reason of each micrograph that failed, by micrograph_id."""
 
 
 @dataclass(frozen=True)
-class _Item:
+class _Micrograph:
     """One micrograph to export."""
 
     row: pd.Series
@@ -58,10 +62,7 @@ def export(
     only: str | None = None,
     doubtful: int | None = None,
     images: bool = True,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    client: Client | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    cluster: Cluster | Client | str | None = None,
 ) -> ExportSummary:
     """Write labels and tables of a run for other programs.
 
@@ -70,29 +71,23 @@ def export(
     results : str or path-like
         The results folder.
     out : str or path-like
-        Folder to write to, without an earlier export. ``export.json`` in it says what was written.
+        Folder to write to, without an earlier export. ``export.json`` in it lists what was written.
     formats : str or sequence of str
-        Of ``coco``, ``labels`` (PNG of 16 bits), ``tiff`` (with scale, for Fiji), ``zarr`` (OME-NGFF with label image,
-        for napari), ``geojson``, ``csv`` and ``xlsx`` (tables).
+        One or more of ``coco``, ``labels`` (PNG of 16 bits), ``tiff`` (with scale, for Fiji), ``zarr`` (OME-NGFF with
+        label image, for napari), ``geojson``, ``csv`` and ``xlsx`` (tables).
     only : str, optional
-        Pattern of a `micrograph_id`, a file or its path; others are left out, of tables too.
+        Pattern of a `micrograph_id`, a file or its path. Other micrographs are left out, also in tables.
     doubtful : int, optional
-        Only so many, the most doubtful first; see `choose`.
+        Number of micrographs to export, the most doubtful first; see `choose_micrographs`.
     images : bool
         Whether the micrographs are written beside their labels.
-    scheduler : str, optional
-        As for `run`.
-    workers : int, optional
-        Workers on this machine.
-    client : distributed.Client, optional
-        A connected client, used and left open.
-    say : callable
-        Takes lines for the user.
+    cluster : Cluster, distributed.Client or str, optional
+        Where to compute, as for `run`.
 
     Returns
     -------
     ExportSummary
-        What could not be exported is named with its reason.
+        The micrographs that could not be exported have a reason each, which is also logged as a warning.
 
     Raises
     ------
@@ -101,37 +96,50 @@ def export(
     SettingsError
         If a format is unknown, or the folder holds an export already.
     HrtemDaskError
-        If a workbook is wished and openpyxl is not installed.
+        If a workbook is asked for and openpyxl is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.batch.example import write_example
+    >>> folder = write_example(tempfile.mkdtemp())
+    >>> settings = hd.Settings().updated({"segmentation": {"method": "otsu"}})
+    >>> _ = hd.run(folder / "images", folder / "results", settings=settings, cluster="threads")
+    >>> summary = hd.export(folder / "results", folder / "export", formats=["coco", "csv"], cluster="threads")
+    >>> summary.n_micrographs, summary.failed
+    (1, {})
+    >>> sorted(path.name for path in (folder / "export").iterdir())
+    ['annotations.json', 'execution.csv', 'export.json', 'images', 'micrographs.csv', 'particles.csv', 'regions.csv']
     """
-    wished = [formats] if isinstance(formats, str) else list(dict.fromkeys(formats))
+    formats = [formats] if isinstance(formats, str) else list(dict.fromkeys(formats))
     opened, target = open_results(results), Location.of(out)
-    _check(wished, target)
-    chosen = choose(opened.micrographs, only=only, doubtful=doubtful)
-    for name in wished:
+    _check(formats, target)
+    chosen = choose_micrographs(opened.micrographs, only=only, doubtful=doubtful)
+    for name in formats:
         if name in _TABLE_FORMATS:
             _TABLE_FORMATS[name](target, _tables(opened, chosen, all_rows=only is None and doubtful is None))
-    pictured = [name for name in wished if name not in _TABLE_FORMATS]
+    label_formats = [name for name in formats if name not in _TABLE_FORMATS]
     done: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
-    if pictured:
+    if label_formats:  # tables alone need no cluster
         if not len(chosen):
             raise NothingToAnalyseError(
                 f"no micrograph{f' of the name {only!r}' if only else ''} with labels in {opened.place.url}: see the "
                 "column status of its table micrographs"
             )
-        if client is not None:
-            done, failed = _export(client, opened, chosen, target, pictured, images)
-        else:
-            with connect(scheduler, workers=workers, device="cpu") as own:
-                done, failed = _export(own, opened, chosen, target, pictured, images)
+        with connect(cluster, device="cpu") as client:
+            done, failed = _export(client, opened, chosen, target, label_formats, images)
     for name, reason in failed.items():
-        say(f"{name}: {reason}")
-    manifest = {"results": opened.place.url, "formats": wished, "micrographs": done, "failed": failed}
+        logger.warning("%s: %s", name, reason)
+    manifest = {"results": opened.place.url, "formats": formats, "micrographs": done, "failed": failed}
     target.write_json(MANIFEST, manifest)
     return ExportSummary(target.url, len(done), failed)
 
 
-def choose(micrographs: pd.DataFrame, *, only: str | None = None, doubtful: int | None = None) -> pd.DataFrame:
+def choose_micrographs(
+    micrographs: pd.DataFrame, *, only: str | None = None, doubtful: int | None = None
+) -> pd.DataFrame:
     """Choose micrographs that have labels.
 
     Parameters
@@ -141,19 +149,19 @@ def choose(micrographs: pd.DataFrame, *, only: str | None = None, doubtful: int 
     only : str, optional
         Pattern (``*``, ``?``) of a `micrograph_id`, a file's name or its path.
     doubtful : int, optional
-        Only so many: first those not corrected yet, of these the ones whose predicted Dice is lowest, where it is not
-        known the ones with the most flags of quality and calibration.
+        Number of micrographs to choose. Micrographs that are not corrected yet come first, among these the ones with
+        the lowest predicted Dice, and among those without a prediction the ones with the most flags.
 
     Returns
     -------
     pandas.DataFrame
-        Their rows; the most doubtful first where these are wished.
+        Rows of the chosen micrographs; with `doubtful` the most doubtful first.
     """
-    rows = micrographs[micrographs["status"].isin(["done", "empty"])]
+    rows = micrographs[micrographs["status"].isin(tables.ANALYZED_STATUSES)]
     if only is not None:
-        names = zip(rows["micrograph_id"], rows["source"], strict=True)
-        spelt = [(str(name), str(source), Path(str(source).split("::")[-1]).name) for name, source in names]
-        rows = rows[[any(fnmatch.fnmatchcase(one, only) for one in three) for three in spelt]]
+        pairs = zip(rows["micrograph_id"], rows["source"], strict=True)
+        names = [(str(name), str(source), Path(str(source).split("::")[-1]).name) for name, source in pairs]
+        rows = rows[[any(fnmatch.fnmatchcase(one, only) for one in three) for three in names]]
     if doubtful is not None:
         flags = rows[["quality_flags", "calibration_flags"]].fillna("").astype(object)
         counts = flags.map(lambda text: len([flag for flag in text.split(",") if flag])).sum(axis=1)
@@ -169,19 +177,19 @@ def choose(micrographs: pd.DataFrame, *, only: str | None = None, doubtful: int 
     return rows
 
 
-def _check(wished: Sequence[str], target: Location) -> None:
-    """Refuse what cannot work before anything is written."""
-    unknown = [name for name in wished if name not in FORMATS]
-    if unknown or not wished:
-        raise SettingsError(f"formats must be of {', '.join(FORMATS)}, got {', '.join(unknown) or 'none'}")
-    if "xlsx" in wished:
+def _check(formats: Sequence[str], target: Location) -> None:
+    """Check the formats and the folder before anything is written."""
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise SettingsError(f"formats must be among {', '.join(FORMATS)}, got {', '.join(unknown) or 'none'}")
+    if "xlsx" in formats:
         table_files.require_openpyxl()
     if target.exists(MANIFEST):
-        raise SettingsError(f"{target.url} holds an export already, maybe with corrections in it: give another folder")
+        raise SettingsError(f"{target.url} holds an export already, which may have been edited: give another folder")
 
 
 def _tables(opened: Results, chosen: pd.DataFrame, *, all_rows: bool) -> dict[str, pd.DataFrame]:
-    """Return the tables, of the chosen micrographs or whole."""
+    """Return all tables, with the rows of the chosen micrographs or with all rows."""
     read = {name: opened.table(name) for name in tables.SCHEMAS}
     ids = set(chosen["micrograph_id"])
     return {name: table if all_rows else table[table["micrograph_id"].isin(ids)] for name, table in read.items()}
@@ -190,13 +198,13 @@ def _tables(opened: Results, chosen: pd.DataFrame, *, all_rows: bool) -> dict[st
 def _export(
     client: Client, opened: Results, chosen: pd.DataFrame, target: Location, formats: Sequence[str], images: bool
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Write micrographs on a connected client; return what the manifest says of them, and what failed."""
+    """Write micrographs on the workers; return their entries in the manifest, and the reasons of those that failed."""
     if "zarr" in formats:
         zarr_store.create_store(Location.of(target.path(STORE)))
-    of = {name: dict(tuple(opened.table(name).groupby("micrograph_id"))) for name in ("particles", "regions")}
-    empty = {name: tables.empty(tables.SCHEMAS[name]) for name in of}
+    rows_of = {name: dict(tuple(opened.table(name).groupby("micrograph_id"))) for name in ("particles", "regions")}
+    empty = {name: tables.empty(tables.SCHEMAS[name]) for name in rows_of}
     items = [
-        _Item(row, *(of[name].get(row["micrograph_id"], empty[name]) for name in ("particles", "regions")))
+        _Micrograph(row, *(rows_of[name].get(row["micrograph_id"], empty[name]) for name in ("particles", "regions")))
         for _, row in chosen.iterrows()
     ]
     written: dict[str, dict[str, Any]] = {}
@@ -204,7 +212,7 @@ def _export(
     for item, result in stream(client, _export_one, items, opened.place, target, tuple(formats), images, key="export"):
         name = str(item.row["micrograph_id"])
         if isinstance(result, BaseException):
-            failed[name] = str(result) if isinstance(result, HrtemDaskError) else f"{type(result).__name__}: {result}"
+            failed[name] = str(result) if isinstance(result, HrtemDaskError) else failure_reason(result)
         else:
             written[name] = result
     in_order = [written[name] for name in chosen["micrograph_id"] if name in written]
@@ -215,52 +223,54 @@ def _export(
     return in_order, failed
 
 
-def _export_one(item: _Item, place: Location, target: Location, formats: Sequence[str], images: bool) -> dict[str, Any]:
-    """Write one micrograph, on a worker; return what the manifest says of it."""
+def _export_one(
+    item: _Micrograph, folder: Location, target: Location, formats: Sequence[str], images: bool
+) -> dict[str, Any]:
+    """Write one micrograph, on a worker; return its entry in the manifest."""
     row, name, size = item.row, str(item.row["micrograph_id"]), pixel_size_of(item.row)
-    labels = zarr_store.read_labels(Location.of(place.path("labels.zarr")), name)
+    labels = zarr_store.read_labels(Location.of(folder.path("labels.zarr")), name)
     image = _image(row) if images else None
-    said: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "micrograph_id": name, "source": row["source"], "source_hash": row["source_hash"],
         "settings_hash": row["settings_hash"], "labels_hash": labels_hash(labels), "files": {},
     }  # fmt: skip
 
-    def put(kind: str, file: str, content: bytes) -> None:
+    def write(kind: str, file: str, content: bytes) -> None:
         target.write_bytes(file, content)
-        said["files"][kind] = file
+        entry["files"][kind] = file
 
     if image is not None and {"coco", "labels"} & set(formats):
-        put("picture", f"images/{name}.png", label_files.picture_bytes(image))
+        write("picture", f"images/{name}.png", label_files.picture_bytes(image))
     if image is not None and "tiff" in formats:
-        put("image", f"images/{name}.tif", label_files.tiff_bytes(image, pixel_size_nm=size))
+        write("image", f"images/{name}.tif", label_files.tiff_bytes(image, pixel_size_nm=size))
     if "labels" in formats:
-        put("labels", f"labels/{name}.png", label_files.png_bytes(labels))
+        write("labels", f"labels/{name}.png", label_files.png_bytes(labels))
     if "tiff" in formats:
-        put("tiff", f"labels/{name}.tif", label_files.tiff_bytes(labels, pixel_size_nm=size, labels=True))
+        write("tiff", f"labels/{name}.tif", label_files.tiff_bytes(labels, pixel_size_nm=size, labels=True))
     if "geojson" in formats:
         outlines = label_files.make_geojson(labels, item.particles)
-        put("geojson", f"geojson/{name}.geojson", json.dumps(outlines).encode())
+        write("geojson", f"geojson/{name}.geojson", json.dumps(outlines).encode())
     if "zarr" in formats:
         label_files.write_ngff(Location.of(target.path(STORE)), name, image, labels, pixel_size_nm=size)
-        said["files"]["zarr"] = f"{STORE}/{name}"
+        entry["files"]["zarr"] = f"{STORE}/{name}"
     if "coco" in formats:
         described = {
             "micrograph_id": name, "file_name": f"images/{name}.png", "height": labels.shape[0],
             "width": labels.shape[1], "pixel_size_nm": size, "sample": _text(row["sample"]), "source": row["source"],
         }  # fmt: skip
-        said["coco"] = described, coco.make_annotations(name, labels, item.particles, item.regions)
-        said["files"]["coco"] = ANNOTATIONS
-    return said
+        entry["coco"] = described, coco.make_annotations(name, labels, item.particles, item.regions)
+        entry["files"]["coco"] = ANNOTATIONS
+    return entry
 
 
-def _image(row: pd.Series) -> Any:
-    """Read the image of a row, or say how to do without."""
+def _image(row: pd.Series) -> np.ndarray:
+    """Read the image of a row; the error explains how to export without it."""
     try:
         return loading.read_image(find_record(row))
     except (HrtemDaskError, OSError, ValueError) as error:
         raise HrtemDaskError(f"{error} (or export without images: --no-images)") from error
 
 
-def _text(value: Any) -> str | None:
+def _text(value: str | None) -> str | None:
     """Return a text, or None for a null."""
     return None if pd.isna(value) else str(value)

@@ -1,11 +1,12 @@
-"""The live page *Population* of Dask's dashboard: fed by the run, kept and shown by the scheduler."""
+"""The live page *Population* of Dask's dashboard: the run sends outcomes, the scheduler shows their sum."""
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,25 +15,28 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.utils import format_dashboard_link
 
 from hrtem_dask import tables
-from hrtem_dask.batch.dashboard.population_state import MicrographSummary, PopulationState, summarise
+from hrtem_dask.batch.dashboard.population_state import MicrographSummary, PopulationState, summarize_micrograph
 from hrtem_dask.storage.ledger import FOLDER, Entry
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import read_rows
 
 if TYPE_CHECKING:
-    from hrtem_dask.batch.run.plan import Plan
+    from hrtem_dask.batch.run.plan import RunPlan
     from hrtem_dask.batch.run.task import Outcome
 
-__all__ = ["Feed", "PopulationPlugin", "dashboard_link", "open_feed", "population_link"]
+__all__ = ["PopulationPlugin", "PopulationReporter", "add_population_page", "dashboard_link", "population_link"]
 
 TOPIC = "hrtem-dask-population"
 PAGE = "population"
 
+logger = logging.getLogger(__name__)
+
 
 class PopulationPlugin(SchedulerPlugin):
-    """Sum up on the scheduler what the run tells, and add the page that shows it.
+    """Sum up the outcomes of a run on the scheduler, and add the page that shows them.
 
-    It stays when a run ends: the page still shows how it ended, and the next run on this scheduler uses it again.
+    The plugin stays when a run ends: the page still shows how it ended, and the next run on this scheduler uses it
+    again.
     """
 
     name = TOPIC
@@ -54,14 +58,14 @@ class PopulationPlugin(SchedulerPlugin):
         add_page(scheduler, PAGE, lambda: self.state)
 
     def log_event(self, topic: str, msg: Any) -> None:
-        """Take what a run tells.
+        """Receive a message of a run.
 
         Parameters
         ----------
         topic : str
-            Only `TOPIC` is of interest.
+            Topic of the event; all but `TOPIC` are ignored.
         msg : mapping
-            Its ``kind`` is begin, add or end; see the methods of `PopulationState`.
+            The message. Its ``kind`` is begin, add or end; see the methods of `PopulationState`.
         """
         if topic != TOPIC:
             return
@@ -72,97 +76,94 @@ class PopulationPlugin(SchedulerPlugin):
             {"add": self.state.add, "end": self.state.end}[msg["kind"]](msg, now_s)
 
 
-class Feed:
-    """Tells the scheduler what has been done; one that is closed tells nothing.
+class PopulationReporter:
+    """Send the outcomes of a run to the page on the scheduler.
 
     Parameters
     ----------
     client : distributed.Client or None
-        The cluster; None for a closed one.
-    say : callable
-        Takes a line for the user where the page cannot be fed any more.
+        The cluster; None where there is no page, and then nothing is sent.
     """
 
-    def __init__(self, client: Client | None, say: Callable[[str], None]) -> None:
+    def __init__(self, client: Client | None) -> None:
         self._client = client
-        self._say = say
         self._run = uuid.uuid4().hex
 
-    def begin(self, place: Location, plan: Plan) -> None:
-        """Tell what a run will do, and what was done before.
+    def begin(self, folder: Location, plan: RunPlan) -> None:
+        """Report the plan of the run, and the micrographs that are done.
 
         Parameters
         ----------
-        place : Location
+        folder : Location
             The results folder.
-        plan : Plan
-            What will be done.
+        plan : RunPlan
+            Plan of the run.
         """
         if self._client is None:
             return
         before = Counter(entry.status for entry in plan.kept.values())
         before.update(record.status for record in plan.records if record.status != "ok")
-        self._tell(
+        self._send(
             "begin",
-            results=place.url,
+            results=folder.url,
             statuses=dict(before),
-            n_to_analyse=sum(len(task.items) for task in plan.tasks),
-            summary=_done_before(place, plan.kept).message(),
+            n_to_analyse=plan.n_to_analyze,
+            summary=_done_before(folder, plan.kept).message(),
         )
 
     def add(self, outcome: Outcome) -> None:
-        """Tell how a micrograph ended.
+        """Report how a micrograph ended.
 
         Parameters
         ----------
         outcome : Outcome
-            From its worker.
+            The outcome that its worker returned.
         """
         entry = outcome.entry
         summary = outcome.summary.message()
-        self._tell("add", micrograph_id=entry.micrograph_id, status=entry.status, summary=summary)
+        self._send("add", micrograph_id=entry.micrograph_id, status=entry.status, summary=summary)
 
     def end(self) -> None:
-        """Tell that the last micrograph has ended."""
-        self._tell("end")
+        """Report that the last micrograph has ended."""
+        self._send("end")
 
-    def _tell(self, kind: str, **content: Any) -> None:
-        """Send one message; a page that cannot be fed is no reason to lose the run."""
+    def _send(self, kind: str, **content: object) -> None:
+        """Send one message; the run goes on without the page where that fails."""
         if self._client is None:
             return
         try:
             self._client.log_event(TOPIC, {"kind": kind, "run": self._run, **content})
-        except Exception as error:  # noqa: BLE001 - whatever happened, the run itself notices what matters to it
+        except Exception as error:  # noqa: BLE001 - whatever happened, an error of the cluster ends the run elsewhere
             self._client = None
-            self._say(f"the page {PAGE} stands still from here on: {error}")
+            logger.warning("the page %s is not updated from here on: %s", PAGE, error)
 
 
-def open_feed(client: Client, say: Callable[[str], None]) -> Feed:
+def add_population_page(client: Client) -> PopulationReporter:
     """Add the page to the scheduler's dashboard, where that is possible.
+
+    The addresses of the dashboard and of the page are logged, or the reason why there is no page.
 
     Parameters
     ----------
     client : distributed.Client
         The cluster.
-    say : callable
-        Takes the addresses of the dashboard and the page, or a line that says why there is no page.
 
     Returns
     -------
-    Feed
-        Closed where there is no page.
+    PopulationReporter
+        Sends the outcomes of a run to the page; without a page it sends nothing.
     """
     link = dashboard_link(client)
     if not link:
-        return Feed(None, say)
-    say(f"dashboard: {link}")
+        return PopulationReporter(None)
+    logger.info("dashboard: %s", link)
     try:
         client.register_plugin(PopulationPlugin())
     except Exception as error:  # noqa: BLE001 - a scheduler without this package, or one that takes no plugins
-        say(f"no page {PAGE} on this scheduler's dashboard ({error}); the run goes on without")
-        return Feed(None, say)
-    say(f"population: {population_link(link)}")
-    return Feed(client, say)
+        logger.warning("the dashboard of this scheduler has no page %s (%s); the run goes on without it", PAGE, error)
+        return PopulationReporter(None)
+    logger.info("population: %s", population_link(link))
+    return PopulationReporter(client)
 
 
 def dashboard_link(client: Client) -> str | None:
@@ -181,14 +182,14 @@ def dashboard_link(client: Client) -> str | None:
     scheduler = getattr(client.cluster, "scheduler", None)
     server: Any = scheduler.http_server if isinstance(scheduler, Scheduler) else None
     if server is not None and server.address == "127.0.0.1":
-        # for a cluster of threads Dask names the machine's outer address, where nothing listens
+        # for a cluster of threads Dask gives the outer address of this machine, where nothing listens
         return str(format_dashboard_link("127.0.0.1", server.port))
     link: str | None = client.dashboard_link
     return link
 
 
 def population_link(status_link: str) -> str:
-    """Return the address of the page, through the same proxy as the dashboard's.
+    """Return the address of the page *Population*, through the same proxy as the dashboard.
 
     Parameters
     ----------
@@ -198,7 +199,7 @@ def population_link(status_link: str) -> str:
     Returns
     -------
     str
-        The same with another last part.
+        The same address with another last part.
     """
     parts = urlsplit(status_link)
     folder, _, last = parts.path.rpartition("/")
@@ -207,10 +208,10 @@ def population_link(status_link: str) -> str:
     return urlunsplit(parts._replace(path=f"{folder}/{PAGE}"))
 
 
-def _done_before(place: Location, kept: Mapping[str, Entry]) -> MicrographSummary:
-    """Sum up the particles that an earlier run has found."""
-    wanted: dict[str, list[str]] = {}
+def _done_before(folder: Location, kept: Mapping[str, Entry]) -> MicrographSummary:
+    """Sum up the particles that earlier runs have found."""
+    by_file: dict[str, list[str]] = {}
     for entry in kept.values():
         if entry.status == "done":
-            wanted.setdefault(f"{FOLDER}/{entry.part}.particles.parquet", []).append(entry.micrograph_id)
-    return summarise(read_rows(place, wanted, tables.PARTICLES)) if wanted else MicrographSummary()
+            by_file.setdefault(f"{FOLDER}/{entry.part}.particles.parquet", []).append(entry.micrograph_id)
+    return summarize_micrograph(read_rows(folder, by_file, tables.PARTICLES)) if by_file else MicrographSummary()

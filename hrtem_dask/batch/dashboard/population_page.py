@@ -21,6 +21,7 @@ from distributed.dashboard.core import BokehApplication
 from distributed.dashboard.scheduler import template_variables
 from tornado.ioloop import IOLoop
 
+from hrtem_dask import tables
 from hrtem_dask.batch.dashboard.population_state import PopulationState
 
 __all__ = ["add_page"]
@@ -28,7 +29,7 @@ __all__ = ["add_page"]
 REFRESH_MS = 1000
 HEIGHT_PX = 260
 RATE_WINDOW_S = 60.0
-COLOURS = {  # Okabe & Ito's, which colour-blind people tell apart
+COLORS = {  # the palette of Okabe and Ito (2008), which color-blind readers can distinguish
     "done": "#009E73",
     "empty": "#56B4E9",
     "set aside": "#E69F00",
@@ -50,7 +51,7 @@ def add_page(scheduler: Scheduler, page: str, state: Callable[[], PopulationStat
     page : str
         Last part of the page's address.
     state : callable
-        Returns what the page shows.
+        Returns the state that the page shows.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def add_page(scheduler: Scheduler, page: str, state: Callable[[], PopulationStat
     if not prefixes:
         raise RuntimeError("the scheduler was started without a dashboard")
     variables = template_variables(scheduler)
-    # the one list that the navigation of every page is drawn from
+    # the navigation of every page is drawn from this list
     variables["pages"].insert(1, page)
     document = functools.partial(_draw, state)
     app = BokehApplication({f"/{page}": document}, scheduler, prefix=prefixes[0], template_variables=variables)
@@ -107,9 +108,9 @@ class _Page:
         )
 
     def update(self) -> None:
-        """Draw the state as it is now."""
+        """Draw the present state."""
         state = self.state()
-        statuses = [state.statuses[name] for name in ("done", "empty", "set_aside", "failed")]
+        statuses = [state.statuses[name] for name in tables.STATUSES]
         _set(self.heading, text=_heading(state))
         _fill_stack(self.progress_source, [*statuses, state.n_left])
         self._update_sizes(state)
@@ -151,11 +152,11 @@ class _Page:
         _set(self.faults.title, text=text)
 
 
-def _stack(title: str, names: list[str]) -> tuple[Any, ColumnDataSource]:
+def _stack(title: str, names: list[str]) -> tuple[figure, ColumnDataSource]:
     """Return a plot of horizontal bars, one per name, with their counts."""
-    source = ColumnDataSource({"name": names, "n": [0] * len(names), "colour": [COLOURS[n] for n in names]})
+    source = ColumnDataSource({"name": names, "n": [0] * len(names), "color": [COLORS[n] for n in names]})
     plot = _figure(title, "number", "", y_range=names[::-1], height=60 + 28 * len(names))
-    plot.hbar(y="name", right="n", height=0.75, color="colour", source=source)
+    plot.hbar(y="name", right="n", height=0.75, color="color", source=source)
     plot.text(x="n", y="name", text="n", x_offset=5, text_baseline="middle", text_font_size="13px", source=source)
     plot.x_range.range_padding, plot.x_range.start = 0.1, 0
     plot.xaxis.ticker = _whole_numbers()
@@ -166,7 +167,7 @@ def _fill_stack(source: ColumnDataSource, numbers: list[int]) -> None:
     _set(source, data={**source.data, "n": numbers})
 
 
-def _size_plot() -> tuple[Any, ColumnDataSource]:
+def _size_plot() -> tuple[figure, ColumnDataSource]:
     source = ColumnDataSource({"left": [], "right": [], "n": []}, name="sizes")
     plot = _figure("Size", "equivalent diameter (nm)", "counted particles")
     plot.quad(left="left", right="right", bottom=0, top="n", color="#0072B2", line_color="white", source=source)
@@ -176,16 +177,16 @@ def _size_plot() -> tuple[Any, ColumnDataSource]:
     return plot, source
 
 
-def _rate_plot() -> tuple[Any, ColumnDataSource]:
+def _rate_plot() -> tuple[figure, ColumnDataSource]:
     source = ColumnDataSource({"minutes": [], "analysed": []})
-    plot = _figure("Throughput", "time since the run began (min)", "micrographs analysed")
+    plot = _figure("Throughput", "time since the run began (min)", "micrographs analyzed")
     plot.step(x="minutes", y="analysed", mode="after", line_width=2, color="#009E73", source=source)
     plot.y_range.start = plot.x_range.start = 0
     plot.yaxis.ticker = _whole_numbers()
     return plot, source
 
 
-def _fraction_plot() -> tuple[Any, ColumnDataSource]:
+def _fraction_plot() -> tuple[figure, ColumnDataSource]:
     source = ColumnDataSource({"n": [], "share": [], "low": [], "high": []})
     plot = _figure(
         "Defect fraction with Wilson's 95 % interval, particles taken as independent",
@@ -204,7 +205,7 @@ def _whole_numbers() -> BasicTicker:
     return BasicTicker(min_interval=1, num_minor_ticks=0)
 
 
-def _figure(title: str, x_label: str, y_label: str, *, height: int = HEIGHT_PX, **options: Any) -> Any:
+def _figure(title: str, x_label: str, y_label: str, *, height: int = HEIGHT_PX, **options: Any) -> figure:
     """Return an empty plot that is legible across a room."""
     plot = figure(
         title=title,
@@ -241,9 +242,9 @@ def _styled(text: str, size_px: int) -> str:
 
 
 def _rate_text(state: PopulationState) -> str:
-    """Return the throughput over the last minute of the run, or over all of it where it is over."""
+    """Return the throughput over the last minute of the run, or over the whole run when it has ended."""
     if state.n_analysed == 0:
-        return "no micrograph analysed yet"
+        return "no micrograph analyzed yet"
     if state.ended_s is not None:
         elapsed = max(state.ended_s - state.began_s, 1e-3)
         return f"{60 * state.n_analysed / elapsed:.1f} micrographs/min over {elapsed:.0f} s"
@@ -275,7 +276,7 @@ def _gallery(state: PopulationState) -> str:
 
 
 def _set(model: Any, **values: Any) -> None:
-    """Set what has changed, so that only that is sent to the browser."""
+    """Set the properties that have changed, so that only these are sent to the browser."""
     for name, value in values.items():
         if getattr(model, name) != value:
             setattr(model, name, value)

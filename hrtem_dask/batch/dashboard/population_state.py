@@ -1,4 +1,4 @@
-"""The population as it grows: what one micrograph adds to it, and the sum so far."""
+"""The state of the page *Population*: the contribution of one micrograph, and the sum over the run so far."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import cv2
 import numpy as np
 import pandas as pd
 
-__all__ = ["BIN_NM", "MicrographSummary", "PopulationState", "summarise", "thumbnail"]
+__all__ = ["BIN_NM", "MicrographSummary", "PopulationState", "summarize_micrograph", "thumbnail"]
 
 BIN_NM = 0.1
-"""Width of the bins that sizes are sent in (nm): the page joins them into wider ones."""
+"""Width of the bins of equivalent diameters (nm); the page joins them into wider ones."""
 LAST_BIN = 20_000
-"""Holds whatever is larger, so that a summary stays small."""
+"""Bin of all larger diameters, so that a summary stays small."""
 THUMBNAIL_PX = 240
 THUMBNAIL_BYTES = 20_000
 SHOWN_OVERLAYS = 6
 HISTORY = 400
-"""Points of a curve over time: beyond, every second one is dropped."""
+"""Largest number of points of a curve over time; beyond it every second point is dropped."""
 
 
 @dataclass(frozen=True)
 class MicrographSummary:
-    """What one micrograph, or several, add to the population: a few hundred bytes, and a small picture."""
+    """Contribution of one or several micrographs to the population: a few hundred bytes, and a small picture."""
 
     n_particles: int = 0
-    """Particles found."""
+    """Number of particles found."""
     n_counted: int = 0
-    """Of these, the ones that enter statistics."""
+    """Number of particles that enter statistics."""
     sizes: Mapping[int, int] = field(default_factory=dict)
     """Counted particles per bin: bin i holds equivalent diameters from i · `BIN_NM` to (i + 1) · `BIN_NM`."""
     fault_states: Mapping[str, int] = field(default_factory=dict)
@@ -40,12 +40,12 @@ class MicrographSummary:
     """JPEG of the overlay, at most 20 kB."""
 
     def message(self) -> dict[str, Any]:
-        """Return the fields as Dask sends them with an event.
+        """Return the fields as a message that Dask can send with an event.
 
         Returns
         -------
         dict
-            Field → value, with nothing but texts as keys.
+            Value of each field; all keys are texts.
         """
         return {
             **vars(self),
@@ -54,8 +54,8 @@ class MicrographSummary:
         }
 
 
-def summarise(particles: pd.DataFrame, picture: np.ndarray | None = None) -> MicrographSummary:
-    """Reduce particles to what the live page shows of them.
+def summarize_micrograph(particles: pd.DataFrame, picture: np.ndarray | None = None) -> MicrographSummary:
+    """Reduce the particles of a micrograph to the numbers that the live page shows.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def summarise(particles: pd.DataFrame, picture: np.ndarray | None = None) -> Mic
     Returns
     -------
     MicrographSummary
-        Counted particles only; those without a size in nm are missing from ``sizes``.
+        Counts; ``sizes`` and ``fault_states`` hold counted particles only, ``sizes`` only those with a size in nm.
     """
     counted = particles[particles["counted"].fillna(False).astype(bool)]
     sizes_nm = counted["equivalent_diameter_nm"].dropna().to_numpy(dtype="float64")
@@ -93,7 +93,7 @@ def thumbnail(picture: np.ndarray) -> bytes | None:
     Returns
     -------
     bytes or None
-        JPEG of at most 240 px and 20 kB; None where no quality makes it that small.
+        JPEG of at most 240 px and 20 kB; None if no quality makes it that small.
     """
     scale = min(1.0, THUMBNAIL_PX / max(picture.shape[:2]))
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -109,33 +109,33 @@ class PopulationState:
     """The sum over a run so far, kept on the scheduler."""
 
     run: str = ""
-    """Name of the run that is shown: the last one that began."""
+    """Identifier of the run that is shown: the last one that began."""
     results: str = ""
-    """Its results folder."""
+    """Results folder of the run."""
     began_s: float = 0.0
-    """Time at which it began (s, of the scheduler's clock)."""
+    """Time at which the run began (s, clock of the scheduler)."""
     ended_s: float | None = None
-    """Time at which its last micrograph had ended; None while it goes on."""
+    """Time at which its last micrograph ended (s); None while the run goes on."""
     statuses: Counter[str] = field(default_factory=Counter)
-    """Micrographs per status, those of earlier runs included."""
+    """Number of micrographs per status, including those of earlier runs."""
     n_before: int = 0
-    """Micrographs that ended before this run began analysing, such as those done by an earlier run."""
+    """Number of micrographs that ended before this run began to analyze, such as those of an earlier run."""
     n_to_analyse: int = 0
-    """Micrographs that this run analyses."""
+    """Number of micrographs that this run analyzes."""
     n_analysed: int = 0
-    """Of these, the ones that have ended."""
+    """Number of those that have ended."""
     n_particles: int = 0
-    """Particles found."""
+    """Number of particles found."""
     n_counted: int = 0
-    """Of these, the ones that enter statistics."""
+    """Number of particles that enter statistics."""
     sizes: Counter[int] = field(default_factory=Counter)
-    """Counted particles per bin of `BIN_NM`."""
+    """Number of counted particles per bin of `BIN_NM`."""
     fault_states: Counter[str] = field(default_factory=Counter)
-    """Counted particles per fault state."""
+    """Number of counted particles per fault state."""
     overlays: deque[tuple[str, str, bytes]] = field(default_factory=lambda: deque(maxlen=SHOWN_OVERLAYS))
-    """The last ones: micrograph, caption, JPEG."""
+    """The last overlays: micrograph, caption, JPEG."""
     history: list[tuple[float, int, int, int]] = field(default_factory=list)
-    """Elapsed time (s), micrographs analysed, faulted particles, particles with a known fault state."""
+    """Elapsed time (s), micrographs analyzed, faulted particles, particles with a known fault state."""
     _every: int = 1
 
     @property
@@ -145,7 +145,7 @@ class PopulationState:
 
     @classmethod
     def begun(cls, message: Mapping[str, Any], now_s: float) -> PopulationState:
-        """Begin with a run.
+        """Return the state at the beginning of a run.
 
         Parameters
         ----------
@@ -158,7 +158,7 @@ class PopulationState:
         Returns
         -------
         PopulationState
-            With nothing analysed yet.
+            State without analyzed micrographs.
         """
         statuses: Counter[str] = Counter(message["statuses"])
         state = cls(
@@ -196,12 +196,12 @@ class PopulationState:
             self.history, self._every = self.history[::2], 2 * self._every
 
     def end(self, message: Mapping[str, Any], now_s: float) -> None:
-        """Note that the run has analysed its last micrograph.
+        """Record that the run has analyzed its last micrograph.
 
         Parameters
         ----------
         message : mapping
-            Nothing of it is used.
+            The message, which is not used.
         now_s : float
             Time (s).
         """
@@ -209,19 +209,19 @@ class PopulationState:
         self.ended_s = now_s
 
     def histogram(self, max_bars: int = 40) -> tuple[np.ndarray, np.ndarray]:
-        """Return the size histogram in bins wide enough to be seen.
+        """Return the size histogram in bins that are wide enough to be visible.
 
         Parameters
         ----------
         max_bars : int
-            Bars at most, at least 2.
+            Largest number of bars, at least 2.
 
         Returns
         -------
         edges_nm : numpy.ndarray of float64
             Shape (n + 1,), multiples of a round width of at least `BIN_NM`.
         counts : numpy.ndarray of int64
-            Shape (n,): counted particles per bar; no bar where there is no particle.
+            Shape (n,): counted particles per bar; n is 0 without particles.
         """
         if not self.sizes:
             return np.zeros(1), np.zeros(0, dtype="int64")
@@ -235,12 +235,12 @@ class PopulationState:
         return (first + np.arange(len(counts) + 1)) * width * BIN_NM, counts
 
     def median_nm(self) -> float | None:
-        """Return the median equivalent diameter, as well as the bins know it.
+        """Return the median equivalent diameter, to the accuracy of the bins.
 
         Returns
         -------
         float or None
-            Centre of the bin that holds the lower median (nm); None without sizes.
+            Center of the bin that holds the lower median (nm); None without sizes.
         """
         below, half = 0, (self.sizes.total() + 1) // 2
         for index in sorted(self.sizes):
@@ -257,6 +257,6 @@ class PopulationState:
         self.fault_states.update(summary["fault_states"])
 
     def _point(self, now_s: float) -> tuple[float, int, int, int]:
-        """Return the point of the curves over time that stands for now."""
+        """Return the present point of the curves over time."""
         fault, no_fault = self.fault_states["fault"], self.fault_states["no_fault"]
         return now_s - self.began_s, self.n_analysed, fault, fault + no_fault

@@ -1,8 +1,9 @@
-"""Segmenters against truth: run them where that is not done yet, score on the workers, write the scores."""
+"""Evaluate segmenters: run them where necessary, score the results against the truth, and write the scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 
-from hrtem_dask.batch.cluster.cluster import connect
+from hrtem_dask.batch.cluster.cluster import Cluster, connect
 from hrtem_dask.batch.evaluation.methods import Method, choose_methods
 from hrtem_dask.batch.evaluation.region_scoring import score_classes
-from hrtem_dask.batch.evaluation.scoring import Scored, score_results
+from hrtem_dask.batch.evaluation.scoring import MethodScores, score_results
 from hrtem_dask.batch.listing import find_inputs, list_sources
 from hrtem_dask.batch.run.record_analysis import code_version
 from hrtem_dask.batch.run.run import run
@@ -24,34 +25,48 @@ from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.results import open_results
 from hrtem_dask.storage.scores import write_scores
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "SummaryOptions", "evaluate"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SummaryOptions:
+    """How the scores of micrographs are summarized."""
+
+    by: Sequence[str] | None = None
+    """Columns of the truth or of the results to group by; by default ``material``, where it is known."""
+    n_resamples: int = 1000
+    """Number of resamples of the bootstrap over micrographs, which gives the 95 % intervals."""
+    seed: int = 0
+    """Seed of the bootstrap, at least 0."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well segmenters do."""
+    """Scores of one or several segmenters."""
 
     micrographs: pd.DataFrame
-    """A row per method and micrograph: ``method``, ``truth_id``, ``status``, ``reason``, ``analysed``, what is known of
-    the micrograph, and its scores. One that could not be analysed is scored as if nothing had been found on it, and
-    is left out of the summary's groups but ``unanalysed as empty``."""
+    """A row per method and micrograph: ``method``, ``truth_id``, ``status``, ``reason``, ``analysed``, columns of the
+    truth, and its scores. A micrograph that could not be analyzed is scored like an empty mask, and enters only the
+    group ``unanalysed as empty`` of the summary."""
     objects: pd.DataFrame
     """A row per method and particle, true ones and found ones."""
     summary: pd.DataFrame
-    """A row per method, group and statistic, of `summarize_scores`; the group ``unanalysed as empty`` counts what could
-    not be analysed as micrographs on which nothing was found."""
+    """A row per method, group and statistic, from `summarize_scores`; in the group ``unanalysed as empty`` micrographs
+    that could not be analyzed count as empty masks."""
     curves: pd.DataFrame
     """Precision, recall and Dice over thresholds, per method with a probability, pooled."""
     regions: pd.DataFrame
-    """A row per method and classified region, with its true class; empty where truth is not simulated."""
+    """A row per method and classified region, with its true class; empty if the truth is not simulated."""
     classes: pd.DataFrame
     """Scores of the classes of regions: ``method``, ``subset`` (all, clear), ``score``, ``n``, value and interval."""
     notes: tuple[str, ...]
-    """What was left out, and why."""
+    """What was left out, with reasons."""
     is_simulated: bool
     """Whether the truth is simulated."""
-    place: Location
-    """Where the scores lie."""
+    folder: Location
+    """The folder of the scores."""
 
 
 def evaluate(
@@ -62,52 +77,37 @@ def evaluate(
     models: Sequence[str | Path] = (),
     out: str | Path = "evaluation",
     only: str | None = None,
-    by: Sequence[str] | None = None,
     segment_again: bool = True,
     settings: Settings | None = None,
-    n_resamples: int = 1000,
-    seed: int = 0,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    client: Client | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    summary: SummaryOptions | None = None,
+    cluster: Cluster | Client | str | None = None,
 ) -> Evaluation:
-    """Score segmenters on micrographs whose truth is known.
+    """Score segmenters on micrographs with known truth.
 
     Parameters
     ----------
     truth : str or path-like
-        A simulated store, or a folder that holds ``images`` and ``masks``.
+        A simulated store, or a folder that holds the folders ``images`` and ``masks``.
     results : str or path-like, optional
-        Results of a run over these micrographs, to be scored. Without it, each method is run into ``OUT/<method>``.
+        Results of a run over these micrographs. By default, each method is run into ``<out>/<method>`` and scored.
     methods : sequence of str, optional
-        Of ``unet``, ``otsu``, ``fourier`` and ``fourier_pixels`` (one annulus in cycles per pixel, the paper's way); by
-        default all that can be run.
+        Names among ``unet``, ``otsu``, ``fourier`` and ``fourier_pixels`` (one annulus in cycles per pixel, as in the
+        paper); by default all that can be run.
     models : sequence of str or path-like
-        Weights of U-Nets; several are methods of their own, by file name.
+        Files with weights of U-Nets; each of several is a method, named after its file.
     out : str or path-like
         Folder to write to.
     only : str, optional
-        Pattern of names of micrographs; others are not opened.
-    by : sequence of str, optional
-        Columns of truth or of the results by which to group; by default ``material``, where it is known.
+        Pattern of names of micrographs; other micrographs are not opened.
     segment_again : bool
-        Segment each micrograph once more for what a results folder does not hold: the segmenter's own mask, and the
-        probability over thresholds.
+        Whether each micrograph is segmented once more, for scores that a results folder does not hold: those of the
+        mask of the segmenter itself, and of the probability over thresholds.
     settings : Settings, optional
-        Of the runs.
-    n_resamples : int
-        Resamples of the bootstrap over micrographs.
-    seed : int
-        Its seed.
-    scheduler : str, optional
-        As for `run`.
-    workers : int, optional
-        Workers on this machine.
-    client : distributed.Client, optional
-        A connected client, used and left open.
-    say : callable
-        Takes lines for the user.
+        Settings of the runs; by default ``Settings()``.
+    summary : SummaryOptions, optional
+        Groups and bootstrap of the summary; by default ``SummaryOptions()``.
+    cluster : Cluster, distributed.Client or str, optional
+        Where to compute, as for `run`.
 
     Returns
     -------
@@ -117,45 +117,78 @@ def evaluate(
     Raises
     ------
     NothingToAnalyseError
-        If there is no truth, or no result of these micrographs.
+        If there is no truth, or no result for these micrographs.
     SettingsError
-        If a method or a column is unknown, or a setting impossible.
+        If a method or a column is unknown, or a setting cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.batch.evaluation.evaluate import SummaryOptions
+    >>> from hrtem_dask.batch.example import write_example
+    >>> folder = write_example(tempfile.mkdtemp(), n=2)
+    >>> evaluation = hd.evaluate(
+    ...     folder, methods=["otsu"], out=folder / "scores", summary=SummaryOptions(n_resamples=20), cluster="threads"
+    ... )
+    >>> evaluation.micrographs[["method", "truth_id", "status"]]
+      method       truth_id status
+    0   otsu  example_0.tif   done
+    1   otsu  example_1.tif   done
+    >>> bool((evaluation.micrographs["dice"] > 0.5).all())
+    True
     """
     known = open_truth(truth, only=only)
-    settings = settings or Settings()
-    place = Location.of(out)
-    todo = _methods(known, results, methods, models, settings)
-    arguments = (known, todo, results, place, segment_again, say)
-    if client is not None:
-        scored = list(_score_methods(client, *arguments))
-    else:
-        with connect(scheduler, workers=workers, device=settings.execution.device) as own:
-            scored = list(_score_methods(own, *arguments))
-    groups = _groups(scored, by)
-    options = {"n_resamples": n_resamples, "seed": seed}
-    evaluation = Evaluation(
+    settings, summary = settings or Settings(), summary or SummaryOptions()
+    folder = Location.of(out)
+    chosen = _methods(known, results, methods, models, settings)
+    with connect(cluster, device=settings.execution.device) as client:
+        scored = [_score_method(client, known, method, results, folder, segment_again) for method in chosen]
+    evaluation = _join(scored, summary, is_simulated=known.is_simulated, folder=folder)
+    _write(
+        evaluation,
+        {
+            "truth": str(truth),
+            "simulated_truth": known.is_simulated,
+            "results": None if results is None else str(results),
+            "only": only,
+            "bootstrap": {
+                "n_resamples": summary.n_resamples,
+                "seed": summary.seed,
+                "unit": "micrograph",
+                "interval": "95 %, expanded percentile",
+            },
+            "code_version": code_version(),
+            "methods": {m.name: {"note": m.note, "settings": m.settings.to_toml()} for m in (s.method for s in scored)},
+            "notes": list(evaluation.notes),
+        },
+    )
+    return evaluation
+
+
+def _join(
+    scored: Sequence[MethodScores], options: SummaryOptions, *, is_simulated: bool, folder: Location
+) -> Evaluation:
+    """Join the tables of all methods, and summarize them."""
+    groups = _groups(scored, options.by)
+    bootstrap = {"n_resamples": options.n_resamples, "seed": options.seed}
+    return Evaluation(
         micrographs=pd.concat([s.rows for s in scored], ignore_index=True),
         objects=pd.concat([s.objects for s in scored], ignore_index=True),
-        summary=pd.concat([s.summarize(groups, **options) for s in scored], ignore_index=True),
+        summary=pd.concat([s.summarize(groups, **bootstrap) for s in scored], ignore_index=True),
         curves=pd.concat([s.pooled_curve() for s in scored], ignore_index=True),
         regions=pd.concat([s.regions.assign(method=s.method.name) for s in scored], ignore_index=True),
         classes=pd.concat([s.classes.assign(method=s.method.name) for s in scored], ignore_index=True),
         notes=tuple(dict.fromkeys(note for s in scored for note in s.notes)),
-        is_simulated=known.is_simulated,
-        place=place,
+        is_simulated=is_simulated,
+        folder=folder,
     )
-    about = {
-        "truth": str(truth),
-        "simulated_truth": known.is_simulated,
-        "results": None if results is None else str(results),
-        "only": only,
-        "bootstrap": {**options, "unit": "micrograph", "interval": "95 %, expanded percentile"},
-        "code_version": code_version(),
-        "methods": {m.name: {"note": m.note, "settings": m.settings.to_toml()} for m in (s.method for s in scored)},
-        "notes": list(evaluation.notes),
-    }
+
+
+def _write(evaluation: Evaluation, about: dict[str, object]) -> None:
+    """Write the tables, the scores and how they were made."""
     write_scores(
-        place,
+        evaluation.folder,
         micrographs=evaluation.micrographs,
         objects=evaluation.objects,
         summary=evaluation.summary,
@@ -164,7 +197,6 @@ def evaluate(
         classes=evaluation.classes,
         about=about,
     )
-    return evaluation
 
 
 def _methods(
@@ -174,19 +206,21 @@ def _methods(
     models: Sequence[str | Path],
     settings: Settings,
 ) -> list[Method]:
-    """Return what is to be scored: the one that made the results, or those to be run."""
+    """Return the methods to score: the one that made the results, or those that will be run."""
     if results is None:
         if not truth.inputs:
             raise NothingToAnalyseError(f"there are {len(truth.micrographs)} masks and no image to run on")
         return choose_methods(methods, models, settings, _pixel_size_nm(truth, settings))
     if methods or models:
-        raise SettingsError("give either --results to score, or --methods and --model to run: not both")
-    recipe = Settings.from_toml(open_results(results).place.read_bytes("run.toml").decode())
-    return [Method(recipe.segmentation.chosen_method, recipe)]
+        raise SettingsError(
+            "give either --results, which are scored, or --methods and --model, which are run; not both"
+        )
+    run_settings = Settings.from_toml(open_results(results).place.read_bytes("run.toml").decode())
+    return [Method(run_settings.segmentation.chosen_method, run_settings)]
 
 
 def _pixel_size_nm(truth: GroundTruth, settings: Settings) -> float | None:
-    """Return the median pixel size, as truth or else the images have it; None where none is known."""
+    """Return the median pixel size (nm) of the truth, or else of the images; None where none is known."""
     if settings.loading.pixel_size_nm is not None or settings.loading.pixels:
         return settings.loading.pixel_size_nm
     if "pixel_size_nm" in truth.table:
@@ -195,34 +229,31 @@ def _pixel_size_nm(truth: GroundTruth, settings: Settings) -> float | None:
     return float(np.median(sizes)) if sizes else None
 
 
-def _score_methods(
+def _score_method(
     client: Client,
     truth: GroundTruth,
-    methods: Sequence[Method],
+    method: Method,
     results: str | Path | None,
-    place: Location,
+    folder: Location,
     segment_again: bool,
-    say: Callable[[str], None],
-) -> Iterator[Scored]:
-    """Run what is to be run, and score it."""
-    for method in methods:
-        folder = results
-        if folder is None:
-            folder = place.path(method.name)
-            say(f"running {method.name}{': ' if method.note else ''}{method.note}")
-            run(truth.inputs, folder, settings=method.settings, client=client)
-        done = open_results(folder)
-        scored = score_results(client, truth, done, method, segment_again=segment_again, say=say)
-        regions, classes = score_classes(client, truth, done, method.settings, say=say)
-        yield replace(scored, regions=regions, classes=classes)
+) -> MethodScores:
+    """Run a method, unless there are results, and score it."""
+    if results is None:
+        results = folder.path(method.name)
+        logger.info("running %s%s%s", method.name, ": " if method.note else "", method.note)
+        run(truth.inputs, results, settings=method.settings, cluster=client)
+    opened = open_results(results)
+    scored = score_results(client, truth, opened, method, segment_again=segment_again)
+    regions, classes = score_classes(client, truth, opened, method.settings)
+    return replace(scored, regions=regions, classes=classes)
 
 
-def _groups(scored: Sequence[Scored], by: Sequence[str] | None) -> list[str]:
+def _groups(scored: Sequence[MethodScores], by: Sequence[str] | None) -> list[str]:
     """Return the columns to group by."""
     columns = scored[0].rows.columns
     if by is None:
         return [name for name in ("material",) if name in columns and scored[0].rows[name].notna().any()]
     unknown = [name for name in by if name not in columns]
     if unknown:
-        raise SettingsError(f"no column {unknown[0]!r} to group by: there are {', '.join(sorted(columns))}")
+        raise SettingsError(f"no column {unknown[0]!r} to group by: the columns are {', '.join(sorted(columns))}")
     return list(by)

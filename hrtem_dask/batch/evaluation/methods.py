@@ -12,53 +12,60 @@ from hrtem_dask.settings import Settings
 __all__ = ["METHODS", "Method", "choose_methods"]
 
 METHODS = ("unet", "otsu", "fourier", "fourier_pixels")
+"""Names of the methods; ``fourier_pixels`` has one annulus in cycles per pixel for all micrographs, as in the paper."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """One segmenter to be scored."""
+    """One segmenter that is scored."""
 
     name: str
-    """``unet`` (or the model's file name, of several), ``otsu``, ``fourier`` or ``fourier_pixels``."""
+    """``unet`` (or the file name of the model, if there are several), ``otsu``, ``fourier`` or ``fourier_pixels``."""
     settings: Settings
-    """Of its run."""
+    """Settings of its run."""
     note: str = ""
-    """What a reader must know of it."""
+    """Details for the reader, such as its model or its annulus."""
 
 
 def choose_methods(
     names: Sequence[str] | None, models: Sequence[str | Path], settings: Settings, pixel_size_nm: float | None
 ) -> list[Method]:
-    """Return the methods asked for, or all that can be run.
+    """Return the requested methods, or all that can be run.
 
     Parameters
     ----------
     names : sequence of str, optional
-        Of `METHODS`; by default the U-Net where there is a model, and the baselines, of which those that need a pixel
-        size only where there is one.
+        Names of `METHODS`; by default all, except methods that need a pixel size where none is known.
     models : sequence of str or path-like
-        Weights of U-Nets.
+        Files with weights of U-Nets; by default the model of `settings`.
     settings : Settings
-        What the runs have in common; its model counts where `models` is empty.
+        Settings that the runs have in common.
     pixel_size_nm : float or None
-        The micrographs' median pixel size (nm); None where it is not known.
+        Median pixel size of the micrographs (nm); None where it is not known.
 
     Returns
     -------
     list of Method
-        In the order of `METHODS`, a method per model.
+        Methods in the order of `names`, one per model for ``unet``.
 
     Raises
     ------
     SettingsError
-        If a method is unknown, or impossible.
+        If a method is unknown or cannot be run.
+
+    Examples
+    --------
+    >>> from hrtem_dask.batch.evaluation.methods import choose_methods
+    >>> from hrtem_dask.settings import Settings
+    >>> [method.name for method in choose_methods(None, [], Settings(), pixel_size_nm=0.04)]
+    ['unet', 'otsu', 'fourier', 'fourier_pixels']
     """
     unknown = sorted(set(names or ()) - set(METHODS))
     if unknown:
         raise SettingsError(f"unknown method {unknown[0]!r}: known are {', '.join(METHODS)}")
     paths: list[str | None] = [str(m) for m in models] or [settings.segmentation.model]
     if names is not None and models and "unet" not in names:
-        raise SettingsError(f"--model is named, but the methods are {', '.join(names)}: add unet")
+        raise SettingsError(f"--model is given, but the methods are {', '.join(names)}: add unet")
     plain = settings.updated({"segmentation": {"model": None, "method": "otsu"}})
     chosen: list[Method] = []
     for name in names if names is not None else METHODS:
@@ -76,19 +83,20 @@ def choose_methods(
             chosen.append(Method(name, plain.updated({"segmentation": annulus}), _per_nm(settings)))
         else:
             chosen.append(_fourier_pixels(plain, pixel_size_nm))
-    twice = {m.name for m in chosen if [n.name for n in chosen].count(m.name) > 1}
-    if twice:
-        raise SettingsError(f"two models or methods are called {sorted(twice)[0]!r}: give them different names")
+    repeated = {m.name for m in chosen if [n.name for n in chosen].count(m.name) > 1}
+    if repeated:
+        name = min(repeated)
+        raise SettingsError(f"two models or methods are called {name!r}: give them different names")
     return chosen
 
 
 def _fourier_pixels(plain: Settings, pixel_size_nm: float | None) -> Method:
-    """Return the paper's Fourier filter: the annulus that suits the median pixel size, for all micrographs."""
+    """Return the Fourier filter of the paper: one annulus for all micrographs, chosen by the median pixel size."""
     given = plain.segmentation
     if given.annulus_per_px is None and pixel_size_nm is None:
         raise SettingsError(
-            "fourier_pixels needs one annulus in cycles per pixel, and no pixel size is known to choose it by: set "
-            "segmentation.annulus_per_px, or give --pixel-size"
+            "fourier_pixels needs one annulus in cycles per pixel, chosen by the pixel size, and no pixel size is "
+            "known: set segmentation.annulus_per_px, or give --pixel-size"
         )
     annulus, sigma = given.annulus_per_px, given.fourier_sigma_px
     if annulus is None and pixel_size_nm is not None:
@@ -100,6 +108,6 @@ def _fourier_pixels(plain: Settings, pixel_size_nm: float | None) -> Method:
 
 
 def _per_nm(settings: Settings) -> str:
-    """Say which annulus."""
+    """Return the annulus in words."""
     low, high = settings.segmentation.annulus_per_nm
     return f"annulus {low:g} to {high:g} 1/nm"

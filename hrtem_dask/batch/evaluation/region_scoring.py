@@ -1,16 +1,15 @@
-"""The classes of a run's regions against truth: what users get, segmentation included."""
+"""Score the classes of the regions of a run against the truth; errors of the segmentation count too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from distributed import Client
 
-from hrtem_dask.batch.cluster.stream import stream
+from hrtem_dask.batch.cluster.stream import failure_reason, stream
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.evaluation import true_region_classes
 from hrtem_dask.evaluation.region_scores import region_scores
@@ -26,10 +25,12 @@ __all__ = ["score_classes"]
 
 PROBABILITIES = [f"probability_{name}" for name in REGION_CLASSES]
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class _Item:
-    """One micrograph: its name in the store and in the results, and which region each particle is in."""
+    """One micrograph: its names in the store and in the results, and the region of each of its particles."""
 
     truth_id: str
     micrograph_id: str
@@ -43,7 +44,6 @@ def score_classes(
     settings: Settings,
     *,
     seed: int = 0,
-    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score the classes of the regions of a run over a simulated store.
 
@@ -52,24 +52,22 @@ def score_classes(
     client : distributed.Client
         The cluster.
     truth : GroundTruth
-        A simulated store: hand-drawn masks tell no classes.
+        A simulated store; hand-drawn masks have no classes.
     results : Results
-        Of a run over it.
+        Results of a run over it.
     settings : Settings
-        Of that run.
+        Settings of that run.
     seed : int
-        Of the bootstrap over micrographs.
-    say : callable
-        Takes lines for the user.
+        Seed of the bootstrap over micrographs.
 
     Returns
     -------
     regions : pandas.DataFrame
-        A row per found region that was classified: its true class and visibility, of
-        `evaluation.true_region_classes`, its probabilities and the class that was said.
+        A row per found region that was classified: its true class and visibility (`evaluation.true_region_classes`),
+        its probabilities and its predicted class (``said_class``).
     scores : pandas.DataFrame
-        Rows of `evaluation.region_scores` with ``subset`` (all, clear) and ``n``: regions that the border cuts, or of
-        no true class, left out. Both are empty where nothing was classified.
+        Rows of `evaluation.region_scores` with ``subset`` (all, clear) and ``n``: regions that the border cuts, or
+        without a true class, are left out. Both tables are empty if nothing was classified.
     """
     classified = results.regions
     classified = classified[classified[PROBABILITIES[0]].notna()]
@@ -87,20 +85,20 @@ def score_classes(
     parts = []
     for item, result in stream(client, _true_classes, items, results, truth.place, key="classes"):
         if isinstance(result, BaseException):
-            say(f"the regions of {item.truth_id} are not scored: {type(result).__name__}: {result}")
+            logger.warning("the regions of %s are not scored: %s", item.truth_id, failure_reason(result))
         else:
             parts.append(result)
     if not parts:
         return pd.DataFrame(), pd.DataFrame()
-    said = classified[["micrograph_id", "region_id", "region_class", *PROBABILITIES]]
-    said = said.rename(columns={"region_class": "said_class"})
-    regions = pd.concat(parts, ignore_index=True).merge(said, on=["micrograph_id", "region_id"])
+    predicted = classified[["micrograph_id", "region_id", "region_class", *PROBABILITIES]]
+    predicted = predicted.rename(columns={"region_class": "said_class"})
+    regions = pd.concat(parts, ignore_index=True).merge(predicted, on=["micrograph_id", "region_id"])
     return regions, _scores(regions, settings, seed)
 
 
-def _true_classes(item: _Item, results: Results, place: Location) -> pd.DataFrame:
-    """Say what the found regions of one micrograph are."""
-    store = open_simulated(place)
+def _true_classes(item: _Item, results: Results, folder: Location) -> pd.DataFrame:
+    """Return the true classes of the found regions of one micrograph."""
+    store = open_simulated(folder)
     labels = results.labels(item.micrograph_id)
     owner = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
     for particle, region in item.region_of.items():
@@ -114,17 +112,17 @@ def _true_classes(item: _Item, results: Results, place: Location) -> pd.DataFram
 
 
 def _scores(regions: pd.DataFrame, settings: Settings, seed: int) -> pd.DataFrame:
-    """Score all regions and the clear ones."""
+    """Score all regions, and the clear ones alone."""
     scored = regions[regions["region_class"].notna() & ~regions["touches_edge"].astype(bool)]
     classifier = make_classifier(settings.defects)
     parts = []
     for name, rows in (("all", scored), ("clear", scored[scored["is_clear"].astype(bool)])):
         if len(rows):
             number = rows["region_class"].map({name: i for i, name in enumerate(REGION_CLASSES)})
-            arguments: dict[str, Any] = {"unsure_threshold": classifier.unsure_threshold if classifier else 0.0}
+            unsure = classifier.unsure_threshold if classifier else 0.0
             table = region_scores(
                 number.to_numpy(np.int64), rows[PROBABILITIES].to_numpy(float), rows["micrograph_id"].to_numpy(str),
-                REGION_CLASSES, seed=seed, **arguments,
+                REGION_CLASSES, seed=seed, unsure_threshold=unsure,
             )  # fmt: skip
             parts.append(table.rename_axis("score").reset_index().assign(subset=name, n=len(rows)))
     return pd.concat(parts, ignore_index=True)[["subset", "score", "n", "value", "low", "high"]] if parts else scored

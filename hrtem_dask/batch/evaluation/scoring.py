@@ -1,8 +1,9 @@
-"""A results folder against truth, a task per micrograph."""
+"""Score a results folder against the truth, a task per micrograph."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 
-from hrtem_dask import analysis, backend, loading
-from hrtem_dask.batch.cluster.stream import stream
+from hrtem_dask import analysis, backend, loading, tables
+from hrtem_dask.batch.cluster.stream import failure_reason, stream
 from hrtem_dask.batch.evaluation.methods import Method
 from hrtem_dask.batch.listing import list_sources
 from hrtem_dask.batch.run.record_analysis import gain_reference
@@ -23,53 +24,55 @@ from hrtem_dask.settings import Settings
 from hrtem_dask.storage.ground_truth import GroundTruth, TrueMicrograph
 from hrtem_dask.storage.results import Results
 
-__all__ = ["UNANALYSED", "Scored", "score_results"]
+__all__ = ["UNANALYZED", "MethodScores", "score_results"]
 
-UNANALYSED = "unanalysed as empty"
-"""Group of the summary that counts what could not be analysed as micrographs on which nothing was found."""
+UNANALYZED = "unanalysed as empty"
+"""Group of the summary in which micrographs that could not be analyzed count as empty masks."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What one method reached."""
+class MethodScores:
+    """Scores of one method."""
 
     method: Method
-    """Which one."""
+    """Name and settings of the method."""
     rows: pd.DataFrame
-    """A row per micrograph whose truth could be read."""
+    """A row per micrograph with a readable truth."""
     objects: pd.DataFrame
-    """A row per particle of either side."""
+    """A row per particle, true ones and found ones."""
     curves: dict[str, np.ndarray]
-    """Counts over thresholds by `truth_id`."""
+    """Counts over thresholds, shape (2, 101), by `truth_id`."""
     notes: tuple[str, ...]
-    """What was left out, and why."""
+    """What was left out, with reasons."""
     regions: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """Of `region_scoring.score_classes`."""
+    """Regions with their true classes, from `region_scoring.score_classes`."""
     classes: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """Of `region_scoring.score_classes`."""
+    """Scores of the classes, from `region_scoring.score_classes`."""
 
     def summarize(self, groups: Sequence[str], *, n_resamples: int, seed: int) -> pd.DataFrame:
-        """Summarize what was analysed, and once more with the rest as empty masks.
+        """Summarize the analyzed micrographs, and once more all of them with the others as empty masks.
 
         Parameters
         ----------
         groups : sequence of str
-            Columns of `rows`.
+            Columns of `rows` to group by.
         n_resamples : int
-            Resamples of the bootstrap.
+            Number of resamples of the bootstrap.
         seed : int
-            Its seed.
+            Seed of the bootstrap.
 
         Returns
         -------
         pandas.DataFrame
-            Of `summarize_scores`, with ``method``.
+            Rows of `summarize_scores`, with a column ``method``.
         """
         analysed = self.rows[self.rows["analysed"]]
         options: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
         parts = [summarize_scores(analysed, self.objects, self.curves, groups=groups, **options)]
         if len(analysed) < len(self.rows):
-            parts.append(summarize_scores(self.rows, self.objects, **options).assign(group=UNANALYSED))
+            parts.append(summarize_scores(self.rows, self.objects, **options).assign(group=UNANALYZED))
         return pd.concat(parts, ignore_index=True).assign(method=self.method.name)
 
     def pooled_curve(self) -> pd.DataFrame:
@@ -78,7 +81,8 @@ class Scored:
         Returns
         -------
         pandas.DataFrame
-            Of `curve`, with ``method``, over the micrographs that are not empty; no row without a probability.
+            Rows of `curve` with a column ``method``, over the micrographs that are not empty; no row if the method has
+            no probability.
         """
         filled = self.rows.loc[~self.rows["truth_empty"].astype(bool), "truth_id"]
         counts = [self.curves[name] for name in filled if name in self.curves]
@@ -88,18 +92,18 @@ class Scored:
 
 @dataclass(frozen=True)
 class _Item:
-    """One micrograph to be scored, and what the run says of it."""
+    """One micrograph to be scored, and its row of the run, if there is one."""
 
     truth: TrueMicrograph
-    row: dict[str, Any] | None
+    row: Mapping[str, Any] | None
 
     @property
     def analysed(self) -> bool:
-        return self.row is not None and self.row["status"] in {"done", "empty"}
+        return self.row is not None and self.row["status"] in tables.ANALYZED_STATUSES
 
     @property
     def pixel_size_nm(self) -> PixelSize | None:
-        """As the run took it, so that both sides are measured alike."""
+        """Pixel size (y, x) that the run used, so that truth and results are measured alike."""
         if self.row is None or pd.isna(self.row["pixel_size_y_nm"]):
             return None
         return float(self.row["pixel_size_y_nm"]), float(self.row["pixel_size_x_nm"])
@@ -112,8 +116,7 @@ def score_results(
     method: Method,
     *,
     segment_again: bool = True,
-    say: Callable[[str], None] = lambda _: None,
-) -> Scored:
+) -> MethodScores:
     """Score the results of a run on the workers.
 
     Parameters
@@ -121,34 +124,32 @@ def score_results(
     client : distributed.Client
         The cluster.
     truth : GroundTruth
-        What is true.
+        The true masks.
     results : Results
-        What was found.
+        The results of the run.
     method : Method
         Name and settings of the run.
     segment_again : bool
-        Whether each micrograph is segmented once more, for the segmenter's own mask and its probability.
-    say : callable
-        Takes lines for the user.
+        Whether each micrograph is segmented once more, for the mask and the probability of the segmenter itself.
 
     Returns
     -------
-    Scored
-        Rows of all micrographs with a truth; what lacks is in the notes.
+    MethodScores
+        Rows of all micrographs with a truth. The notes, which are logged too, name what was left out.
 
     Raises
     ------
     NothingToAnalyseError
-        If the results are of other micrographs, or no truth can be read.
+        If the results belong to other micrographs, or no truth can be read.
     """
     table = results.micrographs
     table = table.assign(truth_id=truth.join(table)).astype(object)
     known = table[table["truth_id"].notna()].set_index("truth_id", drop=False)
     if known.empty:
-        such = ", ".join([*truth.micrographs][:3])
+        examples = ", ".join([*truth.micrographs][:3])
         raise NothingToAnalyseError(
-            f"none of the {len(table)} micrographs in {results.place.url} has a truth here, such as {such}: score the "
-            "results of a run over these images"
+            f"none of the {len(table)} micrographs in {results.place.url} has a truth here, such as {examples}: score "
+            "the results of a run over these images"
         )
     notes = list(_notes(truth, known, method.name))
     rows: dict[str, Any] = {str(row["truth_id"]): row for row in known.to_dict("records")}
@@ -158,37 +159,37 @@ def score_results(
     for item, result in stream(client, _score_one, items, results, method.settings, segment_again, key="score"):
         name = item.truth.truth_id
         if isinstance(result, BaseException):
-            unread.append(f"{name}: {type(result).__name__}: {result}")
+            unread.append(f"{name}: {failure_reason(result)}")
             continue
-        scores[name], trouble = result
-        unsegmented += [f"{name}: {trouble}"] if trouble else []
+        scores[name], problem = result
+        unsegmented += [f"{name}: {problem}"] if problem else []
     if not scores:
         raise NothingToAnalyseError(f"no micrograph could be scored: {unread[0]}")
     notes += [f"{method.name}: not scored: {line}" for line in sorted(unread)]
     if unsegmented:
         notes.append(
-            f"{method.name}: the segmenter's own mask of {len(unsegmented)} micrographs could not be made again: "
+            f"{method.name}: {len(unsegmented)} micrographs could not be segmented again for the segmenter's own mask: "
             f"{min(unsegmented)}"
         )
     for note in notes:
-        say(note)
+        logger.warning("%s", note)
     return _scored(truth, [i for i in items if i.truth.truth_id in scores], scores, method, tuple(notes))
 
 
 def _notes(truth: GroundTruth, known: pd.DataFrame, name: str) -> Iterator[str]:
-    """Say what has no truth, and what could not be analysed."""
+    """Describe images without truth, and micrographs that could not be analyzed."""
     if truth.without_mask:
         yield f"{len(truth.without_mask)} images have no mask and are not scored: {_some(truth.without_mask)}"
     missing = [n for n in truth.micrographs if n not in set(known.index)]
     if missing:
         yield f"{name}: {len(missing)} micrographs with a truth are not among the results: {_some(missing)}"
-    unanalysed = known[~known["status"].isin(["done", "empty"])]
+    unanalysed = known[~known["status"].isin(tables.ANALYZED_STATUSES)]
     for (status, reason), rows in unanalysed.groupby(["status", "reason"], dropna=False):
         yield f"{name}: {len(rows)} {status} ({reason}): {_some(list(rows.index))}"
 
 
 def _some(names: Sequence[str]) -> str:
-    """Name a few; the table names all."""
+    """Return the first few names; the table has all of them."""
     return ", ".join(map(str, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
@@ -198,26 +199,26 @@ def _scored(
     scores: dict[str, MicrographScores],
     method: Method,
     notes: tuple[str, ...],
-) -> Scored:
-    """Put the tables together: what is known of a micrograph, what the run says, and the scores."""
-    said = ("micrograph_id", "status", "reason")
+) -> MethodScores:
+    """Join the tables: columns of the truth, columns of the run, and the scores."""
+    run_columns = ("micrograph_id", "status", "reason")
     rows = []
     for item in items:
         row = item.row or {"status": "missing", "reason": "not among the results"}
         name = item.truth.truth_id
         rows.append(
-            {"method": method.name, "truth_id": name, **{k: row.get(k) for k in said}, "analysed": item.analysed}
+            {"method": method.name, "truth_id": name, **{k: row.get(k) for k in run_columns}, "analysed": item.analysed}
             | scores[name].row
         )
     table = pd.DataFrame(rows)
-    # truth's own columns come first, then those of the results that it lacks, such as covariates
+    # columns of the truth come first, then further columns of the results, such as covariates
     run_rows = pd.DataFrame([{**(i.row or {}), "truth_id": i.truth.truth_id} for i in items])
     for more in (truth.table, run_rows):
         new = [c for c in more.columns if c not in table.columns]
         table = table.merge(more[["truth_id", *new]].astype(object), on="truth_id", how="left")
     objects = [scores[i.truth.truth_id].objects.assign(truth_id=i.truth.truth_id) for i in items]
     curves = {name: s.threshold_counts for name, s in scores.items() if s.threshold_counts is not None}
-    return Scored(
+    return MethodScores(
         method=method,
         rows=table.infer_objects(),
         objects=pd.concat(objects, ignore_index=True).assign(method=method.name),
@@ -229,9 +230,9 @@ def _scored(
 def _score_one(
     item: _Item, results: Results, settings: Settings, segment_again: bool
 ) -> tuple[MicrographScores, str | None]:
-    """Score one micrograph; say too why its mask could not be made again."""
+    """Score one micrograph; return the scores, and why it could not be segmented again, or None."""
     truth, instances = item.truth.read()
-    found, mask, probability, trouble = np.zeros_like(truth), None, None, None
+    found, mask, probability, problem = np.zeros_like(truth), None, None, None
     if not item.analysed:
         mask = found > 0
     elif item.row is not None:
@@ -240,7 +241,7 @@ def _score_one(
             try:
                 mask, probability = _segment(item, settings)
             except (HrtemDaskError, OSError) as error:
-                trouble = f"{type(error).__name__}: {error}"
+                problem = f"{type(error).__name__}: {error}"
     scores = score_micrograph(
         found,
         truth,
@@ -251,18 +252,18 @@ def _score_one(
         min_area_px=settings.particles.min_area_px,
         min_area_nm2=settings.particles.min_area_nm2,
     )
-    return scores, trouble
+    return scores, problem
 
 
 def _segment(item: _Item, settings: Settings) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the segmenter's own mask, and the probability where it is more than the mask."""
+    """Return the mask of the segmenter itself, and its probability if it has one."""
     row = item.row or {}
     if item.truth.image is None:
         raise UnreadableMicrographError(f"{item.truth.truth_id} has a mask and no image")
     records = list_sources(loading.find_sources(item.truth.image), settings, calibrated_only=False)
     record = next(r for r in records if (r.signal, r.frame) == (row["signal"], row["frame"]))
     if loading.source_hash(record.source) != row["source_hash"]:
-        raise UnreadableMicrographError(f"{record.source.path} is not the file that was analysed, or has changed since")
+        raise UnreadableMicrographError(f"{record.source.path} is not the file that was analyzed, or has changed since")
     gain = gain_reference(settings.filtering.flat_field)
     prepared, _ = analysis.prepare(loading.read_image(record), settings, gain=gain)
     segmenter = make_segmenter(settings.segmentation, settings.execution)

@@ -1,1 +1,1 @@
-"""The tables of Groschner et al. (2021) computed from the published files, on a cluster."""
+"""Compute the tables of Groschner et al. (2021) from the published files, on a cluster."""

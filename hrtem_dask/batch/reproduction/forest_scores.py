@@ -1,8 +1,9 @@
-"""The paper's random forest on its labelled regions: features and forests on the workers."""
+"""Fit and score the random forest of the paper on its labeled regions, on the workers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,12 @@ from hrtem_dask.training.forest.groschner2021 import ForestResult, carbon_patch,
 __all__ = ["forest_rows"]
 
 GROUP = 25
-"""Pictures per task: one takes a few milliseconds."""
+"""Pictures per task, since one takes a few milliseconds only."""
 ORDER = ("agglomeration", "no_stacking_fault", "misoriented", "stacking_fault", "no_particle")
-"""In which the notebook puts its classes before it shuffles."""
+"""Order in which the notebook of the paper lists its classes before it shuffles the regions."""
 Features = tuple[float, ...]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,37 +37,34 @@ class _Measured:
     features: Features
 
 
-def forest_rows(
-    client: Client, files: PublishedFiles, *, n_orders: int, notes: list[str], say: Callable[[str], None]
-) -> list[ForestRow]:
-    """Fit the paper's forest on its labelled regions and score it its way.
+def forest_rows(client: Client, files: PublishedFiles, *, n_orders: int, notes: list[str]) -> list[ForestRow]:
+    """Fit the forest of the paper on its labeled regions, and score it as the paper does.
 
     Parameters
     ----------
     client : distributed.Client
         The cluster.
     files : PublishedFiles
-        Labelled regions, and the stack of CdSe, from which the notebook cuts patches of carbon.
+        Labeled regions, and the stack of CdSe, from which the notebook of the paper cuts patches of carbon.
     n_orders : int
-        Orders of the regions, hence splits, at least 1.
+        Number of orders of the regions, each of which gives a split into training and test set; at least 1.
     notes : list of str
-        Takes a line for each picture that cannot be used.
-    say : callable
-        Takes lines for the user.
+        A line is appended for each picture that cannot be used.
 
     Returns
     -------
     list of ForestRow
-        With patches of carbon in [0, 1] among pictures of 8 bits, as the notebook's code has it, which tells them apart
-        by their scale; with the same in 8 bits; and the pictures alone. Without the stack of CdSe only the last.
+        Three sets of regions: with patches of carbon in [0, 1] among pictures of 8 bits, as in the code of the
+        notebook, where the scale alone identifies them; with the same patches in 8 bits; and the pictures alone.
+        Without the stack of CdSe only the last.
     """
     if not files.crops:
         return []
     if len(files.crops) == 1:
-        notes.append(f"Figure 5f: all labelled regions are {next(iter(files.crops))}: a forest needs two classes")
+        notes.append(f"Figure 5f: all labeled regions are {next(iter(files.crops))}: a forest needs two classes")
         return []
     paths = [(kind, path) for kind in ORDER for path in files.crops.get(kind, ())]
-    say(f"measuring {len(paths)} labelled regions")
+    logger.info("measuring %d labeled regions", len(paths))
     pictures = [m for m in _measure(client, paths, notes) if m is not None]
     sets = {"pictures alone": pictures}
     if "CdSe" in files.stacks:
@@ -79,7 +79,7 @@ def forest_rows(
                 "with carbon in 8 bits": pictures + scaled,
                 **sets,
             }
-    say(f"fitting {len(sets) * n_orders} forests")
+    logger.info("fitting %d forests", len(sets) * n_orders)
     return list(_fit(client, sets, n_orders, notes))
 
 
@@ -87,10 +87,10 @@ def _measure(client: Client, paths: list[tuple[str, Path]], notes: list[str]) ->
     """Return the features of each picture, in their order; None where it cannot be used."""
     groups = [range(i, min(i + GROUP, len(paths))) for i in range(0, len(paths), GROUP)]
     measured: list[_Measured | None] = [None] * len(paths)
-    work = [(group, [paths[i][1] for i in group]) for group in groups]
-    for (group, of), result in stream(client, _features_of, work, key="measure-regions"):
+    tasks = [(group, [paths[i][1] for i in group]) for group in groups]
+    for (group, members), result in stream(client, _features_of, tasks, key="measure-regions"):
         failed = isinstance(result, BaseException)
-        for i, path, one in zip(group, of, [str(result)] * len(of) if failed else result, strict=True):
+        for i, path, one in zip(group, members, [str(result)] * len(members) if failed else result, strict=True):
             if isinstance(one, str):
                 notes.append(f"not used: {path.parent.name}/{path.name}: {one}")
             else:
@@ -99,7 +99,7 @@ def _measure(client: Client, paths: list[tuple[str, Path]], notes: list[str]) ->
 
 
 def _features_of(item: tuple[range, list[Path]]) -> list[Features | str]:
-    """Return the features of some pictures, or why there are none."""
+    """Return the features of each picture, or why it has none."""
     features: list[Features | str] = []
     for path in item[1]:
         try:
@@ -110,7 +110,7 @@ def _features_of(item: tuple[range, list[Path]]) -> list[Features | str]:
 
 
 def _patches(client: Client, stack: PublishedStack, notes: list[str]) -> list[tuple[Features, Features]]:
-    """Return the features of patches of carbon, as they are in the stack and in 8 bits."""
+    """Return the features of patches of carbon, in the scale of the stack and in 8 bits."""
     found: dict[int, tuple[Features, Features]] = {}
     for index, result in stream(client, _patch_features, range(stack.n), stack, key="cut-carbon"):
         if isinstance(result, tuple):

@@ -1,18 +1,18 @@
-"""The paper's Table 1, Figure 2 and Figure 5f from its published files, beside ours."""
+"""Compute Table 1, Figure 2 and Figure 5f of Groschner et al. (2021) from the published files."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from distributed import Client
 
-from hrtem_dask.batch.cluster.cluster import connect
+from hrtem_dask.batch.cluster.cluster import Cluster, Device, connect
 from hrtem_dask.batch.reproduction.forest_scores import forest_rows
 from hrtem_dask.batch.reproduction.segmentation_scores import segmentation_rows
 from hrtem_dask.batch.run.record_analysis import code_version
@@ -29,28 +29,30 @@ from hrtem_dask.tables import REGION_CLASSES
 __all__ = ["N_TRAINING", "Reproduction", "reproduce_groschner2021"]
 
 N_TRAINING = 129
-"""The authors' scripts train on the first 129 images of each stack; those after them are the test set."""
+"""The scripts of the authors train on the first 129 images of each stack; the images after them are the test set."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What was reproduced, and what could not be."""
+    """What was reproduced, and what could not be reproduced."""
 
     found: tuple[str, ...]
-    """The published files that are there."""
-    lacking: tuple[str, ...]
-    """Those that are not, and what each would give."""
+    """Published files that were found."""
+    missing: tuple[str, ...]
+    """Published files that were not found, and the result that each would give."""
     segmentation: tuple[SegmentationRow, ...]
-    """Networks on test sets."""
+    """Scores of networks on test sets."""
     forests: tuple[ForestRow, ...]
-    """Forests; the first is the notebook's way."""
+    """Scores of forests; the first is fitted as in the notebook of the paper."""
     notes: tuple[str, ...]
-    """Files, images and regions that could not be used, and what was done otherwise than usual; a line each."""
-    place: Location
-    """Where it was written."""
+    """A line for each file, image and region that could not be used, and for each deviation from the paper."""
+    folder: Location
+    """The folder that was written."""
 
     def tables(self) -> list[TextTable]:
-        """Return what the paper shows beside ours, without what there are no files for."""
+        """Return the tables that set the paper beside this package; tables without files are left out."""
         tables = [table_1(self.segmentation), figure_2(self.segmentation)] if self.segmentation else []
         if self.forests:
             tables += [figure_5f(self.forests[0]), forest_scores(self.forests)]
@@ -66,13 +68,10 @@ def reproduce_groschner2021(
     bundled: bool = True,
     pixel_sizes_nm: Mapping[str, float] | None = None,
     n_orders: int = 10,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    device: str = "auto",
-    client: Client | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    device: Device = "auto",
+    cluster: Cluster | Client | str | None = None,
 ) -> Reproduction:
-    """Score the paper's networks and its random forest on the paper's published files.
+    """Score the networks and the random forest of the paper on its published files.
 
     Parameters
     ----------
@@ -81,31 +80,26 @@ def reproduce_groschner2021(
     out : str or path-like
         Folder to write ``reproduction.json``, ``reproduction.md``, ``figure2.svg`` and ``figure5f.svg`` to.
     weights : iterable of str or path-like
-        Where the networks lie, if not in `data`.
+        Files or folders with the networks, if they are not in `data`.
     n_training : int
-        Images at the start of each stack that the networks were trained on and that are not scored.
+        Number of images at the start of each stack that the networks were trained on, and that are not scored.
     bundled : bool
-        Whether to score our own network too.
+        Whether to score the bundled network of this package too.
     pixel_sizes_nm : mapping of str to float, optional
-        Pixel size (nm) by ``all``, ``CdSe`` and ``Au``, for our own network: the stacks state none, and it then sees
-        images as they are.
+        Pixel size (nm) by ``all``, ``CdSe`` and ``Au``, for the bundled network. The stacks state none; without one the
+        images are not rescaled.
     n_orders : int
-        Orders of the regions for which the forest is fitted, since its own split cannot be had; the first is shown.
-    scheduler : str, optional
-        As for `run`.
-    workers : int, optional
-        Workers on this machine.
+        Number of orders of the regions for which the forest is fitted, since the split of the paper is not published.
+        The tables show the first.
     device : {"auto", "cpu", "cuda"}
         Where images are processed.
-    client : distributed.Client, optional
-        A connected client, used and left open.
-    say : callable
-        Takes lines for the user.
+    cluster : Cluster, distributed.Client or str, optional
+        Where to compute, as for `run`.
 
     Returns
     -------
     Reproduction
-        Also written to `out`.
+        Scores, which are also written to `out`.
 
     Raises
     ------
@@ -114,30 +108,25 @@ def reproduce_groschner2021(
     """
     files = find_published(data, weights=weights)
     for line in files.found():
-        say(f"found: {line}")
-    for line in (*(f"lacking: {line}" for line in files.missing()), *files.problems):
-        say(line)
+        logger.info("found: %s", line)
+    for line in files.missing():
+        logger.info("missing: %s", line)
     notes = list(files.problems)
-
-    def work(on: Client) -> tuple[list[SegmentationRow], list[ForestRow]]:
-        rows = segmentation_rows(
-            on, files, n_training=n_training, bundled=bundled, pixel_sizes_nm=pixel_sizes_nm or {}, device=device,
-            notes=notes, say=say,
+    for line in notes:
+        logger.warning("%s", line)
+    with connect(cluster, device=device) as client:
+        segmentation = segmentation_rows(
+            client, files, n_training=n_training, bundled=bundled, pixel_sizes_nm=pixel_sizes_nm or {}, device=device,
+            notes=notes,
         )  # fmt: skip
-        return rows, forest_rows(on, files, n_orders=n_orders, notes=notes, say=say)
-
-    if client is not None:
-        segmentation, forests = work(client)
-    else:
-        with connect(scheduler, workers=workers, device=device) as own:
-            segmentation, forests = work(own)
+        forests = forest_rows(client, files, n_orders=n_orders, notes=notes)
     reproduction = Reproduction(
         found=tuple(files.found()),
-        lacking=tuple(files.missing()),
+        missing=tuple(files.missing()),
         segmentation=tuple(segmentation),
         forests=tuple(forests),
         notes=tuple(notes),
-        place=Location.of(out),
+        folder=Location.of(out),
     )
     _write(reproduction, files)
     return reproduction
@@ -145,30 +134,30 @@ def reproduce_groschner2021(
 
 def _write(reproduction: Reproduction, files: PublishedFiles) -> None:
     """Write numbers, tables and figures."""
-    place = reproduction.place
-    place.write_json(
+    folder = reproduction.folder
+    folder.write_json(
         "reproduction.json",
         {
             "code_version": code_version(),
             "found": list(reproduction.found),
-            "lacking": list(reproduction.lacking),
+            "lacking": list(reproduction.missing),
             "notes": list(reproduction.notes),
             "networks": {name: path.name for name, path in files.networks.items()},
             "segmentation": [_segmentation_json(row) for row in reproduction.segmentation],
             "forests": [_forest_json(row) for row in reproduction.forests],
         },
     )
-    listed = [f"- {line}" for line in (*reproduction.found, *(f"lacking: {line}" for line in reproduction.lacking))]
+    listed = [f"- {line}" for line in (*reproduction.found, *(f"missing: {line}" for line in reproduction.missing))]
     listed += [f"- {line}" for line in reproduction.notes]
     text = "\n".join(("# Groschner et al. 2021, reproduced", "", *listed)) + "\n\n" + to_markdown(reproduction.tables())
-    place.write_bytes("reproduction.md", text.encode())
+    folder.write_bytes("reproduction.md", text.encode())
     pixels = [_pixel_matrix(row) for row in reproduction.segmentation if row.group != "all"]
     regions = [
         Matrix(row.name, REGION_CLASSES, row.confusion.shares, row.confusion.counts) for row in reproduction.forests
     ]
     for name, matrices in (("figure2.svg", pixels), ("figure5f.svg", regions)):
         if matrices:
-            place.write_bytes(name, draw_matrices(matrices).encode())
+            folder.write_bytes(name, draw_matrices(matrices).encode())
 
 
 def _pixel_matrix(row: SegmentationRow) -> Matrix:
@@ -180,8 +169,8 @@ def _pixel_matrix(row: SegmentationRow) -> Matrix:
     return Matrix(f"{row.group}: {row.network}", ("background", "particle"), shares, counts)
 
 
-def _segmentation_json(row: SegmentationRow) -> dict[str, Any]:
-    """Return a network's scores beside the paper's, as JSON holds them."""
+def _segmentation_json(row: SegmentationRow) -> dict[str, object]:
+    """Return the scores of a network and of the paper as a JSON object."""
     scores = {name: _number(getattr(row.confusion, name)) for name in ("dice", "precision", "recall")}
     scores["dice_mean"] = _number(row.dice_mean)
     paper = dataclasses.asdict(PUBLISHED["unet", row.group])
@@ -191,8 +180,8 @@ def _segmentation_json(row: SegmentationRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _forest_json(row: ForestRow) -> dict[str, Any]:
-    """Return a forest's scores beside the paper's, as JSON holds them."""
+def _forest_json(row: ForestRow) -> dict[str, object]:
+    """Return the scores of a forest and of the paper as a JSON object."""
     return {
         "name": row.name, "n_training": row.n_training, "out_of_bag": row.out_of_bag,
         "classes": list(REGION_CLASSES), "orders": [_region_json(c) for c in (row.confusion, *row.others)],
@@ -200,8 +189,8 @@ def _forest_json(row: ForestRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _region_json(c: RegionConfusion) -> dict[str, Any]:
-    """Return the scores of one test set."""
+def _region_json(c: RegionConfusion) -> dict[str, object]:
+    """Return the scores of one test set as a JSON object."""
     names = ("accuracy", "balanced_accuracy", "frequency_weighted_accuracy")
     shares = {
         f"{kind}_{'predicted' if predicted else 'true'}": _number(getattr(c, f"{kind}_share")(predicted=predicted))
@@ -212,5 +201,5 @@ def _region_json(c: RegionConfusion) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | None:
-    """Return what JSON can hold: it has no NaN."""
+    """Return a number, or None for NaN, which JSON cannot hold."""
     return None if math.isnan(value) else float(value)

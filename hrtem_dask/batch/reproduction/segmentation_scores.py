@@ -1,14 +1,15 @@
-"""Networks on the test sets of the published stacks: a task per image."""
+"""Score networks on the test sets of the published stacks, a task per image."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from distributed import Client
 
 from hrtem_dask import backend
+from hrtem_dask.batch.cluster.cluster import Device
 from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.evaluation.segmentation import Confusion, confusion
 from hrtem_dask.reproduction.published_files import MATERIALS, PublishedFiles, PublishedStack
@@ -19,7 +20,9 @@ from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 __all__ = ["segmentation_rows"]
 
 THRESHOLD = 0.5
-"""The paper's, "Testing"."""
+"""Probability above which a pixel is particle: the threshold of the paper, section "Testing"."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,7 @@ class _Item:
     stack: PublishedStack
     index: int
     pixel_size_nm: float | None
-    device: str
+    device: Device
 
 
 def segmentation_rows(
@@ -42,11 +45,10 @@ def segmentation_rows(
     n_training: int,
     bundled: bool,
     pixel_sizes_nm: Mapping[str, float],
-    device: str,
+    device: Device,
     notes: list[str],
-    say: Callable[[str], None],
 ) -> list[SegmentationRow]:
-    """Score networks on the images of each stack that follow those of training.
+    """Score networks on the test set of each stack, which follows its training images.
 
     Parameters
     ----------
@@ -55,26 +57,25 @@ def segmentation_rows(
     files : PublishedFiles
         Stacks and networks.
     n_training : int
-        Images at the start of each stack that are not scored; a stack that is no longer is scored as a whole.
+        Number of images at the start of each stack that are not scored; a stack that is not longer is scored whole.
     bundled : bool
-        Whether to score our own network too.
+        Whether to score the bundled network of this package too.
     pixel_sizes_nm : mapping of str to float
-        Pixel size (nm) of the images by material, for our own network.
-    device : str
+        Pixel size (nm) of the images by material, for the bundled network.
+    device : {"auto", "cpu", "cuda"}
         Where images are processed.
     notes : list of str
-        Takes a line for whatever could not be scored.
-    say : callable
-        Takes lines for the user.
+        A line is appended for every image that could not be scored, and for every peculiarity of the test sets.
 
     Returns
     -------
     list of SegmentationRow
-        The joint network on every stack, those of one material on theirs, and ours on every stack.
+        The joint network on every stack, a network of one material on the stack of its material, and the bundled
+        network on every stack.
     """
     items = _items(files, n_training, bundled, pixel_sizes_nm, device, notes)
     if items:
-        say(f"segmenting {len(items)} images")
+        logger.info("segmenting %d images", len(items))
     pooled: dict[tuple[str, str], list[Confusion]] = {}
     for item, result in stream(client, _score, items, key="segment-published"):
         if isinstance(result, Confusion):
@@ -87,7 +88,7 @@ def segmentation_rows(
         if "all" not in files.stacks and {"CdSe", "Au"} <= set(own):
             own["all"] = own["CdSe"] + own["Au"]
             notes.append(
-                f"{network}, combined: the images of the stacks of CdSe and of Au together, as the joint stack lacks"
+                f"{network}, combined: the images of the stacks of CdSe and of Au together, the joint stack is missing"
             )
         rows += [
             SegmentationRow(network=network, group=group, images=tuple(own[group]))
@@ -102,17 +103,17 @@ def _items(
     n_training: int,
     bundled: bool,
     pixel_sizes_nm: Mapping[str, float],
-    device: str,
+    device: Device,
     notes: list[str],
 ) -> list[_Item]:
-    """Return every image of every test set for every network that judges it."""
+    """Return every image of every test set, for every network that is scored on it."""
     networks: list[tuple[str, str | None, set[str]]] = [
         ("the paper's network" if name == "all" else f"the paper's network of {name} alone", str(path.resolve()),
          set(MATERIALS) if name == "all" else {name})
         for name, path in files.networks.items()
     ]  # fmt: skip
     if bundled:
-        networks.append(("ours, bundled", None, set(MATERIALS)))
+        networks.append(("the bundled network", None, set(MATERIALS)))
     notes += [
         f"{stack.images.name} holds {stack.n} images, no more than the {n_training} of the training set: all are "
         "scored; if they are those of the training set, the scores flatter"
@@ -125,22 +126,32 @@ def _items(
             stack, size = files.stacks[group], pixel_sizes_nm.get(group) if model is None else None
             if model is None and size is None:
                 notes.append(f"{network}, on {MATERIALS[group]}: no pixel size is stated, images are seen as they are")
-            place: dict[str, Any] = {"network": network, "model": model, "group": group, "stack": stack}
             first = n_training if stack.n > n_training else 0
-            items += [_Item(**place, index=i, pixel_size_nm=size, device=device) for i in range(first, stack.n)]
+            items += [
+                _Item(
+                    network=network,
+                    model=model,
+                    group=group,
+                    stack=stack,
+                    index=i,
+                    pixel_size_nm=size,
+                    device=device,
+                )
+                for i in range(first, stack.n)
+            ]
     return items
 
 
 def _score(item: _Item) -> Confusion | str:
-    """Segment one image and count its pixels; say why where that fails."""
+    """Segment one image and count its pixels; return why, if that fails."""
     try:
         image, mask = item.stack.read(item.index)
         segmenter = make_segmenter(
             SegmentationSettings(method="unet", model=item.model, threshold=THRESHOLD, predict_quality=False),
-            ExecutionSettings(device=item.device),  # type: ignore[arg-type]
+            ExecutionSettings(device=item.device),
         )
         size = None if item.pixel_size_nm is None else (item.pixel_size_nm, item.pixel_size_nm)
-        shown = backend.to_device(image, backend.resolve_device(item.device))
-        return confusion(segmenter(shown, pixel_size_nm=size).mask, mask)
+        on_device = backend.to_device(image, backend.resolve_device(item.device))
+        return confusion(segmenter(on_device, pixel_size_nm=size).mask, mask)
     except Exception as error:  # noqa: BLE001 - one bad image does not stop the others
         return f"{type(error).__name__}: {error}"

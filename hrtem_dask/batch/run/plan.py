@@ -1,4 +1,4 @@
-"""What a run has to do: leave out what is done and unchanged, group the rest into tasks."""
+"""Plan a run: keep the micrographs that are done and unchanged, and group the others into tasks."""
 
 from __future__ import annotations
 
@@ -8,33 +8,40 @@ from dataclasses import dataclass, field
 
 from hrtem_dask import loading, tables
 from hrtem_dask.batch.run.record_analysis import ModelHashes, code_version, gain_hash
-from hrtem_dask.batch.run.task import Item, Task
+from hrtem_dask.batch.run.task import AnalysisTask, PlannedMicrograph
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.corrections import Correction
 
-__all__ = ["Plan", "make_plan", "memory_doubt"]
+__all__ = ["RunPlan", "make_plan", "memory_warning"]
 
 SAMPLE_OVERLAYS = 24
+"""Number of overlays of a run whose setting ``overlays`` is ``sample``."""
 BYTES_PER_PIXEL = 60
-"""Measured: 3.7 GiB at 8192² with the U-Net, 55 bytes per pixel and what the libraries take."""
+"""Memory of a worker per pixel of a micrograph: measured, 3.7 GiB at 8192² pixels with the U-Net, which is 55 bytes per
+pixel and the memory of the libraries."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a run will do."""
+class RunPlan:
+    """The micrographs of a run: those that will be analyzed, and those that an earlier run has finished."""
 
     records: tuple[loading.MicrographRecord, ...]
     """Every 2-D image, and one record per signal or file that yields none, in the order of the tables."""
-    tasks: tuple[Task, ...]
-    """What has to be analysed."""
+    tasks: tuple[AnalysisTask, ...]
+    """Micrographs that have to be analyzed, in groups."""
     kept: Mapping[str, ledger.Entry]
-    """What an earlier run has done already, by micrograph_id."""
-    undrawn: tuple[Item, ...]
-    """Of these, the ones that want an overlay."""
+    """Micrographs that an earlier run has finished, by micrograph_id."""
+    undrawn: tuple[PlannedMicrograph, ...]
+    """Those of them that get an overlay."""
     outdated: tuple[Correction, ...] = field(default=())
-    """Corrections that are left out, since the micrograph's file has changed since."""
+    """Corrections that are not used, because the file of their micrograph has changed."""
+
+    @property
+    def n_to_analyze(self) -> int:
+        """Number of micrographs that have to be analyzed."""
+        return sum(len(task.items) for task in self.tasks)
 
 
 def make_plan(
@@ -43,41 +50,41 @@ def make_plan(
     settings: Settings,
     models: ModelHashes,
     corrections: Mapping[str, Correction] | None = None,
-) -> Plan:
-    """Compare what there is with what has been done.
+) -> RunPlan:
+    """Compare the micrographs that were listed with the ledger of earlier runs.
 
     Parameters
     ----------
     records : sequence of loading.MicrographRecord
         From `list_sources`.
-    entries : mapping
-        The ledger.
+    entries : mapping of str to ledger.Entry
+        The ledger, by micrograph_id.
     settings : Settings
         All settings.
     models : ModelHashes
-        Content of the models.
-    corrections : mapping, optional
-        `micrograph_id` → labels corrected by hand, which are measured in place of what the segmenter finds.
+        Hashes of the models.
+    corrections : mapping of str to Correction, optional
+        Labels corrected by hand, by micrograph_id; they are measured in place of those of the segmenter.
 
     Returns
     -------
-    Plan
-        Failed micrographs are tried again; done ones only where their file, pixel size, the settings, a model,
-        the code or their correction have changed.
+    RunPlan
+        Failed micrographs are tried again. Finished ones are analyzed again only where their file, their pixel size,
+        the settings, a model, the code or their correction has changed.
 
     Raises
     ------
     SettingsError
-        If two micrographs have one name.
+        If two micrographs have the same name.
     """
     _require_unique_ids(records)
     kept: dict[str, ledger.Entry] = {}
-    items: list[Item] = []
-    undrawn: list[Item] = []
+    items: list[PlannedMicrograph] = []
+    undrawn: list[PlannedMicrograph] = []
     outdated: list[Correction] = []
     fixed = _fixed_key(settings, models)
     ok = [r for r in records if r.status == "ok"]
-    pictured = _pictured([r.micrograph_id for r in ok], settings.execution.overlays)
+    with_overlay = _choose_overlays([r.micrograph_id for r in ok], settings.execution.overlays)
     for record in ok:
         correction = (corrections or {}).get(record.micrograph_id)
         if correction is not None and not _unchanged(record, correction):
@@ -88,29 +95,29 @@ def make_plan(
         entry = entries.get(record.micrograph_id)
         if entry is not None and entry.key == key and entry.status != "failed" and _unchanged(record, entry):
             kept[record.micrograph_id] = entry
-            if record.micrograph_id in pictured and entry.status != "set_aside":
-                undrawn.append(Item(record, key, entry.attempts, overlay=True))
+            if record.micrograph_id in with_overlay and entry.status != "set_aside":
+                undrawn.append(PlannedMicrograph(record, key, entry.attempts, overlay=True))
             continue
         attempts = entry.attempts if entry else 0
-        items.append(Item(record, key, attempts, record.micrograph_id in pictured, correction))
-    tasks = tuple(Task(group) for group in _groups(items, settings.execution.group_megapixels * 1e6))
-    return Plan(tuple(records), tasks, kept, tuple(undrawn), tuple(outdated))
+        items.append(PlannedMicrograph(record, key, attempts, record.micrograph_id in with_overlay, correction))
+    tasks = tuple(AnalysisTask(group) for group in _groups(items, settings.execution.group_megapixels * 1e6))
+    return RunPlan(tuple(records), tasks, kept, tuple(undrawn), tuple(outdated))
 
 
-def memory_doubt(plan: Plan, memory_per_worker: int) -> str | None:
-    """Say before anything is computed where a micrograph may be too large for a worker.
+def memory_warning(plan: RunPlan, memory_per_worker: int) -> str | None:
+    """Return a warning where a micrograph may be too large for the memory of a worker.
 
     Parameters
     ----------
-    plan : Plan
-        What will be done.
+    plan : RunPlan
+        Plan of the run.
     memory_per_worker : int
         Memory limit of a worker in bytes; 0 where it is not known.
 
     Returns
     -------
     str or None
-        A line for the user, or None where all is well.
+        A line for the user, or None where the memory suffices or is not known.
     """
     records = [item.record for task in plan.tasks for item in task.items]
     largest = max(records, key=lambda r: (r.height_px or 0) * (r.width_px or 0), default=None)
@@ -121,24 +128,24 @@ def memory_doubt(plan: Plan, memory_per_worker: int) -> str | None:
         return None
     return (
         f"{largest.source.path} ({largest.height_px} × {largest.width_px}) needs about {needed / 2**30:.1f} GiB, "
-        f"a worker has {memory_per_worker / 2**30:.1f} GiB: fewer workers (--workers) leave more to each"
+        f"a worker has {memory_per_worker / 2**30:.1f} GiB: with fewer workers (--workers) each gets more"
     )
 
 
 def _require_unique_ids(records: Sequence[loading.MicrographRecord]) -> None:
-    """Refuse inputs that name one file twice: one of them would be lost."""
+    """Refuse inputs in which two micrographs have the same id: one of them would be lost."""
     seen: dict[str, loading.MicrographRecord] = {}
     for record in records:
         other = seen.setdefault(record.micrograph_id, record)
         if other is not record:
             raise SettingsError(
                 f"{other.source.path} and {record.source.path} are both {record.micrograph_id}: "
-                "name each file once, or give their common folder as the input"
+                "give each file once, or give their common folder as the input"
             )
 
 
 def _fixed_key(settings: Settings, models: ModelHashes) -> str:
-    """Return a hash of all that the rows of every micrograph depend on."""
+    """Return a hash of what the rows of every micrograph depend on."""
     return ledger.hash_of(
         {
             "settings": settings.science_hash(),
@@ -152,24 +159,24 @@ def _fixed_key(settings: Settings, models: ModelHashes) -> str:
 
 
 def _unchanged(record: loading.MicrographRecord, entry: ledger.Entry | Correction) -> bool:
-    """Say whether the file is still the one that was analysed or corrected; it is read only where its date changed."""
+    """Return whether the file is the one that was analyzed or corrected; it is read only if its date has changed."""
     stat = loading.source_stat(record.source)
-    if stat == (entry.source_size, entry.source_mtime_ns) and stat[1] != 0:  # 0: the place knows no dates
+    if stat == (entry.source_size, entry.source_mtime_ns) and stat[1] != 0:  # 0: a store without dates
         return True
     return loading.source_hash(record.source) == entry.source_hash
 
 
-def _pictured(ids: Sequence[str], overlays: str) -> set[str]:
-    """Choose the micrographs that get an overlay: a sample that does not depend on order or time."""
+def _choose_overlays(ids: Sequence[str], overlays: str) -> set[str]:
+    """Choose the micrographs that get an overlay: a sample that depends on their names only."""
     if overlays == "all":
         return set(ids)
     ranked = sorted(ids, key=lambda name: hashlib.blake2b(name.encode(), digest_size=8).digest())
     return set(ranked[:SAMPLE_OVERLAYS]) if overlays == "sample" else set()
 
 
-def _groups(items: Sequence[Item], pixels: float) -> Iterator[tuple[Item, ...]]:
+def _groups(items: Sequence[PlannedMicrograph], pixels: float) -> Iterator[tuple[PlannedMicrograph, ...]]:
     """Group small micrographs, in order, until a group has enough pixels to be worth a task."""
-    group: list[Item] = []
+    group: list[PlannedMicrograph] = []
     size = 0
     for item in items:
         group.append(item)

@@ -1,13 +1,13 @@
-"""What a run says while it goes: a progress bar for people, a log for later."""
+"""Progress of a run: a bar on the terminal, and a log file in the results folder."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from hrtem_dask.batch.run.task import Outcome
 from hrtem_dask.storage.location import Location
@@ -16,16 +16,16 @@ __all__ = ["RunLog", "progress_bar"]
 
 
 class RunLog:
-    """Events of a run, one JSON object a line, in ``log.jsonl``.
+    """Log file of a run, ``log.jsonl``: one event per line, as a JSON object.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder. Object stores cannot append: there the log is written when it is closed.
     """
 
-    def __init__(self, place: Location) -> None:
-        self._place = place
+    def __init__(self, folder: Location) -> None:
+        self._folder = folder
         self._lines: list[str] = []
 
     def __enter__(self) -> Self:
@@ -33,44 +33,44 @@ class RunLog:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Write what could not be appended, also where the run was cut off."""
+        """Write the lines that could not be appended, also if the run was cut off."""
         self.close()
 
-    def write(self, event: str, **fields: Any) -> None:
+    def write(self, event: str, **fields: object) -> None:
         """Add an event.
 
         Parameters
         ----------
         event : str
-            What happened, in a word.
+            Name of the event.
         **fields : object
-            What JSON can hold.
+            Its details: anything that JSON can hold.
         """
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields})
-        if self._place.is_local:
-            with Path(self._place.path("log.jsonl")).open("a", encoding="utf-8") as file:
+        if self._folder.is_local:
+            with Path(self._folder.path("log.jsonl")).open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
         else:
             self._lines.append(line + "\n")
 
     def close(self) -> None:
-        """Write what could not be appended."""
+        """Write the lines that could not be appended."""
         if self._lines:
-            earlier = self._place.read_bytes("log.jsonl") if self._place.exists("log.jsonl") else b""
-            self._place.write_bytes("log.jsonl", earlier + "".join(self._lines).encode())
+            earlier = self._folder.read_bytes("log.jsonl") if self._folder.exists("log.jsonl") else b""
+            self._folder.write_bytes("log.jsonl", earlier + "".join(self._lines).encode())
             self._lines = []
 
 
 @contextmanager
-def progress_bar(total: int, *, shown: bool) -> Iterator[Any]:
-    """Show a bar of micrographs done.
+def progress_bar(total: int, *, shown: bool) -> Iterator[Callable[[Outcome], None]]:
+    """Show a progress bar that counts micrographs.
 
     Parameters
     ----------
     total : int
-        Micrographs to do.
+        Number of micrographs to analyze.
     shown : bool
-        False shows nothing.
+        Whether the bar is shown.
 
     Yields
     ------

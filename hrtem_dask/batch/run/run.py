@@ -1,26 +1,25 @@
-"""The batch: a bounded stream of tasks over a cluster, with a ledger, ending in the tables of the run."""
+"""Analyze a batch of micrographs: a bounded stream of tasks on a cluster, a ledger, and the tables of the run."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from distributed import Client
-from distributed.scheduler import KilledWorker
 
-from hrtem_dask import crystals, loading
-from hrtem_dask.batch.cluster.cluster import connect
-from hrtem_dask.batch.cluster.stream import stream
-from hrtem_dask.batch.dashboard.live import open_feed
-from hrtem_dask.batch.listing import find_inputs, list_on_workers
-from hrtem_dask.batch.run import plan as planning
+from hrtem_dask import crystals, loading, tables
+from hrtem_dask.batch.cluster.cluster import Cluster, connect
+from hrtem_dask.batch.cluster.stream import failure_reason, stream, stream_with_retry, worker_died
+from hrtem_dask.batch.dashboard.live import PopulationReporter, add_population_page
+from hrtem_dask.batch.listing import find_inputs, list_on_workers, warn_of_unmatched_rows
+from hrtem_dask.batch.run.plan import RunPlan, make_plan, memory_warning
 from hrtem_dask.batch.run.progress import RunLog, progress_bar
 from hrtem_dask.batch.run.record_analysis import ModelHashes, gain_reference
-from hrtem_dask.batch.run.task import Outcome, Task, draw_overlay, failed, run_task
+from hrtem_dask.batch.run.task import AnalysisTask, Outcome, commit_failed, draw_overlay, run_task
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.segmentation import make_segmenter
@@ -32,6 +31,8 @@ from hrtem_dask.storage.location import Location
 
 __all__ = ["RunSummary", "analyse_tasks", "checked_models", "run"]
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -40,18 +41,29 @@ class RunSummary:
     results: str
     """The results folder."""
     counts: dict[str, int]
-    """Micrographs per status: done, empty, set_aside, failed."""
+    """Number of micrographs per status: done, empty, set_aside, failed."""
     n_particles: int
-    """Particles, counted or not."""
+    """Number of particles, counted or not."""
     n_skipped: int
-    """Micrographs that an earlier run had done already."""
+    """Number of micrographs that an earlier run had finished already."""
     seconds: float
-    """Time the run took (s)."""
+    """Duration of the run (s)."""
 
     @property
     def analysed(self) -> int:
         """Number of micrographs that were taken through every stage."""
-        return self.counts.get("done", 0) + self.counts.get("empty", 0)
+        return sum(self.counts.get(status, 0) for status in tables.ANALYZED_STATUSES)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Everything that a run needs, checked before it begins."""
+
+    sources: Sequence[loading.Source]
+    folder: Location
+    settings: Settings
+    samples: loading.SampleMetadata | None
+    models: ModelHashes
 
 
 def run(
@@ -59,16 +71,14 @@ def run(
     out: str | Path,
     *,
     settings: Settings | None = None,
-    scheduler: str | None = None,
-    workers: int | None = None,
     metadata: str | Path | None = None,
-    client: Client | None = None,
+    cluster: Cluster | Client | str | None = None,
     progress: bool = False,
-    say: Callable[[str], None] = lambda _: None,
 ) -> RunSummary:
-    """Analyse micrographs into a results folder.
+    """Analyze micrographs into a results folder.
 
-    A second run into the same folder skips what is done, tries again what failed, and redoes what changed.
+    A second run into the same folder skips micrographs that are done, tries failed ones again, and repeats those whose
+    file or settings have changed.
 
     Parameters
     ----------
@@ -77,20 +87,15 @@ def run(
     out : str or path-like
         The results folder, or an fsspec URL.
     settings : Settings, optional
-        All stages' settings; the defaults otherwise.
-    scheduler : str, optional
-        Address of a running Dask scheduler, its scheduler file, or ``"threads"``; by default this machine's cores
-        or GPUs.
-    workers : int, optional
-        Workers on this machine.
+        Settings of all stages; by default ``Settings()``.
     metadata : str or path-like, optional
         Table that gives files their sample and covariates; see `loading.read_metadata`.
-    client : distributed.Client, optional
-        A connected client, used instead of `scheduler` and `workers` and left open.
+    cluster : Cluster, distributed.Client or str, optional
+        Where to compute: a connected client, which is left open; a `Cluster`; the address of a running Dask scheduler
+        or its scheduler file; or ``"threads"`` for threads of this process. By default, the cores or GPUs of this
+        machine, as ``settings.execution.device`` states.
     progress : bool
-        Show a progress bar.
-    say : callable
-        Takes lines for the user, such as the dashboard's address.
+        Whether to show a progress bar on stderr.
 
     Returns
     -------
@@ -102,57 +107,79 @@ def run(
     NothingToAnalyseError
         If the inputs hold no file.
     SettingsError, ModelError
-        If a setting or the model cannot be used: said before anything is computed.
+        If a setting or a model cannot be used; this is checked before anything is computed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.batch.example import write_example
+    >>> folder = write_example(tempfile.mkdtemp(), n_particles=3)
+    >>> settings = hd.Settings().updated({"segmentation": {"method": "otsu"}})
+    >>> summary = hd.run(folder / "images", folder / "results", settings=settings, cluster="threads")
+    >>> summary.counts
+    {'done': 1, 'empty': 0, 'set_aside': 0, 'failed': 0}
+    >>> len(hd.open_results(folder / "results").particles) == summary.n_particles
+    True
     """
     began = time.perf_counter()
     settings = _with_absolute_paths(settings or Settings())
-    place = Location.of(out)
+    folder = Location.of(out)
     samples = loading.read_metadata(metadata) if metadata is not None else None
     models = checked_models(settings)
-    sources = find_inputs(inputs, leave_out=place)
-    if client is not None:
-        return _run(client, sources, place, settings, samples, models, progress, say, began)
-    with connect(scheduler, workers=workers, device=settings.execution.device) as own:
-        return _run(own, sources, place, settings, samples, models, progress, say, began)
+    job = _Job(find_inputs(inputs, leave_out=folder), folder, settings, samples, models)
+    with connect(cluster, device=settings.execution.device) as client:
+        page = add_population_page(client)
+        plan, entries = _make_plan(client, job)
+        page.begin(folder, plan)
+        with RunLog(folder) as log:
+            done = _analyse(client, job, plan, log, page, progress)
+            counts, n_particles = compact(folder, plan.records, done, entries, settings)
+            _draw_missing_overlays(client, job, plan, log)
+            seconds = time.perf_counter() - began
+            log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
+    return RunSummary(folder.url, counts, n_particles, len(plan.kept), seconds)
 
 
-def _run(
-    client: Client,
-    sources: Sequence[loading.Source],
-    place: Location,
-    settings: Settings,
-    samples: loading.SampleMetadata | None,
-    models: ModelHashes,
-    progress: bool,
-    say: Callable[[str], None],
-    began: float,
-) -> RunSummary:
-    """Run on a connected client."""
-    feed = open_feed(client, say)
-    for complaint in samples.unmatched_rows(sources) if samples is not None else ():
-        say(complaint)
-    records = list_on_workers(client, sources, settings, samples)
-    entries = ledger.read_entries(place)
-    corrections = read_corrections(place)
-    plan = planning.make_plan(records, entries, settings, models, corrections)
-    forgotten = {n for n, e in entries.items() if e.status != "interrupted"} - {r.micrograph_id for r in records}
-    if forgotten:
-        say(f"{len(forgotten)} micrographs of earlier runs are not among these inputs: the tables leave them out")
-    write_run_file(place, settings, models=dataclasses.asdict(models))
-    zarr_store.create_store(Location.of(place.path("labels.zarr")))
-    to_do = sum(len(task.items) for task in plan.tasks)
-    say(f"{len(records)} images listed in {len(sources)} files: {to_do} to analyse, {len(plan.kept)} done before")
-    _say_corrections(plan, say)
-    if (doubt := planning.memory_doubt(plan, _memory_per_worker(client))) is not None:
-        say(doubt)
-    done = dict(plan.kept)
-    feed.begin(place, plan)
-    with RunLog(place) as log, progress_bar(to_do, shown=progress) as advance:
-        log.write(
-            "start", listed=len(records), to_analyse=to_do, kept=len(plan.kept), models=dataclasses.asdict(models)
+def _make_plan(client: Client, job: _Job) -> tuple[RunPlan, dict[str, ledger.Entry]]:
+    """List the micrographs, write the run file, and plan the tasks; return the entries of earlier runs too."""
+    folder = job.folder
+    warn_of_unmatched_rows(job.samples, job.sources)
+    records = list_on_workers(client, job.sources, job.settings, job.samples)
+    entries = ledger.read_entries(folder)
+    plan = make_plan(records, entries, job.settings, job.models, read_corrections(folder))
+    absent = {n for n, e in entries.items() if e.status != "interrupted"} - {r.micrograph_id for r in records}
+    if absent:
+        logger.warning(
+            "%d micrographs of earlier runs are not among these inputs: the tables leave them out", len(absent)
         )
+    write_run_file(folder, job.settings, models=dataclasses.asdict(job.models))
+    zarr_store.create_store(Location.of(folder.path("labels.zarr")))
+    logger.info(
+        "%d images listed in %d files: %d to analyze, %d done before",
+        len(records), len(job.sources), plan.n_to_analyze, len(plan.kept),
+    )  # fmt: skip
+    _log_corrections(plan)
+    if (warning := memory_warning(plan, _memory_per_worker(client))) is not None:
+        logger.warning("%s", warning)
+    return plan, entries
+
+
+def _analyse(
+    client: Client, job: _Job, plan: RunPlan, log: RunLog, page: PopulationReporter, progress: bool
+) -> dict[str, ledger.Entry]:
+    """Analyze what is planned; return the entries of all micrographs, by micrograph_id."""
+    done = dict(plan.kept)
+    log.write(
+        "start",
+        listed=len(plan.records),
+        to_analyse=plan.n_to_analyze,
+        kept=len(plan.kept),
+        models=dataclasses.asdict(job.models),
+    )
+    with progress_bar(plan.n_to_analyze, shown=progress) as advance:
         try:
-            for outcome in analyse_tasks(client, plan.tasks, settings, place, models):
+            for outcome in analyse_tasks(client, plan.tasks, job.settings, job.folder, job.models):
                 done[outcome.entry.micrograph_id] = outcome.entry
                 log.write(
                     outcome.entry.status,
@@ -162,18 +189,20 @@ def _run(
                     n_particles=outcome.n_particles,
                     seconds=round(outcome.seconds, 3),
                 )
+                logger.debug("%s: %s", outcome.entry.micrograph_id, outcome.entry.status)
                 advance(outcome)
-                feed.add(outcome)
+                page.add(outcome)
         finally:
-            feed.end()  # a run that is cut off must not stay "running" on a shared scheduler
-        counts, n_particles = compact(place, plan.records, done, entries, settings)
-        undrawn = [i for i in plan.undrawn if not overlays.overlay_exists(place, i.record.micrograph_id)]
-        for item, result in stream(client, draw_overlay, undrawn, settings, place):
-            if isinstance(result, BaseException):
-                log.write("no overlay", micrograph_id=item.record.micrograph_id, reason=str(result))
-        seconds = time.perf_counter() - began
-        log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
-    return RunSummary(place.url, counts, n_particles, len(plan.kept), seconds)
+            page.end()  # a run that is cut off must not stay "running" on a shared scheduler
+    return done
+
+
+def _draw_missing_overlays(client: Client, job: _Job, plan: RunPlan, log: RunLog) -> None:
+    """Draw overlays of micrographs that an earlier run analyzed without one."""
+    missing = [m for m in plan.undrawn if not overlays.overlay_exists(job.folder, m.record.micrograph_id)]
+    for micrograph, result in stream(client, draw_overlay, missing, job.settings, job.folder):
+        if isinstance(result, BaseException):
+            log.write("no overlay", micrograph_id=micrograph.record.micrograph_id, reason=str(result))
 
 
 def _memory_per_worker(client: Client) -> int:
@@ -185,7 +214,7 @@ def _memory_per_worker(client: Client) -> int:
 def _with_absolute_paths(settings: Settings) -> Settings:
     """Make paths absolute: a worker may run in another folder."""
     flat_field = settings.filtering.flat_field
-    changed: dict[str, dict[str, Any]] = {}
+    changed: dict[str, dict[str, str]] = {}
     for stage, model in (("segmentation", settings.segmentation.model), ("defects", settings.defects.model)):
         if model is not None:
             changed[stage] = {"model": str(Path(model).expanduser().absolute())}
@@ -194,21 +223,23 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     return settings.updated(changed)
 
 
-def _say_corrections(plan: planning.Plan, say: Callable[[str], None]) -> None:
-    """Say what becomes of labels that were corrected by hand."""
-    again = sum(item.correction is not None for task in plan.tasks for item in task.items)
+def _log_corrections(plan: RunPlan) -> None:
+    """Log what happens to labels that were corrected by hand."""
+    again = sum(micrograph.correction is not None for task in plan.tasks for micrograph in task.items)
     if again:
-        say(f"{again} micrographs keep their corrected labels, which are measured again")
+        logger.info("%d micrographs keep their corrected labels, which are measured again", again)
     if plan.outdated:
         names = ", ".join(c.micrograph_id for c in plan.outdated[:3]) + (" …" if len(plan.outdated) > 3 else "")
-        say(
-            f"{len(plan.outdated)} micrographs were corrected and their files have changed since: they are analysed "
-            f"anew, their corrected labels stay in corrections/ ({names})"
+        logger.warning(
+            "%d micrographs were corrected and their files have changed since: they are analyzed again without the "
+            "corrections, which stay in corrections/ (%s)",
+            len(plan.outdated),
+            names,
         )
 
 
 def checked_models(settings: Settings) -> ModelHashes:
-    """Refuse what cannot work before anything is computed.
+    """Check settings and models before anything is computed.
 
     Parameters
     ----------
@@ -218,12 +249,12 @@ def checked_models(settings: Settings) -> ModelHashes:
     Returns
     -------
     ModelHashes
-        Content of the models.
+        Hashes of the models.
 
     Raises
     ------
     SettingsError, ModelError
-        If a setting or the model cannot be used.
+        If a setting or a model cannot be used.
     """
     in_nm = settings.segmentation.chosen_method == "fourier" and settings.segmentation.annulus_per_px is None
     if settings.loading.pixels and in_nm:
@@ -241,44 +272,36 @@ def checked_models(settings: Settings) -> ModelHashes:
 
 
 def analyse_tasks(
-    client: Client, tasks: Sequence[Task], settings: Settings, place: Location, models: ModelHashes
+    client: Client, tasks: Sequence[AnalysisTask], settings: Settings, folder: Location, models: ModelHashes
 ) -> Iterator[Outcome]:
     """Run the tasks; find out which micrograph killed a worker.
 
-    A worker that dies takes all of its tasks with it, guilty or not: they are tried again at the end, micrograph by
-    micrograph, with nothing else in flight. One that then kills its worker again has failed.
+    The micrographs of a worker that died are analyzed again at the end, one by one. A micrograph that then kills its
+    worker again is committed as failed.
 
     Parameters
     ----------
     client : distributed.Client
         The cluster.
-    tasks : sequence of Task
-        From `plan.make_plan`.
+    tasks : sequence of AnalysisTask
+        Tasks of `plan.make_plan`.
     settings : Settings
         All settings.
-    place : Location
+    folder : Location
         The results folder.
     models : ModelHashes
-        Content of the models.
+        Hashes of the models.
 
     Yields
     ------
     Outcome
         How each micrograph ended.
     """
-    suspects: list[Task] = []
-    for task, result in stream(client, run_task, tasks, settings, place, models, key="analyse"):
+    arguments = (settings, folder, models)
+    for task, result in stream_with_retry(client, run_task, tasks, *arguments, key="analyse", split=AnalysisTask.split):
         if not isinstance(result, BaseException):
             yield from result
-        elif isinstance(result, KilledWorker):
-            suspects.extend(task.split())
-        else:
-            raise result
-    for task, result in stream(client, run_task, suspects, settings, place, models, key="analyse-alone", limit=1):
-        if not isinstance(result, BaseException):
-            yield from result
-        elif isinstance(result, KilledWorker):
-            reason = "its worker died each time it was tried alone, most likely out of memory"
-            yield from failed(task, reason, settings, place)
+        elif worker_died(result):
+            yield from commit_failed(task, failure_reason(result), settings, folder)
         else:
             raise result

@@ -1,11 +1,12 @@
-"""What one worker does with one group of micrographs: read, analyse, write labels, rows and the commit record.
+"""A task of a run: one worker reads and analyzes a group of micrographs, and writes labels, rows and commit record.
 
-A micrograph that fails gets a row that says why, and the group goes on.
+A micrograph that fails gets a row with the reason, and the group goes on.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,121 +15,126 @@ import pandas as pd
 import psutil
 
 from hrtem_dask import analysis, backend, loading, tables
-from hrtem_dask.batch.dashboard.population_state import MicrographSummary, summarise
+from hrtem_dask.batch.dashboard.population_state import MicrographSummary, summarize_micrograph
 from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record, code_version, gain_reference
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.corrections import Correction
 from hrtem_dask.storage.location import Location
 
-__all__ = ["Item", "Outcome", "Task", "draw_overlay", "failed", "run_task"]
+__all__ = [
+    "AnalysisTask",
+    "Outcome",
+    "PlannedMicrograph",
+    "commit_failed",
+    "draw_overlay",
+    "run_task",
+]
 
 
 @dataclass(frozen=True)
-class Item:
+class PlannedMicrograph:
     """One micrograph of a task."""
 
     record: loading.MicrographRecord
-    """What the listing found."""
+    """Record of the listing."""
     key: str
-    """See `ledger.Entry`."""
+    """Hash of everything but its file that its rows depend on; see `ledger.Entry`."""
     attempts: int
-    """Times it has run before."""
+    """Number of earlier attempts."""
     overlay: bool
-    """Whether to write a picture of the outlines."""
+    """Whether to write a picture of its outlines."""
     correction: Correction | None = None
-    """Labels corrected by hand, to be measured in place of what the segmenter finds."""
+    """Labels corrected by hand, which are measured in place of those of the segmenter."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """A group of micrographs that is done in one go and committed in one part."""
+class AnalysisTask:
+    """A group of micrographs that one worker analyzes and commits together, as one part of the tables."""
 
-    items: tuple[Item, ...]
-    """The micrographs."""
+    items: tuple[PlannedMicrograph, ...]
+    """The micrographs, in order."""
 
     @property
     def name(self) -> str:
-        """Name of its part: the same for the same micrographs, keys and attempts."""
+        """Name of the part that it writes: the same for the same micrographs, keys and attempts."""
         return ledger.hash_of([(i.record.micrograph_id, i.key, i.attempts) for i in self.items])
 
-    def split(self) -> list[Task]:
-        """Return one task per micrograph.
+    def split(self) -> list[AnalysisTask]:
+        """Return one task per micrograph, to find the micrograph that killed a worker.
 
         Returns
         -------
-        list of Task
-            For finding the one that killed a worker.
+        list of AnalysisTask
+            Tasks of one micrograph each, in order.
         """
-        return [Task((item,)) for item in self.items]
+        return [AnalysisTask((item,)) for item in self.items]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one micrograph ended: small enough to send back."""
+    """How one micrograph ended: a record small enough to send back."""
 
     entry: ledger.Entry
     """Its line of the ledger."""
     source: str
-    """Its file."""
+    """Path of its file."""
     reason: str | None
     """Why it failed or was set aside."""
     n_particles: int
-    """Particles found."""
+    """Number of particles found."""
     seconds: float
-    """Time it took (s)."""
+    """Duration (s)."""
     summary: MicrographSummary = field(default_factory=MicrographSummary)
-    """What it adds to the live page."""
+    """Its contribution to the live page *Population*."""
 
 
-def run_task(task: Task, settings: Settings, place: Location, models: ModelHashes) -> list[Outcome]:
-    """Analyse a group of micrographs and commit it.
+def run_task(task: AnalysisTask, settings: Settings, folder: Location, models: ModelHashes) -> list[Outcome]:
+    """Analyze a group of micrographs and commit it.
 
     Parameters
     ----------
-    task : Task
+    task : AnalysisTask
         The group.
     settings : Settings
         All settings.
-    place : Location
+    folder : Location
         The results folder.
     models : ModelHashes
-        Content that the models must have.
+        Hashes that the models must have.
 
     Returns
     -------
     list of Outcome
         One per micrograph, in order.
     """
-    ledger.write_intent(place, task.name, {i.record.micrograph_id: i.attempts + 1 for i in task.items})
+    ledger.write_intent(folder, task.name, {i.record.micrograph_id: i.attempts + 1 for i in task.items})
     outcomes, parts = [], []
     for item in task.items:
         began = time.perf_counter()
         analysed = analyse_record(item.record, settings, models, item.correction)
-        picture = _write_pictures(place, item, analysed, settings)
+        picture = _write_pictures(folder, item, analysed, settings)
         parts.append(_part(item, analysed))
         status, reason = analysed.row["status"], analysed.row.get("reason")
         entry = _entry(item, task.name, analysed.stat, analysed.row.get("source_hash"), status)
         seconds = time.perf_counter() - began
-        summary = summarise(analysed.particles, picture)
+        summary = summarize_micrograph(analysed.particles, picture)
         outcomes.append(Outcome(entry, item.record.source.path, reason, len(analysed.particles), seconds, summary))
-    joined = {t: pd.concat([getattr(part, t) for part in parts], ignore_index=True) for t in tables.SCHEMAS}
-    ledger.write_part(place, task.name, ledger.Part(**joined), [o.entry for o in outcomes])
-    return outcomes
+    return _commit(task, parts, outcomes, folder)
 
 
-def failed(task: Task, reason: str, settings: Settings, place: Location) -> list[Outcome]:
+def commit_failed(task: AnalysisTask, reason: str, settings: Settings, folder: Location) -> list[Outcome]:
     """Commit a group whose worker died, as failed.
 
     Parameters
     ----------
-    task : Task
+    task : AnalysisTask
         The group.
     reason : str
-        What happened, in words.
+        Why it failed, in words.
     settings : Settings
         All settings.
-    place : Location
+    folder : Location
         The results folder.
 
     Returns
@@ -140,55 +146,64 @@ def failed(task: Task, reason: str, settings: Settings, place: Location) -> list
     for item in task.items:
         row = {**loading.to_row(item.record), "status": "failed", "reason": reason}
         row |= {"settings_hash": settings.science_hash(), "code_version": code_version()}
-        _remove_pictures(place, item.record.micrograph_id)
+        _remove_pictures(folder, item.record.micrograph_id)
         parts.append(_part(item, Analysed(row)))
         entry = _entry(item, task.name, (0, 0), None, "failed")
         outcomes.append(Outcome(entry, item.record.source.path, reason, 0, 0.0))
-    joined = {t: pd.concat([getattr(part, t) for part in parts], ignore_index=True) for t in tables.SCHEMAS}
-    ledger.write_part(place, task.name, ledger.Part(**joined), [o.entry for o in outcomes])
+    return _commit(task, parts, outcomes, folder)
+
+
+def _commit(
+    task: AnalysisTask, parts: Sequence[ledger.Part], outcomes: list[Outcome], folder: Location
+) -> list[Outcome]:
+    """Write the rows of a group and its commit record; return the outcomes."""
+    joined = {name: pd.concat([getattr(part, name) for part in parts], ignore_index=True) for name in tables.SCHEMAS}
+    ledger.write_part(folder, task.name, ledger.Part(**joined), [outcome.entry for outcome in outcomes])
     return outcomes
 
 
-def draw_overlay(item: Item, settings: Settings, place: Location) -> None:
-    """Draw the overlay of a micrograph that an earlier run analysed.
+def draw_overlay(item: PlannedMicrograph, settings: Settings, folder: Location) -> None:
+    """Draw the overlay of a micrograph that an earlier run analyzed.
 
     Parameters
     ----------
-    item : Item
+    item : PlannedMicrograph
         The micrograph.
     settings : Settings
-        Of these, `filtering` and `execution.device`.
-    place : Location
+        Settings, of which `filtering` and `execution.device` are used.
+    folder : Location
         The results folder, with its tables.
     """
     record = item.record
     prepared, _ = analysis.prepare(
         loading.read_image(record), settings, gain=gain_reference(settings.filtering.flat_field)
     )
-    labels = zarr_store.read_labels(Location.of(place.path("labels.zarr")), record.micrograph_id)
+    labels = zarr_store.read_labels(Location.of(folder.path("labels.zarr")), record.micrograph_id)
     overlays.write_overlay(
-        place, record.micrograph_id, backend.to_numpy(prepared), labels, None, pixel_size_nm=record.pixel_size_nm
+        folder, record.micrograph_id, backend.to_numpy(prepared), labels, None, pixel_size_nm=record.pixel_size_nm
     )
 
 
-def _write_pictures(place: Location, item: Item, analysed: Analysed, settings: Settings) -> np.ndarray | None:
-    """Write labels and, where asked, the overlay, which is returned; one whose labels cannot be written has failed."""
+def _write_pictures(
+    folder: Location, item: PlannedMicrograph, analysed: Analysed, settings: Settings
+) -> np.ndarray | None:
+    """Write labels and, if planned, the overlay, which is returned; without labels the micrograph has failed."""
     record, found = item.record, analysed.found
     picture = None
     if found is None:
-        _remove_pictures(place, record.micrograph_id)
+        _remove_pictures(folder, record.micrograph_id)
         return None
     began = time.perf_counter()
     try:
         zarr_store.write_labels(
-            Location.of(place.path("labels.zarr")),
+            Location.of(folder.path("labels.zarr")),
             record.micrograph_id,
             found.labels,
             pixel_size_nm=record.pixel_size_nm,
         )
         if item.overlay and settings.execution.overlays != "none":
             picture = overlays.write_overlay(
-                place,
+                folder,
                 record.micrograph_id,
                 found.prepared,
                 found.labels,
@@ -203,13 +218,13 @@ def _write_pictures(place: Location, item: Item, analysed: Analysed, settings: S
     return picture
 
 
-def _remove_pictures(place: Location, micrograph_id: str) -> None:
-    """Remove labels and overlay of an earlier attempt: they would contradict the row."""
-    zarr_store.remove(Location.of(place.path("labels.zarr")), micrograph_id)
-    overlays.remove_overlay(place, micrograph_id)
+def _remove_pictures(folder: Location, micrograph_id: str) -> None:
+    """Remove labels and overlay of an earlier attempt, which would contradict the row."""
+    zarr_store.remove(Location.of(folder.path("labels.zarr")), micrograph_id)
+    overlays.remove_overlay(folder, micrograph_id)
 
 
-def _part(item: Item, analysed: Analysed) -> ledger.Part:
+def _part(item: PlannedMicrograph, analysed: Analysed) -> ledger.Part:
     """Return the tables of one micrograph."""
     execution = {
         "micrograph_id": item.record.micrograph_id,
@@ -227,8 +242,10 @@ def _part(item: Item, analysed: Analysed) -> ledger.Part:
     )
 
 
-def _entry(item: Item, part_name: str, stat: tuple[int, int], source_hash: str | None, status: str) -> ledger.Entry:
-    """Return the ledger's line for one micrograph."""
+def _entry(
+    item: PlannedMicrograph, part_name: str, stat: tuple[int, int], source_hash: str | None, status: str
+) -> ledger.Entry:
+    """Return the entry of one micrograph in the ledger."""
     return ledger.Entry(
         micrograph_id=item.record.micrograph_id,
         key=item.key,
@@ -242,7 +259,7 @@ def _entry(item: Item, part_name: str, stat: tuple[int, int], source_hash: str |
 
 
 def _worker_address() -> str | None:
-    """Return the address of the worker that this runs on; None outside of one."""
+    """Return the address of the worker that runs this code; None outside of a worker."""
     from distributed import get_worker
 
     try:

@@ -1,1 +1,1 @@
-"""Training of the region classifier with its tasks on a cluster."""
+"""Train the classifier of regions with its tasks on a cluster."""

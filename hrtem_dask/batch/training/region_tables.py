@@ -1,14 +1,15 @@
-"""Labelled region tables of simulated stores, made on the workers."""
+"""Measure and label the regions of simulated stores on the workers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from distributed import Client
 
-from hrtem_dask.batch.cluster.stream import stream
+from hrtem_dask.batch.cluster.stream import failure_reason, stream
 from hrtem_dask.errors import NothingToAnalyseError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.location import Location
@@ -17,31 +18,26 @@ from hrtem_dask.training.forest.region_table import region_rows
 
 __all__ = ["region_table"]
 
+logger = logging.getLogger(__name__)
 
-def region_table(
-    stores: Sequence[str | Path],
-    client: Client,
-    settings: Settings | None = None,
-    *,
-    say: Callable[[str], None] = lambda _: None,
-) -> pd.DataFrame:
+
+def region_table(stores: Sequence[str | Path], client: Client, settings: Settings | None = None) -> pd.DataFrame:
     """Measure and label the regions of simulated stores.
 
     Parameters
     ----------
     stores : sequence of str or path-like
-        What `hrtem-dask simulate` wrote.
+        Folders that `hrtem-dask simulate` wrote.
     client : distributed.Client
         The cluster.
     settings : Settings, optional
-        As for a run: segmenter and rules of particles.
-    say : callable
-        Takes lines for the user, such as micrographs that failed.
+        Settings of the segmentation and of the particles, as for a run.
 
     Returns
     -------
     pandas.DataFrame
-        Rows of `training.region_table.region_rows`, in the order of the stores and their micrographs.
+        Rows of `training.forest.region_table.region_rows`, in the order of the stores and their micrographs. Those
+        that fail are left out and logged as warnings.
 
     Raises
     ------
@@ -57,18 +53,18 @@ def region_table(
     parts: dict[tuple[str, str], pd.DataFrame] = {}
     for number, (item, result) in enumerate(stream(client, _measure_one, items, settings, key="regions"), 1):
         if isinstance(result, BaseException):
-            say(f"{item[1]} is left out: {type(result).__name__}: {result}")
+            logger.warning("%s is left out: %s", item[1], failure_reason(result))
         else:
             parts[item[0].url, item[1]] = result
         if number % max(len(items) // 10, 1) == 0:
-            say(f"regions of {number} of {len(items)} micrographs measured")
+            logger.info("regions of %d of %d micrographs measured", number, len(items))
     if not parts:
         raise NothingToAnalyseError(f"no region could be measured in {', '.join(map(str, stores))}")
-    ordered = [parts[place.url, name] for place, name in items if (place.url, name) in parts]
+    ordered = [parts[folder.url, name] for folder, name in items if (folder.url, name) in parts]
     return pd.concat([part for part in ordered if len(part)], ignore_index=True)
 
 
 def _measure_one(item: tuple[Location, str], settings: Settings) -> pd.DataFrame:
     """Measure one micrograph on a worker."""
-    place, name = item
-    return region_rows(open_simulated(place), name, settings)
+    folder, name = item
+    return region_rows(open_simulated(folder), name, settings)

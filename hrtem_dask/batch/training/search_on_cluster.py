@@ -1,4 +1,4 @@
-"""Tasks of a search on a cluster: the regions travel to each worker once."""
+"""Run the tasks of a hyper-parameter search on a cluster; the regions are sent to each worker once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["on_cluster"]
 
 
 def on_cluster(client: Client) -> MapTasks:
-    """Return what runs the tasks of `training.forest.train_forest.train_forest` on a cluster.
+    """Return a function that runs the tasks of `training.forest.train_forest.train_forest` on a cluster.
 
     Parameters
     ----------
@@ -26,14 +26,14 @@ def on_cluster(client: Client) -> MapTasks:
     Returns
     -------
     callable
-        Gives the results in the order of the items, equal to those of `training.forest.search.run_here`. An
-        error of a task is raised here.
+        Returns the results in the order of the items, equal to those of `training.forest.search.run_here`. The error
+        of a task is raised in this process.
     """
     return functools.partial(_run, client)
 
 
 def _run(client: Client, function: Callable[..., Any], items: Sequence[Any], samples: RegionSamples) -> Iterator[Any]:
-    """Run all tasks, then give their results in order."""
+    """Run all tasks, then return their results in order."""
     shared = client.scatter(samples, broadcast=True, hash=False)
     results: dict[int, Any] = {}
     numbered = list(enumerate(items))

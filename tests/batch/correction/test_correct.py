@@ -17,7 +17,7 @@ from distributed import Client
 from skimage.measure import regionprops
 
 from hrtem_dask import correct, export, open_results, run, undo_corrections
-from hrtem_dask.batch.correction.export import choose
+from hrtem_dask.batch.correction.export import choose_micrographs
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.corrections import read_corrections
@@ -31,7 +31,7 @@ SAMPLES = "path,operator,hours\n*a.tif,Ada,1\n*b.tif,Bo,\n"
 def results(folder: Path, tmp_path: Path, settings: Settings, client: Client) -> Path:
     (tmp_path / "samples.csv").write_text(SAMPLES)
     (folder / "notes.txt").write_text("grid 3")
-    run(folder, tmp_path / "out", settings=settings, client=client, metadata=tmp_path / "samples.csv")
+    run(folder, tmp_path / "out", settings=settings, cluster=client, metadata=tmp_path / "samples.csv")
     return tmp_path / "out"
 
 
@@ -87,9 +87,9 @@ def redraw(labels: np.ndarray) -> None:
 @pytest.mark.parametrize("form", ["coco", "labels", "tiff", "zarr"])
 def test_labels_that_were_not_edited_change_nothing(results: Path, tmp_path: Path, client: Client, form: str) -> None:
     before = contents(results)
-    export(results, tmp_path / "ex", formats=form, client=client)
+    export(results, tmp_path / "ex", formats=form, cluster=client)
     for use_manifest in (True, False):
-        summary = correct(results, tmp_path / "ex", client=client)
+        summary = correct(results, tmp_path / "ex", cluster=client)
         assert [one.state for one in summary.files] == ["unchanged"] * 3
         assert contents(results) == before
         if use_manifest:
@@ -99,9 +99,9 @@ def test_labels_that_were_not_edited_change_nothing(results: Path, tmp_path: Pat
 @pytest.mark.parametrize("form", ["labels", "tiff", "zarr"])
 def test_only_the_edited_micrograph_changes(results: Path, tmp_path: Path, client: Client, form: str) -> None:
     before, name = tables_of(results), ids(results)[1]
-    export(results, tmp_path / "ex", formats=form, client=client)
+    export(results, tmp_path / "ex", formats=form, cluster=client)
     edit_files(tmp_path / "ex", form, name, redraw)
-    summary = correct(results, tmp_path / "ex", client=client)
+    summary = correct(results, tmp_path / "ex", cluster=client)
     assert {one.micrograph_id: one.state for one in summary.files}[name] == "corrected"
     assert (summary.count("corrected"), summary.count("unchanged"), summary.n_corrected) == (1, 2, 1)
     after = tables_of(results)
@@ -137,9 +137,9 @@ def test_only_the_edited_micrograph_changes(results: Path, tmp_path: Path, clien
 
 def test_particles_that_were_left_alone_measure_as_before(results: Path, tmp_path: Path, client: Client) -> None:
     before, name = tables_of(results)["particles"], ids(results)[0]
-    export(results, tmp_path / "ex", formats="labels", client=client)
+    export(results, tmp_path / "ex", formats="labels", cluster=client)
     edit_files(tmp_path / "ex", "labels", name, lambda labels: labels.__setitem__(labels == 1, 0))
-    correct(results, tmp_path / "ex", client=client)
+    correct(results, tmp_path / "ex", cluster=client)
     after = tables_of(results)["particles"]
     old = before[(before["micrograph_id"] == name) & (before["particle_id"] > 1)].reset_index(drop=True)
     new = after[after["micrograph_id"] == name].reset_index(drop=True)
@@ -155,7 +155,7 @@ def test_all_formats_give_the_same_rows(results: Path, tmp_path: Path, client: C
     for form in ("coco", "labels", "tiff", "zarr"):
         copy = tmp_path / form
         shutil.copytree(results, copy)
-        export(copy, tmp_path / f"{form} ex", formats=form, client=client)
+        export(copy, tmp_path / f"{form} ex", formats=form, cluster=client)
         if form == "coco":
             path = tmp_path / "coco ex" / "annotations.json"
             content = json.loads(path.read_bytes())
@@ -175,7 +175,7 @@ def test_all_formats_give_the_same_rows(results: Path, tmp_path: Path, client: C
                 labels[172:197, 2:27] = 99
 
             edit_files(tmp_path / f"{form} ex", form, name, draw)
-        assert correct(copy, tmp_path / f"{form} ex", client=client).count("corrected") == 1
+        assert correct(copy, tmp_path / f"{form} ex", cluster=client).count("corrected") == 1
         ended[form] = tables_of(copy)
     for form in ("coco", "tiff", "zarr"):
         for table in TABLES:
@@ -185,19 +185,19 @@ def test_all_formats_give_the_same_rows(results: Path, tmp_path: Path, client: C
 def test_later_runs_keep_corrections(
     results: Path, folder: Path, tmp_path: Path, settings: Settings, client: Client,
     make_disks: Callable[..., np.ndarray], make_tiff: Callable[..., Path], rng: np.random.Generator,
+    messages: Callable[[], list[str]],
 ) -> None:  # fmt: skip
     name, samples = ids(results)[0], tmp_path / "samples.csv"
-    export(results, tmp_path / "ex", formats="labels", client=client)
+    export(results, tmp_path / "ex", formats="labels", cluster=client)
     edit_files(tmp_path / "ex", "labels", name, redraw)
-    correct(results, tmp_path / "ex", client=client)
+    correct(results, tmp_path / "ex", cluster=client)
     after, labels = contents(results), open_results(results).labels(name)
-    assert run(folder, results, settings=settings, client=client, metadata=samples).n_skipped == 3
+    assert run(folder, results, settings=settings, cluster=client, metadata=samples).n_skipped == 3
     assert contents(results) == after, "tables made by correct are those that a run makes"
     # other settings: the labels stay, and are judged by them
-    said: list[str] = []
     stricter = settings.updated({"particles": {"min_area_px": 1000}})
-    run(folder, results, settings=stricter, client=client, metadata=samples, say=said.append)
-    assert any("1 micrographs keep their corrected labels" in line for line in said)
+    run(folder, results, settings=stricter, cluster=client, metadata=samples)
+    assert any("1 micrographs keep their corrected labels" in line for line in messages())
     np.testing.assert_array_equal(open_results(results).labels(name), labels)
     particles = open_results(results).particles
     square = particles[(particles["micrograph_id"] == name) & (particles["area_px"] == 625)]
@@ -205,9 +205,9 @@ def test_later_runs_keep_corrections(
     # another file: analysed anew, the correction kept and named
     source = Path(open_results(results).micrographs.set_index("micrograph_id").loc[name, "source"])
     make_tiff(source, make_disks(rng, 1))
-    said.clear()
-    run(folder, results, settings=stricter, client=client, metadata=samples, say=said.append)
-    assert any("files have changed since" in line and name in line for line in said)
+    messages()
+    run(folder, results, settings=stricter, cluster=client, metadata=samples)
+    assert any("files have changed since" in line and name in line for line in messages())
     rows = open_results(results).micrographs.set_index("micrograph_id")
     assert (rows.loc[name, "n_particles"], bool(rows.loc[name, "corrected"])) == (1, False)
     kept = read_corrections(Location.of(results))[name].read()
@@ -216,45 +216,46 @@ def test_later_runs_keep_corrections(
 
 def test_a_correction_can_be_undone(results: Path, tmp_path: Path, client: Client) -> None:
     before, name = tables_of(results), ids(results)[0]
-    export(results, tmp_path / "ex", formats="labels", client=client)
+    export(results, tmp_path / "ex", formats="labels", cluster=client)
     edit_files(tmp_path / "ex", "labels", name, redraw)
-    correct(results, tmp_path / "ex", client=client)
-    summary = undo_corrections(results, "*", client=client)
+    correct(results, tmp_path / "ex", cluster=client)
+    summary = undo_corrections(results, "*", cluster=client)
     assert (summary.count("undone"), summary.n_corrected) == (1, 0)
     for table in TABLES:
         pdt.assert_frame_equal(tables_of(results)[table], before[table])
     with pytest.raises(NothingToAnalyseError, match="no corrected micrograph"):
-        undo_corrections(results, "*", client=client)
+        undo_corrections(results, "*", cluster=client)
 
 
 def test_nothing_left_is_empty(results: Path, tmp_path: Path, client: Client) -> None:
     name = ids(results)[2]
-    export(results, tmp_path / "ex", formats="tiff", client=client)
+    export(results, tmp_path / "ex", formats="tiff", cluster=client)
     edit_files(tmp_path / "ex", "tiff", name, lambda labels: labels.fill(0))
-    correct(results, tmp_path / "ex", client=client)
+    correct(results, tmp_path / "ex", cluster=client)
     row = open_results(results).micrographs.set_index("micrograph_id").loc[name]
     assert (row["status"], row["n_particles"], row["coverage"]) == ("empty", 0, 0.0)
     assert name not in set(open_results(results).particles["micrograph_id"])
-    export(results, tmp_path / "again", formats=["tiff", "coco"], client=client)
-    assert correct(results, tmp_path / "again", client=client).count("unchanged") == 3
+    export(results, tmp_path / "again", formats=["tiff", "coco"], cluster=client)
+    assert correct(results, tmp_path / "again", cluster=client).count("unchanged") == 3
 
 
-def test_bad_files_are_named_and_the_others_go_on(results: Path, tmp_path: Path, client: Client) -> None:
+def test_bad_files_are_named_and_the_others_go_on(
+    results: Path, tmp_path: Path, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
     good, other, third = ids(results)
     ex = tmp_path / "ex" / "labels"
-    export(results, tmp_path / "ex", formats="tiff", client=client)
+    export(results, tmp_path / "ex", formats="tiff", cluster=client)
     edit_files(tmp_path / "ex", "tiff", good, redraw)
     tifffile.imwrite(ex / f"{other}.tif", tifffile.imread(ex / f"{other}.tif")[:-1])
     (ex / f"{third}.tif").write_bytes(b"II*\0 no more")
     tifffile.imwrite(ex / "stranger.tif", np.ones((5, 5), np.uint16))
-    said: list[str] = []
-    summary = correct(results, tmp_path / "ex", client=client, say=said.append)
+    summary = correct(results, tmp_path / "ex", cluster=client)
     reasons = {one.micrograph_id: one.reason for one in summary.files if one.state == "failed"}
     assert summary.count("corrected") == 1
     assert reasons.keys() == {other, third, "stranger"}
     assert "(199, 240)" in reasons[other]
     assert "no micrograph 'stranger'" in reasons["stranger"]
-    assert len(said) == 4
+    assert len([r for r in caplog.records if r.name.startswith("hrtem_dask") and r.levelname == "WARNING"]) == 3
     wrong = {
         "float32": np.zeros((200, 240), np.float32),
         "label -1": np.full((200, 240), -1, np.int32),
@@ -264,14 +265,14 @@ def test_bad_files_are_named_and_the_others_go_on(results: Path, tmp_path: Path,
     for text, labels in wrong.items():
         store = zarr.open_group(tmp_path / text / "labels.zarr", mode="w")
         store.create_group(other).create_array("labels", data=labels)
-        (one,) = correct(results, tmp_path / text / "labels.zarr", client=client).files
+        (one,) = correct(results, tmp_path / text / "labels.zarr", cluster=client).files
         assert one.state == "failed"
         assert text in one.reason
 
 
 def test_a_changed_file_is_not_measured_with_labels_of_another(results: Path, tmp_path: Path, client: Client) -> None:
     name = ids(results)[0]
-    export(results, tmp_path / "ex", formats="labels", client=client)
+    export(results, tmp_path / "ex", formats="labels", cluster=client)
     edit_files(tmp_path / "ex", "labels", name, redraw)
     source = Path(open_results(results).micrographs.set_index("micrograph_id").loc[name, "source"])
     image = tifffile.imread(source)
@@ -279,7 +280,7 @@ def test_a_changed_file_is_not_measured_with_labels_of_another(results: Path, tm
     tifffile.imwrite(source, image)
     os.utime(source, (1, 1))
     before = contents(results)
-    summary = correct(results, tmp_path / "ex", client=client)
+    summary = correct(results, tmp_path / "ex", cluster=client)
     assert "has changed since" in next(one.reason for one in summary.files if one.micrograph_id == name)
     assert contents(results) == before
 
@@ -287,27 +288,27 @@ def test_a_changed_file_is_not_measured_with_labels_of_another(results: Path, tm
 def test_what_was_not_edited_is_no_correction_of_what_a_later_run_finds(
     results: Path, folder: Path, tmp_path: Path, settings: Settings, client: Client
 ) -> None:
-    export(results, tmp_path / "ex", formats="labels", client=client)
+    export(results, tmp_path / "ex", formats="labels", cluster=client)
     other = settings.updated({"particles": {"opening_radius_px": 6}})
-    run(folder, results, settings=other, client=client)
-    assert correct(results, tmp_path / "ex", client=client).count("unchanged") == 3
+    run(folder, results, settings=other, cluster=client)
+    assert correct(results, tmp_path / "ex", cluster=client).count("unchanged") == 3
 
 
 def test_an_unfinished_run_is_refused(results: Path, tmp_path: Path, client: Client) -> None:
-    export(results, tmp_path / "ex", formats="labels", client=client)
+    export(results, tmp_path / "ex", formats="labels", cluster=client)
     (results / "parts" / "abc.intent.json").write_text(json.dumps({ids(results)[0]: 2}))
     with pytest.raises(SettingsError, match="was cut off"):
-        correct(results, tmp_path / "ex", client=client)
+        correct(results, tmp_path / "ex", cluster=client)
 
 
 def test_an_export_is_not_written_over(results: Path, tmp_path: Path, client: Client) -> None:
-    export(results, tmp_path / "ex", formats="labels", client=client)
+    export(results, tmp_path / "ex", formats="labels", cluster=client)
     with pytest.raises(SettingsError, match="holds an export already"):
-        export(results, tmp_path / "ex", formats="labels", client=client)
+        export(results, tmp_path / "ex", formats="labels", cluster=client)
     with pytest.raises(SettingsError, match="got pdf"):
-        export(results, tmp_path / "ex2", formats="pdf", client=client)
+        export(results, tmp_path / "ex2", formats="pdf", cluster=client)
     with pytest.raises(NothingToAnalyseError, match="no micrograph of the name 'zzz'"):
-        export(results, tmp_path / "ex3", formats="labels", only="zzz", client=client)
+        export(results, tmp_path / "ex3", formats="labels", only="zzz", cluster=client)
 
 
 def test_the_most_doubtful_come_first() -> None:
@@ -322,6 +323,6 @@ def test_the_most_doubtful_come_first() -> None:
             "calibration_flags": [None, None, None, None, None, "off_lattice"],
         }
     )
-    assert choose(rows, doubtful=9)["micrograph_id"].tolist() == ["d", "a", "f", "b", "c"]
-    assert choose(rows, doubtful=2)["micrograph_id"].tolist() == ["d", "a"]
-    assert choose(rows, only="b.dm?")["micrograph_id"].tolist() == ["b"]
+    assert choose_micrographs(rows, doubtful=9)["micrograph_id"].tolist() == ["d", "a", "f", "b", "c"]
+    assert choose_micrographs(rows, doubtful=2)["micrograph_id"].tolist() == ["d", "a"]
+    assert choose_micrographs(rows, only="b.dm?")["micrograph_id"].tolist() == ["b"]

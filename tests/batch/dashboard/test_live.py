@@ -4,6 +4,7 @@ import json
 import re
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrtem_dask import open_results, run, tables
-from hrtem_dask.batch.dashboard.live import TOPIC, Feed, dashboard_link, open_feed, population_link
+from hrtem_dask.batch.dashboard.live import (
+    TOPIC,
+    PopulationReporter,
+    add_population_page,
+    dashboard_link,
+    population_link,
+)
 from hrtem_dask.batch.dashboard.population_state import (
     BIN_NM,
     HISTORY,
     THUMBNAIL_BYTES,
     MicrographSummary,
     PopulationState,
-    summarise,
+    summarize_micrograph,
     thumbnail,
 )
 from hrtem_dask.settings import Settings
@@ -55,7 +62,7 @@ def particles(sizes_nm: list[float | None], counted: list[bool], states: list[st
 
 
 def test_only_counted_particles_enter_the_summary() -> None:
-    found = summarise(
+    found = summarize_micrograph(
         particles(
             [3.04, 3.05, 9.0, None, 5000.0],
             [True, True, False, True, True],
@@ -65,7 +72,7 @@ def test_only_counted_particles_enter_the_summary() -> None:
     assert (found.n_particles, found.n_counted) == (5, 4)
     assert found.sizes == {30: 2, 20_000: 1}
     assert found.fault_states == {"fault": 1, "unknown": 1, "no_fault": 1}
-    assert summarise(tables.empty(tables.PARTICLES)) == MicrographSummary()
+    assert summarize_micrograph(tables.empty(tables.PARTICLES)) == MicrographSummary()
 
 
 def test_thumbnails_stay_small(rng: np.random.Generator) -> None:
@@ -81,7 +88,7 @@ def test_the_state_adds_up(micrographs: list[tuple[str, list[float]]]) -> None:
     state = begun(len(micrographs) + 1, {"done": 2, "set_aside": 1})
     for i, (status, sizes_nm) in enumerate(micrographs):
         n = len(sizes_nm)
-        summary = summarise(particles(list(sizes_nm), [True] * n, ["fault"] * n)).message()
+        summary = summarize_micrograph(particles(list(sizes_nm), [True] * n, ["fault"] * n)).message()
         state.add({"micrograph_id": str(i), "status": status, "summary": summary}, float(i))
     everything = [d for _, sizes in micrographs for d in sizes]
     assert (state.n_left, state.n_analysed, state.n_before) == (1, len(micrographs), 3)
@@ -131,17 +138,17 @@ def test_the_link_goes_through_the_proxy_of_the_dashboard(
 
 
 def test_the_page_is_beside_status_and_its_numbers_are_the_tables(
-    folder: Path, tmp_path: Path, settings: Settings, client: Client
+    folder: Path, tmp_path: Path, settings: Settings, client: Client, messages: Callable[[], list[str]]
 ) -> None:
     (folder / "broken.tif").write_bytes(b"II*\0 nothing")
-    said: list[str] = []
-    summary = run(folder, tmp_path / "out", settings=settings, client=client, say=said.append)
+    summary = run(folder, tmp_path / "out", settings=settings, cluster=client)
+    lines = messages()
     status = dashboard_link(client)
     assert status
     link = population_link(status)
-    assert f"dashboard: {status}" in said
-    assert not [line for line in said if "stands still" in line]
-    assert f"population: {link}" in said
+    assert f"dashboard: {status}" in lines
+    assert not [line for line in lines if "is not updated" in line]
+    assert f"population: {link}" in lines
     table = open_results(tmp_path / "out").particles
     state = state_of(client)
     assert {k: state.statuses[k] for k in summary.counts} == summary.counts
@@ -164,23 +171,23 @@ def test_the_page_is_beside_status_and_its_numbers_are_the_tables(
     assert not [address for address in own if address.startswith(("/", "http:"))]
 
     before = json.dumps(sorted(state.sizes.items()))
-    run(folder, tmp_path / "out", settings=settings, client=client)
+    run(folder, tmp_path / "out", settings=settings, cluster=client)
     again = state_of(client)
     assert {k: again.statuses[k] for k in summary.counts} == summary.counts, "what was done before counts as done"
     assert json.dumps(sorted(again.sizes.items())) == before
 
 
-def test_a_scheduler_without_a_dashboard_is_said_and_the_run_goes_on() -> None:
-    said: list[str] = []
+def test_a_scheduler_without_a_dashboard_is_warned_of_and_the_run_goes_on(messages: Callable[[], list[str]]) -> None:
     with (
         LocalCluster(
             processes=False, n_workers=1, dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}
         ) as cluster,
         Client(cluster) as client,
     ):
-        open_feed(client, said.append).end()
-    assert "without a dashboard" in said[-1]
-    assert not any("population: " in line for line in said)
+        add_population_page(client).end()
+    lines = messages()
+    assert "without a dashboard" in lines[-1]
+    assert not any("population: " in line for line in lines)
 
 
 class Refusing:
@@ -196,17 +203,15 @@ class Refusing:
         raise OSError("gone")
 
 
-def test_a_scheduler_without_the_package_costs_one_line() -> None:
-    said: list[str] = []
-    open_feed(Refusing(), said.append).end()  # type: ignore[arg-type]
-    assert said[0] == "dashboard: http://far:8787/status"
-    assert len(said) == 2
-    assert "No module named 'hrtem_dask'" in said[1]
+def test_a_scheduler_without_the_package_costs_one_line(messages: Callable[[], list[str]]) -> None:
+    add_population_page(Refusing()).end()  # type: ignore[arg-type]
+    address, warning = messages()
+    assert address == "dashboard: http://far:8787/status"
+    assert "No module named 'hrtem_dask'" in warning
 
 
-def test_a_page_that_cannot_be_fed_any_more_costs_one_line() -> None:
-    said: list[str] = []
-    feed = Feed(Refusing(), said.append)  # type: ignore[arg-type]
-    feed.end()
-    feed.end()
-    assert said == ["the page population stands still from here on: gone"]
+def test_a_page_that_cannot_be_updated_any_more_costs_one_line(messages: Callable[[], list[str]]) -> None:
+    reporter = PopulationReporter(Refusing())  # type: ignore[arg-type]
+    reporter.end()
+    reporter.end()
+    assert messages() == ["the page population is not updated from here on: gone"]

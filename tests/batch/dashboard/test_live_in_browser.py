@@ -12,7 +12,7 @@ import pytest
 from distributed import Client
 
 from hrtem_dask import open_results, run
-from hrtem_dask.batch.dashboard.live import Feed
+from hrtem_dask.batch.dashboard.live import PopulationReporter
 from hrtem_dask.batch.run.run import RunSummary
 from hrtem_dask.settings import Settings
 
@@ -31,32 +31,32 @@ PICTURES_LOADED = """(function all(root) {
 def test_a_reader_sees_the_numbers_grow_to_the_summarys(
     tmp_path: Path, settings: Settings, client: Client, browser: Any, make_disks: Callable[..., np.ndarray],
     make_tiff: Callable[..., Path], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch,
+    messages: Callable[[], list[str]],
 ) -> None:  # fmt: skip
     for n in range(8):
         make_tiff(tmp_path / "in" / f"{n}.tif", make_disks(rng, n % 7))
     half, go_on = threading.Event(), threading.Event()
-    add = Feed.add
+    add = PopulationReporter.add
     added: list[Any] = []
 
-    def add_and_wait_at_half(self: Feed, outcome: Any) -> None:
+    def add_and_wait_at_half(self: PopulationReporter, outcome: Any) -> None:
         add(self, outcome)
         added.append(outcome)
         if len(added) == 4:
             half.set()
             go_on.wait(120)
 
-    monkeypatch.setattr(Feed, "add", add_and_wait_at_half)
-    said: list[str] = []
+    monkeypatch.setattr(PopulationReporter, "add", add_and_wait_at_half)
     ended: list[RunSummary] = []
 
     def analyse() -> None:
-        ended.append(run(tmp_path / "in", tmp_path / "out", settings=settings, client=client, say=said.append))
+        ended.append(run(tmp_path / "in", tmp_path / "out", settings=settings, cluster=client))
 
     thread = threading.Thread(target=analyse)
     thread.start()
     try:
         assert half.wait(60)
-        address = next(line for line in said if line.startswith("population: ")).removeprefix("population: ")
+        address = next(line for line in messages() if line.startswith("population: ")).removeprefix("population: ")
         browser.open(address)
         during = wait_for_text(browser, "4 of 8 micrographs")
         assert "4 left" in during

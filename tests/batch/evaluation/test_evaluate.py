@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from distributed import Client
 
-from hrtem_dask.batch.evaluation.evaluate import Evaluation, evaluate
+from hrtem_dask.batch.evaluation.evaluate import Evaluation, SummaryOptions, evaluate
 from hrtem_dask.batch.evaluation.methods import choose_methods
 from hrtem_dask.batch.run.run import run
 from hrtem_dask.batch.simulate import simulate
@@ -27,7 +27,7 @@ Make = Callable[..., Any]
 @pytest.fixture
 def store(tmp_path: Path, client: Client, make_toy: Make, toy_ranges: Any) -> Path:
     """Six micrographs of which two are empty."""
-    simulate(tmp_path / "sim", ranges=toy_ranges(), n=6, client=client, make=make_toy)
+    simulate(tmp_path / "sim", ranges=toy_ranges(), n=6, cluster=client, make=make_toy)
     return tmp_path / "sim"
 
 
@@ -51,13 +51,14 @@ def value(evaluation: Evaluation, statistic: str, method: str = "otsu", group: s
     return float(table[method, group, statistic])
 
 
-def test_a_store_is_run_and_scored(store: Path, tmp_path: Path, client: Client, settings: Settings) -> None:
-    said: list[str] = []
+def test_a_store_is_run_and_scored(
+    store: Path, tmp_path: Path, client: Client, settings: Settings, messages: Callable[[], list[str]]
+) -> None:
     evaluation = evaluate(
-        store, out=tmp_path / "out", settings=settings, n_resamples=50, client=client, say=said.append
+        store, out=tmp_path / "out", settings=settings, summary=SummaryOptions(n_resamples=50), cluster=client
     )
     assert list(dict.fromkeys(evaluation.micrographs["method"])) == ["unet", "otsu", "fourier", "fourier_pixels"]
-    assert "running fourier_pixels: one annulus for all, 0.12 to 0.3 cycles per pixel" in said
+    assert "running fourier_pixels: one annulus for all, 0.12 to 0.3 cycles per pixel" in messages()
     # every toy micrograph has the same pixel size: one annulus is then the same in both units
     rows = evaluation.micrographs.set_index(["method", "truth_id"])
     columns = ["true_positive_px", "mask_false_positive_px", "n_matched_iou50"]
@@ -83,27 +84,38 @@ def test_a_store_is_run_and_scored(store: Path, tmp_path: Path, client: Client, 
 
 
 def test_results_are_scored_as_they_are(store: Path, tmp_path: Path, client: Client, settings: Settings) -> None:
-    run(store, tmp_path / "results", settings=settings, client=client)
-    options: dict[str, Any] = {"results": tmp_path / "results", "n_resamples": 5, "client": client}
-    whole = evaluate(store, out=tmp_path / "one", **options)
+    run(store, tmp_path / "results", settings=settings, cluster=client)
+    options: dict[str, Any] = {
+        "results": tmp_path / "results",
+        "cluster": client,
+    }
+    few = SummaryOptions(n_resamples=5)
+    whole = evaluate(store, out=tmp_path / "one", summary=few, **options)
     assert value(whole, "mask_recall_pooled") > 0
-    bare = evaluate(store, out=tmp_path / "two", segment_again=False, by=["dose_per_nm2", "pixel_size_nm"], **options)
+    grouped = SummaryOptions(by=["dose_per_nm2", "pixel_size_nm"], n_resamples=5)
+    bare = evaluate(store, out=tmp_path / "two", segment_again=False, summary=grouped, **options)
     assert value(bare, "dice_mean") == value(whole, "dice_mean")
     assert np.isnan(value(bare, "mask_dice_mean"))
     assert value(bare, "n_micrographs", group="0.05") == 6
-    part = evaluate(store, out=tmp_path / "three", only="*[12]", **options)
+    part = evaluate(store, out=tmp_path / "three", only="*[12]", summary=few, **options)
     assert list(part.micrographs["truth_id"]) == ["sim-0-000001", "sim-0-000002"]
     with pytest.raises(SettingsError, match="no column 'colour'"):
-        evaluate(store, out=tmp_path / "four", by=["colour"], **options)
+        evaluate(store, out=tmp_path / "four", summary=SummaryOptions(by=["colour"]), **options)
     with pytest.raises(SettingsError, match="not both"):
         evaluate(store, out=tmp_path / "four", methods=["otsu"], **options)
 
 
-def test_what_lacks_is_named_and_counts_as_an_empty_mask(
+def test_missing_results_are_named_and_count_as_empty_masks(
     masked: Path, tmp_path: Path, client: Client, settings: Settings
 ) -> None:
-    run(masked / "images", tmp_path / "results", settings=settings, client=client)
-    evaluation = evaluate(masked, results=tmp_path / "results", out=tmp_path / "out", n_resamples=5, client=client)
+    run(masked / "images", tmp_path / "results", settings=settings, cluster=client)
+    evaluation = evaluate(
+        masked,
+        results=tmp_path / "results",
+        out=tmp_path / "out",
+        summary=SummaryOptions(n_resamples=5),
+        cluster=client,
+    )
     rows = evaluation.micrographs.set_index("truth_id")
     assert dict(rows["status"]) == {
         "a.tif": "done",
@@ -129,7 +141,12 @@ def test_a_mask_that_fits_not_is_named(masked: Path, tmp_path: Path, client: Cli
     cv2.imwrite(str(masked / "masks" / "b.png"), np.zeros((20, 20), np.uint8))
     (masked / "masks" / "d.png").write_bytes(b"no picture")
     evaluation = evaluate(
-        masked, methods=["otsu"], out=tmp_path / "out", settings=settings, n_resamples=5, client=client
+        masked,
+        methods=["otsu"],
+        out=tmp_path / "out",
+        settings=settings,
+        summary=SummaryOptions(n_resamples=5),
+        cluster=client,
     )
     assert list(evaluation.micrographs["truth_id"]) == ["a.tif", "c.tif"]
     assert any("not scored: b.tif: ValueError" in note and "(20, 20)" in note for note in evaluation.notes)
@@ -139,9 +156,15 @@ def test_a_mask_that_fits_not_is_named(masked: Path, tmp_path: Path, client: Cli
 def test_an_image_that_changed_is_not_segmented_again(
     masked: Path, tmp_path: Path, client: Client, settings: Settings, make_tiff: Make, make_disks: Make
 ) -> None:
-    run(masked / "images", tmp_path / "results", settings=settings, client=client)
+    run(masked / "images", tmp_path / "results", settings=settings, cluster=client)
     make_tiff(masked / "images" / "a.tif", make_disks(np.random.default_rng(1), 2))
-    evaluation = evaluate(masked, results=tmp_path / "results", out=tmp_path / "out", n_resamples=5, client=client)
+    evaluation = evaluate(
+        masked,
+        results=tmp_path / "results",
+        out=tmp_path / "out",
+        summary=SummaryOptions(n_resamples=5),
+        cluster=client,
+    )
     assert value(evaluation, "dice_mean") > 0.99
     assert np.isnan(value(evaluation, "mask_dice_mean"))
     assert any("a.tif: UnreadableMicrographError" in note and "changed" in note for note in evaluation.notes)
@@ -150,9 +173,9 @@ def test_an_image_that_changed_is_not_segmented_again(
 def test_other_results_are_refused(
     store: Path, masked: Path, tmp_path: Path, client: Client, settings: Settings
 ) -> None:
-    run(masked / "images", tmp_path / "results", settings=settings, client=client)
+    run(masked / "images", tmp_path / "results", settings=settings, cluster=client)
     with pytest.raises(NothingToAnalyseError, match="none of the 4 micrographs"):
-        evaluate(store, results=tmp_path / "results", out=tmp_path / "out", client=client)
+        evaluate(store, results=tmp_path / "results", out=tmp_path / "out", cluster=client)
 
 
 def test_methods_are_chosen_by_what_there_is(tmp_path: Path) -> None:
@@ -172,11 +195,11 @@ def test_methods_are_chosen_by_what_there_is(tmp_path: Path) -> None:
     own = plain.updated({"segmentation": {"annulus_per_px": (0.1, 0.2)}})
     assert choose_methods(["fourier_pixels"], [], own, None)[0].settings.segmentation.annulus_per_px == (0.1, 0.2)
     assert choose_methods(["fourier"], [], own, None)[0].settings.segmentation.annulus_per_px is None
-    for arguments, complaint in (
+    for arguments, message in (
         ((["magic"], [], plain, None), "unknown method 'magic'"),
         ((["otsu"], [model], plain, None), "add unet"),
         ((["fourier_pixels"], [], plain, None), "annulus_per_px"),
         ((None, ["a/net.h5", "b/net.h5"], plain, None), "two models or methods"),
     ):
-        with pytest.raises(SettingsError, match=complaint):
+        with pytest.raises(SettingsError, match=message):
             choose_methods(*arguments)

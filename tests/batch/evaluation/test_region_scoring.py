@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +29,12 @@ def clear_store(tmp_path_factory: pytest.TempPathFactory, client: Client) -> Pat
         overfocus_fraction=0.0, dose_per_nm2=(4e5, 6e5), drift_nm=(0, 0), n_spikes=(0, 0), edge_fraction=0,
     )  # fmt: skip
     place = tmp_path_factory.mktemp("store") / "sim"
-    simulate(place, ranges=ranges, n=6, seed=5, client=client)
+    simulate(place, ranges=ranges, n=6, seed=5, cluster=client)
     return place
 
 
 def test_a_region_table(clear_store: Path, client: Client) -> None:
-    said: list[str] = []
-    table = region_table([clear_store], client, say=said.append)
+    table = region_table([clear_store], client)
     store = open_simulated(clear_store)
     truth = table[table["source"] == "truth"]
     # on true masks every true particle that is not cut is a region of its class
@@ -49,27 +49,28 @@ def test_a_region_table(clear_store: Path, client: Client) -> None:
     pd.testing.assert_frame_equal(table, again)  # whatever the order in which workers end
 
 
-def test_one_bad_micrograph_does_not_end_it(clear_store: Path, client: Client, tmp_path: Path) -> None:
+def test_one_bad_micrograph_does_not_end_it(
+    clear_store: Path, client: Client, tmp_path: Path, messages: Callable[[], list[str]]
+) -> None:
     import shutil
 
     shutil.copytree(clear_store, tmp_path / "sim")
     first = str(open_simulated(tmp_path / "sim").micrographs["micrograph_id"].iloc[0])
     shutil.rmtree(tmp_path / "sim" / "truth" / "labels.zarr" / first)
-    said: list[str] = []
-    table = region_table([tmp_path / "sim"], client, say=said.append)
-    assert any(line.startswith(f"{first} is left out") for line in said)
+    table = region_table([tmp_path / "sim"], client)
+    assert any(line.startswith(f"{first} is left out") for line in messages())
     assert table["micrograph_id"].nunique() == 5
 
 
 def test_classes_of_a_run_are_scored(clear_store: Path, client: Client, tmp_path: Path) -> None:
     """The bundled models on clear particles: faults are told from none, and the scores add up from the rows."""
     evaluation = evaluate(
-        clear_store, out=tmp_path / "out", methods=["unet"], segment_again=False, client=client, settings=Settings()
+        clear_store, out=tmp_path / "out", methods=["unet"], segment_again=False, cluster=client, settings=Settings()
     )
     regions, scores = evaluation.regions, evaluation.classes.set_index(["subset", "score"])["value"]
     scored = regions[regions["region_class"].notna() & ~regions["touches_edge"].astype(bool)]
-    said = scored[[f"probability_{name}" for name in REGION_CLASSES]].to_numpy(float).argmax(axis=1)
-    right = np.array(REGION_CLASSES)[said] == scored["region_class"].to_numpy(str)
+    predicted = scored[[f"probability_{name}" for name in REGION_CLASSES]].to_numpy(float).argmax(axis=1)
+    right = np.array(REGION_CLASSES)[predicted] == scored["region_class"].to_numpy(str)
     assert scores["all", "accuracy"] == pytest.approx(right.mean())
     assert len(scored) >= 8
     assert scores["all", "accuracy"] > 0.6  # five classes, one of which alone would give less than half

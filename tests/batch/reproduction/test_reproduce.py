@@ -1,6 +1,7 @@
 """The paper's tables from small files of the published layout, against an independent computation."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -93,7 +94,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def reproduction(published: Path, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Reproduction:
     return reproduce_groschner2021(
-        published, out=tmp_path_factory.mktemp("out"), n_training=2, n_orders=1, device="cpu", client=client
+        published, out=tmp_path_factory.mktemp("out"), n_training=2, n_orders=1, device="cpu", cluster=client
     )
 
 
@@ -116,23 +117,23 @@ def test_table_1_by_torch_and_scikit_learn(
         x, truth = images["images"][2:, ..., 0].astype(np.float32), maps["maps"][2:, ..., 1] > 0.5
     unet = load_model(published / "trained_models" / f"{file}.safetensors")
     with torch.no_grad():
-        said = torch.softmax(unet(torch.from_numpy(x)[:, None]), dim=1)[:, 1].numpy() >= 0.5
-    precision, recall, f1, _ = precision_recall_fscore_support(truth.ravel(), said.ravel(), average="binary")
+        predicted = torch.softmax(unet(torch.from_numpy(x)[:, None]), dim=1)[:, 1].numpy() >= 0.5
+    precision, recall, f1, _ = precision_recall_fscore_support(truth.ravel(), predicted.ravel(), average="binary")
     ours = row(reproduction, network, group)
     assert len(ours.images) == 4
     c = ours.confusion
     # engines round differently: a pixel in some thousand lies on the threshold
     assert [[c.true_negative, c.false_positive], [c.false_negative, c.true_positive]] == pytest.approx(
-        confusion_matrix(truth.ravel(), said.ravel()), abs=3
+        confusion_matrix(truth.ravel(), predicted.ravel()), abs=3
     )
     assert (c.precision, c.recall, c.dice) == pytest.approx((precision, recall, f1), abs=2e-3)
-    each = [f1_score(t.ravel(), s.ravel()) for t, s in zip(truth, said, strict=True)]
+    each = [f1_score(t.ravel(), s.ravel()) for t, s in zip(truth, predicted, strict=True)]
     assert ours.dice_mean == pytest.approx(np.mean(each), abs=2e-3)
 
 
 def test_every_network_judges_what_it_should(reproduction: Reproduction) -> None:
     assert [(r.network, r.group) for r in reproduction.segmentation] == [
-        *((JOINT, g) for g in NAMES), (f"{JOINT} of Au alone", "Au"), *(("ours, bundled", g) for g in NAMES),
+        *((JOINT, g) for g in NAMES), (f"{JOINT} of Au alone", "Au"), *(("the bundled network", g) for g in NAMES),
     ]  # fmt: skip
 
 
@@ -144,17 +145,18 @@ def test_figure_5f_by_scikit_learn(published: Path, reproduction: Reproduction) 
     x = np.array([list(groschner2021_features(picture).values()) for _, picture in pictures])
     x, y = shuffle(x, np.array([kind for kind, _ in pictures]), random_state=0)
     forest = RandomForestClassifier(500, oob_score=True, random_state=0).fit(x[:60], y[:60])
-    truth, said = y[90:], forest.predict(x[90:])
+    truth, predicted = y[90:], forest.predict(x[90:])
     weights = np.array([(truth == kind).mean() for kind in truth])  # the notebook's class_weights
     assert 0.3 < forest.score(x[90:], truth) < 0.99  # else the matrix below would say little
     ours = next(f for f in reproduction.forests if f.name == "pictures alone")
     assert ours.n_training == 60
     assert ours.out_of_bag == forest.oob_score_
-    np.testing.assert_array_equal(ours.confusion.counts, confusion_matrix(truth, said, labels=REGION_CLASSES))
+    np.testing.assert_array_equal(ours.confusion.counts, confusion_matrix(truth, predicted, labels=REGION_CLASSES))
     assert ours.confusion.frequency_weighted_accuracy == pytest.approx(forest.score(x[90:], truth, weights))
-    assert ours.confusion.balanced_accuracy == pytest.approx(balanced_accuracy_score(truth, said))
+    assert ours.confusion.balanced_accuracy == pytest.approx(balanced_accuracy_score(truth, predicted))
     assert (
-        ours.confusion.oriented_share(predicted=True) == np.isin(said, ["stacking_fault", "no_stacking_fault"]).mean()
+        ours.confusion.oriented_share(predicted=True)
+        == np.isin(predicted, ["stacking_fault", "no_stacking_fault"]).mean()
     )
 
 
@@ -180,11 +182,11 @@ def test_carbon_fills_up_the_empty_regions(published: Path, reproduction: Reprod
 
 
 def test_what_is_written(reproduction: Reproduction) -> None:
-    place = Path(reproduction.place.url)
-    numbers = json.loads((place / "reproduction.json").read_text())
+    folder = Path(reproduction.folder.url)
+    numbers = json.loads((folder / "reproduction.json").read_text())
     assert numbers["segmentation"][0]["paper"] == {"dice": "0.8", "precision": "0.82", "recall": "0.78"}
     assert numbers["segmentation"][0]["dice"] == row(reproduction, JOINT, "all").confusion.dice
-    text = (place / "reproduction.md").read_text()
+    text = (folder / "reproduction.md").read_text()
     for line in (
         "| combined | the paper, as printed | 43 in all | 0.8 | 0.82 | 0.78 | – |",
         "0.864",
@@ -193,11 +195,12 @@ def test_what_is_written(reproduction: Reproduction) -> None:
     ):
         assert line in text
     for figure in ("figure2.svg", "figure5f.svg"):
-        assert (place / figure).read_text().startswith("<svg")
+        assert (folder / figure).read_text().startswith("<svg")
 
 
-def test_parts_that_lack_are_named_and_the_rest_runs(tmp_path: Path, client: Client, rng: np.random.Generator) -> None:
-    said: list[str] = []
+def test_missing_parts_are_named_and_the_others_are_used(
+    tmp_path: Path, client: Client, rng: np.random.Generator, messages: Callable[[], list[str]]
+) -> None:
     for group in ("CdSe", "Au"):
         write_stack(tmp_path / "in", group, 3, rng)
     weights = write_network(tmp_path / "elsewhere" / "unet32_AuCdSeDots_09_final.safetensors", 0)
@@ -207,14 +210,13 @@ def test_parts_that_lack_are_named_and_the_rest_runs(tmp_path: Path, client: Cli
         weights=[weights.parent],
         bundled=False,
         device="cpu",
-        client=client,
-        say=said.append,
+        cluster=client,
     )
-    assert [x.split(":")[0] for x in r.lacking] == [
+    assert [x.split(":")[0] for x in r.missing] == [
         "Bal_MedFilt_AuCdSeDots_*.h5 with its maps",
         "labeled regions in agglomeration/, empty/, no/, no_fringe/, yes/",
     ]  # fmt: skip
-    assert {x.removeprefix("lacking: ") for x in said} >= set(r.lacking)
+    assert {line.removeprefix("missing: ") for line in messages()} >= set(r.missing)
     both = row(r, JOINT, "CdSe").confusion + row(r, JOINT, "Au").confusion
     assert row(r, JOINT, "all").confusion == both
     assert any("no more than the 129 of the training set" in note for note in r.notes)
@@ -229,7 +231,7 @@ def test_bad_files_are_lines(published: Path, tmp_path: Path, client: Client, rn
     colours = rng.integers(0, 255, (40, 40, 3)).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "in" / "crops" / "no" / "particle_002.png"), colours)
     (tmp_path / "in" / "CdSe_images.h5").write_bytes(b"no HDF5")
-    r = reproduce_groschner2021(tmp_path / "in", out=tmp_path / "out", n_orders=1, bundled=False, client=client)
+    r = reproduce_groschner2021(tmp_path / "in", out=tmp_path / "out", n_orders=1, bundled=False, cluster=client)
     (forest,) = r.forests
     assert forest.n_training + 2 * forest.confusion.counts.sum() == 17
     for name, reason in (
@@ -239,7 +241,7 @@ def test_bad_files_are_lines(published: Path, tmp_path: Path, client: Client, rn
         (line,) = [note for note in r.notes if name in note]
         assert reason in line
     with pytest.raises(NothingToAnalyseError, match="contains neither stacks"):
-        reproduce_groschner2021(published / "trained_models", out=tmp_path / "out", client=client)
+        reproduce_groschner2021(published / "trained_models", out=tmp_path / "out", cluster=client)
 
 
 def test_the_authors_networks(data: Path, tmp_path: Path, client: Client, rng: np.random.Generator) -> None:
@@ -255,11 +257,11 @@ def test_the_authors_networks(data: Path, tmp_path: Path, client: Client, rng: n
         file["maps"] = np.stack([~truth, truth], axis=-1)
     r = reproduce_groschner2021(
         tmp_path, out=tmp_path / "out", weights=[data / "pynanofind" / "weights"], n_training=0, bundled=False,
-        device="cpu", client=client,
+        device="cpu", cluster=client,
     )  # fmt: skip
     for network, model in ((JOINT, "AuCdSe"), (f"{JOINT} of CdSe alone", "CdSe")):
-        said = np.stack([softmax[f"{model}/{n}"] for n in names]) >= 0.5
-        expected = confusion_matrix(truth.ravel(), said.ravel())
+        predicted = np.stack([softmax[f"{model}/{n}"] for n in names]) >= 0.5
+        expected = confusion_matrix(truth.ravel(), predicted.ravel())
         c = row(r, network, "CdSe").confusion
         assert [[c.true_negative, c.false_positive], [c.false_negative, c.true_positive]] == pytest.approx(
             expected, abs=5

@@ -1,7 +1,7 @@
 import pytest
 
 from hrtem_dask import loading
-from hrtem_dask.batch.run.plan import make_plan, memory_doubt
+from hrtem_dask.batch.run.plan import make_plan, memory_warning
 from hrtem_dask.batch.run.record_analysis import ModelHashes
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
@@ -12,13 +12,13 @@ def record(name: str, side_px: int = 100) -> loading.MicrographRecord:
     return loading.MicrographRecord(micrograph_id=name, source=source, height_px=side_px, width_px=side_px)
 
 
-def test_a_micrograph_too_large_for_a_worker_is_said_before_it_dies() -> None:
+def test_a_micrograph_too_large_for_a_worker_is_warned_of() -> None:
     plan = make_plan([record("small"), record("large", 30_000)], {}, Settings(), ModelHashes())
-    doubt = memory_doubt(plan, 8 * 2**30)
-    assert doubt is not None
-    assert "/large.tif (30000 × 30000) needs about 50.3 GiB, a worker has 8.0 GiB" in doubt
-    assert memory_doubt(plan, 256 * 2**30) is None
-    assert memory_doubt(plan, 0) is None
+    warning = memory_warning(plan, 8 * 2**30)
+    assert warning is not None
+    assert "/large.tif (30000 × 30000) needs about 50.3 GiB, a worker has 8.0 GiB" in warning
+    assert memory_warning(plan, 256 * 2**30) is None
+    assert memory_warning(plan, 0) is None
 
 
 def test_two_files_of_one_id_are_refused() -> None:

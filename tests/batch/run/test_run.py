@@ -1,6 +1,5 @@
 import json
 import os
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 from distributed import Client
 
 from hrtem_dask import crop, open_results, run
-from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.batch.run import task
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.settings import Settings
@@ -23,7 +21,7 @@ MakeTiff = Callable[..., Path]
 
 
 def test_disks_come_out_as_they_were_drawn(folder: Path, tmp_path: Path, settings: Settings, client: Client) -> None:
-    summary = run(folder, tmp_path / "out", settings=settings, client=client)
+    summary = run(folder, tmp_path / "out", settings=settings, cluster=client)
     results = open_results(tmp_path / "out")
     assert summary.counts == {"done": 3, "empty": 0, "set_aside": 0, "failed": 0}
     assert list(results.micrographs["n_particles"]) == [3, 6, 2]
@@ -39,19 +37,19 @@ def test_a_second_run_does_nothing_and_changes_nothing(
     folder: Path, tmp_path: Path, settings: Settings, client: Client
 ) -> None:
     out = tmp_path / "out"
-    run(folder, out, settings=settings, client=client)
+    run(folder, out, settings=settings, cluster=client)
     names = ["micrographs.parquet", "regions.parquet", "particles.parquet", "execution.parquet", "summary.json"]
     before = {name: (out / name).read_bytes() for name in names}
-    assert run(folder, out, settings=settings, client=client).n_skipped == 3
+    assert run(folder, out, settings=settings, cluster=client).n_skipped == 3
     assert {name: (out / name).read_bytes() for name in names} == before
 
 
 def test_two_runs_give_equal_tables_however_they_are_grouped(
     folder: Path, tmp_path: Path, settings: Settings, client: Client
 ) -> None:
-    run(folder, tmp_path / "one", settings=settings, client=client)
+    run(folder, tmp_path / "one", settings=settings, cluster=client)
     together = settings.updated({"execution": {"group_megapixels": 10.0}})
-    run(folder, tmp_path / "two", settings=together, client=client)
+    run(folder, tmp_path / "two", settings=together, cluster=client)
     one, two = open_results(tmp_path / "one"), open_results(tmp_path / "two")
     for name in ("micrographs", "regions", "particles"):
         pdt.assert_frame_equal(one.table(name), two.table(name))
@@ -62,16 +60,16 @@ def test_only_what_changed_is_done_again(
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
     out = tmp_path / "out"
-    run(folder, out, settings=settings, client=client)
+    run(folder, out, settings=settings, cluster=client)
     os.utime(folder / "as made" / "a.tif", (1, 1))
-    assert run(folder, out, settings=settings, client=client).n_skipped == 3, "a new date is no new content"
+    assert run(folder, out, settings=settings, cluster=client).n_skipped == 3, "a new date is no new content"
     make_tiff(folder / "as made" / "a.tif", make_disks(rng, 1))
-    assert run(folder, out, settings=settings, client=client).n_skipped == 2
+    assert run(folder, out, settings=settings, cluster=client).n_skipped == 2
     assert list(open_results(out).micrographs["n_particles"]) == [1, 6, 2]
     other = settings.updated({"particles": {"min_area_px": 10}})
-    assert run(folder, out, settings=other, client=client).n_skipped == 0
+    assert run(folder, out, settings=other, cluster=client).n_skipped == 0
     faster = other.updated({"execution": {"tile_px": 512}})
-    assert run(folder, out, settings=faster, client=client).n_skipped == 3, "speed is no science"
+    assert run(folder, out, settings=faster, cluster=client).n_skipped == 3, "speed is no science"
 
 
 def test_new_files_join_and_absent_ones_leave(
@@ -79,13 +77,13 @@ def test_new_files_join_and_absent_ones_leave(
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
     out = tmp_path / "out"
-    run(folder, out, settings=settings, client=client)
+    run(folder, out, settings=settings, cluster=client)
     make_tiff(folder / "as made" / "0.tif", make_disks(rng, 4))
     (folder / "as made" / "b.tif").rename(tmp_path / "b.tif")
-    assert run(folder, out, settings=settings, client=client).n_skipped == 2
+    assert run(folder, out, settings=settings, cluster=client).n_skipped == 2
     assert list(open_results(out).micrographs["n_particles"]) == [4, 3, 2]
     (tmp_path / "b.tif").rename(folder / "as made" / "b.tif")
-    assert run(folder, out, settings=settings, client=client).n_skipped == 4, "its rows were kept"
+    assert run(folder, out, settings=settings, cluster=client).n_skipped == 4, "its rows were kept"
 
 
 def test_bad_files_become_rows_and_the_batch_goes_on(
@@ -107,7 +105,7 @@ def test_bad_files_become_rows_and_the_batch_goes_on(
     make_tiff(folder / "holes.tif", holes)
     make_tiff(folder / "nothing.tif", np.full((64, 64), np.nan, np.float32))
     out = tmp_path / "out"
-    run(folder, out, settings=settings, client=client)
+    run(folder, out, settings=settings, cluster=client)
     rows = open_results(out).micrographs
     rows["file"] = [Path(source).name for source in rows["source"]]
     assert len(rows) == 13
@@ -127,7 +125,7 @@ def test_bad_files_become_rows_and_the_batch_goes_on(
     bad = rows[rows["status"].isin(["failed", "set_aside"])]
     assert bad["reason"].notna().all()
     assert (rows["status"] != "ok").all()
-    repeated = run(folder, out, settings=settings, client=client)
+    repeated = run(folder, out, settings=settings, cluster=client)
     assert repeated.n_skipped == (rows["status"].isin(["done", "empty"])).sum(), "failed ones are tried again"
 
 
@@ -137,7 +135,7 @@ def test_pixels_leave_nm_null(
 ) -> None:  # fmt: skip
     make_tiff(tmp_path / "in" / "raw.tif", make_disks(rng, 2), None)
     in_pixels = settings.updated({"loading": {"pixels": True}})
-    run(tmp_path / "in", tmp_path / "out", settings=in_pixels, client=client)
+    run(tmp_path / "in", tmp_path / "out", settings=in_pixels, cluster=client)
     particles = open_results(tmp_path / "out").particles
     assert len(particles) == 2
     np.testing.assert_allclose(particles["equivalent_diameter_px"].astype(float), 60, rtol=0.02)
@@ -146,10 +144,10 @@ def test_pixels_leave_nm_null(
 
 def test_a_pixel_size_given_redoes_and_scales(folder: Path, tmp_path: Path, settings: Settings, client: Client) -> None:
     out = tmp_path / "out"
-    run(folder, out, settings=settings, client=client)
+    run(folder, out, settings=settings, cluster=client)
     one = open_results(out).particles["equivalent_diameter_nm"].astype(float)
     given = settings.updated({"loading": {"pixel_size_nm": 0.1}})
-    assert run(folder, out, settings=given, client=client).n_skipped == 0
+    assert run(folder, out, settings=given, cluster=client).n_skipped == 0
     results = open_results(out)
     assert set(results.micrographs["pixel_size_source"]) == {"user"}
     np.testing.assert_allclose(results.particles["equivalent_diameter_nm"].astype(float), 2 * one)
@@ -159,13 +157,13 @@ def test_covariates_reach_every_table(folder: Path, tmp_path: Path, settings: Se
     table = tmp_path / "samples.csv"
     table.write_text("path,sample,anneal_c\nas made/*.tif,fresh,25\ngealtert µ/a.tif,aged,300\n", encoding="utf-8")
     out = tmp_path / "out"
-    run(folder, out, settings=settings, client=client, metadata=table)
+    run(folder, out, settings=settings, cluster=client, metadata=table)
     results = open_results(out)
     for name in ("micrographs", "regions", "particles"):
         pairs = set(results.table(name)[["sample", "anneal_c"]].itertuples(index=False, name=None))
         assert pairs == {("fresh", 25), ("aged", 300)}, name
     table.write_text("path,sample,anneal_c\n*.tif,all,30\n", encoding="utf-8")
-    again = run(folder, out, settings=settings, client=client, metadata=table)
+    again = run(folder, out, settings=settings, cluster=client, metadata=table)
     assert again.n_skipped == 3, "a covariate is no reason to compute"
     assert set(open_results(out).particles["anneal_c"]) == {30}
 
@@ -175,21 +173,21 @@ def test_duplicates_are_named_and_set_aside_where_asked(
 ) -> None:
     copy = folder / "as made" / "z copy.tif"
     copy.write_bytes((folder / "as made" / "a.tif").read_bytes())
-    run(folder, tmp_path / "out", settings=settings, client=client)
+    run(folder, tmp_path / "out", settings=settings, cluster=client)
     rows = open_results(tmp_path / "out").micrographs
     (duplicate,) = rows[rows["duplicate_of"].notna()].itertuples()
     assert duplicate.source.endswith("z copy.tif")
     assert duplicate.duplicate_of == rows["micrograph_id"].iloc[0]
     assert duplicate.status == "done"
     strict = settings.updated({"quality": {"set_aside": ["duplicate"]}})
-    run(folder, tmp_path / "out", settings=strict, client=client)
+    run(folder, tmp_path / "out", settings=strict, cluster=client)
     results = open_results(tmp_path / "out")
     assert (results.micrographs["status"] == "set_aside").sum() == 1
     assert len(results.particles) == 3 + 6 + 2
 
 
 def test_from_a_row_back_to_its_pixels(folder: Path, tmp_path: Path, settings: Settings, client: Client) -> None:
-    run(folder, tmp_path / "out", settings=settings, client=client)
+    run(folder, tmp_path / "out", settings=settings, cluster=client)
     row = open_results(tmp_path / "out").particles.iloc[5]
     cut = crop(tmp_path / "out", row["micrograph_id"], row["particle_id"], margin_px=4)
     inside = cut.intensity.where(cut.labels == row["particle_id"])
@@ -207,7 +205,7 @@ def test_what_a_run_leaves_says_how_it_was_made(
     import tomllib
 
     out = tmp_path / "out"
-    run(folder, out, settings=settings, client=client)
+    run(folder, out, settings=settings, cluster=client)
     written = tomllib.loads((out / "run.toml").read_text())
     assert Settings().updated(written["settings"]) == settings
     events = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
@@ -218,14 +216,14 @@ def test_what_a_run_leaves_says_how_it_was_made(
     assert execution["seconds_segment"].notna().all()
 
 
-def test_no_file_is_said(tmp_path: Path, settings: Settings, client: Client) -> None:
+def test_no_file_is_an_error(tmp_path: Path, settings: Settings, client: Client) -> None:
     with pytest.raises(NothingToAnalyseError, match="no file"):
-        run(tmp_path, tmp_path / "out", settings=settings, client=client)
+        run(tmp_path, tmp_path / "out", settings=settings, cluster=client)
 
 
 def test_results_inside_the_input_folder_are_no_input(folder: Path, settings: Settings, client: Client) -> None:
     for _ in range(2):
-        assert run(folder, folder / "results", settings=settings, client=client).counts["done"] == 3
+        assert run(folder, folder / "results", settings=settings, cluster=client).counts["done"] == 3
     assert len(open_results(folder / "results").micrographs) == 3
 
 
@@ -233,7 +231,7 @@ def test_labels_never_contradict_the_tables(
     folder: Path, tmp_path: Path, settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    run(folder, out, settings=settings, client=client)
+    run(folder, out, settings=settings, cluster=client)
 
     def die(*_: object) -> None:
         raise RuntimeError("the machine went down before the commit")
@@ -242,8 +240,8 @@ def test_labels_never_contradict_the_tables(
     with monkeypatch.context() as patch:
         patch.setattr(task.ledger, "write_part", die)
         with pytest.raises(RuntimeError, match="went down"):
-            run(folder, out, settings=bright, client=client)
-    assert run(folder, out, settings=settings, client=client).n_skipped < 3
+            run(folder, out, settings=bright, cluster=client)
+    assert run(folder, out, settings=settings, cluster=client).n_skipped < 3
     results = open_results(out)
     for name, rows in results.particles.groupby("micrograph_id"):
         assert (results.labels(str(name)) > 0).sum() == rows["area_px"].sum()
@@ -262,20 +260,20 @@ def test_a_file_that_changes_while_it_is_read_fails_and_is_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr("hrtem_dask.loading.signals.read_image", read_while_it_grows)
-        run(folder / "as made" / "a.tif", tmp_path / "out", settings=settings, client=client)
+        run(folder / "as made" / "a.tif", tmp_path / "out", settings=settings, cluster=client)
     row = open_results(tmp_path / "out").micrographs.iloc[0]
     assert row["status"] == "failed"
     assert "changed while it was read" in row["reason"]
-    again = run(folder / "as made" / "a.tif", tmp_path / "out", settings=settings, client=client)
+    again = run(folder / "as made" / "a.tif", tmp_path / "out", settings=settings, cluster=client)
     assert again.counts["done"] == 1
 
 
 def test_a_folder_that_moved_is_not_done_again_and_its_rows_say_where_it_is(
     folder: Path, tmp_path: Path, settings: Settings, client: Client
 ) -> None:
-    run(folder, tmp_path / "out", settings=settings, client=client)
+    run(folder, tmp_path / "out", settings=settings, cluster=client)
     moved = folder.rename(tmp_path / "moved")
-    assert run(moved, tmp_path / "out", settings=settings, client=client).n_skipped == 3
+    assert run(moved, tmp_path / "out", settings=settings, cluster=client).n_skipped == 3
     row = open_results(tmp_path / "out").particles.iloc[0]
     assert "moved" in open_results(tmp_path / "out").micrographs["source"].iloc[0]
     assert crop(tmp_path / "out", row["micrograph_id"], 1).intensity.size
@@ -289,7 +287,7 @@ def test_crop_reads_archives_and_refuses_changed_files(
     archive.parent.mkdir()
     with zipfile.ZipFile(archive, "w") as file:
         file.write(folder / "as made" / "a.tif", "a.tif")
-    run(archive, tmp_path / "out", settings=settings, client=client)
+    run(archive, tmp_path / "out", settings=settings, cluster=client)
     row = open_results(tmp_path / "out").particles.iloc[0]
     cut = crop(tmp_path / "out", row["micrograph_id"], row["particle_id"])
     assert int((cut.labels == row["particle_id"]).sum()) == row["area_px"]
@@ -303,9 +301,9 @@ def test_overlays_asked_for_later_are_drawn_without_computing(
     folder: Path, tmp_path: Path, settings: Settings, client: Client
 ) -> None:
     out = tmp_path / "out"
-    run(folder, out, settings=settings.updated({"execution": {"overlays": "none"}}), client=client)
+    run(folder, out, settings=settings.updated({"execution": {"overlays": "none"}}), cluster=client)
     assert not list(out.glob("overlays/*.jpg"))
-    assert run(folder, out, settings=settings, client=client).n_skipped == 3
+    assert run(folder, out, settings=settings, cluster=client).n_skipped == 3
     assert len(list(out.glob("overlays/*.jpg"))) == 3
 
 
@@ -318,7 +316,7 @@ def test_what_cannot_work_is_refused_before_anything_is_read(
         ({"segmentation": {"method": "unet", "threshold": 0.0}}, "threshold"),
     ):
         with pytest.raises(SettingsError, match=words):
-            run(folder, tmp_path / "out", settings=settings.updated(changes), client=client)
+            run(folder, tmp_path / "out", settings=settings.updated(changes), cluster=client)
     assert not (tmp_path / "out").exists()
 
 
@@ -326,7 +324,7 @@ def test_a_lattice_too_fine_for_the_pixels_sets_aside_and_keeps_the_quality(
     folder: Path, tmp_path: Path, settings: Settings, client: Client
 ) -> None:
     coarse = settings.updated({"loading": {"pixel_size_nm": 0.5}, "segmentation": {"method": "fourier"}})
-    summary = run(folder, tmp_path / "out", settings=coarse, client=client)
+    summary = run(folder, tmp_path / "out", settings=coarse, cluster=client)
     assert summary.counts["set_aside"] == 3
     rows = open_results(tmp_path / "out").micrographs
     assert rows["reason"].str.contains("too coarse").all()
@@ -336,14 +334,14 @@ def test_a_lattice_too_fine_for_the_pixels_sets_aside_and_keeps_the_quality(
 def test_settings_of_a_finished_run_are_settings(
     folder: Path, tmp_path: Path, settings: Settings, client: Client
 ) -> None:
-    run(folder, tmp_path / "out", settings=settings, client=client)
+    run(folder, tmp_path / "out", settings=settings, cluster=client)
     assert Settings.from_file(tmp_path / "out" / "run.toml") == settings
 
 
 def test_results_on_an_object_store(folder: Path, settings: Settings, client: Client) -> None:
     out = "memory://bucket/results"
-    assert run(folder, out, settings=settings, client=client).counts["done"] == 3
-    assert run(folder, out, settings=settings, client=client).n_skipped == 3
+    assert run(folder, out, settings=settings, cluster=client).counts["done"] == 3
+    assert run(folder, out, settings=settings, cluster=client).n_skipped == 3
     results = open_results(out)
     assert len(results.particles) == 3 + 6 + 2
     assert results.labels(results.micrographs["micrograph_id"].iloc[0]).max() == 3
@@ -360,28 +358,10 @@ def test_a_wrong_pixel_size_is_found_by_the_lattice_of_a_known_material(
             tmp_path / "in",
             tmp_path / "out",
             settings=gold.updated({"loading": {"pixel_size_nm": given}}),
-            client=client,
+            cluster=client,
         )
         results = open_results(tmp_path / "out")
         row = results.micrographs.iloc[0]
         assert row["n_particles"] == len(scene.truth)
         assert row["lattice_scale_ratio"] == pytest.approx(ratio, abs=0.01)
         assert (None if pd.isna(row["calibration_flags"]) else row["calibration_flags"]) == flags
-
-
-def test_who_gives_up_leaves_nothing_running(client: Client, tmp_path: Path) -> None:
-    def work(number: int, folder: Path) -> None:
-        if number:
-            time.sleep(0.3)
-        (folder / str(number)).touch()
-
-    def give_up() -> None:
-        for _ in stream(client, work, range(20), tmp_path, limit=4):
-            raise RuntimeError("enough")
-
-    with pytest.raises(RuntimeError, match="enough"):
-        give_up()
-    n = len(list(tmp_path.iterdir()))
-    assert 1 < n < 20
-    time.sleep(0.5)
-    assert len(list(tmp_path.iterdir())) == n

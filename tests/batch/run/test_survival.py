@@ -13,7 +13,7 @@ import pandas.testing as pdt
 import pytest
 from distributed import Client, LocalCluster
 
-from hrtem_dask import open_results, run
+from hrtem_dask import Cluster, open_results, run
 from hrtem_dask.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -44,9 +44,9 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_table(
     process.wait()
     assert not (out / "micrographs.parquet").exists()
 
-    summary = run(many, out, settings=settings, client=client)
+    summary = run(many, out, settings=settings, cluster=client)
     assert 5 <= summary.n_skipped < 40
-    run(many, tmp_path / "whole", settings=settings, client=client)
+    run(many, tmp_path / "whole", settings=settings, cluster=client)
     killed, whole = open_results(out), open_results(tmp_path / "whole")
     for name in ("micrographs", "regions", "particles"):
         pdt.assert_frame_equal(killed.table(name), whole.table(name))
@@ -72,7 +72,7 @@ def test_a_micrograph_that_kills_its_worker_fails_alone(
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     in_groups = settings.updated({"execution": {"group_megapixels": 1.0}})
-    summary = run(many, tmp_path / "out", settings=in_groups, workers=1)
+    summary = run(many, tmp_path / "out", settings=in_groups, cluster=Cluster(workers=1))
     assert summary.counts == {"done": 39, "empty": 0, "set_aside": 0, "failed": 1}
     rows = open_results(tmp_path / "out").micrographs
     (failed,) = rows[rows["status"] == "failed"].itertuples()
@@ -95,6 +95,6 @@ def test_each_worker_loads_the_model_once_and_no_graph_carries_it(
         Client(cluster) as client,
     ):
         few = sorted(many.iterdir())[:6]
-        run(few, tmp_path / "out", settings=with_network, client=client)
+        run(few, tmp_path / "out", settings=with_network, cluster=client)
         assert set(client.run(segmenter_loads).values()) <= {0, 1}
         assert 1 in client.run(segmenter_loads).values()
