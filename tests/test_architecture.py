@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "hrtem_dask"
-FOUNDATION = {"errors", "backend", "micrograph", "settings", "tables", "crystals"}
+FOUNDATION = {"errors", "backend", "micrograph", "settings", "tables", "crystals", "provenance", "toml_records"}
 STAGES = {
     "loading", "filtering", "segmentation", "particles", "fourier", "defects", "population",
     "simulation", "evaluation",

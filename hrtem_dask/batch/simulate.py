@@ -15,8 +15,8 @@ from distributed.scheduler import KilledWorker
 
 from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.cluster.stream import stream
-from hrtem_dask.batch.run.record_analysis import code_version
 from hrtem_dask.errors import SettingsError
+from hrtem_dask.provenance import SIMULATION_CODE, code_version
 from hrtem_dask.simulation.truth import SimulatedMicrograph
 from hrtem_dask.storage import simulated as storage
 from hrtem_dask.storage.location import Location
@@ -101,7 +101,7 @@ def simulate(
     ranges = ranges if ranges is not None else _default_ranges()
     place = Location.of(out)
     note = storage.create_simulated(
-        place, ranges=tomllib.loads(ranges.to_toml()), seed=seed, code_version=code_version()
+        place, ranges=tomllib.loads(ranges.to_toml()), seed=seed, code_version=code_version(SIMULATION_CODE)
     )
     there = storage.finished_ids(place)
     missing = [index for index in range(n) if storage.simulated_id(seed, index) not in there]

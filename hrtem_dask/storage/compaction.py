@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
@@ -11,10 +10,12 @@ import tomli_w
 
 from hrtem_dask import loading, tables
 from hrtem_dask.population import PopulationOptions, summarize
+from hrtem_dask.provenance import code_version
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import write_table
+from hrtem_dask.toml_records import record_to_dict
 
 __all__ = ["compact", "write_run_file"]
 
@@ -33,12 +34,10 @@ def write_run_file(place: Location, settings: Settings, *, models: Mapping[str, 
     models : mapping of str to str or None
         Stage → content hash of its model.
     """
-    import tomllib
-
     content: dict[str, Any] = {
-        "code_version": version("hrtem-dask"),
+        "code_version": code_version(),
         "settings_hash": settings.science_hash(),
-        "settings": tomllib.loads(settings.to_toml()),
+        "settings": record_to_dict(settings),
     }
     content["models"] = {stage: content_hash for stage, content_hash in models.items() if content_hash is not None}
     place.write_bytes("run.toml", tomli_w.dumps(content).encode())

@@ -9,11 +9,9 @@ The tables of the run are made of the parts by `compact`.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +23,6 @@ from hrtem_dask.storage.parquet import read_rows, write_table
 __all__ = [
     "Entry",
     "Part",
-    "hash_of",
     "read_entries",
     "read_parts",
     "remove_replaced_parts",
@@ -70,22 +67,6 @@ class Part:
     """One row per particle."""
     execution: pd.DataFrame
     """One row per micrograph: what may differ between runs."""
-
-
-def hash_of(content: Any) -> str:
-    """Return a short hash of anything that JSON can hold.
-
-    Parameters
-    ----------
-    content : object
-        What JSON can hold; keys are sorted.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
-    """
-    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def write_intent(place: Location, name: str, attempts: Mapping[str, int]) -> None:

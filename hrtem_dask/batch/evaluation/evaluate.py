@@ -15,9 +15,9 @@ from hrtem_dask.batch.evaluation.methods import Method, choose_methods
 from hrtem_dask.batch.evaluation.region_scoring import score_classes
 from hrtem_dask.batch.evaluation.scoring import Scored, score_results
 from hrtem_dask.batch.listing import find_inputs, list_sources
-from hrtem_dask.batch.run.record_analysis import code_version
 from hrtem_dask.batch.run.run import run
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
+from hrtem_dask.provenance import WHOLE_PACKAGE, code_version
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.ground_truth import GroundTruth, open_truth
 from hrtem_dask.storage.location import Location
@@ -150,7 +150,7 @@ def evaluate(
         "results": None if results is None else str(results),
         "only": only,
         "bootstrap": {**options, "unit": "micrograph", "interval": "95 %, percentile"},
-        "code_version": code_version(),
+        "code_version": code_version(WHOLE_PACKAGE),
         "methods": {m.name: {"note": m.note, "settings": m.settings.to_toml()} for m in (s.method for s in scored)},
         "notes": list(evaluation.notes),
     }

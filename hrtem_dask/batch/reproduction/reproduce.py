@@ -15,8 +15,8 @@ from distributed import Client
 from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.reproduction.forest_scores import forest_rows
 from hrtem_dask.batch.reproduction.segmentation_scores import segmentation_rows
-from hrtem_dask.batch.run.record_analysis import code_version
 from hrtem_dask.evaluation.region_classes import RegionConfusion
+from hrtem_dask.provenance import WHOLE_PACKAGE, code_version
 from hrtem_dask.reproduction.comparison import (
     ForestRow,
     SegmentationRow,
@@ -156,7 +156,7 @@ def _write(reproduction: Reproduction, files: PublishedFiles) -> None:
     place.write_json(
         "reproduction.json",
         {
-            "code_version": code_version(),
+            "code_version": code_version(WHOLE_PACKAGE),
             "found": list(reproduction.found),
             "lacking": list(reproduction.lacking),
             "notes": list(reproduction.notes),

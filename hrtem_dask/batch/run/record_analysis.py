@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import time
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-import hrtem_dask
 from hrtem_dask import analysis, loading, tables
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import ModelError, UnreadableMicrographError
+from hrtem_dask.provenance import code_version
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.corrections import Correction
 
-__all__ = ["Analysed", "ModelHashes", "analyse_record", "code_version", "gain_hash", "gain_reference"]
+__all__ = ["Analysed", "ModelHashes", "analyse_record", "gain_hash", "gain_reference"]
 
 
 @dataclass(frozen=True)
@@ -138,22 +135,6 @@ def _require_same(file: str | None, here: str | None, begun: str | None) -> None
         raise ModelError(
             f"{file} on this worker has the hash {here}, the run began with {begun}: put the same file everywhere"
         )
-
-
-@functools.cache
-def code_version() -> str:
-    """Return the version of this package and a hash of its code, so that a change of the code is a change.
-
-    Returns
-    -------
-    str
-        For instance ``0.1.0+3f2a9c41``.
-    """
-    digest = hashlib.blake2b(digest_size=4)
-    root = Path(hrtem_dask.__file__).parent
-    for module in sorted(root.rglob("*.py")):
-        digest.update(module.relative_to(root).as_posix().encode() + module.read_bytes())
-    return f"{version('hrtem-dask')}+{digest.hexdigest()}"
 
 
 def gain_reference(path: str | None) -> np.ndarray | None:

@@ -15,7 +15,8 @@ import psutil
 
 from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.batch.dashboard.population_state import MicrographSummary, summarise
-from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record, code_version, gain_reference
+from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record, gain_reference
+from hrtem_dask.provenance import code_version, record_hash
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.corrections import Correction
@@ -50,7 +51,7 @@ class Task:
     @property
     def name(self) -> str:
         """Name of its part: the same for the same micrographs, keys and attempts."""
-        return ledger.hash_of([(i.record.micrograph_id, i.key, i.attempts) for i in self.items])
+        return record_hash([(i.record.micrograph_id, i.key, i.attempts) for i in self.items])
 
     def split(self) -> list[Task]:
         """Return one task per micrograph.
