@@ -116,17 +116,17 @@ def _run_file(results: Results) -> dict[str, Any]:
     """Read run.toml; empty where there is none."""
     import tomllib
 
-    if not results.place.exists("run.toml"):
+    if not results.folder.exists("run.toml"):
         return {}
-    return tomllib.loads(results.place.read_bytes("run.toml").decode())
+    return tomllib.loads(results.folder.read_bytes("run.toml").decode())
 
 
 def _summary(
     results: Results, run: dict[str, Any], particles: pd.DataFrame, micrographs: pd.DataFrame
 ) -> dict[str, Any]:
     """Return what the run wrote, or make it where it wrote none."""
-    if results.place.exists("summary.json"):
-        summary: dict[str, Any] = json.loads(results.place.read_bytes("summary.json"))
+    if results.folder.exists("summary.json"):
+        summary: dict[str, Any] = json.loads(results.folder.read_bytes("summary.json"))
         if {"definitions", "all", "samples"} <= set(summary):
             return summary
     limits = run.get("settings", {}).get("particles", {})
@@ -136,7 +136,7 @@ def _summary(
 
 def _provenance(results: Results, run: dict[str, Any], micrographs: pd.DataFrame) -> dict[str, Any]:
     """Return settings, models and versions."""
-    execution = results.table("execution") if results.place.exists("execution.parquet") else None
+    execution = results.table("execution") if results.folder.exists("execution.parquet") else None
     times = [] if execution is None else sorted(execution["finished_at"].dropna())
     return {
         "code_version": run.get("code_version"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -14,7 +13,7 @@ from hrtem_dask.particles import draw_overlay
 from hrtem_dask.report.measured import plain_rows
 from hrtem_dask.storage.results import Results, crop
 
-__all__ = ["ReadOnce", "choose", "picture"]
+__all__ = ["choose", "picture"]
 
 N_RANDOM, N_OTHERS, N_FAULTED = 12, 6, 12
 SIDE_PX = 260
@@ -23,31 +22,6 @@ _COLUMNS = [
     "micrograph_id", "particle_id", "sample", "equivalent_diameter_nm", "equivalent_diameter_px", "exclusion_reason",
     "mean_probability", "split_confidence", "fault_state", "fault_probability", "fault_trace_deg",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ReadOnce(Results):
-    """Results whose tables are kept once read: a gallery asks for them at every crop."""
-
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict, compare=False)
-    """Name of the table → what was read."""
-
-    def table(self, name: str) -> pd.DataFrame:
-        """Read one table, the first time it is asked for.
-
-        Parameters
-        ----------
-        name : {"micrographs", "regions", "particles", "execution"}
-            Which one.
-
-        Returns
-        -------
-        pandas.DataFrame
-            With its schema's dtypes; not to be modified.
-        """
-        if name not in self.tables:
-            self.tables[name] = super().table(name)
-        return self.tables[name]
 
 
 def choose(particles: pd.DataFrame, *, seed: int = 0) -> dict[str, list[dict[str, Any]]]:

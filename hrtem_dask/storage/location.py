@@ -28,12 +28,12 @@ class Location:
     """For instance ``results`` or ``s3://bucket/results``."""
 
     @classmethod
-    def of(cls, place: str | os.PathLike[str] | Location) -> Location:
+    def of(cls, folder: str | os.PathLike[str] | Location) -> Location:
         """Return a location for whatever names a folder.
 
         Parameters
         ----------
-        place : str, path-like or Location
+        folder : str, path-like or Location
             The folder.
 
         Returns
@@ -41,9 +41,9 @@ class Location:
         Location
             Local paths are made absolute, so that a worker with another working folder finds them.
         """
-        if isinstance(place, Location):
-            return place
-        text = os.fspath(place).removeprefix("file://")
+        if isinstance(folder, Location):
+            return folder
+        text = os.fspath(folder).removeprefix("file://")
         return cls(text if "://" in text else str(Path(text).expanduser().resolve()))
 
     @property

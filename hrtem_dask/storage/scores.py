@@ -16,7 +16,7 @@ __all__ = ["write_scores"]
 
 
 def write_scores(
-    place: Location,
+    folder: Location,
     *,
     micrographs: pd.DataFrame,
     objects: pd.DataFrame,
@@ -30,7 +30,7 @@ def write_scores(
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The folder.
     micrographs : pandas.DataFrame
         A row per method and micrograph.
@@ -55,12 +55,12 @@ def write_scores(
     for row in classes.to_dict("records"):
         subset = told.setdefault(row["method"], {}).setdefault(row["subset"], {"n_regions": row["n"]})
         subset[row["score"]] = {key: _number(row[key]) for key in ("value", "low", "high")}
-    place.write_json("scores.json", {**about, "statistics": STATISTICS, "scores": scores, "region_classes": told})
+    folder.write_json("scores.json", {**about, "statistics": STATISTICS, "scores": scores, "region_classes": told})
     written = {"micrographs": micrographs, "objects": objects, "curves": curves, "regions": regions}
     for name, table in written.items():
         if name != "regions" or len(table):
-            place.write_bytes(f"{name}.csv", table.to_csv(index=False).encode())
-    place.write_bytes("scores.svg", draw_scores(micrographs, summary, curves).encode())
+            folder.write_bytes(f"{name}.csv", table.to_csv(index=False).encode())
+    folder.write_bytes("scores.svg", draw_scores(micrographs, summary, curves).encode())
 
 
 def _number(value: float) -> float | None:

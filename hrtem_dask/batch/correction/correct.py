@@ -296,22 +296,22 @@ class _Session:
     def open(cls, results: str | Path, device: str | None) -> _Session:
         """Open a results folder, and refuse one to which the rows of a correction would not fit."""
         opened = open_results(results)
-        text = opened.place.read_bytes("run.toml").decode()
+        text = opened.folder.read_bytes("run.toml").decode()
         settings = Settings.from_toml(text)
         if device is not None:
             settings = settings.updated({"execution": {"device": device}})
         models, before = checked_models(settings), ModelHashes(**tomllib.loads(text).get("models", {}))
         if models != before:
             raise SettingsError(f"the models were {before} in the run, they are {models} now: run again first")
-        micrographs, entries = opened.micrographs, ledger.read_entries(opened.place)
+        micrographs, entries = opened.micrographs, ledger.read_entries(opened.folder)
         analysed = micrographs.loc[micrographs["settings_hash"].notna(), "micrograph_id"]
         unfinished = [n for n in analysed if n not in entries or entries[n].status == "interrupted"]
         if unfinished:
             raise SettingsError(
-                f"a run into {opened.place.url} goes on or was cut off ({len(unfinished)} micrographs, such as "
+                f"a run into {opened.folder.url} goes on or was cut off ({len(unfinished)} micrographs, such as "
                 f"{unfinished[0]}): let it end, or run again, then correct"
             )
-        return cls(opened.place, micrographs, settings, models, entries)
+        return cls(opened.folder, micrographs, settings, models, entries)
 
     def rows(self) -> dict[str, pd.Series]:
         """Return each micrograph's row by its name."""

@@ -116,7 +116,7 @@ def export(
     if pictured:
         if not len(chosen):
             raise NothingToAnalyseError(
-                f"no micrograph{f' of the name {only!r}' if only else ''} with labels in {opened.place.url}: see the "
+                f"no micrograph{f' of the name {only!r}' if only else ''} with labels in {opened.folder.url}: see the "
                 "column status of its table micrographs"
             )
         if client is not None:
@@ -126,7 +126,7 @@ def export(
                 done, failed = _export(own, opened, chosen, target, pictured, images)
     for name, reason in failed.items():
         say(f"{name}: {reason}")
-    manifest = {"results": opened.place.url, "formats": wished, "micrographs": done, "failed": failed}
+    manifest = {"results": opened.folder.url, "formats": wished, "micrographs": done, "failed": failed}
     target.write_json(MANIFEST, manifest)
     return ExportSummary(target.url, len(done), failed)
 
@@ -201,7 +201,7 @@ def _export(
     ]
     written: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
-    for item, result in stream(client, _export_one, items, opened.place, target, tuple(formats), images, key="export"):
+    for item, result in stream(client, _export_one, items, opened.folder, target, tuple(formats), images, key="export"):
         name = str(item.row["micrograph_id"])
         if isinstance(result, BaseException):
             failed[name] = str(result) if isinstance(result, HrtemDaskError) else f"{type(result).__name__}: {result}"

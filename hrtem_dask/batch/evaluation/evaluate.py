@@ -181,7 +181,7 @@ def _methods(
         return choose_methods(methods, models, settings, _pixel_size_nm(truth, settings))
     if methods or models:
         raise SettingsError("give either --results to score, or --methods and --model to run: not both")
-    recipe = Settings.from_toml(open_results(results).place.read_bytes("run.toml").decode())
+    recipe = Settings.from_toml(open_results(results).folder.read_bytes("run.toml").decode())
     return [Method(recipe.segmentation.chosen_method, recipe)]
 
 

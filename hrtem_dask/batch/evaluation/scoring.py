@@ -147,7 +147,7 @@ def score_results(
     if known.empty:
         such = ", ".join([*truth.micrographs][:3])
         raise NothingToAnalyseError(
-            f"none of the {len(table)} micrographs in {results.place.url} has a truth here, such as {such}: score the "
+            f"none of the {len(table)} micrographs in {results.folder.url} has a truth here, such as {such}: score the "
             "results of a run over these images"
         )
     notes = list(_notes(truth, known, method.name))

@@ -269,9 +269,9 @@ def calibrate_quality(
     judged: dict[str, pd.DataFrame] = {}
 
     def judge(store: SimulatedStore) -> pd.DataFrame:
-        if store.place.url not in judged:
-            judged[store.place.url] = judge_micrographs(store, model, settings=settings)
-        return judged[store.place.url]
+        if store.folder.url not in judged:
+            judged[store.folder.url] = judge_micrographs(store, model, settings=settings)
+        return judged[store.folder.url]
 
     tables = [judge(store) for store in stores]
     fitted = fit_dice_model(pd.concat([t.iloc[::2] for t in tables]), familiar=pd.concat([judge(s) for s in familiar]))

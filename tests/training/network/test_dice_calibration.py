@@ -150,7 +150,7 @@ def test_the_whole_way_from_a_store_to_a_guess_in_the_table(store: Any, tmp_path
 
 def test_the_command_calibrates(store: Any, tmp_path: Path) -> None:
     path = dark_detector(tmp_path / "dark.safetensors")
-    place = str(store.place.url)
+    place = str(store.folder.url)
     result = CliRunner().invoke(main, ["train", "quality", str(path), place, "--familiar", place])
     assert result.exit_code == 0, result.output
     fitted = load_dice_model(path)
