@@ -51,13 +51,15 @@ def record_to_dict(record: DataclassInstance) -> dict[str, object]:
     >>> record_to_dict(LoadingSettings())
     {'pixels': False, 'plausible_pixel_size_nm': (0.001, 10.0)}
     """
-    values = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-    plain: dict[str, object] = {
-        name: dict(value) if isinstance(value, Mapping) else value
-        for name, value in values.items()
-        if value is not None and not dataclasses.is_dataclass(value)
-    }
-    return plain | {name: record_to_dict(value) for name, value in values.items() if dataclasses.is_dataclass(value)}
+    plain: dict[str, object] = {}
+    nested: dict[str, object] = {}
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            nested[field.name] = record_to_dict(value)
+        elif value is not None:
+            plain[field.name] = dict(value) if isinstance(value, Mapping) else value
+    return plain | nested
 
 
 def record_to_toml(record: DataclassInstance) -> str:
@@ -181,14 +183,14 @@ def update_record(record: Record, values: Mapping[str, object], name: str = "", 
         if key not in kinds:
             raise SettingsError(f"unknown setting {full}: known are {', '.join(sorted(kinds))}")
         current = getattr(record, key)
-        if not dataclasses.is_dataclass(current):
+        if not dataclasses.is_dataclass(current) or isinstance(current, type):
             checked = _checked(value, kinds[key], full)
             changed[key] = checked if keep_whole else _as_declared(checked, kinds[key])
         elif isinstance(value, Mapping):
             changed[key] = update_record(current, value, full, keep_whole=keep_whole)
         else:
             raise SettingsError(f"{full} must be a table, got {value!r}: write [{full}] and one setting per line")
-    return dataclasses.replace(record, **changed)  # type: ignore[arg-type]
+    return dataclasses.replace(record, **changed)
 
 
 def check_types(record: DataclassInstance, name: str = "") -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,12 +114,14 @@ def analyse(
     >>> from hrtem_dask.segmentation import make_segmenter
     >>> from hrtem_dask.settings import Settings
     >>> from hrtem_dask.simulation import simulate_scene
-    >>> scene = simulate_scene(seed=1, shape=(128, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1.5, 2))
+    >>> scene = simulate_scene(
+    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ... )
     >>> settings = Settings().updated({"segmentation": {"method": "otsu"}, "execution": {"device": "cpu"}})
     >>> segmenter = make_segmenter(settings.segmentation, settings.execution)
     >>> found = analyse(scene.image, pixel_size_nm=(0.05, 0.05), settings=settings, segmenter=segmenter)
     >>> found.status, len(found.particles), found.labels.shape
-    ('done', 2, (128, 128))
+    ('done', 2, (96, 128))
     """
     segmented = segment_micrograph(
         image, pixel_size_nm=pixel_size_nm, settings=settings, segmenter=segmenter, gain=gain
@@ -286,7 +289,7 @@ def _nothing_found(segmented: Segmented, row: Mapping[str, object]) -> Analysis:
 
 
 def _predicted_quality(
-    segmenter: Segmenter, segmentation: Segmentation, metrics: Mapping[str, object], pixel_size_nm: PixelSize | None
+    segmenter: Segmenter, segmentation: Segmentation, metrics: Mapping[str, Any], pixel_size_nm: PixelSize | None
 ) -> dict[str, float | None]:
     """Predict how good the mask is, where the segmenter can."""
     terms = segmentation.quality_terms

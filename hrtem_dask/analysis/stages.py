@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask import backend, filtering, fourier, particles, tables
+from hrtem_dask.backend import Array
 from hrtem_dask.loading.quality import image_quality as quality
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.segmenters import Segmentation, Segmenter
@@ -16,7 +17,7 @@ from hrtem_dask.settings import Settings
 __all__ = ["judge_quality", "label", "measure", "prepare", "segment"]
 
 
-def prepare(image: np.ndarray, settings: Settings, *, gain: np.ndarray | None = None) -> tuple[Any, int]:
+def prepare(image: np.ndarray, settings: Settings, *, gain: np.ndarray | None = None) -> tuple[Array, int]:
     """Filter one image on the device that the settings name.
 
     Parameters
@@ -41,7 +42,7 @@ def prepare(image: np.ndarray, settings: Settings, *, gain: np.ndarray | None = 
         If no pixel is finite.
     """
     device = backend.resolve_device(settings.execution.device)
-    prepared: Any
+    prepared: Array
     prepared, n_nonfinite = filtering.prepare(
         backend.to_device(np.ascontiguousarray(image), device),
         spike_threshold_sd=settings.filtering.spike_threshold_sd,
@@ -53,7 +54,7 @@ def prepare(image: np.ndarray, settings: Settings, *, gain: np.ndarray | None = 
 def judge_quality(
     image: np.ndarray, settings: Settings, *, pixel_size_nm: PixelSize | None
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Measure the quality of the raw image and flag what is doubtful.
+    """Measure the quality of the raw image and flag doubts.
 
     Parameters
     ----------
@@ -85,8 +86,8 @@ def judge_quality(
     return metrics, flags
 
 
-def segment(prepared: Any, segmenter: Segmenter, *, pixel_size_nm: PixelSize | None) -> Segmentation:
-    """Tell particle from support.
+def segment(prepared: Array, segmenter: Segmenter, *, pixel_size_nm: PixelSize | None) -> Segmentation:
+    """Separate the particles from the support.
 
     Parameters
     ----------
@@ -118,7 +119,7 @@ def label(
     Parameters
     ----------
     image : numpy.ndarray
-        Shape (y, x), as it was in the file: intensities are given in its own counts.
+        Shape (y, x), as it was in the file: intensities are reported in its own counts.
     segmentation : Segmentation
         From `segment`.
     settings : Settings
@@ -126,7 +127,7 @@ def label(
     pixel_size_nm : tuple of float or None
         (y, x) in nm.
     corrected : numpy.ndarray of int, optional
-        Shape (y, x): labels corrected by hand, which are measured instead of what the mask holds.
+        Shape (y, x): labels corrected by hand, which are measured instead of the mask.
 
     Returns
     -------
@@ -164,7 +165,7 @@ def label(
 
 
 def measure(
-    prepared: Any, found: particles.Particles, settings: Settings, *, pixel_size_nm: PixelSize | None
+    prepared: Array, found: particles.Particles, settings: Settings, *, pixel_size_nm: PixelSize | None
 ) -> pd.DataFrame:
     """Add each particle's power-spectrum features to its row.
 
@@ -188,7 +189,7 @@ def measure(
     image = backend.to_numpy(prepared)
     rows = []
     for _, crop in particles.particle_crops(image, table):
-        row: dict[str, Any] = dict(fourier.groschner2021_features(crop))
+        row: dict[str, object] = dict(fourier.groschner2021_features(crop))
         row |= fourier.measure_lattice(
             crop,
             pixel_size_nm=pixel_size_nm,

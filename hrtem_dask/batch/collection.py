@@ -49,7 +49,8 @@ class Collection:
     >>> import hrtem_dask as hd
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.save(f"{folder}/a.npy", np.zeros((64, 80), np.float32))
-    ...     micrographs = hd.open_micrographs(folder)
+    ...     settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}})
+    ...     micrographs = hd.open_micrographs(folder, settings=settings)
     >>> len(micrographs), list(micrographs.tree.children)
     (1, ['64x80'])
     """
@@ -124,6 +125,23 @@ def open_micrographs(
     ------
     NothingToAnalyseError
         If there is no file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(
+    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ... )
+    >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", scene.image)
+    ...     micrographs = hd.open_micrographs(folder, settings=settings)
+    ...     image = micrographs.tree["96x128"].intensity[0].compute()
+    >>> bool((image == scene.image).all())
+    True
     """
     settings = settings or Settings()
     sources = find_inputs(inputs)
@@ -154,6 +172,23 @@ def segment(micrographs: Collection, *, settings: Settings | None = None) -> Col
     Collection
         With ``probability`` (float32) and ``mask`` (bool) in its tree; also of micrographs that ``quality.set_aside``
         excludes later, so that they can be looked at.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(
+    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ... )
+    >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", scene.image)
+    ...     segmented = hd.segment(hd.open_micrographs(folder, settings=settings))
+    ...     mask = segmented.tree["96x128"].mask[0].compute()
+    >>> bool(np.mean(mask == (scene.labels > 0)) > 0.95)
+    True
     """
     chosen = settings or micrographs.settings
     stages: dict[str, dict[str, Delayed]] = {}
@@ -192,6 +227,23 @@ def label(micrographs: Collection) -> Collection:
     ------
     ValueError
         If the collection is not segmented yet.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(
+    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ... )
+    >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", scene.image)
+    ...     labelled = hd.label(hd.segment(hd.open_micrographs(folder, settings=settings)))
+    ...     labels = labelled.tree["96x128"].labels[0].compute()
+    >>> labels.dtype, int(labels.max())
+    (dtype('int32'), 2)
     """
     _require(micrographs, "segmented", "segment")
     stages: dict[str, dict[str, Delayed]] = {}
@@ -223,6 +275,23 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
     ------
     ValueError
         If the collection is not labelled yet.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(
+    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ... )
+    >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", scene.image)
+    ...     particles = hd.measure(hd.label(hd.segment(hd.open_micrographs(folder, settings=settings))))
+    ...     diameters = particles.equivalent_diameter_nm.compute()
+    >>> bool(diameters.between(1.2, 1.4).all())
+    True
     """
     _require(micrographs, "analysed", "label")
     schema = tables.SCHEMAS[table]
@@ -258,6 +327,23 @@ def classify(micrographs: Collection) -> dd.DataFrame:
     ------
     ValueError
         If the collection is not labelled yet.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(
+    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ... )
+    >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", scene.image)
+    ...     regions = hd.classify(hd.label(hd.segment(hd.open_micrographs(folder, settings=settings))))
+    ...     classes = regions.region_class.compute()
+    >>> len(classes)
+    2
     """
     return measure(micrographs, "regions")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 import tomli_w
@@ -19,8 +18,6 @@ from hrtem_dask.toml_records import record_to_dict
 
 __all__ = ["compact", "write_run_file"]
 
-STATUSES = ("done", "empty", "set_aside", "failed")
-
 
 def write_run_file(folder: Location, settings: Settings, *, models: Mapping[str, str | None]) -> None:
     """Write ``run.toml``: what is needed to run again.
@@ -34,7 +31,7 @@ def write_run_file(folder: Location, settings: Settings, *, models: Mapping[str,
     models : mapping of str to str or None
         Stage → content hash of its model.
     """
-    content: dict[str, Any] = {
+    content: dict[str, object] = {
         "code_version": code_version(),
         "settings_hash": settings.science_hash(),
         "settings": record_to_dict(settings),
@@ -92,7 +89,7 @@ def compact(
         written[name] = _with_covariates(table, columns)
         write_table(folder, f"{name}.parquet", written[name], tables.SCHEMAS[name])
     write_table(folder, "execution.parquet", part.execution, tables.EXECUTION)
-    counts = {status: int((micrographs["status"] == status).sum()) for status in STATUSES}
+    counts: dict[str, int] = {status: int((micrographs["status"] == status).sum()) for status in tables.STATUSES}
     limits = PopulationOptions(min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2)
     statistics = summarize(written["particles"], written["micrographs"], limits)
     corrected = int(micrographs["corrected"].fillna(False).sum())

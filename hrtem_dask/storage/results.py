@@ -169,6 +169,31 @@ def crop(
         If the micrograph's file is no longer where it was.
     ValueError
         If it has changed since.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> from hrtem_dask.storage import zarr_store
+    >>> from hrtem_dask.storage.parquet import write_table
+    >>> scene = simulate_scene(seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=1, diameter_nm=(1.5, 2))
+    >>> with tempfile.TemporaryDirectory() as folder:  # what a run writes
+    ...     np.save(f"{folder}/a.npy", scene.image)
+    ...     row = hd.open_micrographs(f"{folder}/a.npy").index.assign(pixel_size_y_nm=0.05, pixel_size_x_nm=0.05)
+    ...     name = row["micrograph_id"].iloc[0]
+    ...     row["source_hash"] = loading.source_hash(loading.find_sources(f"{folder}/a.npy")[0])
+    ...     box = dict(zip(tables.BOX_COLUMNS, (20, 30, 60, 70)))
+    ...     particle = pd.DataFrame([{"micrograph_id": name, "particle_id": 1, **box}])
+    ...     out = Location.of(folder)
+    ...     write_table(out, "micrographs.parquet", row, tables.MICROGRAPHS)
+    ...     write_table(out, "particles.parquet", particle, tables.PARTICLES)
+    ...     labels = Location.of(out.path("labels.zarr"))
+    ...     zarr_store.create_store(labels)
+    ...     zarr_store.write_labels(labels, name, scene.labels, pixel_size_nm=(0.05, 0.05))
+    ...     particle = hd.crop(folder, name, 1, margin_px=4)
+    >>> particle.intensity.shape, particle.x.units
+    ((48, 48), 'nm')
     """
     if not isinstance(results, Results):
         results = open_results(results)

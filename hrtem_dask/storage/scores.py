@@ -24,7 +24,7 @@ def write_scores(
     curves: pd.DataFrame,
     regions: pd.DataFrame,
     classes: pd.DataFrame,
-    about: Mapping[str, Any],
+    about: Mapping[str, object],
 ) -> None:
     """Write scores.json, micrographs.csv, objects.csv, curves.csv, regions.csv and scores.svg.
 
@@ -51,11 +51,11 @@ def write_scores(
     for row in summary.to_dict("records"):
         group = scores.setdefault(row["method"], {}).setdefault(row["by"], {}).setdefault(row["group"], {})
         group[row["statistic"]] = {key: _number(row[key]) for key in ("value", "low", "high")}
-    told: dict[str, Any] = {}
+    by_class: dict[str, Any] = {}
     for row in classes.to_dict("records"):
-        subset = told.setdefault(row["method"], {}).setdefault(row["subset"], {"n_regions": row["n"]})
+        subset = by_class.setdefault(row["method"], {}).setdefault(row["subset"], {"n_regions": row["n"]})
         subset[row["score"]] = {key: _number(row[key]) for key in ("value", "low", "high")}
-    folder.write_json("scores.json", {**about, "statistics": STATISTICS, "scores": scores, "region_classes": told})
+    folder.write_json("scores.json", {**about, "statistics": STATISTICS, "scores": scores, "region_classes": by_class})
     written = {"micrographs": micrographs, "objects": objects, "curves": curves, "regions": regions}
     for name, table in written.items():
         if name != "regions" or len(table):

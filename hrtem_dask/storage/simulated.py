@@ -168,7 +168,7 @@ def open_simulated(folder: str | os.PathLike[str] | Location) -> SimulatedStore:
 
 
 def truth_ids(micrographs: pd.DataFrame, store: SimulatedStore) -> pd.Series:
-    """Say which simulated micrograph each row of a run's table is.
+    """Find the simulated micrograph of each row of a run's table is.
 
     A run names micrographs by stem and a hash of the path (``sim-0-000007-3f2a9c41d0``), so that images of two stores
     cannot be confused; the name in the store is the ``title`` it finds there. So ``micrographs.assign(truth_id=
@@ -219,7 +219,7 @@ def simulated_id(seed: int, index: int) -> str:
     return f"sim-{seed}-{index:06d}"
 
 
-def create_simulated(folder: Location, *, ranges: Mapping[str, Any], seed: int, code_version: str) -> str | None:
+def create_simulated(folder: Location, *, ranges: Mapping[str, object], seed: int, code_version: str) -> str | None:
     """Make the folder, or check that it was made for the same series.
 
     Parameters
@@ -236,7 +236,7 @@ def create_simulated(folder: Location, *, ranges: Mapping[str, Any], seed: int, 
     Returns
     -------
     str or None
-        What is worth saying: micrographs that are there already were simulated by other code.
+        A note for the user, where micrographs that exist already were simulated by other code.
 
     Raises
     ------
@@ -251,22 +251,23 @@ def create_simulated(folder: Location, *, ranges: Mapping[str, Any], seed: int, 
         return None
     before = tomllib.loads(folder.read_bytes(RECIPE).decode())
     # through TOML, so that tuples and lists are the same
-    wished = tomllib.loads(tomli_w.dumps(recipe))
+    asked = tomllib.loads(tomli_w.dumps(recipe))
     if before["seed"] != seed:
         raise SettingsError(
             f"{folder.url} holds a series of seed {before['seed']}, not {seed}: give --seed {before['seed']}, or "
             "another folder"
         )
-    if before["ranges"] != wished["ranges"]:
-        names = {**before["ranges"], **wished["ranges"]}
-        changed = [n for n in names if before["ranges"].get(n) != wished["ranges"].get(n)]
-        was, now = before["ranges"].get(changed[0]), wished["ranges"].get(changed[0])
+    if before["ranges"] != asked["ranges"]:
+        names = {**before["ranges"], **asked["ranges"]}
+        changed = [n for n in names if before["ranges"].get(n) != asked["ranges"].get(n)]
+        was, now = before["ranges"].get(changed[0]), asked["ranges"].get(changed[0])
         raise SettingsError(
             f"{folder.url} holds micrographs of other ranges: {changed[0]} is {was!r} there, not {now!r} (differing: "
             f"{', '.join(changed)}); give the same ranges ({RECIPE} there has them), or another folder"
         )
     if before["code_version"] != code_version:
-        return f"what is in {folder.url} was begun by code {before['code_version']}; the rest is made by {code_version}"
+        begun = before["code_version"]
+        return f"{folder.url} was begun by code {begun}; further micrographs are simulated by {code_version}"
     return None
 
 
@@ -281,9 +282,9 @@ def write_simulated(folder: Location, simulated: SimulatedMicrograph) -> None:
         What to write; what the folder has under that name is replaced.
     """
     name, size = simulated.micrograph_id, (simulated.pixel_size_nm, simulated.pixel_size_nm)
-    folder.remove(_part(name))  # what it says is no longer so
+    folder.remove(_part(name))  # it describes the micrograph that is replaced
     voltages = simulated.micrograph["voltage_kv"].dropna()
-    known: dict[str, Any] = {"title": name, "pixel_size_source": "file: simulated"}
+    known: dict[str, object] = {"title": name, "pixel_size_source": "file: simulated"}
     known |= {"voltage_kv": float(voltages.iloc[0])} if len(voltages) else {}
     zarr_store.write_micrograph(_inside(folder, IMAGES), name, simulated.image, pixel_size_nm=size, metadata=known)
     zarr_store.write_labels(_inside(folder, LABELS), name, simulated.labels, pixel_size_nm=size)
@@ -312,7 +313,7 @@ def remove_simulated(folder: Location, micrograph_id: str) -> None:
 
 
 def finished_ids(folder: Location) -> set[str]:
-    """Name the micrographs that are there with all of their truth.
+    """Return the names of the micrographs that are finished, truth included.
 
     Parameters
     ----------
@@ -370,7 +371,7 @@ def _rows(table: pd.DataFrame, schema: tables.Schema) -> list[dict[str, Any]]:
 
 
 def _is_gathered(folder: Location) -> bool:
-    """Say whether a simulation has ended here."""
+    """Return whether the tables of truth have been made."""
     return folder.exists("truth/micrographs.parquet")
 
 

@@ -35,13 +35,13 @@ MICROGRAPH_CHUNK_PX = 4096
 LABEL_CHUNK_PX = 2048
 
 
-def _store(folder: Location) -> Any:
-    """Return Zarr's own store for a folder."""
+def _store(folder: Location) -> zarr.storage.StoreLike:
+    """Return the Zarr store of a folder."""
     return zarr.storage.LocalStore(folder.url) if folder.is_local else zarr.storage.FsspecStore.from_url(folder.url)
 
 
 def create_store(folder: Location) -> None:
-    """Make the root group where it is not there yet.
+    """Make the root group where it does not exist yet.
 
     Parameters
     ----------
@@ -239,14 +239,14 @@ def remove(folder: Location, micrograph_id: str) -> None:
         del group[micrograph_id]
 
 
-def _new_group(folder: Location, name: str, attributes: Mapping[str, Any]) -> Any:
+def _new_group(folder: Location, name: str, attributes: Mapping[str, Any]) -> zarr.Group:
     """Make an empty group in place of whatever had its name."""
     # through the root, which is not written again: workers that die would leave pieces of it behind
     root = zarr.open_group(_store(folder), mode="r+")
     return root.create_group(name, overwrite=True, attributes=dict(attributes))
 
 
-def _write_coordinates(group: Any, shape: tuple[int, ...], pixel_size_nm: PixelSize | None) -> None:
+def _write_coordinates(group: zarr.Group, shape: tuple[int, ...], pixel_size_nm: PixelSize | None) -> None:
     """Write pixel centres along each axis, so that xarray shows nm."""
     units = "px" if pixel_size_nm is None else "nm"
     for axis, n, step in zip(("y", "x"), shape, pixel_size_nm or (1.0, 1.0), strict=True):

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from hrtem_dask.tables.columns import ID, SAMPLE, Column, Schema
 
-__all__ = ["EXECUTION", "MICROGRAPHS"]
+__all__ = ["ANALYZED_STATUSES", "EXECUTION", "MICROGRAPHS", "STATUSES", "Status"]
+
+Status = Literal["done", "empty", "set_aside", "failed"]
+STATUSES: tuple[Status, ...] = ("done", "empty", "set_aside", "failed")
+"""How the analysis of a micrograph can end."""
+ANALYZED_STATUSES: tuple[Status, ...] = ("done", "empty")
+"""Statuses of micrographs that were taken through every stage and have labels."""
 
 MICROGRAPHS: Schema = (
     ID,

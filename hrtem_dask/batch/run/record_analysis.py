@@ -1,4 +1,4 @@
-"""One record taken through everything: read, analysed, and turned into rows, whatever happens to it."""
+"""Read and analyze one micrograph, and turn the outcome into rows, errors included."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ModelHashes:
-    """Content of the models that a run began with: workers must have the same."""
+    """Content hashes of the models of a run: every worker must have the same models."""
 
     segmentation: str | None = None
-    """Of the U-Net; None for methods without one."""
+    """Hash of the U-Net; None for methods without one."""
     defects: str | None = None
-    """Of the forest; None where nothing is classified."""
+    """Hash of the forest; None where nothing is classified."""
 
 
 @dataclass
 class Analysed:
-    """What became of one micrograph: its rows, whatever happened to it."""
+    """Rows of one micrograph, whether its analysis succeeded or failed."""
 
     row: dict[str, Any]
     """Its row of `tables.MICROGRAPHS`."""
@@ -53,11 +53,11 @@ class Analysed:
     particles: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.PARTICLES))
     """Rows of its particles."""
     execution: dict[str, Any] = field(default_factory=dict)
-    """Columns of `tables.EXECUTION`."""
+    """Columns of `tables.EXECUTION`, such as durations."""
     found: analysis.Analysis | None = None
-    """Labels and prepared image; None where it failed."""
+    """Labels and prepared image; None if the analysis failed."""
     stat: tuple[int, int] = (0, 0)
-    """Size and date of its file before it was read."""
+    """Size (bytes) and time of change (ns) of its file before it was read."""
 
 
 def analyse_record(
@@ -66,18 +66,18 @@ def analyse_record(
     models: ModelHashes | None = None,
     correction: Correction | None = None,
 ) -> Analysed:
-    """Read and analyse one micrograph; whatever goes wrong becomes its row.
+    """Read and analyze one micrograph; an error becomes the reason in its row.
 
     Parameters
     ----------
     record : loading.MicrographRecord
-        From the listing.
+        Record of the listing.
     settings : Settings
         All settings.
     models : ModelHashes, optional
-        Content that the models must have; None asks for nothing.
+        Hashes that the models must have; by default they are not checked.
     correction : Correction, optional
-        Labels corrected by hand, which are measured in place of what the segmenter finds.
+        Labels corrected by hand, which are measured in place of those of the segmenter.
 
     Returns
     -------
@@ -260,11 +260,12 @@ def _fill(
     analysed.found = found
 
 
-def _require_same(file: str | None, here: str | None, begun: str | None) -> None:
-    """Refuse a model that is not the run's."""
-    if here != begun:
+def _require_same(file: str | None, here: str | None, expected: str | None) -> None:
+    """Refuse a model that differs from the model of the run."""
+    if here != expected:
         raise ModelError(
-            f"{file} on this worker has the hash {here}, the run began with {begun}: put the same file everywhere"
+            f"{file} on this worker has the hash {here}, the run began with {expected}: "
+            "copy the same file to every worker"
         )
 
 
@@ -274,7 +275,7 @@ def gain_reference(path: str | None) -> np.ndarray | None:
     Parameters
     ----------
     path : str or None
-        Its file, which holds exactly one image; None for no reference.
+        File of the reference, which holds exactly one image; None for no reference.
 
     Returns
     -------
@@ -295,7 +296,7 @@ def gain_hash(path: str | None) -> str | None:
     Parameters
     ----------
     path : str or None
-        Its file.
+        File of the reference.
 
     Returns
     -------
@@ -305,7 +306,7 @@ def gain_hash(path: str | None) -> str | None:
     Raises
     ------
     NothingToAnalyseError
-        If it is not there.
+        If the file does not exist.
     """
     return None if path is None else loading.source_hash(loading.find_sources(path)[0])
 
