@@ -38,7 +38,7 @@ Array: TypeAlias = "np.ndarray | cupy.ndarray"
 """An array on the CPU or on the GPU."""
 
 
-def _is_cupy(array: object) -> TypeGuard["cupy.ndarray"]:
+def _is_cupy(array: object) -> TypeGuard[cupy.ndarray]:
     # by name, so that asking never imports CuPy on a machine without a GPU
     return type(array).__module__.split(".")[0] == "cupy"
 

@@ -20,19 +20,18 @@ import pandas as pd
 import xarray as xr
 from dask.delayed import Delayed, delayed
 
-from hrtem_dask import backend, loading, tables
-from hrtem_dask.batch.listing import find_inputs, list_sources
-from hrtem_dask.batch.run.record_analysis import (
-    Analysed,
-    ReadRecord,
-    SegmentedRecord,
-    analyse_segmented_record,
-    read_record,
-    segment_record,
+from hrtem_dask import loading, tables
+from hrtem_dask.batch.collection_tasks import (
+    image_of,
+    labels_of,
+    mask_of,
+    probability_of,
+    rows_of,
+    segment_on_host,
 )
-from hrtem_dask.errors import CalibrationError, UnreadableMicrographError
+from hrtem_dask.batch.listing import find_inputs, list_sources
+from hrtem_dask.batch.run.record_analysis import analyse_segmented_record, read_record
 from hrtem_dask.micrograph import make_micrograph
-from hrtem_dask.segmentation.segmenters import Segmentation
 from hrtem_dask.settings import Settings
 
 __all__ = ["Collection", "classify", "label", "measure", "open_micrographs", "segment"]
@@ -153,7 +152,7 @@ def open_micrographs(
     stages: dict[str, dict[str, Delayed]] = {}
     for record in usable:
         read = delayed(read_record)(record)
-        stages[record.micrograph_id] = {"read": read, "intensity": delayed(_image)(read)}
+        stages[record.micrograph_id] = {"read": read, "intensity": delayed(image_of)(read)}
     return Collection(index, _tree(usable, stages, "intensity", None), settings, usable, stages)
 
 
@@ -194,13 +193,13 @@ def segment(micrographs: Collection, *, settings: Settings | None = None) -> Col
     stages: dict[str, dict[str, Delayed]] = {}
     for record in micrographs._records:
         known = micrographs._stages[record.micrograph_id]
-        segmented = delayed(_segmented, pure=False)(known["read"], chosen)
+        segmented = delayed(segment_on_host, pure=False)(known["read"], chosen)
         stages[record.micrograph_id] = {
             "read": known["read"],
             "intensity": known["intensity"],
             "segmented": segmented,
-            "probability": delayed(_probability)(segmented),
-            "mask": delayed(_mask)(segmented),
+            "probability": delayed(probability_of)(segmented),
+            "mask": delayed(mask_of)(segmented),
         }
     tree = micrographs.tree.copy()
     for variable, dtype in (("probability", np.dtype(np.float32)), ("mask", np.dtype(np.bool_))):
@@ -250,7 +249,7 @@ def label(micrographs: Collection) -> Collection:
     for record in micrographs._records:
         known = micrographs._stages[record.micrograph_id]
         analysed = delayed(analyse_segmented_record, pure=False)(known["segmented"], micrographs.settings)
-        stages[record.micrograph_id] = {**known, "analysed": analysed, "labels": delayed(_labels)(analysed)}
+        stages[record.micrograph_id] = {**known, "analysed": analysed, "labels": delayed(labels_of)(analysed)}
     added = _tree(micrographs._records, stages, "labels", np.dtype(np.int32))
     return replace(micrographs, tree=_with(micrographs.tree, added), _stages=stages)
 
@@ -298,7 +297,7 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
     covariates = pd.DataFrame([dict(r.covariates) for r in micrographs._records], index=range(len(micrographs)))
     meta = tables.empty(schema).join(covariates.iloc[:0])
     parts = [
-        delayed(_rows, pure=False)(micrographs._stages[record.micrograph_id]["analysed"], table, covariates.iloc[[i]])
+        delayed(rows_of, pure=False)(micrographs._stages[record.micrograph_id]["analysed"], table, covariates.iloc[[i]])
         for i, record in enumerate(micrographs._records)
     ] or [delayed(meta)]
     with dask.config.set({"dataframe.convert-string": False}):
@@ -346,62 +345,6 @@ def classify(micrographs: Collection) -> dd.DataFrame:
     2
     """
     return measure(micrographs, "regions")
-
-
-def _image(read: ReadRecord) -> np.ndarray:
-    """Return the image of one micrograph, or raise why there is none."""
-    if read.image is None:
-        raise read.error or UnreadableMicrographError(f"{read.record.source.path} holds no image")
-    return read.image
-
-
-def _segmented(read: ReadRecord, settings: Settings) -> SegmentedRecord:
-    """Prepare and segment one image; arrays leave the task on the host."""
-    done = segment_record(read, settings, always=True)
-    if done.segmented is None or done.segmented.segmentation is None:
-        return done
-    segmentation = done.segmented.segmentation
-    on_host = replace(
-        segmentation,
-        probability=backend.to_numpy(segmentation.probability),
-        mask=backend.to_numpy(segmentation.mask),
-    )
-    return replace(done, segmented=replace(done.segmented, segmentation=on_host))
-
-
-def _segmentation(done: SegmentedRecord) -> Segmentation:
-    """Return the segmentation of one micrograph, or raise why there is none."""
-    if done.segmented is None:
-        raise done.error or UnreadableMicrographError(f"{done.read.record.source.path} was not segmented")
-    if done.segmented.segmentation is None:
-        raise CalibrationError(done.segmented.set_aside)
-    return done.segmented.segmentation
-
-
-def _probability(done: SegmentedRecord) -> np.ndarray:
-    """Return the particle probability of one micrograph."""
-    return np.asarray(_segmentation(done).probability)
-
-
-def _mask(done: SegmentedRecord) -> np.ndarray:
-    """Return the mask of one micrograph."""
-    return np.asarray(_segmentation(done).mask)
-
-
-def _labels(analysed: Analysed) -> np.ndarray:
-    """Return the labels of one micrograph, or raise why there are none."""
-    if analysed.found is None:
-        raise UnreadableMicrographError(f"{analysed.row['source']}: {analysed.row['reason']}")
-    return analysed.found.labels
-
-
-def _rows(analysed: Analysed, table: str, covariates: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of one micrograph with its covariates."""
-    schema = tables.SCHEMAS[table]
-    rows = pd.DataFrame([analysed.row]) if table == "micrographs" else getattr(analysed, table)
-    rows = tables.conform(rows, schema)[[column.name for column in schema]]
-    repeated = covariates.iloc[np.zeros(len(rows), int)].set_axis(rows.index)
-    return rows.join(repeated)
 
 
 def _require(micrographs: Collection, stage: str, step: str) -> None:

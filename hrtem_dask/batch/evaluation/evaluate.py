@@ -154,16 +154,7 @@ def evaluate(
         "methods": {m.name: {"note": m.note, "settings": m.settings.to_toml()} for m in (s.method for s in scored)},
         "notes": list(evaluation.notes),
     }
-    write_scores(
-        place,
-        micrographs=evaluation.micrographs,
-        objects=evaluation.objects,
-        summary=evaluation.summary,
-        curves=evaluation.curves,
-        regions=evaluation.regions,
-        classes=evaluation.classes,
-        about=about,
-    )
+    write_scores(place, evaluation, about=about)
     return evaluation
 
 
