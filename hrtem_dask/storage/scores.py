@@ -40,7 +40,7 @@ class Scores(Protocol):
 
     @property
     def classes(self) -> pd.DataFrame:
-        """Scores of the classes of regions, with ``method`` and ``subset``."""
+        """Class scores of regions, with ``method`` and ``subset``."""
 
 
 def write_scores(folder: Location, tables: Scores, *, about: Mapping[str, object]) -> None:
