@@ -1,7 +1,7 @@
-"""Which array library and which device: the only module that names CuPy and cuCIM.
+"""The array library and the device: the only module that imports CuPy and cuCIM.
 
 Image functions ask for their library once, at the top, by the array they were given; so the same function
-runs on NumPy and on CuPy arrays, and nobody else needs to know.
+runs on NumPy and on CuPy arrays.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import importlib
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -38,7 +38,7 @@ Array: TypeAlias = "np.ndarray | cupy.ndarray"
 """An array on the CPU or on the GPU."""
 
 
-def _is_cupy(array: object) -> bool:
+def _is_cupy(array: object) -> TypeGuard[cupy.ndarray]:
     # by name, so that asking never imports CuPy on a machine without a GPU
     return type(array).__module__.split(".")[0] == "cupy"
 
@@ -109,7 +109,7 @@ def skimage(array: object, submodule: str) -> ModuleType:
     return importlib.import_module(f"{'cucim.' if _is_cupy(array) else ''}skimage.{submodule}")
 
 
-def to_numpy(array: Any) -> np.ndarray:
+def to_numpy(array: Array) -> np.ndarray:
     """Bring an array to the host.
 
     Parameters
@@ -127,7 +127,7 @@ def to_numpy(array: Any) -> np.ndarray:
 
 @functools.cache
 def gpu_available() -> bool:
-    """Say whether CuPy is installed and finds a CUDA device.
+    """Return whether CuPy is installed and finds a CUDA device.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def gpu_available() -> bool:
         return False
 
 
-def to_device(array: np.ndarray, device: str) -> Any:
+def to_device(array: np.ndarray, device: str) -> Array:
     """Put a NumPy array on a device.
 
     Parameters
@@ -148,7 +148,7 @@ def to_device(array: np.ndarray, device: str) -> Any:
     array : numpy.ndarray
         Any array.
     device : {"cpu", "cuda"}
-        Where to.
+        The device.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def to_device(array: np.ndarray, device: str) -> Any:
 
 
 def resolve_device(device: str) -> str:
-    """Turn the user's wish into a device that is there.
+    """Choose the device that the settings ask for.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def resolve_device(device: str) -> str:
     Raises
     ------
     SettingsError
-        If a GPU is wished for and there is none.
+        If a GPU is asked for and there is none.
     """
     if device == "auto":
         return "cuda" if gpu_available() else "cpu"
@@ -199,7 +199,7 @@ def keep_freed_memory() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory, of host or device, ran out.
+    """Return whether an error means that memory, of host or device, ran out.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         True for all of those kinds.
     """
     names = {kind.__name__ for kind in type(error).__mro__}
-    said = ("out of memory", "can't allocate memory", "bad_alloc")
+    phrases = ("out of memory", "can't allocate memory", "bad_alloc")
     return bool(names & {"MemoryError", "OutOfMemoryError"}) or (
-        isinstance(error, RuntimeError) and any(words in str(error).lower() for words in said)
+        isinstance(error, RuntimeError) and any(words in str(error).lower() for words in phrases)
     )

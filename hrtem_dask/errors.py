@@ -1,4 +1,4 @@
-"""What can go wrong for a user, by name: each error says the value, the limit and the remedy."""
+"""The errors of this package: each message states the value, the limit and the remedy."""
 
 
 class HrtemDaskError(Exception):
@@ -22,8 +22,8 @@ class SettingsError(HrtemDaskError, ValueError):
 
 
 class ModelError(HrtemDaskError):
-    """A model file is not what it should be."""
+    """A model file is damaged, of the wrong kind, or not the one that a run began with."""
 
 
 class NothingToAnalyseError(HrtemDaskError):
-    """The input named holds no file at all."""
+    """The input holds no file."""

@@ -1,14 +1,18 @@
-"""What a micrograph is: a 2-D image with its coordinates in nm and what is known of how it was taken."""
+"""A micrograph: a 2-D image with coordinates in nm and metadata of how it was taken."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
+from hrtem_dask.backend import Array
 from hrtem_dask.errors import CalibrationError
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 __all__ = ["PixelSize", "make_micrograph", "pixel_size_nm", "require_pixel_size"]
 
@@ -17,12 +21,12 @@ PixelSize = tuple[float, float]
 
 
 def make_micrograph(
-    intensity: Any,
+    intensity: Array | da.Array,
     *,
     pixel_size_nm: PixelSize | None,
     pixel_size_source: str = "user",
     name: str = "intensity",
-    metadata: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, object] | None = None,
 ) -> xr.DataArray:
     """Wrap an image with its coordinates and metadata.
 
@@ -31,8 +35,8 @@ def make_micrograph(
     intensity : array_like
         Shape (y, x), any real dtype; lazy arrays stay lazy.
     pixel_size_nm : tuple of float or None
-        Height and width of a pixel in nm; None where it is not known: the coordinates then count pixels and
-        say so.
+        Height and width of a pixel in nm; None where it is not known: the coordinates then count pixels,
+        and their units are px.
     pixel_size_source : str
         Where the pixel size comes from: ``"file: …"``, ``"user"``, ``"lattice"``.
     name : str
@@ -52,6 +56,14 @@ def make_micrograph(
         If a pixel size is not positive and finite.
     ValueError
         If the image is not two-dimensional.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hrtem_dask as hd
+    >>> micrograph = hd.make_micrograph(np.zeros((2, 3)), pixel_size_nm=(0.5, 0.25))
+    >>> micrograph.x.values, micrograph.x.units
+    (array([0.  , 0.25, 0.5 ]), 'nm')
     """
     if intensity.ndim != 2:
         raise ValueError(f"a micrograph has 2 dimensions (y, x), got shape {intensity.shape}: pass one frame at a time")

@@ -8,19 +8,15 @@ Every length and frequency carries its unit in its name. What decides the result
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import tomllib
-import types
-import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
-
-import tomli_w
+from typing import Literal, Self
 
 from hrtem_dask.errors import SettingsError
+from hrtem_dask.provenance import record_hash
+from hrtem_dask.toml_records import parse_toml, read_record, record_to_toml, update_record
 
 BUNDLED_MODEL = "models/unet.safetensors"
 """The U-Net that comes with the package; ``models/unet.md`` says what it was trained on and how good it is."""
@@ -246,7 +242,7 @@ class Settings:
         science["defects"] |= {"model": None}
         science["filtering"] |= {"flat_field": None}
         science["quality"] |= {"set_aside": sorted(set(self.quality.set_aside) - {"duplicate"})}
-        return hashlib.blake2b(json.dumps(science, sort_keys=True).encode(), digest_size=8).hexdigest()
+        return record_hash(science)
 
     def to_toml(self) -> str:
         """Write the settings as TOML, one table per stage.
@@ -255,20 +251,25 @@ class Settings:
         -------
         str
             TOML text. TOML has no null: settings that are None are left out, which reads back as None.
+
+        Examples
+        --------
+        >>> print(Settings().to_toml()[:63])
+        [loading]
+        pixels = false
+        plausible_pixel_size_nm = [
+            0.001,
         """
-        tables = dataclasses.asdict(self)
-        return tomli_w.dumps(
-            {name: {k: v for k, v in table.items() if v is not None} for name, table in tables.items()}
-        )
+        return record_to_toml(self)
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
-        """Read settings from TOML.
+        r"""Read settings from TOML.
 
         Parameters
         ----------
         text : str
-            TOML with a table per stage; what it does not name keeps its default.
+            TOML with a table per stage; settings that it does not name keep their defaults.
 
         Returns
         -------
@@ -279,12 +280,17 @@ class Settings:
         ------
         SettingsError
             If a stage or a setting is unknown, or a value has the wrong type.
+
+        Examples
+        --------
+        >>> Settings.from_toml("[particles]\nmin_area_px = 50").particles.min_area_px
+        50
         """
-        try:
-            tables = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"the settings are no valid TOML: {error}") from error
-        return cls().updated(tables.get("settings", tables))
+        values = parse_toml(text, "the settings")
+        tables = values.get("settings", values)
+        if not isinstance(tables, dict):
+            raise SettingsError(f"settings must be a table, got {tables!r}: write [settings.particles] and so on")
+        return cls().updated(tables)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
@@ -293,31 +299,26 @@ class Settings:
         Parameters
         ----------
         path : str or path-like
-            The file.
+            The file. The ``run.toml`` of a finished run gives the settings of that run.
 
         Returns
         -------
         Settings
-            The settings; those of a finished run, for its ``run.toml``.
+            The settings.
 
         Raises
         ------
         SettingsError
-            As `from_toml`, with the file named.
+            If the file cannot be read, or as in `from_toml`; the message names the file.
         """
-        try:
-            return cls.from_toml(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"cannot read the settings file {str(path)!r}: {error}") from error
-        except SettingsError as error:
-            raise SettingsError(f"{path}: {error}") from error
+        return read_record(path, cls.from_toml, "the settings")
 
-    def updated(self, tables: dict[str, dict[str, Any]]) -> Self:
+    def updated(self, tables: Mapping[str, Mapping[str, object]]) -> Self:
         """Return a copy with some settings changed.
 
         Parameters
         ----------
-        tables : dict
+        tables : mapping
             Stage name → setting name → value.
 
         Returns
@@ -329,50 +330,17 @@ class Settings:
         ------
         SettingsError
             If a stage or a setting is unknown, or a value has the wrong type.
+
+        Examples
+        --------
+        >>> Settings().updated({"segmentation": {"method": "otsu"}}).segmentation.chosen_method
+        'otsu'
         """
-        stages = {f.name for f in dataclasses.fields(self)}
-        changed: dict[str, Any] = {}
-        for stage, values in tables.items():
-            if stage not in stages:
-                raise SettingsError(f"unknown settings table [{stage}]: known are {', '.join(sorted(stages))}")
-            if not isinstance(values, dict):
-                raise SettingsError(f"{stage} is a table of settings, got {values!r}: write [{stage}] and one per line")
-            current = getattr(self, stage)
-            kinds = typing.get_type_hints(type(current))
-            unknown = sorted(set(values) - set(kinds))
-            if unknown:
-                raise SettingsError(f"unknown setting {stage}.{unknown[0]}: known are {', '.join(sorted(kinds))}")
-            checked = {k: _checked(v, kinds[k], f"{stage}.{k}") for k, v in values.items()}
-            changed[stage] = dataclasses.replace(current, **checked)
-        return dataclasses.replace(self, **changed)
+        return update_record(self, tables)
 
 
 def _require(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    """Refuse a value outside its range; NaN is outside of every one."""
+    """Refuse a value outside its range; NaN is outside every range."""
     if not low <= value <= high:
         limit = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
         raise SettingsError(f"{name} must be {limit}, got {value!r}")
-
-
-def _checked(value: Any, kind: Any, name: str) -> Any:
-    """Return `value` as `kind`, or say what was expected."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        kind = next(a for a in arguments if a is not type(None))
-        return _checked(value, kind, name)
-    if origin is Literal:
-        if value in arguments:
-            return value
-        raise SettingsError(f"{name} must be one of {', '.join(map(str, arguments))}, got {value!r}")
-    if origin is tuple and isinstance(value, list | tuple):
-        if arguments[-1] is Ellipsis:
-            return tuple(_checked(v, arguments[0], name) for v in value)
-        if len(value) == len(arguments):
-            return tuple(_checked(v, a, name) for v, a in zip(value, arguments, strict=True))
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
-    raise SettingsError(f"{name} must be {getattr(kind, '__name__', kind)}, got {value!r}")

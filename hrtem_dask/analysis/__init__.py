@@ -1,12 +1,15 @@
 """The stages composed for one micrograph: image in, labels and rows out. No Dask, no files."""
 
 from hrtem_dask.analysis.classification import classify
+from hrtem_dask.analysis.pipeline import Analysis, Segmented, analyse, analyse_segmented, segment_micrograph
 from hrtem_dask.analysis.region_features import particle_features, region_features, region_labels, shows_lattice
-from hrtem_dask.analysis.stages import Analysis, analyse, judge_quality, label, measure, prepare, segment
+from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment
 
 __all__ = [
     "Analysis",
+    "Segmented",
     "analyse",
+    "analyse_segmented",
     "classify",
     "judge_quality",
     "label",
@@ -16,5 +19,6 @@ __all__ = [
     "region_features",
     "region_labels",
     "segment",
+    "segment_micrograph",
     "shows_lattice",
 ]

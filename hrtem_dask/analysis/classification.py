@@ -1,4 +1,4 @@
-"""Regions classified, particles given their fault state, and what is no single particle taken out of the statistics."""
+"""Classes of regions, fault states of particles, and which particles no longer count because of their class."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from hrtem_dask.settings import Settings
 __all__ = ["classify"]
 
 FAULT_STATES = {"stacking_fault": "fault", "no_stacking_fault": "no_fault"}
-"""Every other class is unknown: a particle that is misoriented may well be faulted."""
+"""Fault state by class; of other classes it is unknown, since a misoriented particle may be faulted."""
 _SINGLE = ("no_stacking_fault", "misoriented", "stacking_fault")
-"""Classes of one particle: what the part of a split region can be."""
+"""Classes of a single particle, and so of the part of a split region."""
 
 
 def classify(
@@ -30,7 +30,9 @@ def classify(
     *,
     pixel_size_nm: PixelSize | None,
 ) -> Particles:
-    """Classify the regions of one micrograph, and say which particles are faulted.
+    """Classify the regions of one micrograph, and decide which particles are faulted.
+
+    `hrtem_dask.classify` gives these regions for every micrograph of a collection.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def classify(
     -------
     particles.Particles
         The same labels; tables with classes, probabilities, features, fault states and traces filled in. A particle
-        whose region is no_particle or an agglomeration that was not split, with a probability of at least
+        whose region is ``no_particle`` or an agglomeration that was not split, with a probability of at least
         ``defects.min_exclusion_probability``, is no longer counted.
     """
     if classifier is None or not shows_lattice(pixel_size_nm) or not len(found.regions):
@@ -104,7 +106,7 @@ def _parts(
     measured = pd.concat([whole, own])
     predicted = classifier.predict(measured)
     probability = predicted[[f"probability_{name}" for name in _SINGLE]]
-    # a part of a split region is one particle: what it cannot be is left out
+    # a part of a split region is one particle: classes that it cannot have are left out
     share = probability.div(probability.sum(axis=1).clip(lower=1e-12), axis=0).loc[own.index]
     predicted.loc[own.index, probability.columns] = share
     best = share.idxmax(axis=1).astype(str).str.removeprefix("probability_")
@@ -129,7 +131,7 @@ def _with_fault_states(table: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame
 
 
 def _excluded(table: pd.DataFrame, regions: pd.DataFrame, min_probability: float) -> pd.DataFrame:
-    """Take particles out of the statistics whose region is no particle, or several that were not split."""
+    """Stop counting particles whose region is no particle, or several particles that were not split."""
     by_region = regions.set_index("region_id")
     reason = table["exclusion_reason"].astype(object).where(table["exclusion_reason"].notna(), None)
     for name, why in (("no_particle", "no_particle"), ("agglomeration", "agglomerate")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ __all__ = ["particle_features", "region_features", "region_labels"]
 
 FEATURES = tuple(column.name for column in tables.REGION_FEATURES)
 _SHAPE = ("solidity", "convexity", "circularity", "aspect_ratio", "eccentricity")
-_BOX = ("bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px")
 FINEST_LATTICE_PX = 2.0
 """A lattice spacing needs so many pixels to be seen (Nyquist)."""
 COARSEST_PIXEL_NM = 0.1
@@ -23,7 +22,7 @@ COARSEST_PIXEL_NM = 0.1
 
 
 def shows_lattice(pixel_size_nm: PixelSize | None) -> bool:
-    """Say whether lattice fringes can be seen at all.
+    """Return whether lattice fringes can be seen at all.
 
     Parameters
     ----------
@@ -34,6 +33,11 @@ def shows_lattice(pixel_size_nm: PixelSize | None) -> bool:
     -------
     bool
         False where it is not known, or coarser than 0.1 nm: two pixels would be more than 0.2 nm.
+
+    Examples
+    --------
+    >>> shows_lattice((0.05, 0.05)), shows_lattice((0.2, 0.2)), shows_lattice(None)
+    (True, False, False)
     """
     return pixel_size_nm is not None and max(pixel_size_nm) <= COARSEST_PIXEL_NM
 
@@ -76,7 +80,7 @@ def region_features(image: np.ndarray, found: Particles, *, pixel_size_nm: Pixel
         ``plane_offset_nm`` of the plane at which phases jump most, a fault or not.
     """
     labels = region_labels(found)
-    boxes = found.regions.set_index("region_id")[list(_BOX)]
+    boxes = found.regions.set_index("region_id")[list(tables.BOX_COLUMNS)]
     sizable = found.particles[(found.particles["exclusion_reason"] != "too_small").fillna(True).to_numpy(bool)]
     parts = sizable.groupby("region_id").size()
     parts.index = parts.index.astype(np.int64)
@@ -84,7 +88,9 @@ def region_features(image: np.ndarray, found: Particles, *, pixel_size_nm: Pixel
     return _features(image, labels, boxes, parts.reindex(boxes.index).to_numpy(float), pixel_size_nm)
 
 
-def particle_features(image: np.ndarray, found: Particles, ids: Any, *, pixel_size_nm: PixelSize) -> pd.DataFrame:
+def particle_features(
+    image: np.ndarray, found: Particles, ids: Iterable[int], *, pixel_size_nm: PixelSize
+) -> pd.DataFrame:
     """Measure the same features of single particles, as if each were a region.
 
     Parameters
@@ -93,8 +99,8 @@ def particle_features(image: np.ndarray, found: Particles, ids: Any, *, pixel_si
         Shape (y, x), float32: the prepared image, particles dark.
     found : particles.Particles
         Labels and tables of one micrograph.
-    ids : sequence of int
-        Which particles.
+    ids : iterable of int
+        The particles to measure.
     pixel_size_nm : tuple of float
         (y, x) in nm.
 
@@ -103,7 +109,7 @@ def particle_features(image: np.ndarray, found: Particles, ids: Any, *, pixel_si
     pandas.DataFrame
         As `region_features`, index: particle_id.
     """
-    boxes = found.particles.set_index("particle_id").loc[list(ids), list(_BOX)]
+    boxes = found.particles.set_index("particle_id").loc[list(ids), list(tables.BOX_COLUMNS)]
     return _features(image, found.labels, boxes, np.ones(len(boxes)), pixel_size_nm)
 
 

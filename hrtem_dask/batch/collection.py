@@ -1,8 +1,9 @@
 """The lazy notebook API: micrographs as chunked xarray, each stage a lazy step, tables as dask.dataframe.
 
-``open_micrographs → segment → label → measure, classify`` build a graph and compute nothing; they call the same stages
-of `analysis` as a batch, so both give the same rows. The graph carries NumPy chunks and paths only: a model is loaded
-by path, once per worker.
+``open_micrographs → segment → label → measure, classify`` build a graph and compute nothing. Each micrograph is read by
+one task, segmented by a second, and labelled, measured and classified by a third. A batch calls the same three
+functions one after the other, so both give the same rows, failures included. The graph carries NumPy chunks and paths
+only: a model is loaded by path, once per worker.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import dask
 import dask.array as da
@@ -20,12 +20,18 @@ import pandas as pd
 import xarray as xr
 from dask.delayed import Delayed, delayed
 
-from hrtem_dask import analysis, backend, loading, tables
+from hrtem_dask import loading, tables
+from hrtem_dask.batch.collection_tasks import (
+    image_of,
+    labels_of,
+    mask_of,
+    probability_of,
+    rows_of,
+    segment_on_host,
+)
 from hrtem_dask.batch.listing import find_inputs, list_sources
-from hrtem_dask.batch.run.record_analysis import Analysed, analyse_record, gain_reference
-from hrtem_dask.errors import UnreadableMicrographError
+from hrtem_dask.batch.run.record_analysis import analyse_segmented_record, read_record
 from hrtem_dask.micrograph import make_micrograph
-from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
 
 __all__ = ["Collection", "classify", "label", "measure", "open_micrographs", "segment"]
@@ -33,7 +39,20 @@ __all__ = ["Collection", "classify", "label", "measure", "open_micrographs", "se
 
 @dataclass(frozen=True)
 class Collection:
-    """Many micrographs, lazily."""
+    """Many micrographs, lazily.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hrtem_dask as hd
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", np.zeros((64, 80), np.float32))
+    ...     settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}})
+    ...     micrographs = hd.open_micrographs(folder, settings=settings)
+    >>> len(micrographs), list(micrographs.tree.children)
+    (1, ['64x80'])
+    """
 
     index: pd.DataFrame
     """One row per 2-D image, and one per signal or file that yields none (``status``, ``reason``)."""
@@ -105,6 +124,23 @@ def open_micrographs(
     ------
     NothingToAnalyseError
         If there is no file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(
+    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ... )
+    >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", scene.image)
+    ...     micrographs = hd.open_micrographs(folder, settings=settings)
+    ...     image = micrographs.tree["96x128"].intensity[0].compute()
+    >>> bool((image == scene.image).all())
+    True
     """
     settings = settings or Settings()
     sources = find_inputs(inputs)
@@ -113,12 +149,15 @@ def open_micrographs(
     rows = pd.DataFrame([loading.to_row(r) for r in records])
     index = tables.conform(rows, tables.MICROGRAPHS)[list(rows.columns)].set_index("micrograph_id", drop=False)
     usable = tuple(r for r in records if r.status == "ok")
-    reading = {r.micrograph_id: {"image": delayed(loading.read_image)(r)} for r in usable}
-    return Collection(index, _tree(usable, reading, "intensity", "image", None), settings, usable, reading)
+    stages: dict[str, dict[str, Delayed]] = {}
+    for record in usable:
+        read = delayed(read_record)(record)
+        stages[record.micrograph_id] = {"read": read, "intensity": delayed(image_of)(read)}
+    return Collection(index, _tree(usable, stages, "intensity", None), settings, usable, stages)
 
 
 def segment(micrographs: Collection, *, settings: Settings | None = None) -> Collection:
-    """Tell particle from support on every micrograph, lazily.
+    """Separate particles from the support on every micrograph, lazily.
 
     Parameters
     ----------
@@ -130,19 +169,41 @@ def segment(micrographs: Collection, *, settings: Settings | None = None) -> Col
     Returns
     -------
     Collection
-        With ``probability`` (float32) and ``mask`` (bool) in its tree.
+        With ``probability`` (float32) and ``mask`` (bool) in its tree; also of micrographs that ``quality.set_aside``
+        excludes later, so that they can be looked at.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(
+    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ... )
+    >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", scene.image)
+    ...     segmented = hd.segment(hd.open_micrographs(folder, settings=settings))
+    ...     mask = segmented.tree["96x128"].mask[0].compute()
+    >>> bool(np.mean(mask == (scene.labels > 0)) > 0.95)
+    True
     """
     chosen = settings or micrographs.settings
     stages: dict[str, dict[str, Delayed]] = {}
     for record in micrographs._records:
-        image = micrographs._stages[record.micrograph_id]["image"]
-        done = delayed(_segment, pure=False)(image, record.pixel_size_nm, chosen)
+        known = micrographs._stages[record.micrograph_id]
+        segmented = delayed(segment_on_host, pure=False)(known["read"], chosen)
         stages[record.micrograph_id] = {
-            "image": image, "segmented": done, "probability": done.probability, "mask": done.mask
-        }  # fmt: skip
+            "read": known["read"],
+            "intensity": known["intensity"],
+            "segmented": segmented,
+            "probability": delayed(probability_of)(segmented),
+            "mask": delayed(mask_of)(segmented),
+        }
     tree = micrographs.tree.copy()
-    for variable, dtype in (("probability", np.float32), ("mask", np.bool_)):
-        tree = _with(tree, _tree(micrographs._records, stages, variable, variable, dtype))
+    for variable, dtype in (("probability", np.dtype(np.float32)), ("mask", np.dtype(np.bool_))):
+        tree = _with(tree, _tree(micrographs._records, stages, variable, dtype))
     return replace(micrographs, tree=tree, settings=chosen, _stages=stages)
 
 
@@ -157,21 +218,39 @@ def label(micrographs: Collection) -> Collection:
     Returns
     -------
     Collection
-        With ``labels`` (int32, 0 = background) in its tree. They are those of a batch: each micrograph is taken through
-        `analysis.analyse` in one task, which reads and segments it itself.
+        With ``labels`` (int32, 0 = background) in its tree. They are made from the probability and the mask of
+        `segment`, so each micrograph is segmented once, and they are those of a batch: a micrograph that
+        ``quality.set_aside`` excludes has no label.
 
     Raises
     ------
     ValueError
         If the collection is not segmented yet.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(
+    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ... )
+    >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", scene.image)
+    ...     labelled = hd.label(hd.segment(hd.open_micrographs(folder, settings=settings)))
+    ...     labels = labelled.tree["96x128"].labels[0].compute()
+    >>> labels.dtype, int(labels.max())
+    (dtype('int32'), 2)
     """
     _require(micrographs, "segmented", "segment")
     stages: dict[str, dict[str, Delayed]] = {}
     for record in micrographs._records:
-        analysed = delayed(analyse_record, pure=False)(record, micrographs.settings)
         known = micrographs._stages[record.micrograph_id]
-        stages[record.micrograph_id] = {**known, "analysed": analysed, "labels": delayed(_labels)(analysed)}
-    added = _tree(micrographs._records, stages, "labels", "labels", np.int32)
+        analysed = delayed(analyse_segmented_record, pure=False)(known["segmented"], micrographs.settings)
+        stages[record.micrograph_id] = {**known, "analysed": analysed, "labels": delayed(labels_of)(analysed)}
+    added = _tree(micrographs._records, stages, "labels", np.dtype(np.int32))
     return replace(micrographs, tree=_with(micrographs.tree, added), _stages=stages)
 
 
@@ -195,13 +274,30 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
     ------
     ValueError
         If the collection is not labelled yet.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(
+    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ... )
+    >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", scene.image)
+    ...     particles = hd.measure(hd.label(hd.segment(hd.open_micrographs(folder, settings=settings))))
+    ...     diameters = particles.equivalent_diameter_nm.compute()
+    >>> bool(diameters.between(1.2, 1.4).all())
+    True
     """
     _require(micrographs, "analysed", "label")
     schema = tables.SCHEMAS[table]
     covariates = pd.DataFrame([dict(r.covariates) for r in micrographs._records], index=range(len(micrographs)))
     meta = tables.empty(schema).join(covariates.iloc[:0])
     parts = [
-        delayed(_rows, pure=False)(micrographs._stages[record.micrograph_id]["analysed"], table, covariates.iloc[[i]])
+        delayed(rows_of, pure=False)(micrographs._stages[record.micrograph_id]["analysed"], table, covariates.iloc[[i]])
         for i, record in enumerate(micrographs._records)
     ] or [delayed(meta)]
     with dask.config.set({"dataframe.convert-string": False}):
@@ -210,7 +306,10 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
 
 
 def classify(micrographs: Collection) -> dd.DataFrame:
-    """Say lazily what every region is: a faulted particle, a perfect one, misoriented, several, none, or unsure.
+    """Classify every region, lazily: faulted, without a fault, misoriented, agglomeration, no particle, or unsure.
+
+    `analysis.classify` does the same to one micrograph and gives its regions together with its particles; here the
+    particles with their fault states come from `measure`.
 
     Parameters
     ----------
@@ -221,52 +320,41 @@ def classify(micrographs: Collection) -> dd.DataFrame:
     -------
     dask.dataframe.DataFrame
         The rows and dtypes of a batch's regions table, one partition per micrograph: ``region_class``, a probability
-        per class, and the features that it was told by. Fault states of particles are in `measure`.
+        per class, and the features that decided it.
 
     Raises
     ------
     ValueError
         If the collection is not labelled yet.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(
+    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ... )
+    >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", scene.image)
+    ...     regions = hd.classify(hd.label(hd.segment(hd.open_micrographs(folder, settings=settings))))
+    ...     classes = regions.region_class.compute()
+    >>> len(classes)
+    2
     """
     return measure(micrographs, "regions")
 
 
-def _segment(image: np.ndarray, pixel_size_nm: Any, settings: Settings) -> Any:
-    """Prepare and segment one image; what leaves the task is on the host."""
-    prepared, _ = analysis.prepare(image, settings, gain=gain_reference(settings.filtering.flat_field))
-    segmenter = make_segmenter(settings.segmentation, settings.execution)
-    segmentation = analysis.segment(prepared, segmenter, pixel_size_nm=pixel_size_nm)
-    return replace(
-        segmentation,
-        probability=backend.to_numpy(segmentation.probability),
-        mask=backend.to_numpy(segmentation.mask),
-    )
-
-
-def _labels(analysed: Analysed) -> np.ndarray:
-    """Return the labels of one micrograph, or say why there are none."""
-    if analysed.found is None:
-        raise UnreadableMicrographError(f"{analysed.row['source']}: {analysed.row['reason']}")
-    return analysed.found.labels
-
-
-def _rows(analysed: Analysed, table: str, covariates: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of one micrograph with its covariates."""
-    schema = tables.SCHEMAS[table]
-    rows = pd.DataFrame([analysed.row]) if table == "micrographs" else getattr(analysed, table)
-    rows = tables.conform(rows, schema)[[column.name for column in schema]]
-    repeated = covariates.iloc[np.zeros(len(rows), int)].set_axis(rows.index)
-    return rows.join(repeated)
-
-
 def _require(micrographs: Collection, stage: str, step: str) -> None:
-    """Say which step is missing."""
+    """Refuse a collection that a step has not been applied to yet."""
     if any(stage not in known for known in micrographs._stages.values()):
-        raise ValueError(f"the collection lacks {stage!r}: call {step}(micrographs) first")
+        raise ValueError(f"the collection is not {stage} yet: call {step}(micrographs) first")
 
 
 def _node(record: loading.MicrographRecord) -> str:
-    """Name the node of an image's shape."""
+    """Return the name of the node that holds images of this shape."""
     return f"{record.height_px}x{record.width_px}"
 
 
@@ -274,10 +362,9 @@ def _tree(
     records: Sequence[loading.MicrographRecord],
     stages: Mapping[str, Mapping[str, Delayed]],
     variable: str,
-    stage: str,
-    dtype: Any,
+    dtype: np.dtype | None,
 ) -> xr.DataTree:
-    """Stack the images of each shape, one chunk per micrograph."""
+    """Stack the images of each shape, one chunk per micrograph; without a dtype they keep that of their files."""
     shapes: dict[str, list[loading.MicrographRecord]] = {}
     for record in records:
         shapes.setdefault(_node(record), []).append(record)
@@ -286,7 +373,9 @@ def _tree(
         shape = (group[0].height_px, group[0].width_px)
         kind = dtype or np.result_type(*{str(r.dtype) for r in group})
         images = [
-            da.from_delayed(stages[r.micrograph_id][stage], shape, dtype=dtype or np.dtype(str(r.dtype))).astype(kind)
+            da.from_delayed(stages[r.micrograph_id][variable], shape, dtype=dtype or np.dtype(str(r.dtype))).astype(
+                kind
+            )
             for r in group
         ]
         sizes = [r.pixel_size_nm or (np.nan, np.nan) for r in group]

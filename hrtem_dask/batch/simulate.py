@@ -15,8 +15,8 @@ from distributed import Client
 
 from hrtem_dask.batch.cluster.cluster import Cluster, connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
-from hrtem_dask.batch.run.record_analysis import code_version
 from hrtem_dask.errors import SettingsError
+from hrtem_dask.provenance import SIMULATION_CODE, code_version
 from hrtem_dask.simulation.truth import SimulatedMicrograph
 from hrtem_dask.storage import simulated as storage
 from hrtem_dask.storage.location import Location
@@ -116,7 +116,7 @@ def simulate(
     ranges = ranges if ranges is not None else _default_ranges()
     folder = Location.of(out)
     note = storage.create_simulated(
-        folder, ranges=tomllib.loads(ranges.to_toml()), seed=seed, code_version=code_version()
+        folder, ranges=tomllib.loads(ranges.to_toml()), seed=seed, code_version=code_version(SIMULATION_CODE)
     )
     existing = storage.finished_ids(folder)
     missing = [index for index in range(n) if storage.simulated_id(seed, index) not in existing]

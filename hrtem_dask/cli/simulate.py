@@ -60,7 +60,7 @@ def simulate(out: str, ranges_file: str | None, size: int | None, **options: Any
         click.echo(
             f"time:        {summary.seconds:.1f} s, {summary.seconds_per_micrograph:.2f} s per micrograph and worker"
         )
-    click.echo(f"store:       {summary.store.place.url}")
+    click.echo(f"store:       {summary.store.folder.url}")
     if summary.failures:
         click.echo(f"{len(summary.failures)} micrographs failed: repeat the command to try them again", err=True)
         sys.exit(1)

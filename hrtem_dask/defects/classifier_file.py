@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from hrtem_dask.defects.classifier import DefectClassifier
 from hrtem_dask.defects.forest import LEAF, Forest
 from hrtem_dask.defects.probability_calibration import METHODS, Calibration
 from hrtem_dask.errors import ModelError
+from hrtem_dask.provenance import bytes_hash
 from hrtem_dask.settings import DefectSettings
 
 __all__ = ["load_classifier", "make_classifier", "save_classifier"]
@@ -150,7 +150,7 @@ def make_classifier(settings: DefectSettings) -> DefectClassifier | None:
     if settings.model_file is None:
         return None
     try:
-        content = hashlib.blake2b(Path(settings.model_file).read_bytes(), digest_size=8).hexdigest()
+        content = bytes_hash(Path(settings.model_file).read_bytes())
     except OSError as error:
         raise ModelError(f"{settings.model_file}: cannot be read: {error}") from error
     return _loaded(settings.model_file, content, settings.unsure_below)

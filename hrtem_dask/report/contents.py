@@ -136,15 +136,15 @@ def plain_json(value: object) -> object:
 
 def _run_file(results: Results) -> JsonDict:
     """Read run.toml; return an empty dict if the folder has none."""
-    if not results.place.exists("run.toml"):
+    if not results.folder.exists("run.toml"):
         return {}
-    return tomllib.loads(results.place.read_bytes("run.toml").decode())
+    return tomllib.loads(results.folder.read_bytes("run.toml").decode())
 
 
 def _summary(results: Results, run: JsonDict, particles: pd.DataFrame, micrographs: pd.DataFrame) -> JsonDict:
     """Read the summary that the run wrote, or compute it if there is none."""
-    if results.place.exists("summary.json"):
-        summary: JsonDict = json.loads(results.place.read_bytes("summary.json"))
+    if results.folder.exists("summary.json"):
+        summary: JsonDict = json.loads(results.folder.read_bytes("summary.json"))
         if {"definitions", "all", "samples"} <= set(summary):
             return summary
     limits = run.get("settings", {}).get("particles", {})
@@ -154,7 +154,7 @@ def _summary(results: Results, run: JsonDict, particles: pd.DataFrame, micrograp
 
 def _provenance(results: Results, run: JsonDict, micrographs: pd.DataFrame) -> JsonDict:
     """Collect settings, models, devices and versions."""
-    execution = results.table("execution") if results.place.exists("execution.parquet") else None
+    execution = results.table("execution") if results.folder.exists("execution.parquet") else None
     times = [] if execution is None else sorted(execution["finished_at"].dropna())
     return {
         "code_version": run.get("code_version"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -14,7 +13,7 @@ from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.measured import plain_rows
 from hrtem_dask.storage.results import Results, crop
 
-__all__ = ["ReadOnce", "choose", "picture"]
+__all__ = ["choose", "picture"]
 
 N_RANDOM, N_OTHERS, N_FAULTED = 12, 6, 12
 SIDE_PX = 260
@@ -23,31 +22,6 @@ _COLUMNS = [
     "micrograph_id", "particle_id", "sample", "equivalent_diameter_nm", "equivalent_diameter_px", "exclusion_reason",
     "mean_probability", "split_confidence", "fault_state", "fault_probability", "fault_trace_deg",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ReadOnce(Results):
-    """Results that keep each table after the first reading, since the gallery needs them for every crop."""
-
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict, compare=False)
-    """Tables that were read, by name."""
-
-    def table(self, name: str) -> pd.DataFrame:
-        """Return one table; read the file only the first time.
-
-        Parameters
-        ----------
-        name : {"micrographs", "regions", "particles", "execution"}
-            Name of the table.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Rows with the dtypes of the schema; not to be modified.
-        """
-        if name not in self.tables:
-            self.tables[name] = super().table(name)
-        return self.tables[name]
 
 
 def choose(particles: pd.DataFrame, *, seed: int = 0) -> dict[str, list[JsonDict]]:

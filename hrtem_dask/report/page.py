@@ -79,8 +79,7 @@ def write_report(
     ...     write_report(results).endswith("/report.html")
     True
     """
-    opened = results if isinstance(results, Results) else open_results(results)
-    opened = gallery.ReadOnce(opened.place)
+    opened = open_results(results.folder if isinstance(results, Results) else results)  # the tables as they are now
     micrographs = opened.micrographs
     particles = weighted_particles(opened.particles, micrographs)
     summary = gather(
@@ -94,9 +93,9 @@ def write_report(
     if summary["unlabelled"]["clusters"]:
         plots["embedding"] = plots_relations.embedding_plot(regions)
     html = _render(summary, plots, _pictures(opened, summary))
-    opened.place.write_json("summary.json", summary)
-    opened.place.write_bytes("report.html", html.encode())
-    return opened.place.path("report.html")
+    opened.folder.write_json("summary.json", summary)
+    opened.folder.write_bytes("report.html", html.encode())
+    return opened.folder.path("report.html")
 
 
 def populations(summary: JsonDict) -> list[tuple[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hrtem_dask.errors import ModelError
+from hrtem_dask.provenance import bytes_hash
 from hrtem_dask.segmentation.dice_model import DiceModel
 from hrtem_dask.segmentation.keras_weights import load_keras_weights
 from hrtem_dask.segmentation.unet import UNet, config_from_dict
@@ -206,4 +206,4 @@ def model_hash(path: str | Path) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _content_hash(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - the key of the cache
-    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+    return bytes_hash(path.read_bytes())

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import numbers
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import tomli_w
 
 from hrtem_dask.errors import SettingsError
+from hrtem_dask.provenance import record_hash
 from hrtem_dask.simulation.crystals import CRYSTALS
 from hrtem_dask.simulation.shapes import SHAPES
+from hrtem_dask.toml_records import check_types, parse_toml, read_record, record_to_dict, record_to_toml, update_record
 
 __all__ = ["Range", "SimulationRanges"]
 
@@ -106,14 +103,9 @@ class SimulationRanges:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
+        check_types(self)
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if f.type == "Range" and not isinstance(value, tuple):
-                raise SettingsError(f"{f.name} must be a pair (from, to), got {value!r}")
-            if f.type == "float" and not isinstance(value, numbers.Real):
-                raise SettingsError(f"{f.name} must be one number, got {value!r}")
-            if f.type == "int" and not isinstance(value, numbers.Integral):
-                raise SettingsError(f"{f.name} must be a whole number, got {value!r}")
             if isinstance(value, tuple) and not (len(value) == 2 and value[0] <= value[1]):
                 raise SettingsError(f"{f.name} must be a pair from ≤ to, got {value!r}")
             if f.name.endswith("_fraction") and not 0 <= value <= 1:
@@ -145,7 +137,7 @@ class SimulationRanges:
         str
             TOML text, read back by `from_toml`.
         """
-        return tomli_w.dumps(_plain(dataclasses.asdict(self)))
+        return record_to_toml(self)
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
@@ -166,20 +158,12 @@ class SimulationRanges:
         SettingsError
             If a name is unknown or a value impossible.
         """
-        try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"the simulation's ranges are no valid TOML: {error}") from error
-        values = values.get("ranges", values)
-        known = {f.name for f in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise SettingsError(f"unknown range {unknown[0]!r}: known are {', '.join(sorted(known))}")
-        try:
-            arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-            return cls(**arguments)
-        except TypeError as error:
-            raise SettingsError(f"a range of the simulation has the wrong type: {error}") from error
+        values = parse_toml(text, "the simulation's ranges")
+        ranges = values.get("ranges", values)
+        if not isinstance(ranges, dict):
+            raise SettingsError(f"ranges must be a table, got {ranges!r}: write [ranges] and one range per line")
+        # the hash of a file that writes 80 for 80.0 is that of its own digits, as it has always been
+        return update_record(cls(), ranges, keep_whole=True)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
@@ -200,12 +184,7 @@ class SimulationRanges:
         SettingsError
             As `from_toml`, with the file named.
         """
-        try:
-            return cls.from_toml(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"cannot read the ranges {str(path)!r}: {error}") from error
-        except SettingsError as error:
-            raise SettingsError(f"{path}: {error}") from error
+        return read_record(path, cls.from_toml, "the ranges")
 
     def hash(self) -> str:
         """Return a hash of all ranges.
@@ -215,8 +194,7 @@ class SimulationRanges:
         str
             16 hexadecimal digits.
         """
-        text = json.dumps(_plain(dataclasses.asdict(self)), sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        return record_hash(record_to_dict(self))
 
 
 def draw(rng: np.random.Generator, limits: Range, *, logarithmic: bool = False) -> float:
@@ -256,8 +234,3 @@ def choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
     """
     names, values = list(weights), np.array(list(weights.values()), float)
     return names[int(rng.choice(len(names), p=values / values.sum()))]
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what TOML and JSON can hold."""
-    return {k: list(v) if isinstance(v, tuple) else dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}

@@ -3,49 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from typing import Any
 
 import pandas as pd
 import tomli_w
 
 from hrtem_dask import loading, tables
 from hrtem_dask.population import PopulationOptions, summarize
+from hrtem_dask.provenance import code_version
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import write_table
+from hrtem_dask.toml_records import record_to_dict
 
 __all__ = ["compact", "write_run_file"]
 
-STATUSES = ("done", "empty", "set_aside", "failed")
 
-
-def write_run_file(place: Location, settings: Settings, *, models: Mapping[str, str | None]) -> None:
+def write_run_file(folder: Location, settings: Settings, *, models: Mapping[str, str | None]) -> None:
     """Write ``run.toml``: what is needed to run again.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     settings : Settings
         All settings; `Settings.from_file` reads them back from the table ``[settings]`` of this file.
     models : mapping of str to str or None
         Stage → content hash of its model.
     """
-    import tomllib
-
-    content: dict[str, Any] = {
-        "code_version": version("hrtem-dask"),
+    content: dict[str, object] = {
+        "code_version": code_version(),
         "settings_hash": settings.science_hash(),
-        "settings": tomllib.loads(settings.to_toml()),
+        "settings": record_to_dict(settings),
     }
     content["models"] = {stage: content_hash for stage, content_hash in models.items() if content_hash is not None}
-    place.write_bytes("run.toml", tomli_w.dumps(content).encode())
+    folder.write_bytes("run.toml", tomli_w.dumps(content).encode())
 
 
 def compact(
-    place: Location,
+    folder: Location,
     records: Sequence[loading.MicrographRecord],
     done: Mapping[str, ledger.Entry],
     known: Mapping[str, ledger.Entry],
@@ -55,7 +51,7 @@ def compact(
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     records : sequence of loading.MicrographRecord
         Every record of the run, in the order of the tables.
@@ -73,7 +69,7 @@ def compact(
     n_particles : int
         Rows of the particle table.
     """
-    part = ledger.read_parts(place, {r.micrograph_id: done[r.micrograph_id] for r in records if r.status == "ok"})
+    part = ledger.read_parts(folder, {r.micrograph_id: done[r.micrograph_id] for r in records if r.status == "ok"})
     others = [loading.to_row(r) for r in records if r.status != "ok"]
     rows = [part.micrographs]
     if others:
@@ -91,14 +87,14 @@ def compact(
         ("particles", part.particles[~part.particles["micrograph_id"].isin(set_aside)]),
     ):
         written[name] = _with_covariates(table, columns)
-        write_table(place, f"{name}.parquet", written[name], tables.SCHEMAS[name])
-    write_table(place, "execution.parquet", part.execution, tables.EXECUTION)
-    counts = {status: int((micrographs["status"] == status).sum()) for status in STATUSES}
+        write_table(folder, f"{name}.parquet", written[name], tables.SCHEMAS[name])
+    write_table(folder, "execution.parquet", part.execution, tables.EXECUTION)
+    counts: dict[str, int] = {status: int((micrographs["status"] == status).sum()) for status in tables.STATUSES}
     limits = PopulationOptions(min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2)
     statistics = summarize(written["particles"], written["micrographs"], limits)
     corrected = int(micrographs["corrected"].fillna(False).sum())
-    place.write_json("summary.json", {"micrographs": counts, "corrected": corrected, **statistics})
-    ledger.remove_replaced_parts(place, known, {**known, **done})
+    folder.write_json("summary.json", {"micrographs": counts, "corrected": corrected, **statistics})
+    ledger.remove_replaced_parts(folder, known, {**known, **done})
     return counts, len(written["particles"])
 
 

@@ -45,7 +45,7 @@ class Correction:
     """Time at which that file was last changed."""
     source_hash: str
     """Hash of its content."""
-    place: Location = field(compare=False)
+    folder: Location = field(compare=False)
     """The results folder."""
 
     def read(self) -> np.ndarray:
@@ -56,7 +56,7 @@ class Correction:
         numpy.ndarray of int32
             Shape (y, x), 0 is background.
         """
-        return zarr_store.read_labels(Location.of(self.place.path(_STORE)), self._group)
+        return zarr_store.read_labels(Location.of(self.folder.path(_STORE)), self._group)
 
     @property
     def _group(self) -> str:
@@ -82,19 +82,19 @@ def labels_hash(labels: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def create_corrections(place: Location) -> None:
+def create_corrections(folder: Location) -> None:
     """Make the store of corrected labels where it is not there yet, before workers write to it.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     """
-    zarr_store.create_store(Location.of(place.path(_STORE)))
+    zarr_store.create_store(Location.of(folder.path(_STORE)))
 
 
 def write_correction(
-    place: Location,
+    folder: Location,
     micrograph_id: str,
     labels: np.ndarray,
     *,
@@ -106,7 +106,7 @@ def write_correction(
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     micrograph_id : str
         The micrograph; an earlier correction of it is replaced.
@@ -124,23 +124,23 @@ def write_correction(
     Correction
         The record.
     """
-    made = Correction(micrograph_id, labels_hash(labels), *source_stat, source_hash, place)
-    store = Location.of(place.path(_STORE))
-    before = _read(place, f"{FOLDER}/{micrograph_id}.json")
+    made = Correction(micrograph_id, labels_hash(labels), *source_stat, source_hash, folder)
+    store = Location.of(folder.path(_STORE))
+    before = _read(folder, f"{FOLDER}/{micrograph_id}.json")
     zarr_store.write_labels(store, made._group, labels, pixel_size_nm=pixel_size_nm)
-    record = {name: value for name, value in asdict(made).items() if name != "place"}
-    place.write_json(f"{FOLDER}/{micrograph_id}.json", record)
+    record = {name: value for name, value in asdict(made).items() if name != "folder"}
+    folder.write_json(f"{FOLDER}/{micrograph_id}.json", record)
     if before is not None and before._group != made._group:
         zarr_store.remove(store, before._group)
     return made
 
 
-def read_corrections(place: Location) -> dict[str, Correction]:
+def read_corrections(folder: Location) -> dict[str, Correction]:
     """Read which micrographs have been corrected.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
 
     Returns
@@ -148,29 +148,29 @@ def read_corrections(place: Location) -> dict[str, Correction]:
     dict
         `micrograph_id` → its correction.
     """
-    found = (_read(place, name) for name in place.names(FOLDER, ".json"))
+    found = (_read(folder, name) for name in folder.names(FOLDER, ".json"))
     return {one.micrograph_id: one for one in found if one is not None}
 
 
-def remove_correction(place: Location, micrograph_id: str) -> None:
+def remove_correction(folder: Location, micrograph_id: str) -> None:
     """Forget a correction; an absent one is no error.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     micrograph_id : str
         The micrograph.
     """
-    known = _read(place, f"{FOLDER}/{micrograph_id}.json")
+    known = _read(folder, f"{FOLDER}/{micrograph_id}.json")
     if known is not None:
-        place.remove(f"{FOLDER}/{micrograph_id}.json")
-        zarr_store.remove(Location.of(place.path(_STORE)), known._group)
+        folder.remove(f"{FOLDER}/{micrograph_id}.json")
+        zarr_store.remove(Location.of(folder.path(_STORE)), known._group)
 
 
-def _read(place: Location, name: str) -> Correction | None:
+def _read(folder: Location, name: str) -> Correction | None:
     """Read one record."""
     try:
-        return Correction(**json.loads(place.read_bytes(name)), place=place)
+        return Correction(**json.loads(folder.read_bytes(name)), folder=folder)
     except FileNotFoundError:
         return None

@@ -31,7 +31,7 @@ class TrueMicrograph:
     """Path of its image, which `hrtem-dask run` reads; None where there is only a mask."""
     mask: str | None = None
     """Path of its mask; None in a simulated store."""
-    labels_place: Location | None = None
+    labels_folder: Location | None = None
     """The labels of a simulated store."""
 
     def read(self) -> tuple[np.ndarray, bool]:
@@ -44,15 +44,15 @@ class TrueMicrograph:
             particle above half of its highest value, and its connected pieces are the particles; else each value is
             a particle.
         instances : bool
-            Whether touching particles are told apart.
+            Whether touching particles have labels of their own.
 
         Raises
         ------
         UnreadableMicrographError
             If the mask cannot be read or holds no integers.
         """
-        if self.labels_place is not None:
-            return zarr_store.read_labels(self.labels_place, self.truth_id), True
+        if self.labels_folder is not None:
+            return zarr_store.read_labels(self.labels_folder, self.truth_id), True
         return read_mask(str(self.mask))
 
 
@@ -68,7 +68,7 @@ class GroundTruth:
     """Images that have no mask."""
     is_simulated: bool = False
     """Whether it is a simulated store."""
-    place: Location | None = None
+    folder: Location | None = None
     """Where it lies."""
 
     @property
@@ -77,7 +77,7 @@ class GroundTruth:
         return [m.image for m in self.micrographs.values() if m.image is not None]
 
     def join(self, results: pd.DataFrame) -> pd.Series:
-        """Say which true micrograph each row of a run's table is.
+        """Find the true micrograph of each row of a run's table is.
 
         Parameters
         ----------
@@ -94,8 +94,8 @@ class GroundTruth:
         SettingsError
             If two rows are the same micrograph.
         """
-        if self.is_simulated and self.place is not None:
-            found = truth_ids(results, open_simulated(self.place))
+        if self.is_simulated and self.folder is not None:
+            found = truth_ids(results, open_simulated(self.folder))
             return found.where(found.isin(list(self.micrographs)))
         names = results["source"].map(lambda path: _stem(str(path)))
         by_stem = {_stem(name): name for name in self.micrographs}
@@ -109,12 +109,12 @@ class GroundTruth:
         return found.rename("truth_id")
 
 
-def open_truth(place: str | os.PathLike[str], *, only: str | None = None) -> GroundTruth:
+def open_truth(folder: str | os.PathLike[str], *, only: str | None = None) -> GroundTruth:
     """Open a simulated store, or a folder that holds ``images`` and ``masks``.
 
     Parameters
     ----------
-    place : str or path-like
+    folder : str or path-like
         The folder. An image and its mask share their name up to the suffix.
     only : str, optional
         Pattern of names (``image_[0-7].png``, ``sim-0-*``); others are not looked at.
@@ -129,36 +129,35 @@ def open_truth(place: str | os.PathLike[str], *, only: str | None = None) -> Gro
     NothingToAnalyseError
         If the folder holds neither, or nothing matches the pattern.
     """
-    location = Location.of(place)
+    location = Location.of(folder)
     if location.exists("truth/micrographs.parquet"):
         truth = _simulated(location, only)
     else:
-        folder = Path(location.url)
-        if not (folder / "images").is_dir() or not (folder / "masks").is_dir():
+        if not all((Path(location.url) / name).is_dir() for name in ("images", "masks")):
             raise NothingToAnalyseError(
                 f"no truth in {location.url}: give what `hrtem-dask simulate` wrote, or a folder that holds the "
                 "folders images and masks, an image and its mask of the same name"
             )
-        truth = _masks(folder, location, only)
+        truth = _masks(location, only)
     if not truth.micrographs:
-        wish = f" of the name {only!r}" if only else ""
-        raise NothingToAnalyseError(f"no micrograph with a truth{wish} in {location.url}")
+        named = f" of the name {only!r}" if only else ""
+        raise NothingToAnalyseError(f"no micrograph with a truth{named} in {location.url}")
     return truth
 
 
-def _simulated(place: Location, only: str | None) -> GroundTruth:
+def _simulated(folder: Location, only: str | None) -> GroundTruth:
     """List a simulated store."""
-    table = open_simulated(place).micrographs.rename(columns={"micrograph_id": "truth_id"})
+    table = open_simulated(folder).micrographs.rename(columns={"micrograph_id": "truth_id"})
     names = [str(name) for name in table["truth_id"] if fnmatch.fnmatchcase(str(name), only or "*")]
-    labels = Location.of(place.path(LABELS))
-    micrographs = {n: TrueMicrograph(n, place.path(IMAGES, n), labels_place=labels) for n in names}
+    labels = Location.of(folder.path(LABELS))
+    micrographs = {n: TrueMicrograph(n, folder.path(IMAGES, n), labels_folder=labels) for n in names}
     table = table[table["truth_id"].isin(names)].reset_index(drop=True)
-    return GroundTruth(micrographs, table, is_simulated=True, place=place)
+    return GroundTruth(micrographs, table, is_simulated=True, folder=folder)
 
 
-def _masks(folder: Path, place: Location, only: str | None) -> GroundTruth:
+def _masks(folder: Location, only: str | None) -> GroundTruth:
     """Pair images and masks by name."""
-    images, masks = (_files(folder / name, only) for name in ("images", "masks"))
+    images, masks = (_files(Path(folder.url) / name, only) for name in ("images", "masks"))
     names = {stem: images.get(stem, path).name for stem, path in masks.items()}
     micrographs = {
         name: TrueMicrograph(name, str(images[stem]) if stem in images else None, mask=str(masks[stem]))
@@ -166,7 +165,7 @@ def _masks(folder: Path, place: Location, only: str | None) -> GroundTruth:
     }
     table = pd.DataFrame({"truth_id": list(micrographs)}, dtype=object)
     without = tuple(path.name for stem, path in images.items() if stem not in masks)
-    return GroundTruth(micrographs, table, without_mask=without, place=place)
+    return GroundTruth(micrographs, table, without_mask=without, folder=folder)
 
 
 def _files(folder: Path, only: str | None) -> dict[str, Path]:
@@ -204,8 +203,8 @@ def read_mask(path: str) -> tuple[np.ndarray, bool]:
     -------
     labels : numpy.ndarray
         Shape (y, x), int32: the particle of each pixel, 0 = background.
-    told_apart : bool
-        Whether it tells touching particles apart; otherwise connected pieces are numbered.
+    instances : bool
+        Whether touching particles have labels of their own; otherwise connected pieces are numbered.
 
     Raises
     ------

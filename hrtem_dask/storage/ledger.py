@@ -9,11 +9,9 @@ The tables of the run are made of the parts by `compact`.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +23,6 @@ from hrtem_dask.storage.parquet import read_rows, write_table
 __all__ = [
     "Entry",
     "Part",
-    "hash_of",
     "read_entries",
     "read_parts",
     "remove_replaced_parts",
@@ -72,43 +69,27 @@ class Part:
     """One row per micrograph: what may differ between runs."""
 
 
-def hash_of(content: Any) -> str:
-    """Return a short hash of anything that JSON can hold.
-
-    Parameters
-    ----------
-    content : object
-        What JSON can hold; keys are sorted.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
-    """
-    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).hexdigest()
-
-
-def write_intent(place: Location, name: str, attempts: Mapping[str, int]) -> None:
+def write_intent(folder: Location, name: str, attempts: Mapping[str, int]) -> None:
     """Announce that some micrographs are begun: what an earlier run has of them no longer counts.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     name : str
         Name of the part that will be written.
     attempts : mapping
         Name of the micrograph → number of this attempt, from 1.
     """
-    place.write_json(f"{FOLDER}/{name}.intent.json", dict(attempts))
+    folder.write_json(f"{FOLDER}/{name}.intent.json", dict(attempts))
 
 
-def write_part(place: Location, name: str, part: Part, entries: Iterable[Entry]) -> None:
+def write_part(folder: Location, name: str, part: Part, entries: Iterable[Entry]) -> None:
     """Write a part, and its commit record last.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     name : str
         Name of the part, the same for the same micrographs and keys: a task that runs twice writes one part.
@@ -119,16 +100,16 @@ def write_part(place: Location, name: str, part: Part, entries: Iterable[Entry])
     """
     for table, schema in tables.SCHEMAS.items():
         rows = getattr(part, table)[[column.name for column in schema]]
-        write_table(place, f"{FOLDER}/{name}.{table}.parquet", rows, schema)
-    place.write_json(f"{FOLDER}/{name}.commit.json", [dataclasses.asdict(e) for e in entries])
+        write_table(folder, f"{FOLDER}/{name}.{table}.parquet", rows, schema)
+    folder.write_json(f"{FOLDER}/{name}.commit.json", [dataclasses.asdict(e) for e in entries])
 
 
-def read_entries(place: Location) -> dict[str, Entry]:
+def read_entries(folder: Location) -> dict[str, Entry]:
     """Read what has been done.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder; an empty or absent one has nothing done.
 
     Returns
@@ -138,10 +119,10 @@ def read_entries(place: Location) -> dict[str, Entry]:
         not committed gives an entry ``interrupted``. A record that cannot be read counts as not there.
     """
     entries: dict[str, Entry] = {}
-    begun = {name.split("/")[-1].split(".")[0] for name in place.names(FOLDER, ".intent.json")}
-    for commit in place.names(FOLDER, ".commit.json"):
+    begun = {name.split("/")[-1].split(".")[0] for name in folder.names(FOLDER, ".intent.json")}
+    for commit in folder.names(FOLDER, ".commit.json"):
         try:
-            read = [Entry(**fields) for fields in json.loads(place.read_bytes(commit))]
+            read = [Entry(**fields) for fields in json.loads(folder.read_bytes(commit))]
         except (ValueError, TypeError):
             continue
         begun -= {entry.part for entry in read}
@@ -149,7 +130,7 @@ def read_entries(place: Location) -> dict[str, Entry]:
             _keep_latest(entries, entry)
     for part in sorted(begun):
         try:
-            attempts = json.loads(place.read_bytes(f"{FOLDER}/{part}.intent.json"))
+            attempts = json.loads(folder.read_bytes(f"{FOLDER}/{part}.intent.json"))
         except ValueError:
             continue
         for name, attempt in attempts.items():
@@ -164,12 +145,12 @@ def _keep_latest(entries: dict[str, Entry], entry: Entry) -> None:
         entries[entry.micrograph_id] = entry
 
 
-def read_parts(place: Location, entries: Mapping[str, Entry]) -> Part:
+def read_parts(folder: Location, entries: Mapping[str, Entry]) -> Part:
     """Gather the rows of some micrographs, in the order in which they are named.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     entries : mapping
         `micrograph_id` → its entry.
@@ -187,20 +168,20 @@ def read_parts(place: Location, entries: Mapping[str, Entry]) -> Part:
     gathered: dict[str, pd.DataFrame] = {}
     for table, schema in tables.SCHEMAS.items():
         files = {f"{FOLDER}/{part}.{table}.parquet": wanted[part] for part in sorted(wanted)}
-        rows = read_rows(place, files, schema)
+        rows = read_rows(folder, files, schema)
         rank = rows["micrograph_id"].map(order).to_numpy(dtype="int64")
         gathered[table] = rows.iloc[np.argsort(rank, kind="stable")].reset_index(drop=True)
     return Part(**gathered)
 
 
-def remove_replaced_parts(place: Location, before: Mapping[str, Entry], after: Mapping[str, Entry]) -> None:
+def remove_replaced_parts(folder: Location, before: Mapping[str, Entry], after: Mapping[str, Entry]) -> None:
     """Delete the parts that a run has replaced.
 
     Parts that this run did not know are left alone: they may be those of another run that goes on beside it.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     before : mapping
         The ledger as it was when the run began.
@@ -208,6 +189,6 @@ def remove_replaced_parts(place: Location, before: Mapping[str, Entry], after: M
         The ledger as it is now, of every micrograph that it knows.
     """
     replaced = {e.part for e in before.values()} - {e.part for e in after.values()}
-    for name in list(place.names(FOLDER, "")):
+    for name in list(folder.names(FOLDER, "")):
         if name.removeprefix(f"{FOLDER}/").split(".")[0] in replaced:
-            place.remove(name)
+            folder.remove(name)

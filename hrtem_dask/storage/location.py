@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import fsspec
 
@@ -28,22 +27,27 @@ class Location:
     """For instance ``results`` or ``s3://bucket/results``."""
 
     @classmethod
-    def of(cls, place: str | os.PathLike[str] | Location) -> Location:
-        """Return a location for whatever names a folder.
+    def of(cls, folder: str | os.PathLike[str] | Location) -> Location:
+        """Return the location of a folder.
 
         Parameters
         ----------
-        place : str, path-like or Location
+        folder : str, path-like or Location
             The folder.
 
         Returns
         -------
         Location
             Local paths are made absolute, so that a worker with another working folder finds them.
+
+        Examples
+        --------
+        >>> Location.of("s3://bucket/results").path("parts", "a.json")
+        's3://bucket/results/parts/a.json'
         """
-        if isinstance(place, Location):
-            return place
-        text = os.fspath(place).removeprefix("file://")
+        if isinstance(folder, Location):
+            return folder
+        text = os.fspath(folder).removeprefix("file://")
         return cls(text if "://" in text else str(Path(text).expanduser().resolve()))
 
     @property
@@ -91,7 +95,7 @@ class Location:
         finally:
             partial.unlink(missing_ok=True)
 
-    def write_json(self, name: str, content: Any) -> None:
+    def write_json(self, name: str, content: object) -> None:
         """Write a JSON file, atomically, with sorted keys.
 
         Parameters
@@ -125,7 +129,7 @@ class Location:
         return bytes(fs.cat_file(path))
 
     def exists(self, name: str = "") -> bool:
-        """Say whether something is there.
+        """Return whether a file or folder exists.
 
         Parameters
         ----------
@@ -146,7 +150,7 @@ class Location:
         Parameters
         ----------
         folder : str
-            Folder inside this one; absent ones are empty.
+            Folder inside this one; a missing one is empty.
         suffix : str
             How the names end.
 
@@ -164,7 +168,7 @@ class Location:
                 yield posixpath.join(folder, posixpath.basename(found))
 
     def remove(self, name: str) -> None:
-        """Delete one file inside; an absent one is no error.
+        """Delete one file inside; a missing one is no error.
 
         Parameters
         ----------

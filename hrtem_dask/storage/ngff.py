@@ -9,7 +9,7 @@ from hrtem_dask.micrograph import PixelSize
 __all__ = ["image_attributes", "label_attributes"]
 
 
-def image_attributes(name: str, array: str, pixel_size_nm: PixelSize | None) -> dict[str, Any]:
+def image_attributes(name: str, array: str, pixel_size_nm: PixelSize | None) -> dict[str, dict[str, Any]]:
     """Return the attributes of an OME-NGFF 0.5 image group.
 
     Parameters
@@ -33,7 +33,7 @@ def image_attributes(name: str, array: str, pixel_size_nm: PixelSize | None) -> 
     return {"ome": {"version": "0.5", "multiscales": [{"name": name, "axes": axes, "datasets": datasets}]}}
 
 
-def label_attributes(name: str, array: str, pixel_size_nm: PixelSize | None) -> dict[str, Any]:
+def label_attributes(name: str, array: str, pixel_size_nm: PixelSize | None) -> dict[str, dict[str, Any]]:
     """Return the attributes of an OME-NGFF 0.5 label image group.
 
     Parameters

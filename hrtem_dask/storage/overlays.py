@@ -17,7 +17,7 @@ JPEG_QUALITY = 88
 
 
 def write_overlay(
-    place: Location,
+    folder: Location,
     micrograph_id: str,
     image: np.ndarray,
     labels: np.ndarray,
@@ -29,7 +29,7 @@ def write_overlay(
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     micrograph_id : str
         Name of the file.
@@ -51,16 +51,16 @@ def write_overlay(
     done, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise OSError(f"could not encode the overlay of {micrograph_id!r}, shape {picture.shape}")
-    place.write_bytes(f"{FOLDER}/{micrograph_id}.jpg", encoded.tobytes())
+    folder.write_bytes(f"{FOLDER}/{micrograph_id}.jpg", encoded.tobytes())
     return picture
 
 
-def overlay_exists(place: Location, micrograph_id: str) -> bool:
+def overlay_exists(folder: Location, micrograph_id: str) -> bool:
     """Say whether a micrograph has its overlay.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     micrograph_id : str
         The micrograph.
@@ -70,17 +70,17 @@ def overlay_exists(place: Location, micrograph_id: str) -> bool:
     bool
         True where the picture is there.
     """
-    return place.exists(f"{FOLDER}/{micrograph_id}.jpg")
+    return folder.exists(f"{FOLDER}/{micrograph_id}.jpg")
 
 
-def remove_overlay(place: Location, micrograph_id: str) -> None:
+def remove_overlay(folder: Location, micrograph_id: str) -> None:
     """Remove the overlay of a micrograph; an absent one is no error.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     micrograph_id : str
         The micrograph.
     """
-    place.remove(f"{FOLDER}/{micrograph_id}.jpg")
+    folder.remove(f"{FOLDER}/{micrograph_id}.jpg")

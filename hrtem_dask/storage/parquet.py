@@ -15,12 +15,12 @@ from hrtem_dask.storage.location import Location
 __all__ = ["read_rows", "read_table", "write_table"]
 
 
-def write_table(place: Location, name: str, table: pd.DataFrame, schema: tables.Schema) -> None:
+def write_table(folder: Location, name: str, table: pd.DataFrame, schema: tables.Schema) -> None:
     """Write a table whole, atomically.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     name : str
         File inside it, for instance ``particles.parquet``.
@@ -37,15 +37,15 @@ def write_table(place: Location, name: str, table: pd.DataFrame, schema: tables.
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **tables.arrow_schema(schema).metadata})
     sink = pa.BufferOutputStream()
     pq.write_table(arrow, sink, compression="zstd")
-    place.write_bytes(name, sink.getvalue().to_pybytes())
+    folder.write_bytes(name, sink.getvalue().to_pybytes())
 
 
-def read_table(place: Location, name: str, schema: tables.Schema) -> pd.DataFrame:
+def read_table(folder: Location, name: str, schema: tables.Schema) -> pd.DataFrame:
     """Read a table.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     name : str
         File inside it.
@@ -62,16 +62,16 @@ def read_table(place: Location, name: str, schema: tables.Schema) -> pd.DataFram
     FileNotFoundError
         If it is not there.
     """
-    arrow = pq.read_table(pa.BufferReader(place.read_bytes(name)))
+    arrow = pq.read_table(pa.BufferReader(folder.read_bytes(name)))
     return tables.conform(arrow.to_pandas(types_mapper=_nullable), schema)
 
 
-def read_rows(place: Location, files: Mapping[str, Sequence[str]], schema: tables.Schema) -> pd.DataFrame:
+def read_rows(folder: Location, files: Mapping[str, Sequence[str]], schema: tables.Schema) -> pd.DataFrame:
     """Read the rows of some micrographs from several files of one table.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The results folder.
     files : mapping
         File inside it → the micrographs whose rows are wanted; none gives an empty table.
@@ -92,7 +92,7 @@ def read_rows(place: Location, files: Mapping[str, Sequence[str]], schema: table
         return tables.empty(schema)
     parts = []
     for name, wanted in files.items():
-        part = pq.read_table(pa.BufferReader(place.read_bytes(name)))
+        part = pq.read_table(pa.BufferReader(folder.read_bytes(name)))
         parts.append(part.filter(pc.is_in(part["micrograph_id"], pa.array(wanted, pa.string()))))
     # one conversion for all: pandas takes longer over a hundred small tables than over a large one
     whole = pa.concat_tables(parts, promote_options="default")

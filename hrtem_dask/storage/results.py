@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,25 @@ __all__ = ["Results", "crop", "find_record", "listed_record", "open_results", "p
 
 @dataclass(frozen=True)
 class Results:
-    """A results folder, opened for reading."""
+    """A results folder, opened for reading.
 
-    place: Location
-    """Where it lies."""
+    Each table is read once, so it stays as it was when it was first asked for: open the folder again after a new run.
+
+    Examples
+    --------
+    See `open_results`.
+    """
+
+    folder: Location
+    """The results folder."""
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[type[Results], tuple[Location]]:
+        """Travel to a worker without the tables."""
+        return type(self), (self.folder,)
 
     def table(self, name: str) -> pd.DataFrame:
-        """Read one table.
+        """Return one table.
 
         Parameters
         ----------
@@ -38,14 +50,20 @@ class Results:
         Returns
         -------
         pandas.DataFrame
-            With its schema's dtypes.
+            With its schema's dtypes. It is a copy, which may be modified.
 
         Raises
         ------
         FileNotFoundError
             If the run has not ended.
         """
-        return read_table(self.place, f"{name}.parquet", tables.SCHEMAS[name])
+        return self._table(name).copy()
+
+    def _table(self, name: str) -> pd.DataFrame:
+        """Return one table as it was read, not to be modified."""
+        if name not in self._tables:
+            self._tables[name] = read_table(self.folder, f"{name}.parquet", tables.SCHEMAS[name])
+        return self._tables[name]
 
     @property
     def micrographs(self) -> pd.DataFrame:
@@ -80,28 +98,40 @@ class Results:
         KeyError
             If it has none.
         """
-        return zarr_store.read_labels(Location.of(self.place.path("labels.zarr")), micrograph_id)
+        return zarr_store.read_labels(Location.of(self.folder.path("labels.zarr")), micrograph_id)
 
 
-def open_results(place: str | os.PathLike[str]) -> Results:
+def open_results(folder: str | os.PathLike[str] | Location) -> Results:
     """Open a results folder.
 
     Parameters
     ----------
-    place : str or path-like
+    folder : str, path-like or Location
         The folder, or its fsspec URL.
 
     Returns
     -------
     Results
-        Its tables and labels.
+        Tables and labels.
 
     Raises
     ------
     FileNotFoundError
         If no run has ended there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hrtem_dask import tables
+    >>> from hrtem_dask.storage.parquet import write_table
+    >>> nothing = tables.empty(tables.MICROGRAPHS)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_table(Location.of(folder), "micrographs.parquet", nothing, tables.MICROGRAPHS)
+    ...     results = open_results(folder)
+    ...     len(results.micrographs)
+    0
     """
-    location = Location.of(place)
+    location = Location.of(folder)
     if not location.exists("micrographs.parquet"):
         raise FileNotFoundError(
             f"no results in {location.url!r}: micrographs.parquet is absent; has a run ended there?"
@@ -112,7 +142,7 @@ def open_results(place: str | os.PathLike[str]) -> Results:
 def crop(
     results: str | os.PathLike[str] | Results, micrograph_id: str, particle_id: int, *, margin_px: int = 16
 ) -> xr.Dataset:
-    """Go from a row of the particle table back to its pixels.
+    """Cut one particle out of its micrograph, from a row of the particle table back to the pixels.
 
     Parameters
     ----------
@@ -139,15 +169,40 @@ def crop(
         If the micrograph's file is no longer where it was.
     ValueError
         If it has changed since.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hrtem_dask as hd
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> from hrtem_dask.storage import zarr_store
+    >>> from hrtem_dask.storage.parquet import write_table
+    >>> scene = simulate_scene(seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=1, diameter_nm=(1.5, 2))
+    >>> with tempfile.TemporaryDirectory() as folder:  # what a run writes
+    ...     np.save(f"{folder}/a.npy", scene.image)
+    ...     row = hd.open_micrographs(f"{folder}/a.npy").index.assign(pixel_size_y_nm=0.05, pixel_size_x_nm=0.05)
+    ...     name = row["micrograph_id"].iloc[0]
+    ...     row["source_hash"] = loading.source_hash(loading.find_sources(f"{folder}/a.npy")[0])
+    ...     box = dict(zip(tables.BOX_COLUMNS, (20, 30, 60, 70)))
+    ...     particle = pd.DataFrame([{"micrograph_id": name, "particle_id": 1, **box}])
+    ...     out = Location.of(folder)
+    ...     write_table(out, "micrographs.parquet", row, tables.MICROGRAPHS)
+    ...     write_table(out, "particles.parquet", particle, tables.PARTICLES)
+    ...     labels = Location.of(out.path("labels.zarr"))
+    ...     zarr_store.create_store(labels)
+    ...     zarr_store.write_labels(labels, name, scene.labels, pixel_size_nm=(0.05, 0.05))
+    ...     particle = hd.crop(folder, name, 1, margin_px=4)
+    >>> particle.intensity.shape, particle.x.units
+    ((48, 48), 'nm')
     """
     if not isinstance(results, Results):
         results = open_results(results)
-    particles = results.particles
+    particles = results._table("particles")
     rows = particles[(particles["micrograph_id"] == micrograph_id) & (particles["particle_id"] == particle_id)]
     if rows.empty:
-        raise KeyError(f"no particle {particle_id} in micrograph {micrograph_id!r} of {results.place.url}")
+        raise KeyError(f"no particle {particle_id} in micrograph {micrograph_id!r} of {results.folder.url}")
     box = rows.iloc[0]
-    micrograph_rows = results.micrographs
+    micrograph_rows = results._table("micrographs")
     row = micrograph_rows[micrograph_rows["micrograph_id"] == micrograph_id].iloc[0]
     image = loading.read_image(find_record(row))
     rows_cut = slice(max(0, box["bbox_y0_px"] - margin_px), min(image.shape[0], box["bbox_y1_px"] + margin_px))
@@ -218,7 +273,7 @@ def listed_record(row: pd.Series) -> loading.MicrographRecord:
 
 
 def find_record(row: pd.Series) -> loading.MicrographRecord:
-    """Find the image that a row of the micrograph table tells of, if it is still the same.
+    """Find the image that a row of the micrograph table was made from, if it is still the same.
 
     Parameters
     ----------

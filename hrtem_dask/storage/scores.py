@@ -1,10 +1,10 @@
-"""The scores of an evaluation, written: every number as JSON, tables as CSV, the figure as SVG."""
+"""Write the scores of an evaluation: numbers as JSON, tables as CSV, the figure as SVG."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -12,55 +12,63 @@ from hrtem_dask.evaluation.definitions import STATISTICS
 from hrtem_dask.evaluation.figure import draw_scores
 from hrtem_dask.storage.location import Location
 
-__all__ = ["write_scores"]
+__all__ = ["Scores", "write_scores"]
 
 
-def write_scores(
-    place: Location,
-    *,
-    micrographs: pd.DataFrame,
-    objects: pd.DataFrame,
-    summary: pd.DataFrame,
-    curves: pd.DataFrame,
-    regions: pd.DataFrame,
-    classes: pd.DataFrame,
-    about: Mapping[str, Any],
-) -> None:
+class Scores(Protocol):
+    """Tables of an evaluation."""
+
+    @property
+    def micrographs(self) -> pd.DataFrame:
+        """A row per method and micrograph."""
+
+    @property
+    def objects(self) -> pd.DataFrame:
+        """A row per method and particle, true ones and predicted ones."""
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """Result of `evaluation.summarize_scores`, with ``method``."""
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """Result of `evaluation.curve`, with ``method``."""
+
+    @property
+    def regions(self) -> pd.DataFrame:
+        """A row per method and classified region; no file is written where there is none."""
+
+    @property
+    def classes(self) -> pd.DataFrame:
+        """Class scores of regions, with ``method`` and ``subset``."""
+
+
+def write_scores(folder: Location, tables: Scores, *, about: Mapping[str, object]) -> None:
     """Write scores.json, micrographs.csv, objects.csv, curves.csv, regions.csv and scores.svg.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The folder.
-    micrographs : pandas.DataFrame
-        A row per method and micrograph.
-    objects : pandas.DataFrame
-        A row per method and particle of either side.
-    summary : pandas.DataFrame
-        Of `summarize_scores`, with ``method``.
-    curves : pandas.DataFrame
-        Of `curve`, with ``method``.
-    regions : pandas.DataFrame
-        A row per method and classified region; none is written where there is none.
-    classes : pandas.DataFrame
-        Scores of the classes of regions, with ``method`` and ``subset``.
+    tables : Scores
+        Tables of the evaluation.
     about : mapping
-        What was scored, how, and what could not be: put into the JSON as it is.
+        What was scored, how, and what could not be scored; it becomes part of the JSON as it is.
     """
     scores: dict[str, Any] = {}
-    for row in summary.to_dict("records"):
+    for row in tables.summary.to_dict("records"):
         group = scores.setdefault(row["method"], {}).setdefault(row["by"], {}).setdefault(row["group"], {})
         group[row["statistic"]] = {key: _number(row[key]) for key in ("value", "low", "high")}
-    told: dict[str, Any] = {}
-    for row in classes.to_dict("records"):
-        subset = told.setdefault(row["method"], {}).setdefault(row["subset"], {"n_regions": row["n"]})
+    by_class: dict[str, Any] = {}
+    for row in tables.classes.to_dict("records"):
+        subset = by_class.setdefault(row["method"], {}).setdefault(row["subset"], {"n_regions": row["n"]})
         subset[row["score"]] = {key: _number(row[key]) for key in ("value", "low", "high")}
-    place.write_json("scores.json", {**about, "statistics": STATISTICS, "scores": scores, "region_classes": told})
-    written = {"micrographs": micrographs, "objects": objects, "curves": curves, "regions": regions}
-    for name, table in written.items():
+    folder.write_json("scores.json", {**about, "statistics": STATISTICS, "scores": scores, "region_classes": by_class})
+    for name in ("micrographs", "objects", "curves", "regions"):
+        table = getattr(tables, name)
         if name != "regions" or len(table):
-            place.write_bytes(f"{name}.csv", table.to_csv(index=False).encode())
-    place.write_bytes("scores.svg", draw_scores(micrographs, summary, curves).encode())
+            folder.write_bytes(f"{name}.csv", table.to_csv(index=False).encode())
+    folder.write_bytes("scores.svg", draw_scores(tables.micrographs, tables.summary, tables.curves).encode())
 
 
 def _number(value: float) -> float | None:

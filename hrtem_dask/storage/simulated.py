@@ -56,7 +56,7 @@ PARTS, RECIPE = "truth/parts", "simulation.toml"
 class SimulatedStore:
     """A simulated store, opened for reading; tables are read once and shared, so do not modify them."""
 
-    place: Location
+    folder: Location
     """Where it lies."""
 
     @functools.cached_property
@@ -92,7 +92,7 @@ class SimulatedStore:
         KeyError
             If there is no such micrograph.
         """
-        group: Any = zarr_store.open_store(_inside(self.place, IMAGES))[micrograph_id]
+        group: Any = zarr_store.open_store(_inside(self.folder, IMAGES))[micrograph_id]
         return np.asarray(group["intensity"][:])
 
     def labels(self, micrograph_id: str) -> np.ndarray:
@@ -113,7 +113,7 @@ class SimulatedStore:
         KeyError
             If there is no such micrograph.
         """
-        return zarr_store.read_labels(_inside(self.place, LABELS), micrograph_id)
+        return zarr_store.read_labels(_inside(self.folder, LABELS), micrograph_id)
 
     def region_labels(self, micrograph_id: str) -> np.ndarray:
         """Read the region of each pixel.
@@ -133,18 +133,18 @@ class SimulatedStore:
         KeyError
             If there is no such micrograph.
         """
-        return zarr_store.read_labels(_inside(self.place, REGION_LABELS), micrograph_id)
+        return zarr_store.read_labels(_inside(self.folder, REGION_LABELS), micrograph_id)
 
     def _table(self, name: str) -> pd.DataFrame:
-        return read_table(self.place, f"truth/{name}.parquet", TRUTH_TABLES[name])
+        return read_table(self.folder, f"truth/{name}.parquet", TRUTH_TABLES[name])
 
 
-def open_simulated(place: str | os.PathLike[str] | Location) -> SimulatedStore:
+def open_simulated(folder: str | os.PathLike[str] | Location) -> SimulatedStore:
     """Open what `hrtem-dask simulate` wrote.
 
     Parameters
     ----------
-    place : str, path-like or Location
+    folder : str, path-like or Location
         The folder, or its fsspec URL.
 
     Returns
@@ -157,7 +157,7 @@ def open_simulated(place: str | os.PathLike[str] | Location) -> SimulatedStore:
     FileNotFoundError
         If no simulation has ended there.
     """
-    location = Location.of(place)
+    location = Location.of(folder)
     if not location.exists("truth/micrographs.parquet"):
         begun = location.exists(RECIPE)
         remedy = "it was cut off: run the same `hrtem-dask simulate` again" if begun else "name the folder it wrote to"
@@ -168,7 +168,7 @@ def open_simulated(place: str | os.PathLike[str] | Location) -> SimulatedStore:
 
 
 def truth_ids(micrographs: pd.DataFrame, store: SimulatedStore) -> pd.Series:
-    """Say which simulated micrograph each row of a run's table is.
+    """Find the simulated micrograph of each row of a run's table is.
 
     A run names micrographs by stem and a hash of the path (``sim-0-000007-3f2a9c41d0``), so that images of two stores
     cannot be confused; the name in the store is the ``title`` it finds there. So ``micrographs.assign(truth_id=
@@ -219,12 +219,12 @@ def simulated_id(seed: int, index: int) -> str:
     return f"sim-{seed}-{index:06d}"
 
 
-def create_simulated(place: Location, *, ranges: Mapping[str, Any], seed: int, code_version: str) -> str | None:
+def create_simulated(folder: Location, *, ranges: Mapping[str, object], seed: int, code_version: str) -> str | None:
     """Make the folder, or check that it was made for the same series.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The folder.
     ranges : mapping
         What micrographs are drawn from, as TOML holds it.
@@ -236,7 +236,7 @@ def create_simulated(place: Location, *, ranges: Mapping[str, Any], seed: int, c
     Returns
     -------
     str or None
-        What is worth saying: micrographs that are there already were simulated by other code.
+        A note for the user, where micrographs that exist already were simulated by other code.
 
     Raises
     ------
@@ -244,79 +244,80 @@ def create_simulated(place: Location, *, ranges: Mapping[str, Any], seed: int, c
         If the folder holds a series of another seed or other ranges.
     """
     recipe = {"code_version": code_version, "seed": seed, "ranges": dict(ranges)}
-    if not place.exists(RECIPE):
+    if not folder.exists(RECIPE):
         for name in (IMAGES, LABELS, REGION_LABELS):
-            zarr_store.create_store(_inside(place, name))
-        place.write_bytes(RECIPE, tomli_w.dumps(recipe).encode())
+            zarr_store.create_store(_inside(folder, name))
+        folder.write_bytes(RECIPE, tomli_w.dumps(recipe).encode())
         return None
-    before = tomllib.loads(place.read_bytes(RECIPE).decode())
+    before = tomllib.loads(folder.read_bytes(RECIPE).decode())
     # through TOML, so that tuples and lists are the same
-    wished = tomllib.loads(tomli_w.dumps(recipe))
+    asked = tomllib.loads(tomli_w.dumps(recipe))
     if before["seed"] != seed:
         raise SettingsError(
-            f"{place.url} holds a series of seed {before['seed']}, not {seed}: give --seed {before['seed']}, or "
+            f"{folder.url} holds a series of seed {before['seed']}, not {seed}: give --seed {before['seed']}, or "
             "another folder"
         )
-    if before["ranges"] != wished["ranges"]:
-        names = {**before["ranges"], **wished["ranges"]}
-        changed = [n for n in names if before["ranges"].get(n) != wished["ranges"].get(n)]
-        was, now = before["ranges"].get(changed[0]), wished["ranges"].get(changed[0])
+    if before["ranges"] != asked["ranges"]:
+        names = {**before["ranges"], **asked["ranges"]}
+        changed = [n for n in names if before["ranges"].get(n) != asked["ranges"].get(n)]
+        was, now = before["ranges"].get(changed[0]), asked["ranges"].get(changed[0])
         raise SettingsError(
-            f"{place.url} holds micrographs of other ranges: {changed[0]} is {was!r} there, not {now!r} (differing: "
+            f"{folder.url} holds micrographs of other ranges: {changed[0]} is {was!r} there, not {now!r} (differing: "
             f"{', '.join(changed)}); give the same ranges ({RECIPE} there has them), or another folder"
         )
     if before["code_version"] != code_version:
-        return f"what is in {place.url} was begun by code {before['code_version']}; the rest is made by {code_version}"
+        begun = before["code_version"]
+        return f"{folder.url} was begun by code {begun}; further micrographs are simulated by {code_version}"
     return None
 
 
-def write_simulated(place: Location, simulated: SimulatedMicrograph) -> None:
+def write_simulated(folder: Location, simulated: SimulatedMicrograph) -> None:
     """Write one micrograph and its truth; workers do so side by side.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The folder, made by `create_simulated`.
     simulated : SimulatedMicrograph
         What to write; what the folder has under that name is replaced.
     """
     name, size = simulated.micrograph_id, (simulated.pixel_size_nm, simulated.pixel_size_nm)
-    place.remove(_part(name))  # what it says is no longer so
+    folder.remove(_part(name))  # it describes the micrograph that is replaced
     voltages = simulated.micrograph["voltage_kv"].dropna()
-    known: dict[str, Any] = {"title": name, "pixel_size_source": "file: simulated"}
+    known: dict[str, object] = {"title": name, "pixel_size_source": "file: simulated"}
     known |= {"voltage_kv": float(voltages.iloc[0])} if len(voltages) else {}
-    zarr_store.write_micrograph(_inside(place, IMAGES), name, simulated.image, pixel_size_nm=size, metadata=known)
-    zarr_store.write_labels(_inside(place, LABELS), name, simulated.labels, pixel_size_nm=size)
-    zarr_store.write_labels(_inside(place, REGION_LABELS), name, simulated.region_labels, pixel_size_nm=size)
+    zarr_store.write_micrograph(_inside(folder, IMAGES), name, simulated.image, pixel_size_nm=size, metadata=known)
+    zarr_store.write_labels(_inside(folder, LABELS), name, simulated.labels, pixel_size_nm=size)
+    zarr_store.write_labels(_inside(folder, REGION_LABELS), name, simulated.region_labels, pixel_size_nm=size)
     truth = {
         "micrographs": simulated.micrograph,
         "regions": simulated.regions,
         "particles": simulated.particles,
     }
-    place.write_json(_part(name), {table: _rows(truth[table], schema) for table, schema in TRUTH_TABLES.items()})
+    folder.write_json(_part(name), {table: _rows(truth[table], schema) for table, schema in TRUTH_TABLES.items()})
 
 
-def remove_simulated(place: Location, micrograph_id: str) -> None:
+def remove_simulated(folder: Location, micrograph_id: str) -> None:
     """Remove what is left of a micrograph that could not be finished; an absent one is no error.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The folder.
     micrograph_id : str
         Its name.
     """
-    place.remove(_part(micrograph_id))
+    folder.remove(_part(micrograph_id))
     for name in (IMAGES, LABELS, REGION_LABELS):
-        zarr_store.remove(_inside(place, name), micrograph_id)
+        zarr_store.remove(_inside(folder, name), micrograph_id)
 
 
-def finished_ids(place: Location) -> set[str]:
-    """Name the micrographs that are there with all of their truth.
+def finished_ids(folder: Location) -> set[str]:
+    """Return the names of the micrographs that are finished, truth included.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The folder.
 
     Returns
@@ -324,39 +325,39 @@ def finished_ids(place: Location) -> set[str]:
     set of str
         Their names.
     """
-    gathered = set(open_simulated(place).micrographs["micrograph_id"]) if _is_gathered(place) else set()
-    return gathered | {name.rpartition("/")[2].removesuffix(".json") for name in place.names(PARTS, ".json")}
+    gathered = set(open_simulated(folder).micrographs["micrograph_id"]) if _is_gathered(folder) else set()
+    return gathered | {name.rpartition("/")[2].removesuffix(".json") for name in folder.names(PARTS, ".json")}
 
 
-def gather_truth(place: Location) -> None:
+def gather_truth(folder: Location) -> None:
     """Make the tables of truth from what the workers wrote, in the order of the series.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The folder.
     """
-    names = list(place.names(PARTS, ".json"))
-    if not names and _is_gathered(place):
+    names = list(folder.names(PARTS, ".json"))
+    if not names and _is_gathered(folder):
         return
-    parts = [json.loads(place.read_bytes(name)) for name in names]
-    gathered = {table: _gathered(place, table, schema, parts) for table, schema in TRUTH_TABLES.items()}
+    parts = [json.loads(folder.read_bytes(name)) for name in names]
+    gathered = {table: _gathered(folder, table, schema, parts) for table, schema in TRUTH_TABLES.items()}
     order = gathered["micrographs"].set_index("micrograph_id")["index"].astype(int)
     for table, schema in TRUTH_TABLES.items():
         rows = gathered[table]
         numbers = order.reindex(rows["micrograph_id"]).to_numpy()
-        write_table(place, f"truth/{table}.parquet", rows.iloc[numbers.argsort(kind="stable")], schema)
+        write_table(folder, f"truth/{table}.parquet", rows.iloc[numbers.argsort(kind="stable")], schema)
     for name in names:
-        place.remove(name)
+        folder.remove(name)
 
 
-def _gathered(place: Location, table: str, schema: tables.Schema, parts: list[dict[str, Any]]) -> pd.DataFrame:
+def _gathered(folder: Location, table: str, schema: tables.Schema, parts: list[dict[str, Any]]) -> pd.DataFrame:
     """Return the rows of one table: of earlier runs, and of new parts, which win."""
     rows = [row for part in parts for row in part[table]]
     new = tables.conform(pa.Table.from_pylist(rows, schema=tables.arrow_schema(schema)).to_pandas(), schema)
-    if not _is_gathered(place):
+    if not _is_gathered(folder):
         return new
-    old = read_table(place, f"truth/{table}.parquet", schema)
+    old = read_table(folder, f"truth/{table}.parquet", schema)
     renewed = {part["micrographs"][0]["micrograph_id"] for part in parts}
     return pd.concat([old[~old["micrograph_id"].isin(renewed)], new], ignore_index=True)
 
@@ -369,9 +370,9 @@ def _rows(table: pd.DataFrame, schema: tables.Schema) -> list[dict[str, Any]]:
     return [dict(row) for row in arrow.to_pylist()]
 
 
-def _is_gathered(place: Location) -> bool:
-    """Say whether a simulation has ended here."""
-    return place.exists("truth/micrographs.parquet")
+def _is_gathered(folder: Location) -> bool:
+    """Return whether the tables of truth have been made."""
+    return folder.exists("truth/micrographs.parquet")
 
 
 def _part(micrograph_id: str) -> str:
@@ -379,6 +380,6 @@ def _part(micrograph_id: str) -> str:
     return f"{PARTS}/{micrograph_id}.json"
 
 
-def _inside(place: Location, name: str) -> Location:
+def _inside(folder: Location, name: str) -> Location:
     """Return a folder inside."""
-    return Location(place.path(name))
+    return Location(folder.path(name))

@@ -35,28 +35,28 @@ MICROGRAPH_CHUNK_PX = 4096
 LABEL_CHUNK_PX = 2048
 
 
-def _store(place: Location) -> Any:
-    """Return Zarr's own store for a folder."""
-    return zarr.storage.LocalStore(place.url) if place.is_local else zarr.storage.FsspecStore.from_url(place.url)
+def _store(folder: Location) -> zarr.storage.StoreLike:
+    """Return the Zarr store of a folder."""
+    return zarr.storage.LocalStore(folder.url) if folder.is_local else zarr.storage.FsspecStore.from_url(folder.url)
 
 
-def create_store(place: Location) -> None:
-    """Make the root group where it is not there yet.
+def create_store(folder: Location) -> None:
+    """Make the root group where it does not exist yet.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The store.
     """
-    zarr.open_group(_store(place), mode="a", zarr_format=3)
+    zarr.open_group(_store(folder), mode="a", zarr_format=3)
 
 
-def open_store(place: Location) -> zarr.Group:
+def open_store(folder: Location) -> zarr.Group:
     """Open a store for reading.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The store.
 
     Returns
@@ -64,11 +64,11 @@ def open_store(place: Location) -> zarr.Group:
     zarr.Group
         Its groups are named by `micrograph_id`.
     """
-    return zarr.open_group(_store(place), mode="r")
+    return zarr.open_group(_store(folder), mode="r")
 
 
 def write_micrograph(
-    place: Location,
+    folder: Location,
     micrograph_id: str,
     image: np.ndarray,
     *,
@@ -79,7 +79,7 @@ def write_micrograph(
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The store, made by `create_store`.
     micrograph_id : str
         Name of its group; a group of that name is replaced.
@@ -90,7 +90,7 @@ def write_micrograph(
     metadata : mapping, optional
         What JSON can hold; kept under ``attrs["hrtem_dask"]``.
     """
-    group = _new_group(place, micrograph_id, ngff.image_attributes(micrograph_id, "intensity", pixel_size_nm))
+    group = _new_group(folder, micrograph_id, ngff.image_attributes(micrograph_id, "intensity", pixel_size_nm))
     group.attrs["hrtem_dask"] = dict(metadata or {})
     chunks = tuple(min(n, MICROGRAPH_CHUNK_PX) for n in image.shape)
     array = group.create_array(
@@ -105,12 +105,12 @@ def write_micrograph(
     _write_coordinates(group, image.shape, pixel_size_nm)
 
 
-def read_micrograph(place: Location, micrograph_id: str) -> xr.DataArray:
+def read_micrograph(folder: Location, micrograph_id: str) -> xr.DataArray:
     """Read one micrograph of an ingest store.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The store.
     micrograph_id : str
         Name of its group.
@@ -125,7 +125,7 @@ def read_micrograph(place: Location, micrograph_id: str) -> xr.DataArray:
     KeyError
         If there is no such micrograph.
     """
-    group: Any = open_store(place)[micrograph_id]
+    group: Any = open_store(folder)[micrograph_id]
     known = dict(group.attrs["hrtem_dask"])
     size = _pixel_size(group)
     source = str(known.pop("pixel_size_source", "file: OME-NGFF"))
@@ -133,7 +133,7 @@ def read_micrograph(place: Location, micrograph_id: str) -> xr.DataArray:
 
 
 def write_labels(
-    place: Location,
+    folder: Location,
     micrograph_id: str,
     labels: np.ndarray,
     *,
@@ -144,7 +144,7 @@ def write_labels(
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The ``labels.zarr`` of a run, made by `create_store`.
     micrograph_id : str
         Name of its group; a group of that name is replaced.
@@ -156,7 +156,7 @@ def write_labels(
         Name of the array in the group.
     """
     name = micrograph_id.rpartition("/")[2]
-    group = _new_group(place, micrograph_id, ngff.label_attributes(name, array_name, pixel_size_nm))
+    group = _new_group(folder, micrograph_id, ngff.label_attributes(name, array_name, pixel_size_nm))
     chunks = tuple(min(n, LABEL_CHUNK_PX) for n in labels.shape)
     shards = tuple(c * math.ceil(n / c) for n, c in zip(labels.shape, chunks, strict=True))
     array = group.create_array(
@@ -171,12 +171,12 @@ def write_labels(
     array[:] = labels
 
 
-def write_label_image(place: Location, path: str, labels: np.ndarray, *, pixel_size_nm: PixelSize | None) -> None:
+def write_label_image(folder: Location, path: str, labels: np.ndarray, *, pixel_size_nm: PixelSize | None) -> None:
     """Write labels beside the image that they belong to, where OME-NGFF wants them.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The store; `write_micrograph` has written the image.
     path : str
         ``<micrograph_id>/labels/<name>``.
@@ -186,17 +186,17 @@ def write_label_image(place: Location, path: str, labels: np.ndarray, *, pixel_s
         (y, x) in nm.
     """
     parent, _, name = path.rpartition("/")
-    _new_group(place, parent, {"ome": {"version": "0.5", "labels": [name]}})
+    _new_group(folder, parent, {"ome": {"version": "0.5", "labels": [name]}})
     # an array named labels would stand where an image has its label images
-    write_labels(place, path, labels, pixel_size_nm=pixel_size_nm, array_name="0")
+    write_labels(folder, path, labels, pixel_size_nm=pixel_size_nm, array_name="0")
 
 
-def read_labels(place: Location, micrograph_id: str, box: tuple[slice, slice] | None = None) -> np.ndarray:
+def read_labels(folder: Location, micrograph_id: str, box: tuple[slice, slice] | None = None) -> np.ndarray:
     """Read the particle labels of one micrograph, or of a part of it.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The ``labels.zarr`` of a run, or any store of OME-NGFF label images.
     micrograph_id : str
         Name of its group.
@@ -213,7 +213,7 @@ def read_labels(place: Location, micrograph_id: str, box: tuple[slice, slice] | 
     KeyError
         If there is no such micrograph.
     """
-    group: Any = open_store(place)[micrograph_id]
+    group: Any = open_store(folder)[micrograph_id]
     return np.asarray(group[_label_array(group)][box or (slice(None), slice(None))])
 
 
@@ -224,29 +224,29 @@ def _label_array(group: Any) -> str:
     return str(scales[0]["datasets"][0]["path"]) if scales else "labels"
 
 
-def remove(place: Location, micrograph_id: str) -> None:
+def remove(folder: Location, micrograph_id: str) -> None:
     """Remove one micrograph's group; an absent one is no error.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The store.
     micrograph_id : str
         Name of its group.
     """
-    group: Any = zarr.open_group(_store(place), mode="r+")
+    group: Any = zarr.open_group(_store(folder), mode="r+")
     if micrograph_id in group:
         del group[micrograph_id]
 
 
-def _new_group(place: Location, name: str, attributes: Mapping[str, Any]) -> Any:
+def _new_group(folder: Location, name: str, attributes: Mapping[str, Any]) -> zarr.Group:
     """Make an empty group in place of whatever had its name."""
     # through the root, which is not written again: workers that die would leave pieces of it behind
-    root = zarr.open_group(_store(place), mode="r+")
+    root = zarr.open_group(_store(folder), mode="r+")
     return root.create_group(name, overwrite=True, attributes=dict(attributes))
 
 
-def _write_coordinates(group: Any, shape: tuple[int, ...], pixel_size_nm: PixelSize | None) -> None:
+def _write_coordinates(group: zarr.Group, shape: tuple[int, ...], pixel_size_nm: PixelSize | None) -> None:
     """Write pixel centres along each axis, so that xarray shows nm."""
     units = "px" if pixel_size_nm is None else "nm"
     for axis, n, step in zip(("y", "x"), shape, pixel_size_nm or (1.0, 1.0), strict=True):

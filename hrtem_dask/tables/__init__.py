@@ -1,11 +1,11 @@
 """Every table's schema: column, dtype, unit, meaning and formula, in one place.
 
-Descriptor names are ambiguous in this field (four different "circularities" are in use), so each column says its
+Descriptor names are ambiguous in this field (four different "circularities" are in use), so each column states its
 formula. Lengths named ``*_px`` count pixels as if they were square; ``*_nm`` use the true pixel height and width,
 and are null where the pixel size is not known.
 """
 
-from hrtem_dask.tables.columns import Column, Schema
+from hrtem_dask.tables.columns import BOX_COLUMNS, Column, Schema
 from hrtem_dask.tables.micrographs import ANALYZED_STATUSES, EXECUTION, MICROGRAPHS, STATUSES, Status
 from hrtem_dask.tables.particles import PARTICLES
 from hrtem_dask.tables.regions import REGION_CLASSES, REGION_FEATURES, REGIONS
@@ -13,6 +13,7 @@ from hrtem_dask.tables.schema import SCHEMA_VERSION, arrow_schema, conform, empt
 
 __all__ = [
     "ANALYZED_STATUSES",
+    "BOX_COLUMNS",
     "EXECUTION",
     "MICROGRAPHS",
     "PARTICLES",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["AREA", "BBOX", "FAULT", "ID", "SAMPLE", "Column", "Kind", "Schema", "lengths"]
+__all__ = ["AREA", "BBOX", "BOX_COLUMNS", "FAULT", "ID", "SAMPLE", "Column", "Kind", "Schema", "lengths"]
 
 Kind = Literal["str", "int", "float", "bool"]
 
@@ -15,15 +15,15 @@ class Column:
     """One column of a table."""
 
     name: str
-    """Its name; a column with a unit ends in it."""
+    """Name; it ends in the unit, where there is one."""
     kind: Kind
-    """Type of its values; every column may hold nulls."""
+    """Type of the values; every column may hold nulls."""
     meaning: str
-    """What it says, for a microscopist."""
+    """Meaning, for a microscopist."""
     unit: str = ""
     """Unit, empty for none."""
     formula: str = ""
-    """How it is computed, with its source."""
+    """How the values are computed, with the source."""
 
 
 Schema = tuple[Column, ...]
@@ -37,7 +37,7 @@ def lengths(name: str, meaning: str, formula: str = "") -> Schema:
     name : str
         Without the unit.
     meaning : str
-        What it says.
+        Meaning of the columns.
     formula : str
         How it is computed.
 
@@ -58,6 +58,8 @@ BBOX: Schema = (
     Column("bbox_y1_px", "int", "row after the last one of the bounding box", "px"),
     Column("bbox_x1_px", "int", "column after the last one of the bounding box", "px"),
 )
+BOX_COLUMNS = tuple(column.name for column in BBOX)
+"""Names of the columns of a bounding box: first row, first column, row and column after the last ones."""
 AREA: Schema = (
     Column("area_px", "int", "number of pixels", "px"),
     Column("area_nm2", "float", "projected area", "nm²", "area_px × pixel height × pixel width"),

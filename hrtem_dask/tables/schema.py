@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from pandas.api.extensions import ExtensionArray
 
 from hrtem_dask.tables.columns import Kind, Schema
 
@@ -41,13 +42,19 @@ def empty(schema: Schema) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The empty table; also the `meta` of every lazy table.
+
+    Examples
+    --------
+    >>> from hrtem_dask.tables import EXECUTION
+    >>> empty(EXECUTION)["attempts"].dtype
+    Int64Dtype()
     """
     return _empty(schema).copy()
 
 
 @functools.cache
 def _empty(schema: Schema) -> pd.DataFrame:
-    """Make an empty table once: it is asked for several times for each micrograph."""
+    """Make an empty table once, since each micrograph needs it several times."""
     return pd.DataFrame({c.name: pd.Series(dtype=_DTYPES[c.kind]) for c in schema})
 
 
@@ -57,7 +64,7 @@ def conform(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     Parameters
     ----------
     table : pandas.DataFrame
-        Any columns; those that the schema names and the table lacks become null.
+        Any columns; columns of the schema that it does not have become null.
     schema : tuple of Column
         For instance `PARTICLES`.
 
@@ -65,18 +72,27 @@ def conform(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A new table; columns beyond the schema (covariates) stay, after the schema's.
+
+    Examples
+    --------
+    >>> from hrtem_dask.tables import Column
+    >>> schema = (Column("n", "int", "a number"), Column("name", "str", "a name"))
+    >>> conform(pd.DataFrame({"n": [1.0, None]}), schema)
+          n  name
+    0     1  <NA>
+    1  <NA>  <NA>
     """
     known = dict(table.dtypes)
     if list(known)[: len(schema)] == [c.name for c in schema] and all(known[c.name] == _DTYPES[c.kind] for c in schema):
         return table.copy()  # the usual case: each micrograph's rows pass here several times
-    columns: dict[str, Any] = {}
+    columns: dict[str, pd.Series | ExtensionArray] = {}
     for c in schema:
         dtype = _DTYPES[c.kind]
         if c.name not in known:
             columns[c.name] = pd.array([pd.NA] * len(table), dtype=dtype)
         else:
             columns[c.name] = table[c.name] if known[c.name] == dtype else table[c.name].astype(dtype)
-    extra: dict[str, Any] = {str(name): table[name] for name in table if name not in columns}
+    extra: dict[str, pd.Series] = {str(name): table[name] for name in table if name not in columns}
     return pd.DataFrame({**columns, **extra}, index=table.index)
 
 

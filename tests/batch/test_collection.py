@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,10 +8,24 @@ import dask
 import numpy as np
 import pandas.testing as pdt
 import pytest
+import xarray as xr
 from distributed import Client
 
-from hrtem_dask import label, measure, open_micrographs, open_results, run, segment, summarize
+from hrtem_dask import (
+    Collection,
+    classify,
+    label,
+    loading,
+    measure,
+    open_micrographs,
+    open_results,
+    run,
+    segment,
+    summarize,
+)
+from hrtem_dask.segmentation.segmenters import OtsuSegmenter, Segmentation
 from hrtem_dask.settings import Settings
+from hrtem_dask.tables import REGION_CLASSES
 
 
 @contextmanager
@@ -86,3 +101,66 @@ def test_covariates_and_summary_come_along(folder: Path, tmp_path: Path, setting
     particles = measure(label(segment(opened)))
     assert set(particles.compute()["anneal_c"]) == {300}
     assert summarize(particles)["samples"]["gold"]["n_counted"] == 11
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often images were read and segmented."""
+    counted: Counter[str] = Counter()
+    read_image, call = loading.read_image, OtsuSegmenter.__call__
+
+    def reading(record: loading.MicrographRecord) -> np.ndarray:
+        counted["read"] += 1
+        return read_image(record)
+
+    def segmenting(self: OtsuSegmenter, image: Any, **arguments: Any) -> Segmentation:
+        counted["segmented"] += 1
+        return call(self, image, **arguments)
+
+    monkeypatch.setattr(loading, "read_image", reading)
+    monkeypatch.setattr(OtsuSegmenter, "__call__", segmenting)
+    return counted
+
+
+def stacked(collection: Collection, variable: str) -> list[xr.DataArray]:
+    return [node[variable] for node in collection.tree.children.values()]
+
+
+def test_labels_read_and_segment_each_micrograph_once(folder: Path, settings: Settings, counts: Counter[str]) -> None:
+    dask.compute(*stacked(label(segment(open_micrographs(folder, settings=settings))), "labels"))
+    assert counts == {"read": 3, "segmented": 3}
+
+
+def test_all_images_and_rows_together_need_one_pass(folder: Path, settings: Settings, counts: Counter[str]) -> None:
+    labelled = label(segment(open_micrographs(folder, settings=settings)))
+    variables = ("intensity", "probability", "mask", "labels")
+    dask.compute(*(image for variable in variables for image in stacked(labelled, variable)))
+    assert counts == {"read": 3, "segmented": 3}
+    counts.clear()
+    dask.compute(measure(labelled), classify(labelled), measure(labelled, "micrographs"))
+    assert counts == {"read": 3, "segmented": 3}
+
+
+def test_labels_are_made_from_the_probability_of_the_collection(folder: Path, settings: Settings) -> None:
+    bright = settings.updated({"segmentation": {"particles_are": "bright"}, "particles": {"fill_holes": False}})
+    for chosen in (settings, bright):
+        labelled = label(segment(open_micrographs(folder), settings=chosen))
+        masks, labels = dask.compute(stacked(labelled, "mask"), stacked(labelled, "labels"))
+        for mask, found in zip(masks, labels, strict=True):
+            assert mask.values[found.values > 0].mean() > 0.98
+            assert (found.values > 0).mean() > 0.9 * mask.values.mean()
+
+
+def test_a_micrograph_set_aside_has_a_probability_and_no_labels(folder: Path, settings: Settings) -> None:
+    strict = settings.updated({"quality": {"max_gradient": -1.0, "set_aside": ["gradient"]}})
+    labelled = label(segment(open_micrographs(folder, settings=strict)))
+    masks, labels = dask.compute(stacked(labelled, "mask"), stacked(labelled, "labels"))
+    assert all(mask.any().item() for mask in masks)
+    assert not any(found.any().item() for found in labels)
+    assert set(measure(labelled, "micrographs").compute()["status"]) == {"set_aside"}
+
+
+def test_classify_gives_the_classified_regions(folder: Path, settings: Settings) -> None:
+    labelled = label(segment(open_micrographs(folder, settings=settings)))
+    pdt.assert_frame_equal(classify(labelled).compute(), measure(labelled, "regions").compute())
+    assert set(classify(labelled).compute()["region_class"]) <= {*REGION_CLASSES, "unsure"}

@@ -109,7 +109,7 @@ def store(tmp_path: Path, client: Client, make_toy: Make, toy_ranges: Any) -> Si
 def test_a_run_analyses_the_micrographs_and_nothing_else(
     what: str, store: SimulatedStore, tmp_path: Path, client: Client, settings: Settings
 ) -> None:
-    run(Path(store.place.url) / what, tmp_path / "results", settings=settings, cluster=client)
+    run(Path(store.folder.url) / what, tmp_path / "results", settings=settings, cluster=client)
     rows = open_results(tmp_path / "results").micrographs
     analysed = rows[rows["status"].isin(["done", "empty"])]
     others = rows.drop(index=analysed.index)
@@ -124,7 +124,7 @@ def test_a_run_analyses_the_micrographs_and_nothing_else(
     assert set(analysed["voltage_kv"]) == {300.0}
     # the ids of both ways of naming the input are the same, so that a run on either resumes the other
     assert (analysed["micrograph_id"].str.startswith("sim-0-00000")).all()
-    second = run(store.place.path("micrographs.zarr"), tmp_path / "results", settings=settings, cluster=client)
+    second = run(store.folder.path("micrographs.zarr"), tmp_path / "results", settings=settings, cluster=client)
     assert second.n_skipped == 4
 
 

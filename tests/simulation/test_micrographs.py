@@ -109,7 +109,7 @@ def test_ranges_are_written_and_read_back() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("dose = 3", "unknown range 'dose'"),
+        ("dose = 3", "unknown setting dose"),
         ("defocus_nm = [3, 1]", "must be a pair from ≤ to"),
         ("pixel_size_nm = [0.02, 0.3]", "at most 0.1 nm"),
         ("materials = {Xx = 1}", "unknown name 'Xx' in materials: known are Au"),

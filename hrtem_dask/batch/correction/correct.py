@@ -319,7 +319,7 @@ class _Session:
     def open(cls, results: str | Path, device: Device | None) -> _Session:
         """Open a results folder, and refuse it if new rows would not fit the others."""
         opened = open_results(results)
-        results_folder = opened.place
+        results_folder = opened.folder
         text = results_folder.read_bytes("run.toml").decode()
         settings = Settings.from_toml(text)
         if device is not None:

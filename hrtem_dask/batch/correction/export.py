@@ -125,14 +125,14 @@ def export(
     if label_formats:  # tables alone need no cluster
         if not len(chosen):
             raise NothingToAnalyseError(
-                f"no micrograph{f' of the name {only!r}' if only else ''} with labels in {opened.place.url}: see the "
+                f"no micrograph{f' of the name {only!r}' if only else ''} with labels in {opened.folder.url}: see the "
                 "column status of its table micrographs"
             )
         with connect(cluster, device="cpu") as client:
             done, failed = _export(client, opened, chosen, target, label_formats, images)
     for name, reason in failed.items():
         logger.warning("%s: %s", name, reason)
-    manifest = {"results": opened.place.url, "formats": formats, "micrographs": done, "failed": failed}
+    manifest = {"results": opened.folder.url, "formats": formats, "micrographs": done, "failed": failed}
     target.write_json(MANIFEST, manifest)
     return ExportSummary(target.url, len(done), failed)
 
@@ -209,7 +209,7 @@ def _export(
     ]
     written: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
-    for item, result in stream(client, _export_one, items, opened.place, target, tuple(formats), images, key="export"):
+    for item, result in stream(client, _export_one, items, opened.folder, target, tuple(formats), images, key="export"):
         name = str(item.row["micrograph_id"])
         if isinstance(result, BaseException):
             failed[name] = str(result) if isinstance(result, HrtemDaskError) else failure_reason(result)

@@ -16,9 +16,9 @@ from hrtem_dask.batch.evaluation.methods import Method, choose_methods
 from hrtem_dask.batch.evaluation.region_scoring import score_classes
 from hrtem_dask.batch.evaluation.scoring import MethodScores, score_results
 from hrtem_dask.batch.listing import find_inputs, list_sources
-from hrtem_dask.batch.run.record_analysis import code_version
 from hrtem_dask.batch.run.run import run
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
+from hrtem_dask.provenance import code_version
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.ground_truth import GroundTruth, open_truth
 from hrtem_dask.storage.location import Location
@@ -187,16 +187,7 @@ def _join(
 
 def _write(evaluation: Evaluation, about: dict[str, object]) -> None:
     """Write the tables, the scores and how they were made."""
-    write_scores(
-        evaluation.folder,
-        micrographs=evaluation.micrographs,
-        objects=evaluation.objects,
-        summary=evaluation.summary,
-        curves=evaluation.curves,
-        regions=evaluation.regions,
-        classes=evaluation.classes,
-        about=about,
-    )
+    write_scores(evaluation.folder, evaluation, about=about)
 
 
 def _methods(
@@ -215,7 +206,7 @@ def _methods(
         raise SettingsError(
             "give either --results, which are scored, or --methods and --model, which are run; not both"
         )
-    run_settings = Settings.from_toml(open_results(results).place.read_bytes("run.toml").decode())
+    run_settings = Settings.from_toml(open_results(results).folder.read_bytes("run.toml").decode())
     return [Method(run_settings.segmentation.chosen_method, run_settings)]
 
 

@@ -71,7 +71,7 @@ def score_classes(
     """
     classified = results.regions
     classified = classified[classified[PROBABILITIES[0]].notna()]
-    if truth.place is None or not truth.is_simulated or classified.empty:
+    if truth.folder is None or not truth.is_simulated or classified.empty:
         return pd.DataFrame(), pd.DataFrame()
     micrographs = results.micrographs
     names = micrographs.assign(truth_id=truth.join(micrographs)).dropna(subset=["truth_id"])
@@ -83,7 +83,7 @@ def score_classes(
         if str(m) in by_name
     ]
     parts = []
-    for item, result in stream(client, _true_classes, items, results, truth.place, key="classes"):
+    for item, result in stream(client, _true_classes, items, results, truth.folder, key="classes"):
         if isinstance(result, BaseException):
             logger.warning("the regions of %s are not scored: %s", item.truth_id, failure_reason(result))
         else:

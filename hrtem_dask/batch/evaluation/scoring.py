@@ -148,7 +148,7 @@ def score_results(
     if known.empty:
         examples = ", ".join([*truth.micrographs][:3])
         raise NothingToAnalyseError(
-            f"none of the {len(table)} micrographs in {results.place.url} has a truth here, such as {examples}: score "
+            f"none of the {len(table)} micrographs in {results.folder.url} has a truth here, such as {examples}: score "
             "the results of a run over these images"
         )
     notes = list(_notes(truth, known, method.name))

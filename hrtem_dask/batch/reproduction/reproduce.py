@@ -15,8 +15,8 @@ from distributed import Client
 from hrtem_dask.batch.cluster.cluster import Cluster, Device, connect
 from hrtem_dask.batch.reproduction.forest_scores import forest_rows
 from hrtem_dask.batch.reproduction.segmentation_scores import segmentation_rows
-from hrtem_dask.batch.run.record_analysis import code_version
 from hrtem_dask.evaluation.region_classes import RegionConfusion
+from hrtem_dask.provenance import WHOLE_PACKAGE, code_version
 from hrtem_dask.reproduction.confusion_figure import Matrix, draw_matrices
 from hrtem_dask.reproduction.forest_comparison import ForestRow, figure_5f, forest_scores
 from hrtem_dask.reproduction.published_files import PublishedFiles, find_published
@@ -138,7 +138,7 @@ def _write(reproduction: Reproduction, files: PublishedFiles) -> None:
     folder.write_json(
         "reproduction.json",
         {
-            "code_version": code_version(),
+            "code_version": code_version(WHOLE_PACKAGE),
             "found": list(reproduction.found),
             "lacking": list(reproduction.missing),
             "notes": list(reproduction.notes),

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hrtem_dask import loading, tables
-from hrtem_dask.batch.run.record_analysis import ModelHashes, code_version, gain_hash
+from hrtem_dask.batch.run.record_analysis import ModelHashes, gain_hash
 from hrtem_dask.batch.run.task import AnalysisTask, PlannedMicrograph
 from hrtem_dask.errors import SettingsError
+from hrtem_dask.provenance import code_version, record_hash
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.corrections import Correction
@@ -91,7 +92,7 @@ def make_plan(
             outdated.append(correction)
             correction = None
         corrected = [] if correction is None else [correction.labels_hash]
-        key = ledger.hash_of([fixed, record.pixel_size_nm, record.pixel_size_source, *corrected])
+        key = record_hash([fixed, record.pixel_size_nm, record.pixel_size_source, *corrected])
         entry = entries.get(record.micrograph_id)
         if entry is not None and entry.key == key and entry.status != "failed" and _unchanged(record, entry):
             kept[record.micrograph_id] = entry
@@ -146,7 +147,7 @@ def _require_unique_ids(records: Sequence[loading.MicrographRecord]) -> None:
 
 def _fixed_key(settings: Settings, models: ModelHashes) -> str:
     """Return a hash of what the rows of every micrograph depend on."""
-    return ledger.hash_of(
+    return record_hash(
         {
             "settings": settings.science_hash(),
             "model": models.segmentation,

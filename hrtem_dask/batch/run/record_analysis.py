@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import time
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-import hrtem_dask
 from hrtem_dask import analysis, loading, tables
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import ModelError, UnreadableMicrographError
+from hrtem_dask.provenance import code_version
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.corrections import Correction
 
-__all__ = ["Analysed", "ModelHashes", "analyse_record", "code_version", "gain_hash", "gain_reference"]
+__all__ = [
+    "Analysed",
+    "ModelHashes",
+    "ReadRecord",
+    "SegmentedRecord",
+    "analyse_record",
+    "analyse_segmented_record",
+    "gain_hash",
+    "gain_reference",
+    "read_record",
+    "segment_record",
+]
 
 
 @dataclass(frozen=True)
@@ -76,54 +84,174 @@ def analyse_record(
     Analysed
         Rows with status done, empty, set_aside or failed.
     """
+    return analyse_segmented_record(segment_record(read_record(record), settings, models), settings, models, correction)
+
+
+@dataclass(frozen=True)
+class ReadRecord:
+    """One micrograph after it was read, or why it could not be read."""
+
+    record: loading.MicrographRecord
+    """What the listing found."""
+    stat: tuple[int, int]
+    """Size and date of its file before it was read."""
+    seconds: float
+    """Time it took to read (s)."""
+    source_hash: str | None = None
+    """Hash of its file."""
+    image: np.ndarray | None = None
+    """Shape (y, x), as it is in the file; None where it could not be read."""
+    error: Exception | None = None
+    """Why it could not be read."""
+
+
+@dataclass(frozen=True)
+class SegmentedRecord:
+    """One micrograph after it was segmented, or why it could not be segmented."""
+
+    read: ReadRecord
+    """The micrograph."""
+    segmented: analysis.Segmented | None = None
+    """Prepared image, probability and mask; None where it failed."""
+    error: Exception | None = None
+    """Why it failed."""
+
+
+def read_record(record: loading.MicrographRecord) -> ReadRecord:
+    """Read one micrograph; an error is kept for its row.
+
+    Parameters
+    ----------
+    record : loading.MicrographRecord
+        From the listing.
+
+    Returns
+    -------
+    ReadRecord
+        Its image, or the error.
+    """
     began = time.perf_counter()
-    row = {
-        **loading.to_row(record),
+    stat = loading.source_stat(record.source)
+    content = None
+    try:
+        content = loading.source_hash(record.source)
+        image = loading.read_image(record)
+        if loading.source_stat(record.source) != stat:
+            raise UnreadableMicrographError("the file changed while it was read: run again when it is complete")
+    except Exception as error:  # noqa: BLE001 - whatever a file provokes, the batch goes on and reports it
+        return ReadRecord(record, stat, time.perf_counter() - began, content, error=error)
+    return ReadRecord(record, stat, time.perf_counter() - began, content, image)
+
+
+def segment_record(
+    read: ReadRecord, settings: Settings, models: ModelHashes | None = None, *, always: bool = False
+) -> SegmentedRecord:
+    """Segment one micrograph; an error is kept for its row.
+
+    Parameters
+    ----------
+    read : ReadRecord
+        From `read_record`.
+    settings : Settings
+        All settings.
+    models : ModelHashes, optional
+        Content that the models must have; None accepts any.
+    always : bool
+        Whether a micrograph that is set aside for its quality is segmented nevertheless, to be looked at.
+
+    Returns
+    -------
+    SegmentedRecord
+        Prepared image, probability and mask, or the error.
+    """
+    if read.image is None:
+        return SegmentedRecord(read, error=read.error)
+    try:
+        segmenter = make_segmenter(settings.segmentation, settings.execution)
+        if models is not None:
+            _require_same(settings.segmentation.model_file, segmenter.model_hash, models.segmentation)
+        segmented = analysis.segment_micrograph(
+            read.image,
+            pixel_size_nm=read.record.pixel_size_nm,
+            settings=settings,
+            segmenter=segmenter,
+            gain=gain_reference(settings.filtering.flat_field),
+            always=always,
+        )
+    except Exception as error:  # noqa: BLE001 - whatever an image provokes, the batch goes on and reports it
+        return SegmentedRecord(read, error=error)
+    return SegmentedRecord(read, segmented)
+
+
+def analyse_segmented_record(
+    segmented: SegmentedRecord,
+    settings: Settings,
+    models: ModelHashes | None = None,
+    correction: Correction | None = None,
+) -> Analysed:
+    """Find, measure and classify the particles of one micrograph; an error becomes its row.
+
+    Parameters
+    ----------
+    segmented : SegmentedRecord
+        From `segment_record`.
+    settings : Settings
+        All settings.
+    models : ModelHashes, optional
+        Content that the models must have; None accepts any.
+    correction : Correction, optional
+        Labels corrected by hand, which are measured in place of what the segmenter finds.
+
+    Returns
+    -------
+    Analysed
+        Rows with status done, empty, set_aside or failed.
+    """
+    read = segmented.read
+    row: dict[str, Any] = {
+        **loading.to_row(read.record),
         "settings_hash": settings.science_hash(),
         "model_hash": models.segmentation if models else None,
         "defect_model_hash": models.defects if models else None,
         "code_version": code_version(),
     }
-    analysed = Analysed(row, stat=loading.source_stat(record.source))
+    if read.source_hash is not None:
+        row["source_hash"] = read.source_hash
+    analysed = Analysed(row, stat=read.stat)
+    if read.image is not None:
+        analysed.execution["seconds_read"] = read.seconds
     try:
-        row["source_hash"] = loading.source_hash(record.source)
-        image = loading.read_image(record)
-        if loading.source_stat(record.source) != analysed.stat:
-            raise UnreadableMicrographError("the file changed while it was read: run again when it is complete")
-        analysed.execution["seconds_read"] = time.perf_counter() - began
-        _analyse_image(analysed, image, record, settings, models, correction)
-    except Exception as error:  # noqa: BLE001 - whatever error a file or an image causes, the batch goes on
+        if segmented.segmented is None:
+            raise segmented.error or UnreadableMicrographError("the micrograph was not segmented")
+        _fill(analysed, segmented.segmented, read.record, settings, models, correction)
+    except Exception as error:  # noqa: BLE001 - whatever an image provokes, the batch goes on and reports it
         row |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
     return analysed
 
 
-def _analyse_image(
+def _fill(
     analysed: Analysed,
-    image: np.ndarray,
+    segmented: analysis.Segmented,
     record: loading.MicrographRecord,
     settings: Settings,
     models: ModelHashes | None,
     correction: Correction | None,
 ) -> None:
-    """Take an image through every stage and fill in its rows."""
-    segmenter = make_segmenter(settings.segmentation, settings.execution)
+    """Fill in the rows of a micrograph."""
     classifier = make_classifier(settings.defects)
     if models is not None:
-        _require_same(settings.segmentation.model_file, segmenter.model_hash, models.segmentation)
-        classifier_hash = None if classifier is None else classifier.model_hash
-        _require_same(settings.defects.model_file, classifier_hash, models.defects)
-    found = analysis.analyse(
-        image,
+        content = None if classifier is None else classifier.model_hash
+        _require_same(settings.defects.model_file, content, models.defects)
+    found = analysis.analyse_segmented(
+        segmented,
         pixel_size_nm=record.pixel_size_nm,
         settings=settings,
-        segmenter=segmenter,
         classifier=classifier,
-        gain=gain_reference(settings.filtering.flat_field),
         corrected=None if correction is None else correction.read(),
     )
     flags = [*record.calibration_flags, found.micrograph.get("calibration_flags")]
     reasons = "; ".join(filter(None, [found.reason, record.reason]))
-    analysed.row |= found.micrograph | {"calibration_flags": ",".join(filter(None, flags)) or None}
+    analysed.row |= {**found.micrograph, "calibration_flags": ",".join(map(str, filter(None, flags))) or None}
     analysed.row |= {"status": found.status, "reason": reasons or None}
     named = {"micrograph_id": record.micrograph_id, "sample": record.sample}
     analysed.regions = tables.conform(found.regions.assign(**named), tables.REGIONS)
@@ -139,22 +267,6 @@ def _require_same(file: str | None, here: str | None, expected: str | None) -> N
             f"{file} on this worker has the hash {here}, the run began with {expected}: "
             "copy the same file to every worker"
         )
-
-
-@functools.cache
-def code_version() -> str:
-    """Return the version of this package and a hash of its code, so that a change of the code is a change.
-
-    Returns
-    -------
-    str
-        For instance ``0.1.0+3f2a9c41``.
-    """
-    digest = hashlib.blake2b(digest_size=4)
-    root = Path(hrtem_dask.__file__).parent
-    for module in sorted(root.rglob("*.py")):
-        digest.update(module.relative_to(root).as_posix().encode() + module.read_bytes())
-    return f"{version('hrtem-dask')}+{digest.hexdigest()}"
 
 
 def gain_reference(path: str | None) -> np.ndarray | None:

@@ -16,7 +16,8 @@ import psutil
 
 from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.batch.dashboard.population_state import MicrographSummary, summarize_micrograph
-from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record, code_version, gain_reference
+from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record, gain_reference
+from hrtem_dask.provenance import code_version, record_hash
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.corrections import Correction
@@ -58,7 +59,7 @@ class AnalysisTask:
     @property
     def name(self) -> str:
         """Name of the part that it writes: the same for the same micrographs, keys and attempts."""
-        return ledger.hash_of([(i.record.micrograph_id, i.key, i.attempts) for i in self.items])
+        return record_hash([(i.record.micrograph_id, i.key, i.attempts) for i in self.items])
 
     def split(self) -> list[AnalysisTask]:
         """Return one task per micrograph, to find the micrograph that killed a worker.

@@ -6,7 +6,7 @@ centre of the first pixel is (0.5, 0.5).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,18 @@ import pandas as pd
 from skimage.draw import polygon
 
 from hrtem_dask.particles import outline_polygons
-from hrtem_dask.tables import REGION_CLASSES
+from hrtem_dask.tables import BOX_COLUMNS, REGION_CLASSES
 
 __all__ = ["CATEGORIES", "make_annotations", "make_coco", "paint", "rasterize"]
 
 CATEGORIES = (*REGION_CLASSES, "unsure")
 """Name of category 1, 2, …"""
+Segmentation = Mapping[str, Any] | Sequence[Sequence[float]]
+"""Run lengths, or polygons x₁ y₁ x₂ y₂ …"""
 _STATES = {"fault": "stacking_fault", "no_fault": "no_stacking_fault"}
 
 
-def make_coco(images: Iterable[Mapping[str, Any]], annotations: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def make_coco(images: Iterable[Mapping[str, object]], annotations: Iterable[Mapping[str, object]]) -> dict[str, object]:
     """Put a COCO file together.
 
     Parameters
@@ -71,9 +73,8 @@ def make_annotations(
     """
     classes = dict(zip(regions["region_id"], regions["region_class"], strict=True))
     columns = ["particle_id", "region_id", "fault_state", "exclusion_reason"]
-    box = ["bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px"]
     made = []
-    boxes = particles[box].to_numpy(dtype=np.int64).tolist()
+    boxes = particles[list(BOX_COLUMNS)].to_numpy(dtype=np.int64).tolist()
     rows = particles[columns].astype(object).itertuples(index=False)
     for (number, region, state, reason), (y0, x0, y1, x1) in zip(rows, boxes, strict=True):
         crop = labels[y0:y1, x0:x1] == number
@@ -94,8 +95,8 @@ def make_annotations(
     return made
 
 
-def _segmentation(crop: np.ndarray, corner: tuple[int, int], shape: tuple[int, ...], *, runs: bool) -> Any:
-    """Return polygons, or run lengths where there is a hole or they are wished."""
+def _segmentation(crop: np.ndarray, corner: tuple[int, int], shape: tuple[int, ...], *, runs: bool) -> Segmentation:
+    """Return polygons, or run lengths where there is a hole or `runs` is set."""
     pieces = [] if runs else outline_polygons(crop, corner=corner)
     if pieces and all(len(rings) == 1 for rings in pieces):
         return [rings[0].ravel().tolist() for rings in pieces]
@@ -107,7 +108,7 @@ def _segmentation(crop: np.ndarray, corner: tuple[int, int], shape: tuple[int, .
     return {"size": list(shape), "counts": [0, *counts] if flat[0] else counts}
 
 
-def paint(labels: np.ndarray, segmentation: Any, value: int) -> None:
+def paint(labels: np.ndarray, segmentation: Segmentation, value: int) -> None:
     """Give the pixels of an annotation a value.
 
     Parameters
@@ -134,7 +135,7 @@ def paint(labels: np.ndarray, segmentation: Any, value: int) -> None:
         labels[polygon(y - 0.5, x - 0.5, labels.shape)] = value  # type: ignore[no-untyped-call]
 
 
-def rasterize(segmentation: Any, shape: tuple[int, int]) -> np.ndarray:
+def rasterize(segmentation: Segmentation, shape: tuple[int, int]) -> np.ndarray:
     """Return the pixels of an annotation.
 
     Parameters
@@ -154,6 +155,13 @@ def rasterize(segmentation: Any, shape: tuple[int, int]) -> np.ndarray:
     ------
     ValueError
         If it is neither, or does not fit the image.
+
+    Examples
+    --------
+    >>> rasterize([[1, 1, 3, 1, 3, 2, 1, 2]], (3, 4)).astype(int)
+    array([[0, 0, 0, 0],
+           [0, 1, 1, 0],
+           [0, 0, 0, 0]])
     """
     mask = np.zeros(shape, np.uint8)
     paint(mask, segmentation, 1)

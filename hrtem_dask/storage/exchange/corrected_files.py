@@ -33,7 +33,7 @@ class CorrectedFile:
     """Labels of one micrograph that have come back; light enough to travel to a worker."""
 
     micrograph_id: str
-    """The micrograph that its name says."""
+    """The micrograph that it is named after."""
     path: str
     """Where it is, for messages."""
     read_raw: Callable[[], np.ndarray]
@@ -50,7 +50,8 @@ class CorrectedFile:
         Raises
         ------
         UnreadableMicrographError
-            If they cannot be read, are no whole numbers of 0 or above, or are a mask that tells no particles apart.
+            If they cannot be read, are not whole numbers of 0 or above, or are a mask in which particles have no
+            numbers of their own.
         """
         try:
             labels = self.read_raw()
@@ -61,12 +62,12 @@ class CorrectedFile:
         return _checked(labels)
 
 
-def list_corrected(place: str | Path, *, form: LabelFormat | None = None) -> list[CorrectedFile]:
+def list_corrected(folder: str | Path, *, form: LabelFormat | None = None) -> list[CorrectedFile]:
     """List the labels that have come back.
 
     Parameters
     ----------
-    place : str or path-like
+    folder : str or path-like
         A folder that `hrtem-dask export` wrote, a folder of label files named after their micrographs, a COCO file, or
         a Zarr store.
     form : {"coco", "labels", "tiff", "zarr"}, optional
@@ -82,7 +83,7 @@ def list_corrected(place: str | Path, *, form: LabelFormat | None = None) -> lis
     NothingToAnalyseError
         If there is none, or a COCO file is none.
     """
-    path = Path(place)
+    path = Path(folder)
     if not path.exists():
         raise NothingToAnalyseError(f"{path} is not there: give the folder that `hrtem-dask export` wrote, corrected")
     found: list[CorrectedFile] = []
@@ -96,12 +97,12 @@ def list_corrected(place: str | Path, *, form: LabelFormat | None = None) -> lis
     )
 
 
-def exported_hashes(place: str | Path) -> dict[str, str]:
-    """Read which labels had been exported, to tell those that were edited from those that were not.
+def exported_hashes(folder: str | Path) -> dict[str, str]:
+    """Read which labels had been exported, so that edited labels can be recognized.
 
     Parameters
     ----------
-    place : str or path-like
+    folder : str or path-like
         The folder that has come back, or a file in it.
 
     Returns
@@ -109,10 +110,10 @@ def exported_hashes(place: str | Path) -> dict[str, str]:
     dict
         `micrograph_id` → hash of the exported labels; empty without a manifest.
     """
-    path = Path(place)
-    for folder in (path, path.parent):
+    path = Path(folder)
+    for parent in (path, path.parent):
         try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest = json.loads((parent / MANIFEST).read_text(encoding="utf-8"))
             return {one["micrograph_id"]: one["labels_hash"] for one in manifest["micrographs"]}
         except (OSError, ValueError, KeyError, TypeError):
             continue
@@ -173,14 +174,14 @@ def _coco_labels(path: Path) -> list[CorrectedFile]:
         return []
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        of_image: dict[Any, list[Any]] = {image["id"]: [] for image in content["images"]}
+        by_image: dict[Any, list[Any]] = {image["id"]: [] for image in content["images"]}
         for annotation in content["annotations"]:
-            of_image[annotation["image_id"]].append(annotation)
+            by_image[annotation["image_id"]].append(annotation)
         named = [(str(i.get("micrograph_id") or Path(i["file_name"]).stem), i) for i in content["images"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NothingToAnalyseError(f"{file} is no COCO file with images and annotations: {error!r}") from error
     return [
-        CorrectedFile(name, f"{file} ({image['file_name']})", functools.partial(_drawn, image, of_image[image["id"]]))
+        CorrectedFile(name, f"{file} ({image['file_name']})", functools.partial(_drawn, image, by_image[image["id"]]))
         for name, image in sorted(named, key=lambda one: one[0])
     ]
 

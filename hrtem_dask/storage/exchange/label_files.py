@@ -15,6 +15,7 @@ from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles import outline_polygons, stretched
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
+from hrtem_dask.tables import BOX_COLUMNS
 
 __all__ = ["LABEL_IMAGE", "make_geojson", "picture_bytes", "png_bytes", "tiff_bytes", "write_ngff"]
 
@@ -141,7 +142,7 @@ def write_ngff(
     zarr_store.write_label_image(store, f"{micrograph_id}/{LABEL_IMAGE}", labels, pixel_size_nm=pixel_size_nm)
 
 
-def make_geojson(labels: np.ndarray, particles: pd.DataFrame) -> dict[str, Any]:
+def make_geojson(labels: np.ndarray, particles: pd.DataFrame) -> dict[str, object]:
     """Describe the particles of one micrograph as GeoJSON, as QuPath and GIS programs read it.
 
     Parameters
@@ -158,10 +159,10 @@ def make_geojson(labels: np.ndarray, particles: pd.DataFrame) -> dict[str, Any]:
     """
     features = []
     for row in particles.astype(object).where(particles.notna(), None).to_dict("records"):
-        y0, x0, y1, x1 = (int(row[f"bbox_{name}_px"]) for name in ("y0", "x0", "y1", "x1"))
+        y0, x0, y1, x1 = (int(row[name]) for name in BOX_COLUMNS)
         pieces = outline_polygons(labels[y0:y1, x0:x1] == row["particle_id"], corner=(y0, x0))
         closed = [[[*ring.tolist(), ring[0].tolist()] for ring in rings] for rings in pieces]
-        geometry: dict[str, Any] = {"type": "MultiPolygon", "coordinates": closed}
+        geometry: dict[str, object] = {"type": "MultiPolygon", "coordinates": closed}
         if len(closed) == 1:
             geometry = {"type": "Polygon", "coordinates": closed[0]}
         properties = {**row, "objectType": "annotation"}

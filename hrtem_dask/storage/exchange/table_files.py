@@ -17,12 +17,12 @@ __all__ = ["require_openpyxl", "write_csv", "write_workbook"]
 _EXCEL_ROWS = 1_048_576
 
 
-def write_csv(place: Location, written: Mapping[str, pd.DataFrame]) -> list[str]:
+def write_csv(folder: Location, written: Mapping[str, pd.DataFrame]) -> list[str]:
     """Write tables as CSV in UTF-8, each with its units in the names of its columns.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The folder.
     written : mapping
         Name → table.
@@ -33,7 +33,7 @@ def write_csv(place: Location, written: Mapping[str, pd.DataFrame]) -> list[str]
         The files, relative to the folder.
     """
     for name, table in written.items():
-        place.write_bytes(f"{name}.csv", table.to_csv(index=False).encode())
+        folder.write_bytes(f"{name}.csv", table.to_csv(index=False).encode())
     return [f"{name}.csv" for name in written]
 
 
@@ -51,12 +51,12 @@ def require_openpyxl() -> None:
         )
 
 
-def write_workbook(place: Location, written: Mapping[str, pd.DataFrame]) -> list[str]:
+def write_workbook(folder: Location, written: Mapping[str, pd.DataFrame]) -> list[str]:
     """Write tables as one Excel workbook, a sheet each, and a sheet that explains the columns.
 
     Parameters
     ----------
-    place : Location
+    folder : Location
         The folder.
     written : mapping
         Name → table.
@@ -82,7 +82,7 @@ def write_workbook(place: Location, written: Mapping[str, pd.DataFrame]) -> list
     with pd.ExcelWriter(buffer, engine="openpyxl") as workbook:
         for name, table in {**written, "columns": _explained(written)}.items():
             table.to_excel(workbook, sheet_name=name, index=False, freeze_panes=(1, 0))
-    place.write_bytes("tables.xlsx", buffer.getvalue())
+    folder.write_bytes("tables.xlsx", buffer.getvalue())
     return ["tables.xlsx"]
 
 

@@ -100,7 +100,7 @@ def list_simulated(store: SimulatedStore) -> list[Labelled]:
     return [
         Labelled(
             micrograph_id=str(name),
-            group=f"{store.place.url}/{name}",
+            group=f"{store.folder.url}/{name}",
             read=functools.partial(_read_simulated, store, str(name), float(size)),
         )
         for name, size in zip(rows["micrograph_id"], rows["pixel_size_nm"], strict=True)

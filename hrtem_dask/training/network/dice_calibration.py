@@ -111,9 +111,9 @@ def calibrate_dice_model(
     cache: dict[str, pd.DataFrame] = {}
 
     def table_of(store: SimulatedStore) -> pd.DataFrame:
-        if store.place.url not in cache:
-            cache[store.place.url] = calibration_table(store, model, settings=settings)
-        return cache[store.place.url]
+        if store.folder.url not in cache:
+            cache[store.folder.url] = calibration_table(store, model, settings=settings)
+        return cache[store.folder.url]
 
     tables = [table_of(store) for store in stores]
     fitted = fit_dice_model(

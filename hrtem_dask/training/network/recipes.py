@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
-
-import tomli_w
+from typing import Literal, Self
 
 from hrtem_dask.errors import SettingsError
-from hrtem_dask.segmentation.unet import UNetConfig, config_from_dict, groschner2021_config
+from hrtem_dask.segmentation.unet import UNetConfig, groschner2021_config
+from hrtem_dask.toml_records import check_types, parse_toml, read_record, record_to_dict, record_to_toml, update_record
 
 __all__ = ["RECIPES", "Augmentation", "TrainingRecipe", "read_recipe"]
 
@@ -73,6 +70,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
+        check_types(self, "augmentation")
         for one in dataclasses.fields(self):
             value = getattr(self, one.name)
             if one.name.endswith("_probability") and not 0 <= value <= 1:
@@ -150,6 +148,7 @@ class TrainingRecipe:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
+        check_types(self)
         for one in ("crop_px", "batch", "crops_per_epoch", "epochs"):
             if getattr(self, one) < 1:
                 raise SettingsError(f"recipe: need {one} >= 1, got {getattr(self, one)}")
@@ -163,22 +162,16 @@ class TrainingRecipe:
             )
         if not self.learning_rate > 0:
             raise SettingsError(f"recipe: need learning_rate > 0, got {self.learning_rate:g}")
-        choices = {"schedule": Schedule, "loss": Loss, "precision": Precision}
-        for name, kind in choices.items():
-            if getattr(self, name) not in get_args(kind):
-                raise SettingsError(f"recipe: {name} must be one of {get_args(kind)}, got {getattr(self, name)!r}")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the recipe as TOML and JSON hold it.
 
         Returns
         -------
         dict
-            Nested; what is None is left out.
+            Nested; fields that are None are left out.
         """
-        values = dataclasses.asdict(self)
-        values["network"] = {k: v for k, v in values["network"].items() if v is not None}
-        return {**{k: v for k, v in values.items() if not isinstance(v, dict)}, **values}
+        return record_to_dict(self)
 
     def to_toml(self) -> str:
         """Write the recipe.
@@ -188,7 +181,7 @@ class TrainingRecipe:
         str
             TOML text that `from_toml` reads.
         """
-        return tomli_w.dumps(self.to_dict())
+        return record_to_toml(self)
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
@@ -209,35 +202,16 @@ class TrainingRecipe:
         SettingsError
             If it is no TOML, or names something unknown or impossible.
         """
+        values = parse_toml(text, "the recipe's values")
+        start = cls()
+        if "network" in values:  # TOML has no null: a network that names no pixel size has none
+            start = dataclasses.replace(start, network=dataclasses.replace(start.network, pixel_size_nm=None))
         try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"the recipe is no valid TOML: {error}") from error
-        try:
-            default = dataclasses.asdict(cls().network)
-            # TOML has no null: a network that names no pixel size has none
-            network = default | {"pixel_size_nm": None} | values.pop("network") if "network" in values else default
-            augmentation = values.pop("augmentation", {})
-            return cls(
-                network=config_from_dict(network),
-                augmentation=Augmentation(**_tuples(_known(Augmentation, augmentation, "augmentation."))),
-                **_known(cls, values, ""),
-            )
-        except (TypeError, ValueError) as error:
-            raise error if isinstance(error, SettingsError) else SettingsError(f"recipe: {error}") from error
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a TOML table with its lists as tuples."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-
-
-def _known(kind: type, values: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
-    """Return the values, or say which of them nobody knows."""
-    unknown = sorted(set(values) - {one.name for one in dataclasses.fields(kind)})
-    if unknown:
-        raise SettingsError(f"recipe: there is no {prefix}{unknown[0]}")
-    return values
+            return update_record(start, values)
+        except SettingsError:
+            raise
+        except ValueError as error:  # a network that cannot be
+            raise SettingsError(f"recipe: {error}") from error
 
 
 NO_AUGMENTATION = Augmentation(
@@ -324,11 +298,6 @@ def read_recipe(name_or_file: str) -> TrainingRecipe:
     """
     if name_or_file in RECIPES:
         return RECIPES[name_or_file]
-    try:
-        return TrainingRecipe.from_toml(Path(name_or_file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"{name_or_file!r} is neither a recipe ({', '.join(RECIPES)}) nor a file that can be read: {error}"
-        ) from error
-    except SettingsError as error:
-        raise SettingsError(f"{name_or_file}: {error}") from error
+    if not Path(name_or_file).is_file():
+        raise SettingsError(f"{name_or_file!r} is neither a recipe ({', '.join(RECIPES)}) nor a file")
+    return read_record(name_or_file, TrainingRecipe.from_toml, "the recipe")

@@ -84,7 +84,7 @@ def test_from_a_store_to_a_prediction_in_the_table(store: Any, tmp_path: Path) -
 
 def test_the_command_calibrates(store: Any, tmp_path: Path) -> None:
     path = dark_detector(tmp_path / "dark.safetensors")
-    folder = str(store.place.url)
+    folder = str(store.folder.url)
     result = CliRunner().invoke(main, ["train", "quality", str(path), folder, "--familiar", folder])
     assert result.exit_code == 0, result.output
     fitted = load_dice_model(path)

@@ -1,0 +1,314 @@
+"""The stages composed for one micrograph: image in, labels and rows out. No Dask, no files.
+
+`analyse` is what a batch runs. The lazy notebook API runs its two halves, `segment_micrograph` and `analyse_segmented`,
+as two tasks, so both give the same rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hrtem_dask import backend, fourier, tables
+from hrtem_dask.analysis.classification import classify
+from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment
+from hrtem_dask.defects import DefectClassifier
+from hrtem_dask.errors import CalibrationError
+from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.segmentation.segmenters import Segmentation, Segmenter
+from hrtem_dask.settings import Settings
+
+__all__ = ["Analysis", "Segmented", "analyse", "analyse_segmented", "segment_micrograph"]
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """One micrograph between segmentation and the search for particles."""
+
+    image: np.ndarray
+    """Shape (y, x), as it was in the file."""
+    prepared: np.ndarray
+    """Shape (y, x), float32 in [0, 1]: the filtered image, on the host."""
+    segmentation: Segmentation | None
+    """Probability and mask; None where the micrograph is set aside and was not segmented."""
+    set_aside: str | None
+    """Why the micrograph is set aside; None where it is not."""
+    micrograph: Mapping[str, object]
+    """Columns of `tables.MICROGRAPHS` that are known so far."""
+    predicted_quality: Mapping[str, float | None] = field(default_factory=dict)
+    """Columns of `tables.MICROGRAPHS` that describe the segmenter's mask, not labels corrected by hand."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Columns of `tables.EXECUTION`: the time that each stage took (s)."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What is found on one micrograph."""
+
+    status: str
+    """done, empty (no particle) or set_aside."""
+    reason: str | None
+    """Why it was set aside."""
+    labels: np.ndarray
+    """Shape (y, x), int32: the particle_id of each pixel, 0 = background."""
+    prepared: np.ndarray
+    """Shape (y, x), float32 in [0, 1]: the filtered image that everything was measured on."""
+    regions: pd.DataFrame
+    """Rows of `tables.REGIONS`, without the columns that the caller knows (micrograph_id, sample)."""
+    particles: pd.DataFrame
+    """Rows of `tables.PARTICLES`, without the columns that the caller knows."""
+    micrograph: Mapping[str, object]
+    """Columns of `tables.MICROGRAPHS` that the analysis fills."""
+    execution: Mapping[str, object] = field(default_factory=dict)
+    """Columns of `tables.EXECUTION` that the analysis fills."""
+
+
+def analyse(
+    image: np.ndarray,
+    *,
+    pixel_size_nm: PixelSize | None,
+    settings: Settings,
+    segmenter: Segmenter,
+    classifier: DefectClassifier | None = None,
+    gain: np.ndarray | None = None,
+    corrected: np.ndarray | None = None,
+) -> Analysis:
+    """Take one micrograph through every stage.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        Shape (y, x), any real dtype; not modified.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm; None analyses in pixels and leaves ``*_nm`` columns null.
+    settings : Settings
+        All stages' settings.
+    segmenter : Segmenter
+        From `segmentation.make_segmenter`.
+    classifier : DefectClassifier, optional
+        From `defects.make_classifier`; None classifies nothing.
+    gain : numpy.ndarray, optional
+        Gain reference that the image is divided by.
+    corrected : numpy.ndarray of int, optional
+        Shape (y, x): labels corrected by hand. They replace the segmenter's. The segmenter's probability is still
+        measured; the predicted quality of its mask is left out.
+
+    Returns
+    -------
+    Analysis
+        Labels, tables and what the micrograph's row needs.
+
+    Raises
+    ------
+    HrtemDaskError, ValueError
+        If the image cannot be analysed; the message states why. A pixel size that the segmenter cannot work with sets
+        the micrograph aside instead.
+
+    Examples
+    --------
+    >>> from hrtem_dask.segmentation import make_segmenter
+    >>> from hrtem_dask.settings import Settings
+    >>> from hrtem_dask.simulation import simulate_scene
+    >>> scene = simulate_scene(
+    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ... )
+    >>> settings = Settings().updated({"segmentation": {"method": "otsu"}, "execution": {"device": "cpu"}})
+    >>> segmenter = make_segmenter(settings.segmentation, settings.execution)
+    >>> found = analyse(scene.image, pixel_size_nm=(0.05, 0.05), settings=settings, segmenter=segmenter)
+    >>> found.status, len(found.particles), found.labels.shape
+    ('done', 2, (96, 128))
+    """
+    segmented = segment_micrograph(
+        image, pixel_size_nm=pixel_size_nm, settings=settings, segmenter=segmenter, gain=gain
+    )
+    return analyse_segmented(
+        segmented, pixel_size_nm=pixel_size_nm, settings=settings, classifier=classifier, corrected=corrected
+    )
+
+
+def segment_micrograph(
+    image: np.ndarray,
+    *,
+    pixel_size_nm: PixelSize | None,
+    settings: Settings,
+    segmenter: Segmenter,
+    gain: np.ndarray | None = None,
+    always: bool = False,
+) -> Segmented:
+    """Take one micrograph from the raw image to the mask: judge its quality, filter it and segment it.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        Shape (y, x), any real dtype; not modified.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+    settings : Settings
+        All stages' settings.
+    segmenter : Segmenter
+        From `segmentation.make_segmenter`.
+    gain : numpy.ndarray, optional
+        Gain reference that the image is divided by.
+    always : bool
+        Whether a micrograph that is set aside for its quality is segmented nevertheless, to be looked at.
+
+    Returns
+    -------
+    Segmented
+        Prepared image, probability and mask.
+
+    Raises
+    ------
+    HrtemDaskError, ValueError
+        As `analyse`.
+    """
+    clock = _Clock()
+    metrics, flags = judge_quality(image, settings, pixel_size_nm=pixel_size_nm)
+    on_device, n_nonfinite = prepare(image, settings, gain=gain)
+    prepared = backend.to_numpy(on_device)  # once: a GPU's image is measured on the host
+    clock.lap("seconds_filter")
+    refused = [flag for flag in flags if flag in settings.quality.set_aside]
+    known = Segmented(
+        image=image,
+        prepared=prepared,
+        segmentation=None,
+        set_aside=f"quality: {', '.join(refused)} (settings quality.set_aside)" if refused else None,
+        micrograph={**metrics, "n_nonfinite": n_nonfinite, "quality_flags": ",".join(flags) or None},
+        seconds=clock.laps,
+    )
+    if refused and not always:
+        return known
+    try:
+        segmentation = segment(on_device, segmenter, pixel_size_nm=pixel_size_nm)
+    except CalibrationError as error:  # the segmenter cannot work with this pixel size: what is known is kept
+        return replace(known, set_aside=known.set_aside or str(error))
+    clock.lap("seconds_segment")
+    quality = _predicted_quality(segmenter, segmentation, metrics, pixel_size_nm)
+    return replace(known, segmentation=segmentation, predicted_quality=quality, seconds=clock.laps)
+
+
+def analyse_segmented(
+    segmented: Segmented,
+    *,
+    pixel_size_nm: PixelSize | None,
+    settings: Settings,
+    classifier: DefectClassifier | None = None,
+    corrected: np.ndarray | None = None,
+) -> Analysis:
+    """Take one micrograph from the mask to its rows: find particles, measure and classify them.
+
+    Parameters
+    ----------
+    segmented : Segmented
+        From `segment_micrograph`.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+    settings : Settings
+        All stages' settings.
+    classifier : DefectClassifier, optional
+        From `defects.make_classifier`; None classifies nothing.
+    corrected : numpy.ndarray of int, optional
+        Shape (y, x): labels corrected by hand, which replace the segmenter's.
+
+    Returns
+    -------
+    Analysis
+        Labels, tables and what the micrograph's row needs.
+    """
+    row = {**segmented.micrograph, "corrected": corrected is not None}
+    segmentation = segmented.segmentation
+    if segmented.set_aside is not None or segmentation is None:
+        return _nothing_found(segmented, row)
+    clock = _Clock()
+    image, prepared = segmented.image, segmented.prepared
+    found = label(image, segmentation, settings, pixel_size_nm=pixel_size_nm, corrected=corrected)
+    clock.lap("seconds_particles")
+    found = replace(found, particles=measure(prepared, found, settings, pixel_size_nm=pixel_size_nm))
+    clock.lap("seconds_fourier")
+    found = classify(prepared, found, settings, classifier, pixel_size_nm=pixel_size_nm)
+    table = found.particles
+    clock.lap("seconds_defects")
+    row |= {
+        "n_regions": len(found.regions),
+        "n_particles": len(table),
+        "n_counted": int(table["counted"].sum()),
+        "coverage": float(np.count_nonzero(found.labels) / found.labels.size),
+        "seam_score": segmentation.seam_score,
+        **(segmented.predicted_quality if corrected is None else {}),
+        **_lattice_check(table, settings),
+    }
+    return Analysis(
+        status="done" if len(table) else "empty",
+        reason=None,
+        labels=found.labels,
+        prepared=prepared,
+        regions=found.regions,
+        particles=table,
+        micrograph=row,
+        execution={
+            **segmented.seconds,
+            **clock.laps,
+            "device": segmentation.device,
+            "engine": segmentation.engine,
+            "out_of_memory_steps": ", ".join(segmentation.out_of_memory_steps) or None,
+        },
+    )
+
+
+class _Clock:
+    """Seconds per stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Note the time since the previous lap."""
+        now = time.perf_counter()
+        self.laps[name] = now - self._last
+        self._last = now
+
+
+def _nothing_found(segmented: Segmented, row: Mapping[str, object]) -> Analysis:
+    """Return the analysis of a micrograph that is set aside."""
+    return Analysis(
+        status="set_aside",
+        reason=segmented.set_aside,
+        labels=np.zeros(segmented.prepared.shape, np.int32),
+        prepared=segmented.prepared,
+        regions=tables.empty(tables.REGIONS),
+        particles=tables.empty(tables.PARTICLES),
+        micrograph=row,
+        execution=dict(segmented.seconds),
+    )
+
+
+def _predicted_quality(
+    segmenter: Segmenter, segmentation: Segmentation, metrics: Mapping[str, Any], pixel_size_nm: PixelSize | None
+) -> dict[str, float | None]:
+    """Predict how good the mask is, where the segmenter can."""
+    terms = segmentation.quality_terms
+    if segmenter.dice_model is None or terms is None:
+        return {}
+    properties = {**metrics, "pixel_size_nm": None if pixel_size_nm is None else float(np.mean(pixel_size_nm))}
+    return {
+        "mask_agreement": terms.get("mask_agreement"),
+        "predicted_dice": segmenter.dice_model.predict(terms, properties),
+    }
+
+
+def _lattice_check(table: pd.DataFrame, settings: Settings) -> dict[str, object]:
+    """Check the pixel size by the lattice spacings of the stated material."""
+    if settings.fourier.material is None or not len(table):
+        return {}
+    spacings = table["spacing_1_nm"].to_numpy(dtype=float, na_value=np.nan)
+    scale = fourier.lattice_scale_ratio(spacings, settings.fourier.material)
+    if scale.ratio is None:
+        return {}
+    off = abs(scale.ratio - 1) > settings.fourier.calibration_tolerance
+    return {"lattice_scale_ratio": scale.ratio, "calibration_flags": "off_lattice" if off else None}

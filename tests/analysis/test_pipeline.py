@@ -1,0 +1,105 @@
+"""The two halves give what the whole gives, and a GPU's image comes to the host once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas.testing as pdt
+import pytest
+
+from hrtem_dask import analysis, backend, filtering
+from hrtem_dask.defects import make_classifier
+from hrtem_dask.segmentation import make_segmenter
+from hrtem_dask.settings import Settings
+from hrtem_dask.simulation import Scene, simulate_scene
+
+PIXEL = (0.05, 0.05)
+SETTINGS = Settings().updated({"segmentation": {"method": "otsu"}, "execution": {"device": "cpu"}})
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return simulate_scene(
+        seed=3, shape=(128, 160), pixel_size_nm=0.05, n_particles=3, diameter_nm=(1.5, 2), darkness=0.6,
+        carbon_contrast=0.01,
+    )  # fmt: skip
+
+
+def analyse(image: np.ndarray, settings: Settings = SETTINGS) -> analysis.Analysis:
+    return analysis.analyse(
+        image,
+        pixel_size_nm=PIXEL,
+        settings=settings,
+        segmenter=make_segmenter(settings.segmentation, settings.execution),
+        classifier=make_classifier(settings.defects),
+    )
+
+
+class DeviceArray(np.ndarray):
+    """Stands in for an array of the GPU."""
+
+
+@pytest.fixture
+def transfers(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """What came from the device to the host."""
+    arrived: list[np.ndarray] = []
+    to_numpy: Callable[[Any], np.ndarray] = backend.to_numpy
+
+    def counting(array: Any) -> np.ndarray:
+        if not isinstance(array, DeviceArray):
+            return to_numpy(array)
+        arrived.append(array.view(np.ndarray))
+        return arrived[-1]
+
+    prepare = filtering.prepare
+
+    def on_device(image: np.ndarray, **arguments: Any) -> tuple[np.ndarray, int]:
+        prepared, n_nonfinite = prepare(image, **arguments)
+        return prepared.view(DeviceArray), n_nonfinite
+
+    monkeypatch.setattr(backend, "to_numpy", counting)
+    monkeypatch.setattr(filtering, "prepare", on_device)
+    return arrived
+
+
+def test_the_prepared_image_comes_to_the_host_once(scene: Scene, transfers: list[np.ndarray]) -> None:
+    found = analyse(scene.image)
+    assert len(found.particles) == 3
+    assert type(found.prepared) is np.ndarray
+    same = [array for array in transfers if array.shape == found.prepared.shape and array.dtype == np.float32]
+    assert sum(np.array_equal(array, found.prepared) for array in same) == 1
+
+
+def test_nothing_more_comes_to_the_host_where_the_micrograph_is_set_aside(
+    scene: Scene, transfers: list[np.ndarray]
+) -> None:
+    strict = SETTINGS.updated({"quality": {"max_gradient": -1.0, "set_aside": ["gradient"]}})
+    found = analyse(scene.image, strict)
+    assert found.status == "set_aside"
+    assert found.reason == "quality: gradient (settings quality.set_aside)"
+    assert len(transfers) == 1
+
+
+def test_a_micrograph_set_aside_can_be_segmented_and_keeps_no_particle(scene: Scene) -> None:
+    strict = SETTINGS.updated({"quality": {"max_gradient": -1.0, "set_aside": ["gradient"]}})
+    segmenter = make_segmenter(strict.segmentation, strict.execution)
+    skipped, looked_at = (
+        analysis.segment_micrograph(
+            scene.image, pixel_size_nm=PIXEL, settings=strict, segmenter=segmenter, always=always
+        )
+        for always in (False, True)
+    )
+    assert skipped.segmentation is None
+    assert looked_at.segmentation is not None
+    assert looked_at.segmentation.mask.any()
+    for segmented in (skipped, looked_at):
+        found = analysis.analyse_segmented(segmented, pixel_size_nm=PIXEL, settings=strict)
+        assert (found.status, len(found.particles), found.labels.any()) == ("set_aside", 0, False)
+        pdt.assert_frame_equal(found.particles, analyse(scene.image, strict).particles)
+
+
+def test_the_seconds_of_all_stages_are_noted(scene: Scene) -> None:
+    stages = ("filter", "segment", "particles", "fourier", "defects")
+    assert [f"seconds_{stage}" for stage in stages] == [
+        name for name in analyse(scene.image).execution if name.startswith("seconds")
+    ]

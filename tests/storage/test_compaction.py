@@ -1,0 +1,19 @@
+"""``run.toml`` states what the rows state, and is enough to run again."""
+
+import tomllib
+from pathlib import Path
+
+from hrtem_dask.provenance import code_version
+from hrtem_dask.settings import Settings
+from hrtem_dask.storage.compaction import write_run_file
+from hrtem_dask.storage.location import Location
+
+
+def test_the_run_file_states_the_code_of_the_rows_and_the_settings(tmp_path: Path) -> None:
+    settings = Settings().updated({"segmentation": {"method": "otsu"}, "loading": {"pixel_size_nm": 0.02}})
+    write_run_file(Location.of(tmp_path), settings, models={"segmentation": None, "defects": "0123"})
+    content = tomllib.loads((tmp_path / "run.toml").read_text())
+    assert content["code_version"] == code_version()
+    assert content["settings_hash"] == settings.science_hash()
+    assert content["models"] == {"defects": "0123"}
+    assert Settings.from_file(tmp_path / "run.toml") == settings

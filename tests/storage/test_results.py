@@ -1,0 +1,64 @@
+"""Results read back: each table once, and nobody's change reaches another reader."""
+
+import pickle
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pandas.testing as pdt
+import pytest
+
+from hrtem_dask import tables
+from hrtem_dask.storage import results as results_module
+from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.parquet import read_table, write_table
+from hrtem_dask.storage.results import Results, open_results
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    folder = Location.of(tmp_path)
+    rows = pd.DataFrame({"micrograph_id": ["a", "a", "b"], "particle_id": [1, 2, 1], "counted": [True, True, False]})
+    write_table(folder, "particles.parquet", rows, tables.PARTICLES)
+    write_table(folder, "micrographs.parquet", pd.DataFrame({"micrograph_id": ["a", "b"]}), tables.MICROGRAPHS)
+    return open_results(tmp_path)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    counted: Counter[str] = Counter()
+
+    def reading(folder: Location, name: str, schema: tables.Schema) -> pd.DataFrame:
+        counted[name] += 1
+        return read_table(folder, name, schema)
+
+    monkeypatch.setattr(results_module, "read_table", reading)
+    return counted
+
+
+def test_each_table_is_read_once(results: Results, reads: Counter[str]) -> None:
+    for _ in range(3):
+        assert results.particles["particle_id"].tolist() == [1, 2, 1]
+        assert len(results.table("micrographs")) == len(results.micrographs) == 2
+    assert reads == {"particles.parquet": 1, "micrographs.parquet": 1}
+
+
+def test_a_modified_table_is_read_as_it_was(results: Results) -> None:
+    before = results.particles
+    changed = results.particles
+    changed.loc[:, "counted"] = False
+    changed["particle_id"] = 7
+    pdt.assert_frame_equal(results.particles, before)
+
+
+def test_results_travel_without_their_tables(results: Results) -> None:
+    results.particles  # noqa: B018 - reads it
+    arrived = pickle.loads(pickle.dumps(results))
+    assert arrived == results
+    assert not arrived._tables
+    assert len(arrived.particles) == 3
+
+
+def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"micrographs\.parquet is absent"):
+        open_results(tmp_path)
