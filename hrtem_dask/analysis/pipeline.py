@@ -20,7 +20,7 @@ from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, s
 from hrtem_dask.defects import DefectClassifier
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.micrograph import PixelSize
-from hrtem_dask.segmentation.segmenters import Segmentation, Segmenter
+from hrtem_dask.segmentation import Segmentation, Segmenter
 from hrtem_dask.settings import Settings
 
 __all__ = ["Analysis", "Segmented", "analyse", "analyse_segmented", "segment_micrograph"]

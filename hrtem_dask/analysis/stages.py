@@ -9,7 +9,7 @@ import pandas as pd
 
 from hrtem_dask import backend, filtering, fourier, particles, tables
 from hrtem_dask.backend import Array
-from hrtem_dask.loading.quality import image_quality as quality
+from hrtem_dask.loading import quality
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation import Segmentation, Segmenter
 from hrtem_dask.settings import Settings

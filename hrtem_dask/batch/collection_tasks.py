@@ -10,7 +10,7 @@ import pandas as pd
 from hrtem_dask import backend, tables
 from hrtem_dask.batch.run.record_analysis import Analysed, ReadRecord, SegmentedRecord, segment_record
 from hrtem_dask.errors import CalibrationError, UnreadableMicrographError
-from hrtem_dask.segmentation.segmenters import Segmentation
+from hrtem_dask.segmentation import Segmentation
 from hrtem_dask.settings import Settings
 
 __all__ = ["image_of", "labels_of", "mask_of", "probability_of", "rows_of", "segment_on_host"]

@@ -18,7 +18,7 @@ from hrtem_dask.batch.evaluation.scoring import MethodScores, score_results
 from hrtem_dask.batch.listing import find_inputs, list_sources
 from hrtem_dask.batch.run.run import run
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
-from hrtem_dask.provenance import code_version
+from hrtem_dask.provenance import WHOLE_PACKAGE, code_version
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.ground_truth import GroundTruth, open_truth
 from hrtem_dask.storage.location import Location
@@ -158,7 +158,7 @@ def evaluate(
                 "unit": "micrograph",
                 "interval": "95 %, expanded percentile",
             },
-            "code_version": code_version(),
+            "code_version": code_version(WHOLE_PACKAGE),
             "methods": {m.name: {"note": m.note, "settings": m.settings.to_toml()} for m in (s.method for s in scored)},
             "notes": list(evaluation.notes),
         },
