@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import xarray as xr
@@ -11,17 +11,29 @@ import xarray as xr
 from hrtem_dask.backend import Array
 from hrtem_dask.errors import CalibrationError
 
-if TYPE_CHECKING:
-    import dask.array as da
-
 __all__ = ["PixelSize", "make_micrograph", "pixel_size_nm", "require_pixel_size"]
 
 PixelSize = tuple[float, float]
 """Height and width of one pixel, in this order (y, x), in nm."""
 
 
+class LazyArray(Protocol):
+    """An array that is not computed yet, such as one of Dask."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+
+    def compute(self) -> np.ndarray:
+        """Compute the values."""
+
+
 def make_micrograph(
-    intensity: Array | da.Array,
+    intensity: Array | LazyArray,
     *,
     pixel_size_nm: PixelSize | None,
     pixel_size_source: str = "user",

@@ -102,7 +102,9 @@ def test_shape_at_the_models_pixel_size(size: Any, model: Any, shape: tuple[int,
 
 
 def test_a_far_too_coarse_image_is_refused() -> None:
-    with pytest.raises(CalibrationError, match=r"was trained at 0\.04 nm per pixel.*enlarged 19\.6 times, need at most 8"):
+    with pytest.raises(
+        CalibrationError, match=r"was trained at 0\.04 nm per pixel.*enlarged 19\.6 times, need at most 8"
+    ):
         model_shape((512, 512), pixel_size_nm=(0.782, 0.391), model_pixel_size_nm=0.04)
 
 

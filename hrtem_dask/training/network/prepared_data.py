@@ -13,8 +13,8 @@ import psutil
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.training.labelled.labelled_micrograph import Labelled
 from hrtem_dask.training.labelled.split import Split
+from hrtem_dask.training.network.crops.training_image import TrainingImage, make_training_image
 from hrtem_dask.training.network.recipes import TrainingRecipe
-from hrtem_dask.training.network.training_image import TrainingImage, make_training_image
 from hrtem_dask.training.network.validation import ValidationImage, make_validation_image
 
 __all__ = ["PreparedData", "prepare_data"]

@@ -13,12 +13,12 @@ import torch
 from hrtem_dask.errors import ModelError
 from hrtem_dask.segmentation.engines import TorchEngine, particle_log_odds
 from hrtem_dask.segmentation.unet import UNet
-from hrtem_dask.training.network.crops import Batch, make_batch
+from hrtem_dask.training.network.crops.batches import Batch, make_batch
+from hrtem_dask.training.network.crops.prefetch import prefetch
+from hrtem_dask.training.network.crops.training_image import TrainingImage
 from hrtem_dask.training.network.losses import segmentation_loss
-from hrtem_dask.training.network.prefetch import prefetch
 from hrtem_dask.training.network.recipes import TrainingRecipe
 from hrtem_dask.training.network.schedule import TrainingLimits, last_improvement, learning_rate_factor
-from hrtem_dask.training.network.training_image import TrainingImage
 from hrtem_dask.training.network.validation import ValidationImage, score_images
 from hrtem_dask.training.network.weight_average import WeightAverage
 from hrtem_dask.training.network.work_folder import TrainerState

@@ -15,8 +15,8 @@ from hrtem_dask.segmentation.rescale import resample
 from hrtem_dask.segmentation.tiling import tiled_logits
 from hrtem_dask.segmentation.unet import UNetConfig
 from hrtem_dask.training.labelled.labelled_micrograph import LabelledMicrograph
+from hrtem_dask.training.network.crops.training_image import TrainingImage, make_training_image
 from hrtem_dask.training.network.losses import segmentation_loss
-from hrtem_dask.training.network.training_image import TrainingImage, make_training_image
 
 __all__ = ["Scores", "ValidationImage", "make_validation_image", "score_images"]
 

@@ -12,12 +12,12 @@ import torch
 
 from hrtem_dask.errors import ModelError, SettingsError
 from hrtem_dask.segmentation.unet import UNet
+from hrtem_dask.training.network.crops.training_image import make_training_image
 from hrtem_dask.training.network.fit import FitResult, fit
 from hrtem_dask.training.network.prepared_data import PreparedData
 from hrtem_dask.training.network.recipes import TrainingRecipe
 from hrtem_dask.training.network.schedule import TrainingLimits
 from hrtem_dask.training.network.trainer import uses_bfloat16
-from hrtem_dask.training.network.training_image import make_training_image
 from hrtem_dask.training.network.validation import make_validation_image
 from hrtem_dask.training.network.work_folder import WorkFolder
 

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from hrtem_dask.training.network.crops import Batch
-from hrtem_dask.training.network.prefetch import prefetch
+from hrtem_dask.training.network.crops.batches import Batch
+from hrtem_dask.training.network.crops.prefetch import prefetch
 
 
 def step_of(batch: Batch) -> int:

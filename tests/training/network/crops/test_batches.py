@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hrtem_dask.training.labelled.labelled_micrograph import LabelledMicrograph, make_labelled
-from hrtem_dask.training.network.crops import cut, make_batch, resize
+from hrtem_dask.training.network.crops.batches import cut, make_batch, resize
+from hrtem_dask.training.network.crops.training_image import make_training_image
 from hrtem_dask.training.network.recipes import NO_AUGMENTATION, TrainingRecipe
-from hrtem_dask.training.network.training_image import make_training_image
 
 
 def contrasted(shape: tuple[int, int], size: float | None, seed: int = 0) -> LabelledMicrograph:

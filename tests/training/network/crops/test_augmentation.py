@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hrtem_dask.training.network import augmentation
+from hrtem_dask.training.network.crops import augmentation
 
 
 @pytest.fixture

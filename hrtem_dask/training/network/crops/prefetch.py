@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator
 
-from hrtem_dask.training.network.crops import Batch
+from hrtem_dask.training.network.crops.batches import Batch
 
 __all__ = ["prefetch"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hrtem_dask.training.network.augmentation import (
+from hrtem_dask.training.network.crops.augmentation import (
     add_background,
     add_gradient,
     add_noise,

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hrtem_dask.training.network.crops.variation import vary_intensity
 from hrtem_dask.training.network.recipes import NO_AUGMENTATION, Augmentation
-from hrtem_dask.training.network.variation import vary_intensity
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 
 from hrtem_dask.segmentation.network_input import network_input
 from hrtem_dask.training.labelled.labelled_micrograph import LabelledMicrograph, make_labelled
+from hrtem_dask.training.network.crops.training_image import make_training_image
 from hrtem_dask.training.network.recipes import TrainingRecipe
-from hrtem_dask.training.network.training_image import make_training_image
 
 
 def contrasted(shape: tuple[int, int], size: float | None, seed: int = 0) -> LabelledMicrograph:

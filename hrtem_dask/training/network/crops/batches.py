@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hrtem_dask.training.network.augmentation import restored, turn
+from hrtem_dask.training.network.crops.augmentation import restored, turn
+from hrtem_dask.training.network.crops.training_image import TrainingImage
+from hrtem_dask.training.network.crops.variation import log_uniform, vary_intensity
 from hrtem_dask.training.network.recipes import TrainingRecipe
-from hrtem_dask.training.network.training_image import TrainingImage
-from hrtem_dask.training.network.variation import log_uniform, vary_intensity
 
 __all__ = ["Batch", "cut", "make_batch", "resize"]
 
@@ -49,7 +49,7 @@ def make_batch(images: Sequence[TrainingImage], recipe: TrainingRecipe, rng: np.
     --------
     >>> import numpy as np
     >>> from hrtem_dask.training.labelled.labelled_micrograph import make_labelled
-    >>> from hrtem_dask.training.network.training_image import make_training_image
+    >>> from hrtem_dask.training.network.crops.training_image import make_training_image
     >>> recipe = TrainingRecipe(crop_px=32, batch=2)
     >>> image = np.random.default_rng(0).random((64, 64))
     >>> labelled = make_labelled(image, image > 0.5, pixel_size_nm=None)

@@ -1,0 +1,1 @@
+"""Batches of crops: images as the network sees them, cut out, varied, and made ahead of time."""
