@@ -13,8 +13,9 @@ from hrtem_dask.simulation.contrast.tilings import Site, tiling
 
 __all__ = ["ARRANGEMENTS", "Placed", "Plan", "arrange", "clearance"]
 
-N_TRIALS = 25
-N_OUTLINE_SAMPLES = 40
+N_TRIALS = 12
+HIDING = 0.38
+"""Overlapping particles' centres are further apart than this share of the sum of their diameters."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def clearance(one: Placed, other: Placed) -> float:
     free = float(np.hypot(dy, dx)) - one.body.reach - other.body.reach
     if free > 3:
         return free
-    mine, others = _samples(one.body), _samples(other.body)
+    mine, others = one.body.samples, other.body.samples
     return float(
         min(
             other.body.distance(mine[:, 0] - np.float32(dy), mine[:, 1] - np.float32(dx)).min(),
@@ -151,6 +152,7 @@ class _Crowd:
         self.plan = plan
         self.placed: list[Placed] = []
         self.area = 0.0
+        self._rows = np.zeros((plan.max_particles + 1, 4))
 
     @property
     def is_full(self) -> bool:
@@ -158,19 +160,23 @@ class _Crowd:
         return self.area >= wanted or len(self.placed) >= self.plan.max_particles
 
     def add(self, particle: Placed) -> None:
+        body = particle.body
+        self._rows[len(self.placed)] = particle.y_px, particle.x_px, body.reach, body.equivalent_diameter
         self.placed.append(particle)
         inside = 0 <= particle.y_px < self.plan.size_px and 0 <= particle.x_px < self.plan.size_px
-        self.area += particle.body.moments.area_px * (1.0 if inside else 0.4)
+        self.area += body.moments.area_px * (1.0 if inside else 0.4)
 
     def has_room(self, particle: Placed, gap: float) -> bool:
-        if not self.placed:
-            return True
-        away = np.hypot(
-            np.array([p.y_px for p in self.placed]) - particle.y_px,
-            np.array([p.x_px for p in self.placed]) - particle.x_px,
-        ) - np.array([p.body.reach for p in self.placed])
+        y, x, reach, _ = self._rows[: len(self.placed)].T
+        away = np.hypot(y - particle.y_px, x - particle.x_px) - reach
         near = np.flatnonzero(away < particle.body.reach + gap)
         return all(clearance(particle, self.placed[k]) >= gap for k in near)
+
+    def hides_none(self, particle: Placed) -> bool:
+        """Say whether no particle would lie behind another one."""
+        y, x, _, diameter = self._rows[: len(self.placed)].T
+        away = np.hypot(y - particle.y_px, x - particle.x_px)
+        return bool((away > HIDING * (diameter + particle.body.equivalent_diameter)).all())
 
 
 def _isolated(rng: np.random.Generator, plan: Plan) -> list[Placed]:
@@ -191,18 +197,14 @@ def _isolated(rng: np.random.Generator, plan: Plan) -> list[Placed]:
 
 def _overlapping(rng: np.random.Generator, plan: Plan) -> list[Placed]:
     crowd = _Crowd(plan)
-    for _ in range(4 * plan.max_particles):
-        if crowd.is_full:
-            break
+    failures = 0
+    while not crowd.is_full and failures < 5 * N_TRIALS:
         particle = plan.particle(rng)
         particle = _moved(particle, *_anywhere(rng, plan, particle))
-        mine = particle.body.equivalent_diameter
-        # no particle hides behind another one
-        if all(
-            np.hypot(p.y_px - particle.y_px, p.x_px - particle.x_px) > 0.38 * (mine + p.body.equivalent_diameter)
-            for p in crowd.placed
-        ):
+        if crowd.hides_none(particle):
             crowd.add(particle)
+        else:
+            failures += 1
     return crowd.placed
 
 
@@ -311,14 +313,3 @@ def _moved(particle: Placed, y: float, x: float) -> Placed:
 
 def _beside(particle: Placed, partner: Placed, angle: float, away: float) -> Placed:
     return _moved(particle, partner.y_px + away * float(np.sin(angle)), partner.x_px + away * float(np.cos(angle)))
-
-
-def _samples(body: Body) -> np.ndarray:
-    """Return points of the outline, float32; of a polygon with few corners also points of its edges."""
-    points = body.outline
-    if len(points) < N_OUTLINE_SAMPLES:
-        share = np.linspace(0, 1, N_OUTLINE_SAMPLES // len(points) + 2)[:-1, None, None]
-        points = ((1 - share) * points + share * np.roll(points, -1, axis=0)).reshape(-1, 2)
-    else:
-        points = points[:: len(points) // N_OUTLINE_SAMPLES]
-    return points.astype(np.float32)

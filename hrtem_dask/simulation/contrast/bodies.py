@@ -26,6 +26,7 @@ __all__ = ["Body", "box", "capsule", "ellipsoid", "polygon_plate", "scaled", "st
 Field = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(y, x) → values; positions count from the body's origin."""
 N_OUTLINE = 240
+N_SAMPLES = 40
 N_DIRECTIONS = 4096
 TINY = np.float32(1e-6)
 
@@ -41,17 +42,31 @@ class Body:
     thickness: Field
     """Length of the beam's way in it; of a plate it goes on beyond the outline."""
 
+    known: Moments | None = None
+    """Moments of the outline, where they are known already."""
+
     @functools.cached_property
     def moments(self) -> Moments:
         """Area, centroid and axes of its outline."""
-        return moments(self.outline)
+        return self.known or moments(self.outline)
 
     @functools.cached_property
     def reach(self) -> float:
         """Distance of the outline's furthest point from the origin."""
         return float(np.hypot(*self.outline.T).max())
 
-    @property
+    @functools.cached_property
+    def samples(self) -> np.ndarray:
+        """Points of the outline, shape (n, 2), float32; where it has few corners, points of its edges too."""
+        points = self.outline
+        if len(points) < N_SAMPLES:
+            share = np.linspace(0, 1, N_SAMPLES // len(points) + 2)[:-1, None, None]
+            points = ((1 - share) * points + share * np.concatenate([points[1:], points[:1]])).reshape(-1, 2)
+        else:
+            points = points[:: len(points) // N_SAMPLES]
+        return points.astype(np.float32)
+
+    @functools.cached_property
     def equivalent_diameter(self) -> float:
         """Diameter of the disk of its area."""
         return 2 * math.sqrt(self.moments.area_px / math.pi)
@@ -73,10 +88,17 @@ def scaled(body: Body, diameter_px: float) -> Body:
         The same form.
     """
     k = np.float32(diameter_px / body.equivalent_diameter)
+    m, f = body.moments, float(k)
     return Body(
         body.outline * float(k),
         lambda y, x: k * body.distance(y / k, x / k),
         lambda y, x: k * body.thickness(y / k, x / k),
+        Moments(
+            m.area_px * f * f,
+            (m.centroid_px[0] * f, m.centroid_px[1] * f),
+            m.major_axis_px * f,
+            m.minor_axis_px * f,
+        ),
     )
 
 

@@ -38,26 +38,26 @@ def interior(
 
 
 def _plain(
-    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, thickness: np.ndarray, mottle: np.ndarray
+    _rng: np.random.Generator, _y: np.ndarray, _x: np.ndarray, thickness: np.ndarray, _mottle: np.ndarray
 ) -> np.ndarray:
     return np.ones_like(thickness)
 
 
 def _mottled(
-    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, thickness: np.ndarray, mottle: np.ndarray
+    rng: np.random.Generator, _y: np.ndarray, _x: np.ndarray, _thickness: np.ndarray, mottle: np.ndarray
 ) -> np.ndarray:
     return 1 + np.float32(rng.uniform(0.1, 0.45)) * mottle
 
 
 def _porous(
-    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, thickness: np.ndarray, mottle: np.ndarray
+    rng: np.random.Generator, _y: np.ndarray, _x: np.ndarray, _thickness: np.ndarray, mottle: np.ndarray
 ) -> np.ndarray:
     openness = np.clip(mottle + np.float32(rng.uniform(-0.2, 0.6)), 0, 1.2)
     return 1 - np.float32(rng.uniform(0.35, 0.75)) * openness
 
 
 def _grains(
-    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, thickness: np.ndarray, mottle: np.ndarray
+    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, thickness: np.ndarray, _mottle: np.ndarray
 ) -> np.ndarray:
     nearest = np.full(thickness.shape, np.inf, np.float32)
     factor = np.ones_like(thickness)
@@ -69,7 +69,7 @@ def _grains(
 
 
 def _bend(
-    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, thickness: np.ndarray, mottle: np.ndarray
+    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, thickness: np.ndarray, _mottle: np.ndarray
 ) -> np.ndarray:
     factor = np.ones_like(thickness)
     for _ in range(int(rng.integers(1, 4))):
@@ -81,14 +81,14 @@ def _bend(
 
 
 def _fringes(
-    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, thickness: np.ndarray, mottle: np.ndarray
+    rng: np.random.Generator, _y: np.ndarray, _x: np.ndarray, thickness: np.ndarray, _mottle: np.ndarray
 ) -> np.ndarray:
     phase = np.float32(2 * np.pi / rng.uniform(0.25, 0.7)) * thickness + np.float32(rng.uniform(0, 6.3))
     return 1 + np.float32(rng.uniform(0.15, 0.5)) * np.cos(phase)
 
 
 def _twin(
-    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, thickness: np.ndarray, mottle: np.ndarray
+    rng: np.random.Generator, y: np.ndarray, x: np.ndarray, thickness: np.ndarray, _mottle: np.ndarray
 ) -> np.ndarray:
     u, _ = _along(rng, y, x)
     factor = np.ones_like(thickness)

@@ -23,9 +23,10 @@ from hrtem_dask.simulation.ranges import choose, draw
 __all__ = ["simulate_contrast_micrograph"]
 
 LEAST_MARGIN_PX = 24
-LEAST_DETECTABILITY = 7.0
+LEAST_DETECTABILITY = 11.0
 """Contrast × diameter over the noise of support and dose: below about 5 nobody sees a particle."""
 MONOLAYER_COVERAGE = 0.4
+THINNEST_ROD_PX = 3.5
 DARK_SUPPORT = (0.08, 1.2)
 """Of dark-field images: intensity of the support over that of an opaque particle."""
 
@@ -113,8 +114,10 @@ def _draw_plan(rng: np.random.Generator, ranges: ContrastRanges) -> Plan:
     coverage = draw(rng, ranges.coverage, logarithmic=True)
     if arrangement == "monolayer":
         coverage = float(rng.uniform(min(MONOLAYER_COVERAGE, ranges.coverage[1]), ranges.coverage[1]))
+    median = float(np.clip(draw(rng, ranges.median_diameter_px, logarithmic=True), *ranges.diameter_limits_px))
+    widest = max(np.pi / 4 * (median / THINNEST_ROD_PX) ** 2, ranges.aspect[0])
     habit = Habit(
-        aspect=draw(rng, ranges.aspect, logarithmic=True),
+        aspect=min(draw(rng, ranges.aspect, logarithmic=True), widest),
         roundness=float(rng.random()),
         core=float(rng.uniform(0.35, 0.85)),
         core_density=float(np.exp(rng.uniform(np.log(0.4), np.log(8)))),
@@ -127,9 +130,7 @@ def _draw_plan(rng: np.random.Generator, ranges: ContrastRanges) -> Plan:
         shapes=shapes,
         habit=habit,
         coverage=coverage,
-        median_diameter_px=float(
-            np.clip(draw(rng, ranges.median_diameter_px, logarithmic=True), *ranges.diameter_limits_px)
-        ),
+        median_diameter_px=median,
         spread=draw(rng, ranges.diameter_spread, logarithmic=True),
         limits_px=ranges.diameter_limits_px,
         gap_px=ranges.gap_px,

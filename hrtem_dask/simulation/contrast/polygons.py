@@ -38,15 +38,16 @@ def moments(outline: np.ndarray) -> Moments:
         Exact for the polygon.
     """
     y, x = outline[:, 0].astype(float), outline[:, 1].astype(float)
-    y1, x1 = np.roll(y, -1), np.roll(x, -1)
+    y1, x1 = _next(y), _next(x)
     cross = x * y1 - x1 * y
     twice = float(cross.sum())
     cy, cx = (float(((a + a1) * cross).sum() / (3 * twice)) for a, a1 in ((y, y1), (x, x1)))
     yy, xx = (float(((a * a + a * a1 + a1 * a1) * cross).sum() / (6 * twice)) for a, a1 in ((y, y1), (x, x1)))
     xy = float(((x * y1 + 2 * x * y + 2 * x1 * y1 + x1 * y) * cross).sum() / (12 * twice))
-    spread = np.linalg.eigvalsh([[yy - cy * cy, xy - cx * cy], [xy - cx * cy, xx - cx * cx]])
-    minor, major = 4 * np.sqrt(np.maximum(spread, 0))
-    return Moments(abs(twice) / 2, (cy, cx), float(major), float(minor))
+    yy, xx, xy = yy - cy * cy, xx - cx * cx, xy - cx * cy
+    middle, half = (yy + xx) / 2, math.hypot((yy - xx) / 2, xy)
+    major, minor = (4 * math.sqrt(max(v, 0.0)) for v in (middle + half, middle - half))
+    return Moments(abs(twice) / 2, (cy, cx), major, minor)
 
 
 def outline_of(radius: np.ndarray) -> np.ndarray:
@@ -81,20 +82,11 @@ def convex_distance(outline: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.nda
     numpy.ndarray
         Signed distance, negative inside; beside a corner it is too small outside.
     """
-    inner = outline.mean(axis=0)
-    result: np.ndarray | None = None
-    for a, b in zip(outline, np.roll(outline, -1, axis=0), strict=True):
-        length = math.hypot(b[0] - a[0], b[1] - a[1])
-        if length < 1e-9:
-            continue
-        ny, nx = float(b[1] - a[1]) / length, float(a[0] - b[0]) / length
-        if (inner[0] - a[0]) * ny + (inner[1] - a[1]) * nx > 0:
-            ny, nx = -ny, -nx
-        beyond = y * np.float32(ny) + (x * np.float32(nx) - np.float32(a[0] * ny + a[1] * nx))
-        result = beyond if result is None else np.maximum(result, beyond, out=result)
-    if result is None:
-        raise ValueError("a polygon needs edges")
-    return result
+    _, normal, offset = _edges(outline)
+    y, x = np.asarray(y, np.float32), np.asarray(x, np.float32)
+    axes = (slice(None),) + (None,) * max(y.ndim, x.ndim)
+    beyond = normal[:, 0][axes] * y + (normal[:, 1][axes] * x - offset[axes])
+    return np.asarray(beyond.max(axis=0))
 
 
 def segment_distance(outline: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -113,13 +105,18 @@ def segment_distance(outline: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.nd
         Signed distance, negative inside.
     """
     signed = convex_distance(outline, y, x)
-    squared = np.full(signed.shape, np.inf, np.float32)
-    for a, b in zip(outline, np.roll(outline, -1, axis=0), strict=True):
-        ey, ex = float(b[0] - a[0]), float(b[1] - a[1])
-        dy, dx = y - np.float32(a[0]), x - np.float32(a[1])
-        along = np.clip((dy * ey + dx * ex) / max(ey * ey + ex * ex, 1e-12), 0, 1)
-        np.minimum(squared, (dy - along * ey) ** 2 + (dx - along * ex) ** 2, out=squared)
-    return np.where(signed < 0, signed, np.sqrt(squared))
+    outside = signed > 0
+    if not outside.any():
+        return signed
+    y, x = (np.broadcast_to(np.asarray(v, np.float32), signed.shape)[outside] for v in (y, x))
+    edge, _, _ = _edges(outline)
+    corner = outline.astype(np.float32)
+    dy, dx = y - corner[:, :1], x - corner[:, 1:]
+    ey, ex = edge[:, :1], edge[:, 1:]
+    along = np.clip((dy * ey + dx * ex) / (ey * ey + ex * ex), 0, 1)
+    squared = (dy - along * ey) ** 2 + (dx - along * ex) ** 2
+    signed[outside] = np.sqrt(squared.min(axis=0))
+    return signed
 
 
 def rounded(outline: np.ndarray, radius: float, *, n_per_corner: int = 8) -> np.ndarray:
@@ -139,7 +136,7 @@ def rounded(outline: np.ndarray, radius: float, *, n_per_corner: int = 8) -> np.
     numpy.ndarray
         Shape (n × n_per_corner, 2).
     """
-    before, after = np.roll(outline, 1, axis=0), np.roll(outline, -1, axis=0)
+    before, after = np.concatenate([outline[-1:], outline[:-1]]), _next(outline)
 
     def outward(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray(np.arctan2(-(b[:, 1] - a[:, 1]), b[:, 0] - a[:, 0]))
@@ -149,3 +146,21 @@ def rounded(outline: np.ndarray, radius: float, *, n_per_corner: int = 8) -> np.
     angle = first[:, None] + turn[:, None] * np.linspace(0, 1, n_per_corner)
     arcs = outline[:, None, :] + radius * np.stack([np.sin(angle), np.cos(angle)], axis=-1)
     return np.asarray(arcs.reshape(-1, 2))
+
+
+def _next(points: np.ndarray) -> np.ndarray:
+    """Return each corner's successor."""
+    return np.concatenate([points[1:], points[:1]])
+
+
+def _edges(outline: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return edges, outward normals and their offsets, float32; edges without length face away from everything."""
+    edge = _next(outline) - outline
+    length = np.maximum(np.hypot(edge[:, 0], edge[:, 1]), 1e-9)
+    normal = np.stack([edge[:, 1], -edge[:, 0]], axis=1) / length[:, None]
+    inner = outline.mean(axis=0)
+    offset = (normal * outline).sum(axis=1)
+    sign = np.where(normal @ inner > offset, -1.0, 1.0)
+    normal, offset = normal * sign[:, None], offset * sign
+    offset = np.where(length < 1e-7, np.inf, offset)
+    return edge.astype(np.float32), normal.astype(np.float32), offset.astype(np.float32)

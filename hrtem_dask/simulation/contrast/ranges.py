@@ -24,7 +24,7 @@ from hrtem_dask.simulation.ranges import Range
 __all__ = ["ContrastRanges"]
 
 POSITIVE = (
-    "pixel_size_nm", "median_diameter_px", "diameter_limits_px", "coverage", "aspect", "optical_depth", "blur_px",
+    "pixel_size_nm", "median_diameter_px", "diameter_limits_px", "diameter_spread", "coverage", "aspect", "optical_depth", "blur_px",
     "texture_contrast", "texture_grain_px", "electrons_per_px", "gamma", "jpeg_quality",
 )  # fmt: skip
 
@@ -77,7 +77,7 @@ class ContrastRanges:
     """Gap between touching particles (px)."""
     aspect: Range = (1.2, 8.0)
     """Length of rods over their width; in the logarithm."""
-    optical_depth: Range = (0.04, 2.5)
+    optical_depth: Range = (0.06, 2.5)
     """−ln of the intensity behind a particle of median size; in the logarithm."""
     diffraction_spread: Range = (0.0, 0.5)
     """Standard deviation of the logarithm of the particles' diffraction contrast."""

@@ -73,7 +73,7 @@ def make_body(rng: np.random.Generator, shape: str, habit: Habit, diameter_px: f
     return scaled(SHAPES[shape](rng, habit, turn), diameter_px)
 
 
-def _sphere(rng: np.random.Generator, habit: Habit, turn: float) -> Body:
+def _sphere(_rng: np.random.Generator, _habit: Habit, _turn: float) -> Body:
     return ellipsoid(1, 1, 1)
 
 
@@ -112,7 +112,7 @@ def _hexagon(rng: np.random.Generator, habit: Habit, turn: float) -> Body:
     return polygon_plate(_turned(_ring(rng, 6, 0.04), turn), thickness_px=0.6, corner=0.1 * habit.roundness)
 
 
-def _disk(rng: np.random.Generator, habit: Habit, turn: float) -> Body:
+def _disk(rng: np.random.Generator, _habit: Habit, turn: float) -> Body:
     return ellipsoid(1, rng.uniform(0.85, 1), 0.3, turn, plate=True)
 
 
@@ -121,12 +121,12 @@ def _polygon(rng: np.random.Generator, habit: Habit, turn: float) -> Body:
     return polygon_plate(corners, thickness_px=1.0, corner=0.15 * habit.roundness, bevel=rng.uniform(0, 0.4))
 
 
-def _blob(rng: np.random.Generator, habit: Habit, turn: float) -> Body:
+def _blob(rng: np.random.Generator, habit: Habit, _turn: float) -> Body:
     radius = _wavy(rng, first=2, last=6, amplitude=0.1 + 1.5 * habit.roughness)
     return star(radius, height=1.2, edge=float(rng.choice([0.25, 0.5, 0.8])))
 
 
-def _rough(rng: np.random.Generator, habit: Habit, turn: float) -> Body:
+def _rough(rng: np.random.Generator, habit: Habit, _turn: float) -> Body:
     large = _wavy(rng, first=2, last=4, amplitude=0.05)
     return star(large * _wavy(rng, first=8, last=30, amplitude=0.5 * habit.roughness), height=2, edge=0.5)
 
@@ -148,11 +148,11 @@ def _hollow(rng: np.random.Generator, habit: Habit, turn: float) -> Body:
     return with_core(whole, ratio=float(np.clip(habit.core + 0.1, 0.4, 0.92)), density=0.0, shift=tuple(shift))
 
 
-def _octahedron(rng: np.random.Generator, habit: Habit, turn: float) -> Body:
+def _octahedron(rng: np.random.Generator, habit: Habit, _turn: float) -> Body:
     return polyhedron(tilted(rng, truncated_octahedron(0.02 + 0.3 * habit.roundness), 90))
 
 
-def _faceted(rng: np.random.Generator, habit: Habit, turn: float) -> Body:
+def _faceted(rng: np.random.Generator, _habit: Habit, _turn: float) -> Body:
     return polyhedron(tilted(rng, random_corners(rng, int(rng.integers(10, 24)), flatness=rng.uniform(0.5, 1)), 180))
 
 

@@ -105,7 +105,7 @@ def _holey(rng: np.random.Generator, shape: tuple[int, int], contrast: float, gr
     return _cut(film, _smooth_step(field, rng.uniform(-1.2, 0.2), 0.06), rng.uniform(0.08, 0.5), 0.02)
 
 
-def _vacuum(rng: np.random.Generator, shape: tuple[int, int], contrast: float, grain_px: float) -> Film:
+def _vacuum(_rng: np.random.Generator, shape: tuple[int, int], _contrast: float, _grain_px: float) -> Film:
     return Film(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
 
 
@@ -133,9 +133,9 @@ def add_contamination(rng: np.random.Generator, film: Film) -> None:
     """
     shape = film.depth.shape
     field = grains(rng, (shape[0], shape[1]), rng.uniform(50, 220))
-    field += np.float32(rng.uniform(0, 0.15)) * grains(rng, (shape[0], shape[1]), rng.uniform(6, 20))
+    field += np.float32(rng.uniform(0, 0.1)) * grains(rng, (shape[0], shape[1]), rng.uniform(10, 30))
     level = rng.uniform(0.4, 1.4)
-    soft = rng.uniform(0.05, 0.5)
+    soft = rng.uniform(0.1, 0.6)
     strength = np.float32(rng.uniform(0.03, 0.3))
     if rng.random() < 0.3:  # a drying ring
         film.depth += strength * np.exp(-(((field - np.float32(level)) / np.float32(soft)) ** 2))

@@ -140,7 +140,7 @@ def particle_rows(
     rows = []
     for k, particle in enumerate(placed):
         m = particle.body.moments
-        points = particle.body.outline + (particle.y_px, particle.x_px)
+        points = particle.body.outline + np.array([particle.y_px, particle.x_px])
         touches = points.min() < -0.5 or (points > np.array(labels.shape) - 0.5).any()
         rows.append(
             {
