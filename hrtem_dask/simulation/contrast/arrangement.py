@@ -154,7 +154,6 @@ class _Crowd:
         self.area = 0.0
         self._rows = np.zeros((plan.max_particles + 1, 4))
 
-    @property
     def is_full(self) -> bool:
         wanted = self.plan.coverage * self.plan.size_px**2
         return self.area >= wanted or len(self.placed) >= self.plan.max_particles
@@ -183,7 +182,7 @@ def _isolated(rng: np.random.Generator, plan: Plan) -> list[Placed]:
     crowd = _Crowd(plan)
     gap = float(rng.uniform(3, 10))
     failures = 0
-    while not crowd.is_full and failures < N_TRIALS:
+    while not crowd.is_full() and failures < N_TRIALS:
         particle = plan.particle(rng)
         for _ in range(N_TRIALS):
             particle = _moved(particle, *_anywhere(rng, plan, particle))
@@ -198,7 +197,7 @@ def _isolated(rng: np.random.Generator, plan: Plan) -> list[Placed]:
 def _overlapping(rng: np.random.Generator, plan: Plan) -> list[Placed]:
     crowd = _Crowd(plan)
     failures = 0
-    while not crowd.is_full and failures < 5 * N_TRIALS:
+    while not crowd.is_full() and failures < 5 * N_TRIALS:
         particle = plan.particle(rng)
         particle = _moved(particle, *_anywhere(rng, plan, particle))
         if crowd.hides_none(particle):
@@ -212,7 +211,7 @@ def _agglomerates(rng: np.random.Generator, plan: Plan) -> list[Placed]:
     crowd = _Crowd(plan)
     overlap = float(rng.choice([0.0, 0.0, 0.15]))
     failures = 0
-    while not crowd.is_full and failures < N_TRIALS:
+    while not crowd.is_full() and failures < N_TRIALS:
         first = plan.particle(rng)
         first = _moved(first, *_anywhere(rng, plan, first))
         if not crowd.has_room(first, 4.0):
@@ -221,7 +220,7 @@ def _agglomerates(rng: np.random.Generator, plan: Plan) -> list[Placed]:
         crowd.add(first)
         cluster = [first]
         for _ in range(int(rng.geometric(0.16))):
-            if crowd.is_full:
+            if crowd.is_full():
                 break
             joined = _attached(rng, plan, crowd, cluster, overlap)
             if joined is not None:

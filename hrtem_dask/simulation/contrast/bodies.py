@@ -188,16 +188,16 @@ def superellipsoid(a: float, b: float, c: float, exponent: float, turn: float = 
     n = np.float32(exponent)
 
     def level(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        return np.asarray((np.abs(u / a) ** n + np.abs(v / b) ** n))
+        return np.asarray(np.abs(u / a) ** n + np.abs(v / b) ** n)
 
     def distance(y: np.ndarray, x: np.ndarray) -> np.ndarray:
         u, v = _turned(y, x, turn)
         f = np.maximum(level(u, v), np.float32(1e-9)) ** (1 / n)
         slope = np.hypot(np.abs(u / (a * f)) ** (n - 1) / a, np.abs(v / (b * f)) ** (n - 1) / b)
-        return (f - 1) / np.maximum(slope, TINY)
+        return np.asarray((f - 1) / np.maximum(slope, TINY))
 
     def thickness(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-        return 2 * c * np.maximum(1 - level(*_turned(y, x, turn)), 0) ** (1 / n)
+        return np.asarray(2 * c * np.maximum(1 - level(*_turned(y, x, turn)), 0) ** (1 / n))
 
     angle = np.arange(N_OUTLINE) * (2 * np.pi / N_OUTLINE)
     sine, cosine = np.sin(angle), np.cos(angle)
@@ -225,7 +225,7 @@ def capsule(half_length: float, radius: float, turn: float = 0.0) -> Body:
 
     def away(y: np.ndarray, x: np.ndarray) -> np.ndarray:
         u, v = _turned(y, x, turn)
-        return np.hypot(np.maximum(np.abs(u) - np.float32(half_length), 0), v)
+        return np.asarray(np.hypot(np.maximum(np.abs(u) - np.float32(half_length), 0), v))
 
     def thickness(y: np.ndarray, x: np.ndarray) -> np.ndarray:
         return 2 * np.sqrt(np.maximum(np.float32(radius**2) - away(y, x) ** 2, 0))
@@ -262,7 +262,8 @@ def box(half_length: float, radius: float, corner: float, turn: float = 0.0, *, 
     def distance(y: np.ndarray, x: np.ndarray) -> np.ndarray:
         u, v = _turned(y, x, turn)
         u, v = np.abs(u) - long, np.abs(v) - wide
-        return np.hypot(np.maximum(u, 0), np.maximum(v, 0)) + np.minimum(np.maximum(u, v), 0) - corner32
+        beyond = np.hypot(np.maximum(u, 0), np.maximum(v, 0))
+        return np.asarray(beyond + np.minimum(np.maximum(u, v), 0) - corner32)
 
     def thickness(y: np.ndarray, x: np.ndarray) -> np.ndarray:
         u, v = _turned(y, x, turn)
@@ -332,17 +333,17 @@ def star(radius: np.ndarray, *, height: float, edge: float) -> Body:
     cosine = (radius / np.hypot(radius, slope)).astype(np.float32)
 
     def direction(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-        return np.rint(np.arctan2(y, x) * np.float32(n / (2 * np.pi))).astype(np.int32) % n
+        return np.asarray(np.rint(np.arctan2(y, x) * np.float32(n / (2 * np.pi))).astype(np.int32) % n)
 
     def distance(y: np.ndarray, x: np.ndarray) -> np.ndarray:
         k = direction(y, x)
-        return (np.hypot(y, x) - table[k]) * cosine[k]
+        return np.asarray((np.hypot(y, x) - table[k]) * cosine[k])
 
     def thickness(y: np.ndarray, x: np.ndarray) -> np.ndarray:
         if edge <= 0:
             return np.full(np.broadcast_shapes(np.shape(y), np.shape(x)), height, np.float32)
         share = np.hypot(y, x) / table[direction(y, x)]
-        return np.float32(height) * np.maximum(1 - share * share, 0) ** np.float32(edge)
+        return np.asarray(np.float32(height) * np.maximum(1 - share * share, 0) ** np.float32(edge))
 
     return Body(outline_of(radius[:: n // 512]), distance, thickness)
 

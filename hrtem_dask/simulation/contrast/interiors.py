@@ -84,7 +84,7 @@ def _fringes(
     rng: np.random.Generator, _y: np.ndarray, _x: np.ndarray, thickness: np.ndarray, _mottle: np.ndarray
 ) -> np.ndarray:
     phase = np.float32(2 * np.pi / rng.uniform(0.25, 0.7)) * thickness + np.float32(rng.uniform(0, 6.3))
-    return 1 + np.float32(rng.uniform(0.15, 0.5)) * np.cos(phase)
+    return np.asarray(1 + np.float32(rng.uniform(0.15, 0.5)) * np.cos(phase))
 
 
 def _twin(

@@ -1,4 +1,4 @@
-"""A whole contrast-regime micrograph: particles on a support, imaged, recorded, saved, with everything that is true of it."""
+"""A whole contrast-regime micrograph: particles on a support, imaged, recorded, saved, with all that is true of it."""
 
 from __future__ import annotations
 

@@ -176,8 +176,8 @@ def _depth(
 
 def _window(particle: Placed, canvas: Canvas) -> tuple[slice, slice] | None:
     """Return the part of the canvas around a particle, one pixel more than its outline; None beyond it."""
-    low = particle.body.outline.min(axis=0) + (particle.y_px, particle.x_px) + canvas.margin_px - 1
-    high = particle.body.outline.max(axis=0) + (particle.y_px, particle.x_px) + canvas.margin_px + 2
+    origin = np.array([particle.y_px, particle.x_px]) + canvas.margin_px
+    low, high = particle.body.outline.min(axis=0) + origin - 1, particle.body.outline.max(axis=0) + origin + 2
     start = np.maximum(np.floor(low).astype(int), 0)
     stop = np.minimum(np.ceil(high).astype(int), canvas.labels.shape)
     if (stop <= start).any():

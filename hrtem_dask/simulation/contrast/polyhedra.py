@@ -131,7 +131,7 @@ def polyhedron(corners: np.ndarray) -> Body:
                 np.minimum(upper, z, out=upper)
             else:
                 np.maximum(lower, z, out=lower)
-        return np.maximum(upper - lower, 0)
+        return np.asarray(np.maximum(upper - lower, 0))
 
     return Body(outline, lambda y, x: convex_distance(outline, y, x), thickness)
 

@@ -24,8 +24,8 @@ from hrtem_dask.simulation.ranges import Range
 __all__ = ["ContrastRanges"]
 
 POSITIVE = (
-    "pixel_size_nm", "median_diameter_px", "diameter_limits_px", "diameter_spread", "coverage", "aspect", "optical_depth", "blur_px",
-    "texture_contrast", "texture_grain_px", "electrons_per_px", "gamma", "jpeg_quality",
+    "pixel_size_nm", "median_diameter_px", "diameter_limits_px", "diameter_spread", "coverage", "aspect",
+    "optical_depth", "blur_px", "texture_contrast", "texture_grain_px", "electrons_per_px", "gamma", "jpeg_quality",
 )  # fmt: skip
 
 

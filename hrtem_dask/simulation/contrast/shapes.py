@@ -195,7 +195,7 @@ def _ring(rng: np.random.Generator, n: int, disorder: float) -> np.ndarray:
 def _turned(points: np.ndarray, turn: float) -> np.ndarray:
     """Turn points (y, x) from +x towards +y."""
     c, s = np.cos(turn), np.sin(turn)
-    return points @ np.array([[c, -s], [s, c]])
+    return np.asarray(points @ np.array([[c, -s], [s, c]]))
 
 
 def _wavy(rng: np.random.Generator, *, first: int, last: int, amplitude: float) -> np.ndarray:

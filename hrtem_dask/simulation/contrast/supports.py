@@ -85,7 +85,7 @@ def _wrinkled(rng: np.random.Generator, shape: tuple[int, int], contrast: float,
     film = _carbon(rng, shape, contrast, grain_px)
     for _ in range(int(rng.integers(1, 4))):
         lines = ridges(rng, shape, spacing_px=rng.uniform(80, 300), width_px=rng.uniform(2, 9))
-        strength = np.float32(rng.uniform(0.05, 0.35))
+        strength = np.float32(rng.uniform(0.03, 0.18))
         # each line fades out along its way
         fading = np.clip(grains(rng, shape, 120) + np.float32(0.3), 0, 1)
         film.depth += strength * lines * fading
@@ -179,10 +179,11 @@ def add_dirt(rng: np.random.Generator, film: Film, largest_px: float) -> int:
         Number of specks.
     """
     n = int(rng.integers(3, 80))
-    specks = np.zeros(film.depth.shape, np.float32)
+    height, width = film.depth.shape
+    specks = np.zeros((height, width), np.float32)
     smallest = min(1.0, 0.7 * largest_px)
     for y, x, d in zip(
-        rng.integers(0, specks.shape[0], n), rng.integers(0, specks.shape[1], n),
+        rng.integers(0, height, n), rng.integers(0, width, n),
         rng.uniform(smallest, largest_px, n), strict=True,
     ):  # fmt: skip
         half = int(np.ceil(d)) + 1

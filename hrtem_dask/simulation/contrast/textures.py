@@ -27,7 +27,7 @@ def grains(rng: np.random.Generator, shape: tuple[int, int], grain_px: float) ->
     """
     step = max(grain_px / 2, 1.0)
     coarse = tuple(int(np.ceil(n / step)) + 4 for n in shape)
-    noise = rng.standard_normal(coarse, np.float32)
+    noise: np.ndarray = rng.standard_normal((coarse[0], coarse[1]), np.float32)
     noise = cv2.GaussianBlur(noise, (0, 0), 0.45 * grain_px / step)
     if step > 1:
         # a random start keeps the coarse grid from showing at the same place
