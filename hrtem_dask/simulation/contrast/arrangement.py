@@ -234,14 +234,14 @@ def _attached(
 ) -> Placed | None:
     """Put a particle against one of a cluster; None where no place was found."""
     particle = plan.particle(rng)
-    for _ in range(6):
+    for _ in range(4):
         partner = cluster[int(rng.integers(len(cluster)))]
         angle = rng.uniform(0, 2 * np.pi)
         gap = float(rng.uniform(*plan.gap_px))
         if overlap and rng.random() < 0.5:
             gap = -overlap * min(particle.body.equivalent_diameter, partner.body.equivalent_diameter)
         near, far = 0.0, partner.body.reach + particle.body.reach + max(gap, 0) + 1
-        for _ in range(9):
+        for _ in range(7):
             middle = (near + far) / 2
             if clearance(_beside(particle, partner, angle, middle), partner) < gap:
                 near = middle
@@ -264,13 +264,9 @@ def _tiled(rng: np.random.Generator, plan: Plan) -> list[Placed]:
         gap_px=plan.gap_px,
         coverage=plan.coverage,
         patches=0 if plan.arrangement == "monolayer" else int(rng.integers(1, 5)),
+        max_sites=plan.max_particles,
     )
-    order = rng.permutation(len(sites))[: plan.max_particles]
-    if len(sites) > plan.max_particles:  # what is left is a patch, not a thinned layer
-        middle = sites[order[0]]
-        away = np.array([np.hypot(s.y_px - middle.y_px, s.x_px - middle.x_px) for s in sites])
-        order = np.argsort(away, kind="stable")[: plan.max_particles]
-    return [p for k in order if (p := _in_site(rng, plan, sites[k])) is not None]
+    return [p for site in sites if (p := _in_site(rng, plan, site)) is not None]
 
 
 def _in_site(rng: np.random.Generator, plan: Plan, site: Site) -> Placed | None:

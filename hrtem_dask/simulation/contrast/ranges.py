@@ -63,7 +63,7 @@ class ContrastRanges:
     """Share of micrographs without a particle."""
     coverage: Range = (0.015, 0.85)
     """Share of the field to be covered (aimed at); in the logarithm, a monolayer takes at least 0.4."""
-    max_particles: int = 500
+    max_particles: int = 400
     """No micrograph has more."""
     median_diameter_px: Range = (8.0, 150.0)
     """Median equivalent diameter of a micrograph (px); in the logarithm."""

@@ -45,6 +45,7 @@ def tiling(
     gap_px: tuple[float, float],
     coverage: float,
     patches: int,
+    max_sites: int,
 ) -> list[Site]:
     """Lay out touching particles.
 
@@ -66,6 +67,8 @@ def tiling(
         Share of the field to be covered.
     patches : int
         Number of patches; 0 covers the whole field.
+    max_sites : int
+        No more places than these; where there would be more, one patch of them is kept.
 
     Returns
     -------
@@ -73,17 +76,22 @@ def tiling(
         Places, some of them beyond the field's border.
     """
     gap = float(rng.uniform(*gap_px))
-    if shape in RECTANGLES:
-        kind, points = "rectangles", None
+    kind = "rectangles" if shape in RECTANGLES else "cobbles" if shape in COBBLES else "hexagonal"
+    if kind == "rectangles":
         sites = _rectangles(rng, size_px, aspect if RECTANGLES[shape] == 0 else 1.0, diameter_px, gap)
     else:
-        kind = "cobbles" if shape in COBBLES else "hexagonal"
         points = _lattice(rng, size_px, diameter_px + gap, 0.22 if kind == "cobbles" else rng.uniform(0.0, 0.05))
-        sites = _cobbles(rng, points, gap) if kind == "cobbles" else _balls(points, diameter_px, gap)
-    if patches:
-        return _in_patches(rng, sites, size_px, min(coverage / FILLED[kind], 1.0), patches)
-    kept = rng.random(len(sites)) < min(coverage / FILLED[kind], 1.0)
-    return [s for s, keep in zip(sites, kept, strict=True) if keep]
+        sites = _balls(points, diameter_px, gap)
+    where = np.array([(s.y_px, s.x_px) for s in sites]).reshape(-1, 2)
+    share = min(coverage / FILLED[kind], 1.0)
+    kept = _in_patches(rng, where, size_px, share, patches) if patches else rng.random(len(sites)) < share
+    chosen = np.flatnonzero(kept)
+    if len(chosen) > max_sites:  # what is left is a patch, not a thinned layer
+        away = np.hypot(*(where[chosen] - where[rng.choice(chosen)]).T)
+        chosen = chosen[np.argsort(away, kind="stable")[:max_sites]]
+    if kind == "cobbles":
+        return _cobbles(rng, where, chosen, gap)
+    return [sites[k] for k in rng.permutation(chosen)]
 
 
 def _lattice(rng: np.random.Generator, size_px: int, spacing: float, disorder: float) -> np.ndarray:
@@ -113,15 +121,15 @@ def _balls(points: np.ndarray, diameter_px: float, gap: float) -> list[Site]:
     ]
 
 
-def _cobbles(rng: np.random.Generator, points: np.ndarray, gap: float) -> list[Site]:
-    """Return the cells of points as plates with the gap between them."""
+def _cobbles(rng: np.random.Generator, points: np.ndarray, chosen: np.ndarray, gap: float) -> list[Site]:
+    """Return the cells of chosen points as plates with the gap between them."""
     try:
         cells = Voronoi(points)
     except (QhullError, ValueError):  # fewer than four points
         return []
     sites = []
     corner, flat = float(rng.uniform(0.03, 0.2)), float(rng.uniform(0.3, 1.0))
-    for (y, x), region in zip(points, cells.point_region, strict=True):
+    for (y, x), region in zip(points[chosen], cells.point_region[chosen], strict=True):
         corners = cells.vertices[[v for v in cells.regions[region] if v >= 0]]
         if -1 in cells.regions[region] or len(corners) < 3:
             continue
@@ -138,26 +146,28 @@ def _cobbles(rng: np.random.Generator, points: np.ndarray, gap: float) -> list[S
 
 
 def _shrunk(corners: np.ndarray, inward: float) -> np.ndarray | None:
-    """Move a convex polygon's edges inward; None where it vanishes or loses an edge."""
+    """Move a convex polygon's edges inward; edges that vanish are left out; None where all of it vanishes."""
     edge = np.roll(corners, -1, axis=0) - corners
     length = np.hypot(*edge.T)
-    if length.min() < 1e-3:
-        return None
+    edge, corners, length = edge[length > 1e-3], corners[length > 1e-3], length[length > 1e-3]
     normal = np.stack([-edge[:, 1], edge[:, 0]], axis=1) / length[:, None]
     offset = (normal * corners).sum(axis=1)
     normal *= np.sign(offset)[:, None]
     offset = np.abs(offset) - inward
-    if offset.min() <= 0.5:
-        return None
-    before_n, before_o = np.roll(normal, 1, axis=0), np.roll(offset, 1)
-    turn = before_n[:, 0] * normal[:, 1] - before_n[:, 1] * normal[:, 0]
-    if np.abs(turn).min() < 1e-2:
-        return None
-    y = (before_o * normal[:, 1] - offset * before_n[:, 1]) / turn
-    x = (offset * before_n[:, 0] - before_o * normal[:, 0]) / turn
-    inner = np.stack([y, x], axis=1)
-    kept = ((np.roll(inner, -1, axis=0) - inner) * edge).sum(axis=1) > 0
-    return inner if kept.all() else None
+    while len(offset) >= 3 and offset.min() > 0.5:
+        before_n, before_o = np.roll(normal, 1, axis=0), np.roll(offset, 1)
+        turn = before_n[:, 0] * normal[:, 1] - before_n[:, 1] * normal[:, 0]
+        if np.abs(turn).min() < 1e-3:
+            return None
+        y = (before_o * normal[:, 1] - offset * before_n[:, 1]) / turn
+        x = (offset * before_n[:, 0] - before_o * normal[:, 0]) / turn
+        inner = np.stack([y, x], axis=1)
+        left = ((np.roll(inner, -1, axis=0) - inner) * edge).sum(axis=1)
+        if (left > 0).all():
+            return inner
+        kept = np.arange(len(left)) != left.argmin()
+        normal, offset, edge = normal[kept], offset[kept], edge[kept]
+    return None
 
 
 def _rectangles(rng: np.random.Generator, size_px: int, aspect: float, diameter_px: float, gap: float) -> list[Site]:
@@ -177,14 +187,10 @@ def _rectangles(rng: np.random.Generator, size_px: int, aspect: float, diameter_
     return sites
 
 
-def _in_patches(rng: np.random.Generator, sites: list[Site], size_px: int, share: float, patches: int) -> list[Site]:
-    """Keep the places in round patches that take a share of the field."""
+def _in_patches(rng: np.random.Generator, where: np.ndarray, size_px: int, share: float, patches: int) -> np.ndarray:
+    """Say which places lie in round patches that take a share of the field."""
     radius = size_px * (share / (np.pi * patches)) ** 0.5
-    kept: list[Site] = []
     centres = rng.uniform(0, size_px, (patches, 2))
     stretch = rng.uniform(0.6, 1.6, patches)
-    for site in sites:
-        away = np.hypot((centres[:, 0] - site.y_px) * stretch, (centres[:, 1] - site.x_px) / stretch)
-        if (away < radius).any():
-            kept.append(site)
-    return kept
+    dy, dx = (where[:, None, k] - centres[:, k] for k in (0, 1))
+    return np.asarray((np.hypot(dy * stretch, dx / stretch) < radius).any(axis=1))

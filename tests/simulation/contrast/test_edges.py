@@ -61,26 +61,36 @@ def test_underfocus_makes_the_outer_fringe_bright() -> None:
     material = Material(depth_per_px=0.01, phase_per_depth=1.0, interiors={"plain": 1.0}, diffraction=1e-9)
     canvas = painted((disk(50.0), 64.0, 64.0), material=material)
     for propagates in (True, False):
-        for overfocus, sign in ((False, 1), (True, -1)):
-            lens = Lens(fresnel_px=1.5, is_overfocus=overfocus, uses_propagator=propagates, blur_px=0.5)
-            image = canvas.field(image_intensity(canvas.transmission, canvas.phase, lens))
-            assert sign * (image[64, 64 + 26] - image[4, 4]) > 0.02
+        under, over = (
+            canvas.field(
+                image_intensity(
+                    canvas.transmission,
+                    canvas.phase,
+                    Lens(fresnel_px=1.5, is_overfocus=is_over, uses_propagator=propagates, blur_px=0.5),
+                )
+            )
+            for is_over in (False, True)
+        )
+        assert under[64, 64 + 27] > 1.005 > 1.0 > over[64, 64 + 27]
+        assert under[64, 64 + 26] - over[64, 64 + 26] > 0.03
 
 
 @pytest.mark.parametrize("shape", ["sphere", "ellipsoid", "rod", "flat_rod", "disk", "rounded_cube", "cube"])
 def test_nothing_is_shifted_between_image_and_labels(shape: str) -> None:
-    y, x = 62.37, 66.81
     body = make_body(np.random.default_rng(1), shape, Habit(roundness=0.6), 40.0, 0.3)
-    canvas = painted((body, y, x))
     lens = Lens(blur_px=1.0, drift_px=2.0, fresnel_px=1.0, astigmatism=0.3)
-    dark = 1 - canvas.field(image_intensity(canvas.transmission, canvas.phase, lens))
-    contrast = ndimage.center_of_mass(
-        np.where(ndimage.binary_dilation(canvas.field(canvas.labels), iterations=6), dark, 0)
-    )
-    label = ndimage.center_of_mass(canvas.field(canvas.labels) > 0)
-    truth = (y + body.moments.centroid_px[0], x + body.moments.centroid_px[1])
-    assert label == pytest.approx(truth, abs=0.05)
-    assert contrast == pytest.approx(truth, abs=0.05)
+    differences = []
+    for y, x in np.random.default_rng(2).uniform(60, 68, (24, 2)):
+        canvas = painted((body, float(y), float(x)))
+        dark = 1 - canvas.field(image_intensity(canvas.transmission, canvas.phase, lens))
+        mask = canvas.field(canvas.labels) > 0
+        contrast = ndimage.center_of_mass(np.where(ndimage.binary_dilation(mask, iterations=6), dark, 0))
+        truth = np.array([y, x]) + body.moments.centroid_px
+        assert contrast == pytest.approx(truth, abs=0.05)
+        differences.append(np.array(ndimage.center_of_mass(mask)) - contrast)
+    # one label's centroid hops with the pixels it takes in; on average it is where the contrast is
+    assert np.abs(np.mean(differences, axis=0)).max() < 0.05
+    assert np.abs(differences).max() < 0.2
 
 
 def test_a_sphere_reaches_its_own_radius() -> None:
@@ -94,8 +104,8 @@ def test_gaps_keep_particles_apart_and_touching_ones_keep_their_ids(gap: float) 
     canvas = painted((disk(40.0), 64.0, 40.0), (disk(40.0), 64.0, 80.0 + gap))
     labels = canvas.field(canvas.labels)
     assert ndimage.label(labels > 0)[1] == 2
-    touching = painted((disk(40.0), 64.0, 40.0), (disk(40.0), 64.0, 80.0)).field
-    assert touching is not None
+    touching = painted((disk(40.0), 64.0, 40.0), (disk(40.0), 64.0, 80.0))
+    assert set(np.unique(touching.labels)) == {0, 1, 2}
     for k, x in ((1, 40), (2, 80 + gap)):
         area = (labels == k).sum()
         assert area == pytest.approx(400 * np.pi, abs=0.5 * 40 * np.pi)
