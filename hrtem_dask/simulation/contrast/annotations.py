@@ -64,7 +64,7 @@ def annotate(
     mask : numpy.ndarray of bool
         Every pixel that a mark changed.
     kinds : tuple of str
-        bar, letter, text, arrow, strip.
+        Names: bar, letter, text, arrow, strip.
     """
     ink = _Ink(values, white)
     kinds: list[str] = []

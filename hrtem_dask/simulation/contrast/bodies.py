@@ -57,7 +57,7 @@ class Body:
 
     @functools.cached_property
     def samples(self) -> np.ndarray:
-        """Points of the outline, shape (n, 2), float32; where it has few corners, points of its edges too."""
+        """Sample the outline, shape (n, 2), float32; where it has few corners, points of its edges too."""
         points = self.outline
         if len(points) < N_SAMPLES:
             share = np.linspace(0, 1, N_SAMPLES // len(points) + 2)[:-1, None, None]
@@ -176,7 +176,7 @@ def superellipsoid(a: float, b: float, c: float, exponent: float, turn: float = 
     a, b, c : float
         Half edges, c along the beam.
     exponent : float
-        n from 2 (an ellipsoid) upwards.
+        From 2 (an ellipsoid) upwards: n.
     turn : float
         Direction of a (rad).
 

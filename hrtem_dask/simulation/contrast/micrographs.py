@@ -113,7 +113,9 @@ def _draw_plan(rng: np.random.Generator, ranges: ContrastRanges) -> Plan:
     shapes = {leading: 1.0} if second == leading or rng.random() < 0.7 else {leading: 0.75, second: 0.25}
     coverage = draw(rng, ranges.coverage, logarithmic=True)
     if arrangement == "monolayer":
-        coverage = float(rng.uniform(min(MONOLAYER_COVERAGE, ranges.coverage[1]), ranges.coverage[1]))
+        coverage = float(
+            rng.uniform(max(min(MONOLAYER_COVERAGE, ranges.coverage[1]), ranges.coverage[0]), ranges.coverage[1])
+        )
     median = float(np.clip(draw(rng, ranges.median_diameter_px, logarithmic=True), *ranges.diameter_limits_px))
     widest = max(np.pi / 4 * (median / THINNEST_ROD_PX) ** 2, ranges.aspect[0])
     habit = Habit(
