@@ -14,7 +14,7 @@ __all__ = ["Site", "tiling"]
 
 COBBLES = {"polygon", "hexagon", "faceted", "blob"}
 RECTANGLES = {"rod": 0.0, "flat_rod": 0.0, "cube": 1.0, "rounded_cube": 1.0}
-FILLED = {"hexagonal": 0.75, "cobbles": 0.85, "rectangles": 0.8}
+FILLED = {"hexagonal": 0.75, "cobbles": 0.95, "rectangles": 0.8}
 
 
 @dataclass(frozen=True)
