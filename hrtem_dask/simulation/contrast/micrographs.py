@@ -76,13 +76,7 @@ def simulate_contrast_micrograph(ranges: ContrastRanges, *, seed: int, index: in
             rng, ranges, depth_rate(arranged := arrange(rng, plan), depth, _middle(arranged))
         )
         placed, contrasts = paint(rng, canvas, arranged, material)
-        conditions |= more | {
-            "shape": max(plan.shapes, key=lambda n: plan.shapes[n]),
-            "arrangement": plan.arrangement,
-            "median_diameter_px": plan.median_diameter_px,
-            "diameter_spread": plan.spread,
-            "optical_depth": depth,
-        }
+        conditions |= more | _plan_conditions(plan, depth)
         if material.diffraction > 0:
             faults.append("diffraction")
         if rng.random() < ranges.ligand_fraction:
@@ -308,6 +302,17 @@ def _conditions(
         **{k: lens[k] for k in ("fresnel_px", "is_overfocus", "blur_px", "drift_px")},
         **{k: camera[k] for k in ("electrons_per_px", "gradient", "vignette")},
         **{k: saving[k] for k in ("is_8_bit", "gamma", "jpeg_quality")},
+    }
+
+
+def _plan_conditions(plan: Plan, depth: float) -> dict[str, Any]:
+    """Return what is known of the particles."""
+    return {
+        "shape": max(plan.shapes, key=lambda n: plan.shapes[n]),
+        "arrangement": plan.arrangement,
+        "median_diameter_px": plan.median_diameter_px,
+        "diameter_spread": plan.spread,
+        "optical_depth": depth,
     }
 
 
