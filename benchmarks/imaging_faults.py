@@ -27,6 +27,8 @@ PREPARATIONS = {
 
 
 def gradient(change: float) -> Fault:
+    """Light the field unevenly: a plane that changes by this share of its mean."""
+
     def plant(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         y, x = (np.linspace(-0.5, 0.5, n) for n in image.shape)
         direction = rng.uniform(0, 2 * np.pi)
@@ -36,6 +38,8 @@ def gradient(change: float) -> Fault:
 
 
 def vignette(loss: float) -> Fault:
+    """Darken the corners by this share."""
+
     def plant(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         del rng
         y, x = (np.linspace(-0.5, 0.5, n) for n in image.shape)
@@ -45,6 +49,8 @@ def vignette(loss: float) -> Fault:
 
 
 def spikes(n: int) -> Fault:
+    """Add X-ray spikes."""
+
     def plant(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         spiked = image.copy()
         spiked.flat[rng.choice(image.size, n, replace=False)] += image.max() * rng.lognormal(1, 0.7, n)
@@ -54,6 +60,8 @@ def spikes(n: int) -> Fault:
 
 
 def saturation(share: float) -> Fault:
+    """Clip the brightest share of the pixels."""
+
     def plant(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         del rng
         return np.minimum(image, np.quantile(image, 1 - share))
@@ -84,13 +92,14 @@ def mean_dice(store: SimulatedStore, plant: Fault, settings: Settings) -> float:
 
 
 def main() -> None:
+    """Plant each fault, segment, and print a row per fault and strength."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", help="a simulated store")
     parser.add_argument("--model", help="weights of a U-Net; the bundled one otherwise")
     arguments = parser.parse_args()
     store = open_simulated(arguments.store)
     print(f"{'fault':<14}{'strength':<10}" + "".join(f"{name:>14}" for name in PREPARATIONS))
-    faults = {"none": {"": lambda image, rng: image}} | FAULTS
+    faults = {"none": {"": spikes(0)}} | FAULTS
     for fault, strengths in faults.items():
         for strength, plant in strengths.items():
             row = []
