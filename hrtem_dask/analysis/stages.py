@@ -46,6 +46,8 @@ def prepare(image: np.ndarray, settings: Settings, *, gain: np.ndarray | None = 
     prepared, n_nonfinite = filtering.prepare(
         backend.to_device(np.ascontiguousarray(image), device),
         spike_threshold_sd=settings.filtering.spike_threshold_sd,
+        spike_scale=settings.filtering.spike_scale,
+        flatten=settings.filtering.flatten,
         gain=None if gain is None else backend.to_device(gain, device),
     )
     return prepared, n_nonfinite

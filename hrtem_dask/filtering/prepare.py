@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from hrtem_dask.filtering.background import flatten_background
 from hrtem_dask.filtering.flat_field import flat_field
 from hrtem_dask.filtering.intensity import normalize, replace_nonfinite
-from hrtem_dask.filtering.spikes import replace_spikes
+from hrtem_dask.filtering.spikes import SpikeScale, replace_spikes
 
 __all__ = ["prepare"]
 
@@ -15,17 +16,23 @@ def prepare(
     image: np.ndarray,
     *,
     spike_threshold_sd: float = 5.0,
+    spike_scale: SpikeScale = "residual",
+    flatten: bool = True,
     gain: np.ndarray | None = None,
     dark: np.ndarray | None = None,
 ) -> tuple[np.ndarray, int]:
-    """Correct the flat field, replace non-finite pixels and X-ray spikes, and scale to [0, 1].
+    """Correct the flat field, replace non-finite pixels and X-ray spikes, flatten the background, scale to [0, 1].
 
     Parameters
     ----------
     image : array_like
         Shape (y, x), any real dtype.
     spike_threshold_sd : float
-        Threshold of `replace_spikes`, in standard deviations; 0 replaces no spikes.
+        See `replace_spikes`; 0 leaves spikes.
+    spike_scale : {"residual", "image"}
+        See `replace_spikes`; ``"image"`` with ``flatten=False`` is the preparation of Groschner et al. (2021).
+    flatten : bool
+        Whether uneven illumination is divided out, see `flatten_background`.
     gain, dark : array_like, optional
         Shape (y, x): references of the camera, see `flat_field`. Without a gain reference the flat field is not
         corrected.
@@ -59,4 +66,5 @@ def prepare(
     if gain is not None:
         image = flat_field(image, gain=gain, dark=dark)
     finite, n_replaced = replace_nonfinite(image)
-    return normalize(replace_spikes(finite, threshold_sd=spike_threshold_sd)), n_replaced
+    clean = replace_spikes(finite, threshold_sd=spike_threshold_sd, scale=spike_scale)
+    return normalize(flatten_background(clean) if flatten else clean), n_replaced

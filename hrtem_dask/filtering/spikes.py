@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import cv2
 import numpy as np
 
 from hrtem_dask.backend import array_namespace, ndimage
 from hrtem_dask.filtering.intensity import as_float32
 
-__all__ = ["median_3x3", "replace_spikes"]
+__all__ = ["SpikeScale", "median_3x3", "replace_spikes"]
+
+SpikeScale = Literal["residual", "image"]
+"""Which standard deviation the threshold multiplies: that of the median's residual, or that of the whole image."""
+MIN_SHARE_OF_SPREAD = 0.15
+"""Least scale, as a share of the robust standard deviation of the image: a smooth image has sharp corners too."""
+_SAMPLED = 1_000_000
+"""Pixels that medians are taken of."""
 
 
 def median_3x3(image: np.ndarray) -> np.ndarray:
@@ -50,13 +59,10 @@ def median_3x3(image: np.ndarray) -> np.ndarray:
     return as_float32(cv2.medianBlur(padded, 3)[1:-1, 1:-1])
 
 
-def replace_spikes(image: np.ndarray, *, threshold_sd: float = 5.0) -> np.ndarray:
-    """Replace pixels far from their 3×3 median by that median, and leave all others unchanged.
+def replace_spikes(image: np.ndarray, *, threshold_sd: float = 5.0, scale: SpikeScale = "residual") -> np.ndarray:
+    """Replace pixels far from their 3×3 median by that median, and leave all others as they are.
 
-    A pixel is a spike where ``|image − median| > threshold_sd × SD``, with SD the standard deviation of the
-    whole image, spikes included, as in the paper's code. A spike weaker than the contrast of the image is therefore
-    kept; the filter removes those that would spoil the scaling by minimum and maximum. Both bright and dark pixels are
-    replaced, dead pixels too.
+    A pixel is a spike where ``|image − median| > threshold_sd × SD``. Both signs are replaced (dead pixels too).
 
     Parameters
     ----------
@@ -64,6 +70,11 @@ def replace_spikes(image: np.ndarray, *, threshold_sd: float = 5.0) -> np.ndarra
         Shape (y, x), any real dtype, finite.
     threshold_sd : float
         Threshold in standard deviations, at least 0; 0 turns the filter off.
+    scale : {"residual", "image"}
+        What SD is. ``"residual"``: 1.4826 × the median absolute difference between image and median, and at least
+        0.15 × the same of the image about its median; hundreds of spikes do not raise it. ``"image"``: the standard
+        deviation of the whole image, spikes included, as in the code of Groschner et al.: a spike weaker than the
+        contrast of the image stays.
 
     Returns
     -------
@@ -73,7 +84,7 @@ def replace_spikes(image: np.ndarray, *, threshold_sd: float = 5.0) -> np.ndarra
     Raises
     ------
     ValueError
-        If the threshold is negative or NaN.
+        If the threshold is negative or not a number, or the scale is unknown.
 
     References
     ----------
@@ -90,22 +101,36 @@ def replace_spikes(image: np.ndarray, *, threshold_sd: float = 5.0) -> np.ndarra
     """
     if not threshold_sd >= 0:
         raise ValueError(f"spike_threshold_sd must be 0 (off) or larger, got {threshold_sd}")
+    if scale not in get_args(SpikeScale):
+        raise ValueError(f"spike_scale must be one of {get_args(SpikeScale)}, got {scale!r}")
     values = as_float32(image)
     xp = array_namespace(values)
     if threshold_sd == 0 or values.size == 0:
         return values.copy()
     median = median_3x3(image)
-    limit = threshold_sd * _standard_deviation(values)
     far = median - values
     xp.abs(far, out=far)
+    limit = threshold_sd * (_standard_deviation(values) if scale == "image" else _residual_scale(values, far))
     result = values.copy()
     spikes = far > limit
     result[spikes] = median[spikes]
     return result
 
 
+def _residual_scale(values: np.ndarray, distance: np.ndarray) -> float:
+    """Return the robust standard deviation of the residual, kept from vanishing on smooth images."""
+    xp = array_namespace(values)
+    every = max(1, values.size // _SAMPLED)
+    some = values.ravel()[::every]
+    spread = float(xp.median(xp.abs(some - xp.median(some))))
+    residual = float(xp.median(distance.ravel()[::every]))
+    scale = 1.4826 * max(residual, MIN_SHARE_OF_SPREAD * spread)
+    # more than half of the pixels are equal: a median says nothing there
+    return scale if scale > 0 else _standard_deviation(values)
+
+
 def _standard_deviation(values: np.ndarray) -> float:
-    """Return the standard deviation, summed in double precision: a float32 sum of 10^7 squares loses digits."""
+    """Return the standard deviation, summed in double precision: 10^7 squares in float32 lose digits."""
     xp = array_namespace(values)
     if xp is not np:
         return float(values.std(dtype=xp.float64))

@@ -58,7 +58,37 @@ def test_the_papers_definition(xp_array: Copy) -> None:
     median = signal.medfilt2d(np.pad(values, 3, mode="reflect"), 3)[3:-3, 3:-3]
     expected = np.where(np.abs(values - median) > 5 * values.std(), median, values)
     assert (expected != values).sum() == 3
-    np.testing.assert_array_equal(replace_spikes(xp_array(image), threshold_sd=5), expected)
+    np.testing.assert_array_equal(replace_spikes(xp_array(image), threshold_sd=5, scale="image"), expected)
+
+
+@pytest.mark.parametrize("n_spikes", [10, 400, 3000])
+def test_many_spikes_do_not_hide_one_another(n_spikes: int) -> None:
+    rng = np.random.default_rng(4)
+    clean = rng.normal(100, 10, (256, 256)).astype(np.float32)
+    clean[64:128, 64:160] -= 40  # a particle
+    spiked = clean.copy()
+    places = rng.permutation(85 * 85)[:n_spikes]
+    rows, columns = 3 * (places // 85) + 1, 3 * (places % 85) + 1
+    spiked[rows, columns] += 3000
+    result = replace_spikes(spiked)
+    assert result.max() < 200
+    untouched = np.ones(clean.shape, bool)
+    untouched[rows, columns] = False
+    assert (result[untouched] != clean[untouched]).mean() < 1e-4
+    assert replace_spikes(spiked, scale="image").max() == (spiked.max() if n_spikes == 3000 else result.max())
+
+
+def test_a_smooth_image_keeps_its_corners() -> None:
+    image = np.full((60, 60), 200.0, np.float32)
+    image[20:40, 20:40] = 120.0
+    np.testing.assert_array_equal(replace_spikes(image), image)
+    noisy = image + np.random.default_rng(0).normal(0, 8, image.shape).astype(np.float32)
+    assert (replace_spikes(noisy) != noisy).sum() <= 4  # its corners
+
+
+def test_unknown_scale_is_refused() -> None:
+    with pytest.raises(ValueError, match="got 'mean'"):
+        replace_spikes(np.zeros((3, 3)), scale="mean")  # type: ignore[arg-type]
 
 
 def test_off_and_constant(xp_array: Copy) -> None:
