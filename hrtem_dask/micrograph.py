@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import xarray as xr
 
-from hrtem_dask.backend import Array
 from hrtem_dask.errors import CalibrationError
-
-if TYPE_CHECKING:
-    import dask.array as da
 
 __all__ = ["PixelSize", "make_micrograph", "pixel_size_nm", "require_pixel_size"]
 
@@ -20,8 +16,20 @@ PixelSize = tuple[float, float]
 """Height and width of one pixel, in this order (y, x), in nm."""
 
 
+class ArrayWithShape(Protocol):
+    """An array of any library: NumPy, CuPy or Dask."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each dimension."""
+
+
 def make_micrograph(
-    intensity: Array | da.Array,
+    intensity: ArrayWithShape,
     *,
     pixel_size_nm: PixelSize | None,
     pixel_size_source: str = "user",
