@@ -283,7 +283,7 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
     -------
     dask.dataframe.DataFrame
         The rows and dtypes of a batch's table, one partition per micrograph. A micrograph that fails has no
-        particles, and its row of ``micrographs`` says why; what the listing set aside is in the collection's index.
+        particles, and its row of ``micrographs`` gives the reason. The collection's index lists what was set aside.
 
     Raises
     ------
