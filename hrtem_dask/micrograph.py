@@ -8,7 +8,6 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
-from hrtem_dask.backend import Array
 from hrtem_dask.errors import CalibrationError
 
 __all__ = ["PixelSize", "make_micrograph", "pixel_size_nm", "require_pixel_size"]
@@ -17,23 +16,20 @@ PixelSize = tuple[float, float]
 """Height and width of one pixel, in this order (y, x), in nm."""
 
 
-class LazyArray(Protocol):
-    """An array that is not computed yet, such as one of Dask."""
+class ArrayWithShape(Protocol):
+    """An array of any library: NumPy, CuPy or Dask."""
 
     @property
     def ndim(self) -> int:
-        """Number of axes."""
+        """Number of dimensions."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Length of each axis."""
-
-    def compute(self) -> np.ndarray:
-        """Compute the values."""
+        """Length of each dimension."""
 
 
 def make_micrograph(
-    intensity: Array | LazyArray,
+    intensity: ArrayWithShape,
     *,
     pixel_size_nm: PixelSize | None,
     pixel_size_source: str = "user",

@@ -19,7 +19,7 @@ from hrtem_dask.provenance import record_hash
 from hrtem_dask.toml_records import parse_toml, read_record, record_to_toml, update_record
 
 BUNDLED_MODEL = "models/unet.safetensors"
-"""The U-Net that comes with the package; ``models/unet.md`` says what it was trained on and how good it is."""
+"""The U-Net that comes with the package; ``models/unet.md`` describes its training and its scores."""
 BUNDLED_DEFECT_MODEL = "models/defects.safetensors"
 """The forest that comes with the package; see ``models/defects.md``."""
 
@@ -53,7 +53,7 @@ class FilteringSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationSettings:
-    """How particles are told from the support."""
+    """How particles are separated from the support."""
 
     method: Literal["otsu", "fourier", "unet"] | None = None
     """Otsu's threshold, Fourier filtering by an annulus, or a U-Net, which is the default."""

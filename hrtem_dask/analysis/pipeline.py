@@ -113,9 +113,14 @@ def analyse(
     --------
     >>> from hrtem_dask.segmentation import make_segmenter
     >>> from hrtem_dask.settings import Settings
-    >>> from hrtem_dask.simulation import simulate_scene
+    >>> from hrtem_dask.simulation import SceneContrast, simulate_scene
     >>> scene = simulate_scene(
-    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ...     seed=1,
+    ...     shape=(96, 128),
+    ...     pixel_size_nm=0.05,
+    ...     n_particles=2,
+    ...     diameter_nm=(1, 1.5),
+    ...     contrast=SceneContrast(darkness=0.6),
     ... )
     >>> settings = Settings().updated({"segmentation": {"method": "otsu"}, "execution": {"device": "cpu"}})
     >>> segmenter = make_segmenter(settings.segmentation, settings.execution)

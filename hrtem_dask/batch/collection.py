@@ -130,9 +130,14 @@ def open_micrographs(
     >>> import tempfile
     >>> import numpy as np
     >>> import hrtem_dask as hd
-    >>> from hrtem_dask.simulation import simulate_scene
+    >>> from hrtem_dask.simulation import SceneContrast, simulate_scene
     >>> scene = simulate_scene(
-    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ...     seed=1,
+    ...     shape=(96, 128),
+    ...     pixel_size_nm=0.05,
+    ...     n_particles=2,
+    ...     diameter_nm=(1, 1.5),
+    ...     contrast=SceneContrast(darkness=0.6),
     ... )
     >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -177,9 +182,14 @@ def segment(micrographs: Collection, *, settings: Settings | None = None) -> Col
     >>> import tempfile
     >>> import numpy as np
     >>> import hrtem_dask as hd
-    >>> from hrtem_dask.simulation import simulate_scene
+    >>> from hrtem_dask.simulation import SceneContrast, simulate_scene
     >>> scene = simulate_scene(
-    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ...     seed=1,
+    ...     shape=(96, 128),
+    ...     pixel_size_nm=0.05,
+    ...     n_particles=2,
+    ...     diameter_nm=(1, 1.5),
+    ...     contrast=SceneContrast(darkness=0.6),
     ... )
     >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -232,9 +242,14 @@ def label(micrographs: Collection) -> Collection:
     >>> import tempfile
     >>> import numpy as np
     >>> import hrtem_dask as hd
-    >>> from hrtem_dask.simulation import simulate_scene
+    >>> from hrtem_dask.simulation import SceneContrast, simulate_scene
     >>> scene = simulate_scene(
-    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ...     seed=1,
+    ...     shape=(96, 128),
+    ...     pixel_size_nm=0.05,
+    ...     n_particles=2,
+    ...     diameter_nm=(1, 1.5),
+    ...     contrast=SceneContrast(darkness=0.6),
     ... )
     >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -268,7 +283,7 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
     -------
     dask.dataframe.DataFrame
         The rows and dtypes of a batch's table, one partition per micrograph. A micrograph that fails has no
-        particles, and its row of ``micrographs`` says why; what the listing set aside is in the collection's index.
+        particles, and its row of ``micrographs`` gives the reason. The collection's index lists what was set aside.
 
     Raises
     ------
@@ -280,9 +295,14 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
     >>> import tempfile
     >>> import numpy as np
     >>> import hrtem_dask as hd
-    >>> from hrtem_dask.simulation import simulate_scene
+    >>> from hrtem_dask.simulation import SceneContrast, simulate_scene
     >>> scene = simulate_scene(
-    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ...     seed=1,
+    ...     shape=(96, 128),
+    ...     pixel_size_nm=0.05,
+    ...     n_particles=2,
+    ...     diameter_nm=(1, 1.5),
+    ...     contrast=SceneContrast(darkness=0.6),
     ... )
     >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -332,9 +352,14 @@ def classify(micrographs: Collection) -> dd.DataFrame:
     >>> import tempfile
     >>> import numpy as np
     >>> import hrtem_dask as hd
-    >>> from hrtem_dask.simulation import simulate_scene
+    >>> from hrtem_dask.simulation import SceneContrast, simulate_scene
     >>> scene = simulate_scene(
-    ...     seed=1, shape=(96, 128), pixel_size_nm=0.05, n_particles=2, diameter_nm=(1, 1.5), darkness=0.6
+    ...     seed=1,
+    ...     shape=(96, 128),
+    ...     pixel_size_nm=0.05,
+    ...     n_particles=2,
+    ...     diameter_nm=(1, 1.5),
+    ...     contrast=SceneContrast(darkness=0.6),
     ... )
     >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
     >>> with tempfile.TemporaryDirectory() as folder:

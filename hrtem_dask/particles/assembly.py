@@ -88,7 +88,7 @@ def region_table(
         A speck beside a particle does not make an agglomeration.
     """
     runs = find_runs(regions)
-    box = dict(zip(("bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px"), runs.boxes.T, strict=True))
+    box = dict(zip(tables.BOX_COLUMNS, runs.boxes.T, strict=True))
     table = pd.DataFrame({"region_id": runs.ids, **box, "area_px": runs.area_px})
     table["touches_edge"] = touches_edge(table, shape=(regions.shape[0], regions.shape[1]))
     pixel_nm2 = np.nan if pixel_size_nm is None else pixel_size_nm[0] * pixel_size_nm[1]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask import backend
+from hrtem_dask.tables import BOX_COLUMNS
 
 __all__ = ["crop_particle", "particle_crops"]
 
@@ -98,6 +99,6 @@ def particle_crops(image: np.ndarray, table: pd.DataFrame, *, margin_px: int = 0
     >>> [(number, crop.shape) for number, crop in particle_crops(image, table)]
     [(1, (3, 4))]
     """
-    columns = ["particle_id", "bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px"]
+    columns = ["particle_id", *BOX_COLUMNS]
     for particle_id, y0, x0, y1, x1 in table[columns].to_numpy(dtype=np.int64):
         yield int(particle_id), image[(..., *_window((y0, x0, y1, x1), margin_px, image.shape))]

@@ -13,6 +13,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from hrtem_dask.tables import BOX_COLUMNS
+
 __all__ = ["RULE", "inclusion_probability", "particle_weights"]
 
 RULE = (
@@ -74,7 +76,7 @@ def particle_weights(counted: pd.DataFrame, micrographs: pd.DataFrame | None) ->
         return equal, "the sizes of the images are not known (no table of micrographs)"
     frames = micrographs.drop_duplicates("micrograph_id").set_index("micrograph_id")[["height_px", "width_px"]]
     sides = frames.reindex(counted["micrograph_id"]).to_numpy(dtype=float, na_value=np.nan)
-    box = counted[["bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px"]].to_numpy(dtype=float)
+    box = counted[list(BOX_COLUMNS)].to_numpy(dtype=float)
     inside = inclusion_probability(
         box[:, 2] - box[:, 0], box[:, 3] - box[:, 1], frame_height_px=sides[:, 0], frame_width_px=sides[:, 1]
     )

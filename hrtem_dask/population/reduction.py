@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask.population.particle_table import LazyTable, is_counted
+from hrtem_dask.tables import BOX_COLUMNS
 
 __all__ = ["Population", "collect", "finish", "merge", "summarize_partition"]
 
 KEY = ("sample", "micrograph_id", "particle_id")
-BOX = ("bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px")
 SIZES = ("equivalent_diameter_nm", "feret_min_nm")
-MEASURED = (*BOX, "area_px", "area_nm2", "split_confidence", *SIZES)
+MEASURED = (*BOX_COLUMNS, "area_px", "area_nm2", "split_confidence", *SIZES)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask.population import PopulationOptions, edge_weights, summarize
+from hrtem_dask.population.particle_table import is_counted
 from hrtem_dask.population.relations.describe_relations import relations
 from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.measured import describe_measurement, describe_quality
@@ -83,7 +84,7 @@ def weighted_particles(particles: pd.DataFrame, micrographs: pd.DataFrame) -> pd
     pandas.DataFrame
         The same rows with a column ``weight`` (1 or more), which is null for particles that are not counted.
     """
-    counted = particles["counted"].fillna(False).astype(bool)
+    counted = pd.Series(is_counted(particles), index=particles.index)
     weights, _ = edge_weights.particle_weights(particles[counted], micrographs)
     return particles.assign(weight=pd.Series(weights, index=particles.index[counted]))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask.particles import draw_overlay
+from hrtem_dask.population.particle_table import is_counted
 from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.measured import plain_rows
 from hrtem_dask.storage.results import Results, crop
@@ -42,7 +43,7 @@ def choose(particles: pd.DataFrame, *, seed: int = 0) -> dict[str, list[JsonDict
         probability). ``excluded``: a random sample of particles that are not counted for another reason than the
         edge. Empty groups are left out.
     """
-    counted = particles[particles["counted"].fillna(False).astype(bool)]
+    counted = particles[is_counted(particles)]
     size = "equivalent_diameter_nm" if counted["equivalent_diameter_nm"].notna().any() else "equivalent_diameter_px"
     by_size = counted.dropna(subset=[size]).sort_values(size, kind="stable")
     excluded = particles[particles["exclusion_reason"].notna() & (particles["exclusion_reason"] != "edge")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from hrtem_dask.population.particle_table import is_counted
 from hrtem_dask.report.json_types import JsonDict
 
 __all__ = ["LISTED", "describe_measurement", "describe_quality"]
@@ -125,7 +126,7 @@ def plain_rows(table: pd.DataFrame) -> list[JsonDict]:
 
 def _samples(micrographs: pd.DataFrame, particles: pd.DataFrame) -> list[JsonDict]:
     """Count the micrographs and particles of each sample."""
-    counted = particles[particles["counted"].fillna(False).astype(bool)]
+    counted = particles[is_counted(particles)]
     per_sample = counted["sample"].fillna("").value_counts()
     rows = []
     for name, table in micrographs.groupby(micrographs["sample"].fillna("")):
@@ -171,7 +172,7 @@ def _left_out(micrographs: pd.DataFrame) -> JsonDict:
 
 def _particles(particles: pd.DataFrame) -> JsonDict:
     """Count the particles, and the reasons why some are left out of the statistics."""
-    counted = particles["counted"].fillna(False).astype(bool)
+    counted = pd.Series(is_counted(particles), index=particles.index)
     reasons = particles.loc[~counted, "exclusion_reason"].fillna("not stated").value_counts()
     return {
         "n": len(particles),

@@ -7,6 +7,7 @@ import pandas as pd
 from bokeh.models import ColorBar, FixedTicker, HoverTool, LinearColorMapper, Whisker
 from bokeh.palettes import RdBu11
 
+from hrtem_dask.population.particle_table import is_counted
 from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.style import (
     BLACK,
@@ -193,7 +194,7 @@ def micrographs_plot(micrographs: pd.DataFrame, particles: pd.DataFrame, size: s
         One point per micrograph. If no Dice coefficient was predicted, the x axis is the order in the table. None if
         no counted particle has a size.
     """
-    counted = particles[particles["counted"].fillna(False).astype(bool)]
+    counted = particles[is_counted(particles)]
     medians = counted.groupby("micrograph_id")[size].median().astype(float)
     columns = ["micrograph_id", "sample", "predicted_dice", "n_counted", "quality_flags", "calibration_flags"]
     table = micrographs.loc[micrographs["status"] == "done", columns].copy()

@@ -189,8 +189,8 @@ def make_segmenter(segmentation: SegmentationSettings, execution: ExecutionSetti
     >>> from hrtem_dask.filtering import prepare
     >>> from hrtem_dask.segmentation import make_segmenter
     >>> from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
-    >>> from hrtem_dask.simulation import simulate_scene
-    >>> scene = simulate_scene(seed=1, shape=(256, 256), n_particles=3, carbon_contrast=0.01)
+    >>> from hrtem_dask.simulation import SceneContrast, simulate_scene
+    >>> scene = simulate_scene(seed=1, shape=(256, 256), n_particles=3, contrast=SceneContrast(carbon=0.01))
     >>> image, _ = prepare(scene.image)
     >>> settings = SegmentationSettings(method="otsu", otsu_sigma_nm=0.3)
     >>> segmenter = make_segmenter(settings, ExecutionSettings(device="cpu"))

@@ -65,7 +65,7 @@ AREA: Schema = (
     Column("area_nm2", "float", "projected area", "nm²", "area_px × pixel height × pixel width"),
 )
 ID = Column("micrograph_id", "str", "name of the micrograph: file stem and a hash of (relative path, signal, frame)")
-SAMPLE = Column("sample", "str", "parent folder, or as the metadata file says")
+SAMPLE = Column("sample", "str", "parent folder, or the sample that the metadata file gives")
 
 FAULT: Schema = (
     Column(

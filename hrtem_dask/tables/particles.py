@@ -141,7 +141,7 @@ PARTICLES: Schema = (
         "P(stacking_fault) / (P(stacking_fault) + P(no_stacking_fault))",
     ),
     *FAULT,
-    Column("on_zone_score", "float", "whether it is seen along a zone axis, 0 to 1, told without knowing the crystal"),
+    Column("on_zone_score", "float", "whether it is on a zone axis, 0 to 1, estimated without knowing the crystal"),
     Column(
         "zone_axis",
         "str",

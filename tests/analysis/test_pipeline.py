@@ -11,7 +11,7 @@ from hrtem_dask import analysis, backend, filtering
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
-from hrtem_dask.simulation import Scene, simulate_scene
+from hrtem_dask.simulation import Scene, SceneContrast, simulate_scene
 
 PIXEL = (0.05, 0.05)
 SETTINGS = Settings().updated({"segmentation": {"method": "otsu"}, "execution": {"device": "cpu"}})
@@ -20,8 +20,8 @@ SETTINGS = Settings().updated({"segmentation": {"method": "otsu"}, "execution": 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
     return simulate_scene(
-        seed=3, shape=(128, 160), pixel_size_nm=0.05, n_particles=3, diameter_nm=(1.5, 2), darkness=0.6,
-        carbon_contrast=0.01,
+        seed=3, shape=(128, 160), pixel_size_nm=0.05, n_particles=3, diameter_nm=(1.5, 2),
+        contrast=SceneContrast(darkness=0.6, carbon=0.01),
     )  # fmt: skip
 
 

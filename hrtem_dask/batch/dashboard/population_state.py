@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from hrtem_dask.population.particle_table import is_counted
+
 __all__ = ["BIN_NM", "MicrographSummary", "PopulationState", "summarize_micrograph", "thumbnail"]
 
 BIN_NM = 0.1
@@ -69,7 +71,7 @@ def summarize_micrograph(particles: pd.DataFrame, picture: np.ndarray | None = N
     MicrographSummary
         Counts; ``sizes`` and ``fault_states`` hold counted particles only, ``sizes`` only those with a size in nm.
     """
-    counted = particles[particles["counted"].fillna(False).astype(bool)]
+    counted = particles[is_counted(particles)]
     sizes_nm = counted["equivalent_diameter_nm"].dropna().to_numpy(dtype="float64")
     bins = np.minimum(sizes_nm // BIN_NM, LAST_BIN).astype(int)
     states = counted["fault_state"].dropna()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hrtem_dask import backend
+from hrtem_dask import backend, tables
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.runs import Runs, find_runs
 from hrtem_dask.particles.shape.hulls import convex_hulls, feret_diameters, hull_pixels
@@ -14,7 +14,6 @@ from hrtem_dask.particles.shape.surroundings import intensities, means
 
 __all__ = ["measure_particles"]
 
-_BOX = ("bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px")
 _ROUND = 1e-9
 """Relative difference of the second moments below which a particle has no longest axis."""
 
@@ -67,7 +66,7 @@ def measure_particles(
         if other is not None and other.shape != labels.shape:
             raise ValueError(f"labels have shape {labels.shape} and {name} {other.shape}: they must be equal")
     columns: dict[str, np.ndarray] = {"particle_id": runs.ids}
-    columns |= dict(zip(_BOX, runs.boxes.T, strict=True))
+    columns |= dict(zip(tables.BOX_COLUMNS, runs.boxes.T, strict=True))
     columns |= _moments(runs, pixel_size_nm)
     columns |= _shape(runs, pixel_size_nm)
     columns["mean_intensity"], columns["contrast"] = intensities(labels, image, runs=runs)

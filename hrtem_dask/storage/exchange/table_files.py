@@ -87,7 +87,7 @@ def write_workbook(folder: Location, written: Mapping[str, pd.DataFrame]) -> lis
 
 
 def _explained(written: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return what each column says."""
+    """Return the description of each column."""
     return pd.DataFrame(
         [
             {"table": name, "column": c.name, "unit": c.unit, "meaning": c.meaning, "formula": c.formula}

@@ -18,13 +18,13 @@ from hrtem_dask.segmentation import Segmentation, make_segmenter
 from hrtem_dask.settings import Settings
 from hrtem_dask.simulation.labelling import is_ordinary_imaging
 from hrtem_dask.storage.simulated import SimulatedStore
+from hrtem_dask.tables import BOX_COLUMNS
 
 __all__ = ["SOURCES", "is_ordinary", "region_rows"]
 
 SOURCES = ("segmented", "truth", "patch")
 """Sources of the outline of a region."""
 _ATTEMPTS = 20
-_BOX = ("bbox_y0_px", "bbox_x0_px", "bbox_y1_px", "bbox_x1_px")
 
 
 def region_rows(store: SimulatedStore, micrograph_id: str, settings: Settings) -> pd.DataFrame:
@@ -103,7 +103,7 @@ def _rows(
     if not len(found.regions):
         return pd.DataFrame()
     features = analysis.region_features(image, found, pixel_size_nm=(size, size))
-    boxes = found.regions.set_index("region_id").loc[features.index, list(_BOX)].to_numpy(np.int64)
+    boxes = found.regions.set_index("region_id").loc[features.index, list(BOX_COLUMNS)].to_numpy(np.int64)
     # the five features of Groschner et al. (2021), on crops of 8 bits as in their data
     published = [fourier.groschner2021_features(np.round(255 * image[a:c, b:d])) for a, b, c, d in boxes]
     features = features.join(pd.DataFrame(published, index=features.index))
