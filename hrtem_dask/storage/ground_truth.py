@@ -16,7 +16,8 @@ from hrtem_dask.errors import NothingToAnalyseError, SettingsError, UnreadableMi
 from hrtem_dask.evaluation.micrographs import connected_pieces
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
-from hrtem_dask.storage.simulated import IMAGES, LABELS, open_simulated, truth_ids
+from hrtem_dask.storage.regimes import IMAGES, LABELS
+from hrtem_dask.storage.simulated import open_simulated, truth_ids
 
 __all__ = ["GroundTruth", "TrueMicrograph", "open_truth", "read_mask"]
 

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError, UnreadableMicrographError
-from hrtem_dask.storage import simulated
+from hrtem_dask.storage import simulated_writing
 from hrtem_dask.storage.exchange.coco import rasterize
 from hrtem_dask.storage.ground_truth import open_truth
 from hrtem_dask.storage.location import Location
@@ -250,10 +250,10 @@ def test_simulated_stores(tmp_path: Path, make_toy: Any, toy_ranges: Any) -> Non
     ranges = toy_ranges()
     for name in ("one", "two"):
         folder = Location.of(tmp_path / name)
-        simulated.create_simulated(folder, ranges={}, seed=0, code_version="0")
+        simulated_writing.create_simulated(folder, ranges={}, seed=0, code_version="0")
         for index in range(3):
-            simulated.write_simulated(folder, make_toy(ranges, 0, index))
-        simulated.gather_truth(folder)
+            simulated_writing.write_simulated(folder, make_toy(ranges, 0, index))
+        simulated_writing.gather_truth(folder)
     listed = list_labelled([tmp_path / "one", tmp_path / "two"])
     assert [one.micrograph_id for one in listed[2:4]] == ["sim-0-000002", "sim-0-000000#2"]
     assert len({one.group for one in listed}) == 6
@@ -263,7 +263,7 @@ def test_simulated_stores(tmp_path: Path, make_toy: Any, toy_ranges: Any) -> Non
     assert labelled.pixel_size_nm == (0.05, 0.05)
     assert not listed[2].read().mask.any()
     unfinished = Location.of(tmp_path / "three")
-    simulated.create_simulated(unfinished, ranges={}, seed=0, code_version="0")
+    simulated_writing.create_simulated(unfinished, ranges={}, seed=0, code_version="0")
     with pytest.raises(FileNotFoundError, match="cut off"):
         list_labelled([tmp_path / "three"])
 
