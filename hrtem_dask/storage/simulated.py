@@ -141,7 +141,7 @@ class SimulatedStore:
         SettingsError
             If the store is of the regime lattice, which has no marks.
         """
-        return self._label_image("annotation", micrograph_id) != 0
+        return np.asarray(self._label_image("annotation", micrograph_id) != 0)
 
     def _label_image(self, kind: str, micrograph_id: str) -> np.ndarray:
         """Read a label image that only some regimes have."""

@@ -10,9 +10,18 @@ import pytest
 import xarray as xr
 
 from hrtem_dask.errors import SettingsError
+from hrtem_dask.simulation.contrast import (
+    CONTRAST_MICROGRAPHS,
+    CONTRAST_PARTICLES,
+    ContrastRanges,
+    simulate_contrast_micrograph,
+)
 from hrtem_dask.simulation.truth import TRUTH_PARTICLES, TRUTH_REGIONS
-from hrtem_dask.storage import simulated, simulated_writing
+from hrtem_dask.storage import simulated, simulated_writing, zarr_store
+from hrtem_dask.storage.ground_truth import open_truth
 from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.regimes import CONTRAST, LATTICE
+from hrtem_dask.tables import conform
 
 Make = Callable[..., Any]
 
@@ -116,3 +125,79 @@ def test_rows_of_two_stores_are_not_confused(place: Location, make_toy: Make, to
     assert simulated.truth_ids(rows, store).isna().tolist() == [False, True, True]
     with pytest.raises(SettingsError, match=r"twice, from \['a', 'b'\]"):
         simulated.truth_ids(rows.assign(title=["sim-4-000000"] * 2 + [None]), store)
+
+
+SMALL = ContrastRanges(size_px=96, empty_fraction=0, annotated_fraction=1, max_particles=10)
+
+
+@pytest.fixture(scope="module")
+def contrast_folder(tmp_path_factory: pytest.TempPathFactory) -> Location:
+    folder = Location.of(tmp_path_factory.mktemp("con"))
+    simulated_writing.create_simulated(folder, ranges={}, seed=2, code_version="1", regime=CONTRAST)
+    for index in (1, 0):
+        made = simulate_contrast_micrograph(SMALL, seed=2, index=index)
+        simulated_writing.write_simulated(folder, made, CONTRAST)
+    simulated_writing.gather_truth(folder, CONTRAST)
+    return folder
+
+
+def test_contrast_micrographs_come_back_exactly(contrast_folder: Location) -> None:
+    store = simulated.open_simulated(contrast_folder)
+    assert store.regime == CONTRAST
+    made = [simulate_contrast_micrograph(SMALL, seed=2, index=index) for index in (0, 1)]
+    for one in made:
+        image, annotation = store.image(one.micrograph_id), store.annotation(one.micrograph_id)
+        assert (image.dtype, annotation.dtype) == (np.uint16, np.bool_)
+        np.testing.assert_array_equal(image, one.intensity)
+        np.testing.assert_array_equal(store.labels(one.micrograph_id), one.labels)
+        np.testing.assert_array_equal(annotation, one.annotation)
+        assert annotation.any()
+        size = zarr_store.read_micrograph(contrast_folder.inside("micrographs.zarr"), one.micrograph_id)
+        assert float(size.y[1]) == one.pixel_size_nm
+    for table, schema in (("micrograph", CONTRAST_MICROGRAPHS), ("particles", CONTRAST_PARTICLES)):
+        truth = pd.concat([conform(getattr(one, table), schema) for one in made], ignore_index=True)
+        found = store.micrographs if table == "micrograph" else store.particles
+        # a table in memory may hold NaN, a stored one holds null
+        pd.testing.assert_frame_equal(found.fillna(np.nan), truth.fillna(np.nan), check_exact=True)
+
+
+def test_what_a_regime_does_not_have_is_refused(
+    contrast_folder: Location, place: Location, make_toy: Make, toy_ranges: Any
+) -> None:
+    store = simulated.open_simulated(contrast_folder)
+    with pytest.raises(SettingsError, match="regime contrast, which has no regions"):
+        _ = store.regions
+    with pytest.raises(SettingsError, match="regime contrast, which has no region labels"):
+        store.region_labels("con-2-000000")
+    simulated_writing.write_simulated(place, make_toy(toy_ranges(), 4, 0))
+    simulated_writing.gather_truth(place)
+    with pytest.raises(SettingsError, match="regime lattice, which has no annotation"):
+        simulated.open_simulated(place).annotation("sim-4-000000")
+
+
+def test_regimes_are_not_mixed(contrast_folder: Location, place: Location) -> None:
+    arguments: dict[str, Any] = {"ranges": {}, "seed": 2, "code_version": "1"}
+    assert simulated_writing.create_simulated(contrast_folder, regime=CONTRAST, **arguments) is None
+    with pytest.raises(SettingsError, match="regime contrast, not lattice: give --regime contrast"):
+        simulated_writing.create_simulated(contrast_folder, **arguments)
+    with pytest.raises(SettingsError, match="regime lattice, not contrast"):
+        simulated_writing.create_simulated(place, regime=CONTRAST, **arguments)
+
+
+def test_a_store_that_names_no_regime_is_one_of_lattices(place: Location, make_toy: Make, toy_ranges: Any) -> None:
+    made = make_toy(toy_ranges(), 4, 0)
+    simulated_writing.write_simulated(place, made)
+    simulated_writing.gather_truth(place)
+    recipe = Path(place.path("simulation.toml"))
+    text = recipe.read_text()
+    assert 'regime = "lattice"\n' in text
+    recipe.write_text(text.replace('regime = "lattice"\n', ""))
+    store = simulated.open_simulated(place)
+    assert store.regime == LATTICE
+    np.testing.assert_array_equal(store.region_labels("sim-4-000000"), made.region_labels)
+    assert len(store.regions) == 3
+    assert list(open_truth(place.url).micrographs) == ["sim-4-000000"]
+    assert simulated_writing.create_simulated(place, ranges={"a": 1}, seed=4, code_version="1") is None
+    recipe.write_text(text.replace("lattice", "diffraction"))
+    with pytest.raises(SettingsError, match=r"unknown regime 'diffraction'.*known are lattice, contrast"):
+        simulated.open_simulated(place)
