@@ -17,9 +17,11 @@ from hrtem_dask.batch.cluster.cluster import Cluster, connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.provenance import SIMULATION_CODE, code_version
-from hrtem_dask.simulation.truth import SimulatedMicrograph
-from hrtem_dask.storage import simulated as storage
+from hrtem_dask.simulation.contrast import ContrastRanges, simulate_contrast_micrograph
+from hrtem_dask.storage import simulated_writing as storage
 from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.regimes import CONTRAST, LATTICE, Regime
+from hrtem_dask.storage.simulated import SimulatedStore, open_simulated
 
 __all__ = ["Make", "Ranges", "SimulationSummary", "simulate"]
 
@@ -30,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 
 class Ranges(Protocol):
-    """Ranges that micrographs are drawn from, such as `SimulationRanges`."""
+    """Ranges that micrographs are drawn from: `SimulationRanges` or `ContrastRanges`."""
 
     def to_toml(self) -> str:
         """Write the ranges as TOML, which the folder keeps."""
         ...
 
 
-Make = Callable[[Any, int, int], SimulatedMicrograph]
+Make = Callable[[Any, int, int], storage.Simulated]
 """Simulates one micrograph, called as ``make(ranges, seed, index)`` with ranges of its own kind."""
 
 
@@ -45,7 +47,7 @@ Make = Callable[[Any, int, int], SimulatedMicrograph]
 class SimulationSummary:
     """How a simulation ended."""
 
-    store: storage.SimulatedStore
+    store: SimulatedStore
     """The opened folder, with the micrographs of earlier calls."""
     n_made: int
     """Micrographs simulated now."""
@@ -77,8 +79,9 @@ def simulate(
     ----------
     out : str or path-like
         The folder, or its fsspec URL; `open_simulated` reads it and `hrtem-dask run` analyzes it.
-    ranges : SimulationRanges, optional
-        Ranges that micrographs are drawn from; by default ``SimulationRanges()``.
+    ranges : SimulationRanges or ContrastRanges, optional
+        Ranges that micrographs are drawn from; by default ``SimulationRanges()``. Their class decides the regime of
+        the store, ``lattice`` or ``contrast``.
     n : int
         Number of micrographs: the indices 0 to n − 1 of the series.
     seed : int
@@ -86,7 +89,7 @@ def simulate(
     cluster : Cluster, distributed.Client or str, optional
         Where to compute, as for `run`.
     make : callable, optional
-        Called as ``make(ranges, seed, index)`` in place of `simulate_micrograph`.
+        Called as ``make(ranges, seed, index)`` in place of the simulator of the regime.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def simulate(
     Raises
     ------
     SettingsError
-        If `n` or `seed` is impossible, or the folder holds a series of another seed or other ranges.
+        If `n` or `seed` is impossible, or the folder holds a series of another regime, another seed or other ranges.
 
     Examples
     --------
@@ -115,27 +118,47 @@ def simulate(
         raise SettingsError(f"need at least 1 micrograph and a seed of at least 0, got n={n}, seed={seed}")
     ranges = ranges if ranges is not None else _default_ranges()
     folder = Location.of(out)
+    series = _Series(ranges, seed, folder, CONTRAST if isinstance(ranges, ContrastRanges) else LATTICE, make)
     note = storage.create_simulated(
-        folder, ranges=tomllib.loads(ranges.to_toml()), seed=seed, code_version=code_version(SIMULATION_CODE)
+        folder,
+        ranges=tomllib.loads(ranges.to_toml()),
+        seed=seed,
+        code_version=code_version(SIMULATION_CODE),
+        regime=series.regime,
     )
     existing = storage.finished_ids(folder)
-    missing = [index for index in range(n) if storage.simulated_id(seed, index) not in existing]
+    missing = [index for index in range(n) if series.micrograph_id(index) not in existing]
     if note is not None and missing:
         logger.warning("%s", note)
     ended: dict[int, float | str] = {}
     if missing:  # a complete series needs no cluster
         with connect(cluster, device="cpu") as client:
-            ended = dict(_simulate_on(client, missing, (ranges, seed, folder, make)))
-    storage.gather_truth(folder)
+            ended = dict(_simulate_on(client, missing, series))
+    storage.gather_truth(folder, series.regime)
     durations_s = [result for result in ended.values() if not isinstance(result, str)]
     return SimulationSummary(
-        store=storage.open_simulated(folder),
+        store=open_simulated(folder),
         n_made=len(durations_s),
         n_kept=n - len(missing),
-        failures={storage.simulated_id(seed, i): why for i, why in sorted(ended.items()) if isinstance(why, str)},
+        failures={series.micrograph_id(i): why for i, why in sorted(ended.items()) if isinstance(why, str)},
         seconds=time.perf_counter() - began,
         seconds_per_micrograph=statistics.median(durations_s) if durations_s else None,
     )
+
+
+@dataclass(frozen=True)
+class _Series:
+    """What all micrographs of a series have in common."""
+
+    ranges: Ranges
+    seed: int
+    folder: Location
+    regime: Regime
+    make: Make | None
+
+    def micrograph_id(self, index: int) -> str:
+        """Return the name of a micrograph."""
+        return storage.simulated_id(self.seed, index, self.regime)
 
 
 def _default_ranges() -> Ranges:
@@ -145,18 +168,15 @@ def _default_ranges() -> Ranges:
     return SimulationRanges()
 
 
-def _simulate_on(
-    client: Client, indices: Sequence[int], arguments: tuple[Ranges, int, Location, Make | None]
-) -> Iterator[tuple[int, float | str]]:
+def _simulate_on(client: Client, indices: Sequence[int], series: _Series) -> Iterator[tuple[int, float | str]]:
     """Simulate on the workers; yield for each index its duration (s), or why it failed."""
-    _, seed, folder, _ = arguments
     began = time.perf_counter()
     step = -(-len(indices) // REPORTS)
-    results = stream_with_retry(client, _simulate_one, indices, *arguments, key="simulate")
+    results = stream_with_retry(client, _simulate_one, indices, series, key="simulate")
     for number, (index, result) in enumerate(results, 1):
         if isinstance(result, BaseException):
             if worker_died(result):
-                storage.remove_simulated(folder, storage.simulated_id(seed, index))
+                storage.remove_simulated(series.folder, series.micrograph_id(index), series.regime)
             yield index, failure_reason(result)
         else:
             yield index, result
@@ -165,27 +185,30 @@ def _simulate_on(
             logger.info("%d of %d simulated, about %.0f s left", number, len(indices), left_s)
 
 
-def _simulate_one(index: int, ranges: Ranges, seed: int, folder: Location, make: Make | None) -> float | str:
+def _simulate_one(index: int, series: _Series) -> float | str:
     """Simulate and write one micrograph; return the duration (s), or why it failed."""
     began = time.perf_counter()
-    name = storage.simulated_id(seed, index)
+    name = series.micrograph_id(index)
     try:
-        made = (make or _make)(ranges, seed, index)
+        made = (series.make or _make)(series.ranges, series.seed, index)
         if made.micrograph_id != name:
             raise ValueError(f"the simulator names it {made.micrograph_id!r}, need {name!r}")
     except Exception as error:  # noqa: BLE001 - one impossible micrograph does not stop the others
         return f"{type(error).__name__}: {error}"
     try:
-        storage.write_simulated(folder, made)
+        storage.write_simulated(series.folder, made, series.regime)
     except Exception as error:  # noqa: BLE001 - a full disk, for instance, is reported for each micrograph
         # half an image would look whole, with zeros where nothing was written
-        storage.remove_simulated(folder, name)
+        storage.remove_simulated(series.folder, name, series.regime)
         return f"{type(error).__name__}: {error}"
     return time.perf_counter() - began
 
 
-def _make(ranges: Any, seed: int, index: int) -> SimulatedMicrograph:
-    """Simulate one micrograph; the physics is imported on the worker."""
+def _make(ranges: Any, seed: int, index: int) -> storage.Simulated:
+    """Simulate one micrograph of the regime of its ranges."""
+    if isinstance(ranges, ContrastRanges):
+        return simulate_contrast_micrograph(ranges, seed=seed, index=index)
+    # the multislice simulation is imported on the worker
     from hrtem_dask.simulation import simulate_micrograph
 
     return simulate_micrograph(ranges, seed=seed, index=index)

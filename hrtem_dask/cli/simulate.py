@@ -11,7 +11,8 @@ from hrtem_dask.cli.messages import message_options
 from hrtem_dask.cli.options import clear_errors, cluster_options
 
 if TYPE_CHECKING:
-    from hrtem_dask.simulation import SimulationRanges
+    from hrtem_dask.batch.simulate import Ranges
+    from hrtem_dask.storage.simulated import SimulatedStore
 
 __all__ = ["simulate"]
 
@@ -29,6 +30,13 @@ __all__ = ["simulate"]
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the series.")
 @click.option(
+    "--regime",
+    default="lattice",
+    show_default=True,
+    type=click.Choice(["lattice", "contrast"]),
+    help="lattice: lattice fringes are resolved; contrast: lower magnifications, where they are not.",
+)
+@click.option(
     "--ranges", "ranges_file", type=click.Path(), metavar="FILE.toml", help="Ranges that micrographs are drawn from."
 )
 @click.option(
@@ -36,26 +44,23 @@ __all__ = ["simulate"]
 )
 @cluster_options
 @message_options
-def simulate(out: str, ranges_file: str | None, size: int | None, **options: Any) -> None:
+def simulate(out: str, regime: str, ranges_file: str | None, size: int | None, **options: Any) -> None:
     """Simulate micrographs of nanoparticles whose truth is known, into the folder OUT.
 
     The folder holds the micrographs as one Zarr store, which `hrtem-dask run OUT` analyzes, and their truth: label
-    images of particles and regions, and tables. The same seed and ranges give the same micrographs, whatever the
-    number of workers. Running again into the same folder makes missing micrographs, and more with a larger -n.
+    images and tables. The same seed and ranges give the same micrographs, whatever the number of workers. Running again
+    into the same folder makes missing micrographs, and more with a larger -n.
     """
     from hrtem_dask.batch.simulate import simulate as simulate_batch
 
     with clear_errors():
-        summary = simulate_batch(out, ranges=_ranges(ranges_file, size), **options)
+        summary = simulate_batch(out, ranges=_ranges(regime, ranges_file, size), **options)
     for name, reason in summary.failures.items():
         click.echo(f"  {name} failed: {reason}", err=True)
-    micrographs, particles, regions = summary.store.micrographs, summary.store.particles, summary.store.regions
+    micrographs = summary.store.micrographs
     empty = int((micrographs["n_particles"] == 0).sum())
     click.echo(f"micrographs: {len(micrographs)}, {empty} of them empty  ({summary.n_kept} made before)")
-    materials = ", ".join(f"{n} {name}" for name, n in particles["material"].value_counts().sort_index().items())
-    click.echo(f"particles:   {len(particles)}" + (f"  ({materials})" if materials else ""))
-    classes = regions["region_class"].fillna("without class").value_counts().sort_index()
-    click.echo(f"regions:     {len(regions)}" + "".join(f", {n} {name}" for name, n in classes.items()))
+    _print_contents(summary.store)
     if summary.seconds_per_micrograph is not None:
         click.echo(
             f"time:        {summary.seconds:.1f} s, {summary.seconds_per_micrograph:.2f} s per micrograph and worker"
@@ -66,11 +71,23 @@ def simulate(out: str, ranges_file: str | None, size: int | None, **options: Any
         sys.exit(1)
 
 
-def _ranges(ranges_file: str | None, size: int | None) -> SimulationRanges:
-    """Return the ranges of the file, or the default ones, with the given side."""
+def _print_contents(store: SimulatedStore) -> None:
+    """Print the number of particles of each kind, and of regions if there are any."""
+    particles, kind = store.particles, "material" if "material" in store.particles else "shape"
+    kinds = ", ".join(f"{n} {name}" for name, n in particles[kind].value_counts().sort_index().items())
+    click.echo(f"particles:   {len(particles)}" + (f"  ({kinds})" if kinds else ""))
+    if store.regime.has_regions:
+        classes = store.regions["region_class"].fillna("without class").value_counts().sort_index()
+        click.echo(f"regions:     {len(store.regions)}" + "".join(f", {n} {name}" for name, n in classes.items()))
+
+
+def _ranges(regime: str, ranges_file: str | None, size: int | None) -> Ranges:
+    """Return the ranges of the file, or the default ones of the regime, with the given side."""
     import dataclasses
 
     from hrtem_dask.simulation import SimulationRanges
+    from hrtem_dask.simulation.contrast import ContrastRanges
 
-    ranges = SimulationRanges.from_file(ranges_file) if ranges_file else SimulationRanges()
+    kind: type[SimulationRanges | ContrastRanges] = ContrastRanges if regime == "contrast" else SimulationRanges
+    ranges = kind.from_file(ranges_file) if ranges_file else kind()
     return ranges if size is None else dataclasses.replace(ranges, size_px=size)

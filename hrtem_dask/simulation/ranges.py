@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -16,14 +16,107 @@ from hrtem_dask.simulation.crystals import CRYSTALS
 from hrtem_dask.simulation.shapes import SHAPES
 from hrtem_dask.toml_records import check_types, parse_toml, read_record, record_to_dict, record_to_toml, update_record
 
-__all__ = ["Range", "SimulationRanges"]
+__all__ = ["Range", "SimulationRanges", "TomlRanges"]
 
 Range = tuple[float, float]
 """Smallest and largest value; drawn uniformly, or uniformly in the logarithm where the field mentions it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimulationRanges:
+class TomlRanges:
+    """Ranges that are written as TOML, read from TOML, and hashed; the base of the ranges of each regime."""
+
+    def to_toml(self) -> str:
+        """Write the ranges as TOML.
+
+        Returns
+        -------
+        str
+            TOML text, read back by `from_toml`.
+        """
+        return record_to_toml(self)
+
+    @classmethod
+    def from_toml(cls, text: str) -> Self:
+        """Read ranges from TOML.
+
+        Parameters
+        ----------
+        text : str
+            TOML; what it does not name keeps its default.
+
+        Returns
+        -------
+        SimulationRanges or ContrastRanges
+            The ranges, of the class that this method is called on.
+
+        Raises
+        ------
+        SettingsError
+            If a name is unknown or a value impossible.
+        """
+        values = parse_toml(text, "the simulation's ranges")
+        ranges = values.get("ranges", values)
+        if not isinstance(ranges, dict):
+            raise SettingsError(f"ranges must be a table, got {ranges!r}: write [ranges] and one range per line")
+        # the hash of a file that writes 80 for 80.0 is that of its own digits, as it has always been
+        return update_record(cls(), ranges, keep_whole=True)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read ranges from a TOML file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+
+        Returns
+        -------
+        SimulationRanges or ContrastRanges
+            The ranges, of the class that this method is called on.
+
+        Raises
+        ------
+        SettingsError
+            As `from_toml`, with the file named.
+        """
+        return read_record(path, cls.from_toml, "the ranges")
+
+    def hash(self) -> str:
+        """Return a hash of all ranges.
+
+        Returns
+        -------
+        str
+            16 hexadecimal digits.
+        """
+        return record_hash(record_to_dict(self))
+
+    def check_weights(self, known_names: Mapping[str, Iterable[str]]) -> None:
+        """Check the weights by which names are drawn.
+
+        Parameters
+        ----------
+        known_names : mapping
+            Field with weights → names that may have one.
+
+        Raises
+        ------
+        SettingsError
+            If a name is unknown, a weight is negative, or no weight is positive.
+        """
+        for name, known in known_names.items():
+            weights: Mapping[str, float] = getattr(self, name)
+            unknown = sorted(set(weights) - set(known))
+            if unknown:
+                raise SettingsError(f"unknown name {unknown[0]!r} in {name}: known are {', '.join(known)}")
+            if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
+                raise SettingsError(f"{name} need weights of 0 and more, one of them positive, got {dict(weights)!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationRanges(TomlRanges):
     """Ranges from which the conditions of each micrograph are drawn; a pair is the smallest and the largest value."""
 
     size_px: int = 512
@@ -121,80 +214,7 @@ class SimulationRanges:
             raise SettingsError(f"size_px must be from 64 to 4096, got {self.size_px!r}")
         if self.misoriented_fraction + self.between_fraction > 1:
             raise SettingsError("misoriented_fraction and between_fraction add up to more than 1")
-        for name, known in (("materials", CRYSTALS), ("shapes", SHAPES)):
-            weights: Mapping[str, float] = getattr(self, name)
-            unknown = sorted(set(weights) - set(known))
-            if unknown:
-                raise SettingsError(f"unknown name {unknown[0]!r} in {name}: known are {', '.join(known)}")
-            if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
-                raise SettingsError(f"{name} need weights of 0 and more, one of them positive, got {dict(weights)!r}")
-
-    def to_toml(self) -> str:
-        """Write the ranges as TOML.
-
-        Returns
-        -------
-        str
-            TOML text, read back by `from_toml`.
-        """
-        return record_to_toml(self)
-
-    @classmethod
-    def from_toml(cls, text: str) -> Self:
-        """Read ranges from TOML.
-
-        Parameters
-        ----------
-        text : str
-            TOML; what it does not name keeps its default.
-
-        Returns
-        -------
-        SimulationRanges
-            The ranges.
-
-        Raises
-        ------
-        SettingsError
-            If a name is unknown or a value impossible.
-        """
-        values = parse_toml(text, "the simulation's ranges")
-        ranges = values.get("ranges", values)
-        if not isinstance(ranges, dict):
-            raise SettingsError(f"ranges must be a table, got {ranges!r}: write [ranges] and one range per line")
-        # the hash of a file that writes 80 for 80.0 is that of its own digits, as it has always been
-        return update_record(cls(), ranges, keep_whole=True)
-
-    @classmethod
-    def from_file(cls, path: str | Path) -> Self:
-        """Read ranges from a TOML file.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file.
-
-        Returns
-        -------
-        SimulationRanges
-            The ranges.
-
-        Raises
-        ------
-        SettingsError
-            As `from_toml`, with the file named.
-        """
-        return read_record(path, cls.from_toml, "the ranges")
-
-    def hash(self) -> str:
-        """Return a hash of all ranges.
-
-        Returns
-        -------
-        str
-            16 hexadecimal digits.
-        """
-        return record_hash(record_to_dict(self))
+        self.check_weights({"materials": CRYSTALS, "shapes": SHAPES})
 
 
 def draw(rng: np.random.Generator, limits: Range, *, logarithmic: bool = False) -> float:

@@ -16,7 +16,8 @@ from hrtem_dask.errors import NothingToAnalyseError, SettingsError, UnreadableMi
 from hrtem_dask.evaluation.micrographs import connected_pieces
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
-from hrtem_dask.storage.simulated import IMAGES, LABELS, open_simulated, truth_ids
+from hrtem_dask.storage.regimes import IMAGES, LABELS
+from hrtem_dask.storage.simulated import open_simulated, truth_ids
 
 __all__ = ["GroundTruth", "TrueMicrograph", "open_truth", "read_mask"]
 
@@ -68,6 +69,8 @@ class GroundTruth:
     """Images that have no mask."""
     is_simulated: bool = False
     """Whether it is a simulated store."""
+    has_regions: bool = False
+    """Whether the truth has regions with classes, as simulated stores of the regime lattice have."""
     folder: Location | None = None
     """Where it lies."""
 
@@ -147,12 +150,13 @@ def open_truth(folder: str | os.PathLike[str], *, only: str | None = None) -> Gr
 
 def _simulated(folder: Location, only: str | None) -> GroundTruth:
     """List a simulated store."""
-    table = open_simulated(folder).micrographs.rename(columns={"micrograph_id": "truth_id"})
+    store = open_simulated(folder)
+    table = store.micrographs.rename(columns={"micrograph_id": "truth_id"})
     names = [str(name) for name in table["truth_id"] if fnmatch.fnmatchcase(str(name), only or "*")]
-    labels = Location.of(folder.path(LABELS))
+    labels = folder.inside(LABELS)
     micrographs = {n: TrueMicrograph(n, folder.path(IMAGES, n), labels_folder=labels) for n in names}
     table = table[table["truth_id"].isin(names)].reset_index(drop=True)
-    return GroundTruth(micrographs, table, is_simulated=True, folder=folder)
+    return GroundTruth(micrographs, table, is_simulated=True, has_regions=store.regime.has_regions, folder=folder)
 
 
 def _masks(folder: Location, only: str | None) -> GroundTruth:

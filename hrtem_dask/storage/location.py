@@ -70,6 +70,26 @@ class Location:
         """
         return posixpath.join(self.url, *names)
 
+    def inside(self, name: str) -> Location:
+        """Return the location of a folder inside.
+
+        Parameters
+        ----------
+        name : str
+            Path inside the folder.
+
+        Returns
+        -------
+        Location
+            The inner folder.
+
+        Examples
+        --------
+        >>> Location("results").inside("labels.zarr").url
+        'results/labels.zarr'
+        """
+        return Location(self.path(name))
+
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a whole file, atomically.
 

@@ -16,6 +16,7 @@ from hrtem_dask.batch.simulate import simulate
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
 from hrtem_dask.simulation import SimulationRanges
+from hrtem_dask.simulation.contrast import ContrastRanges, simulate_contrast_micrograph
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.simulated import SimulatedStore, truth_ids
 
@@ -98,6 +99,24 @@ def test_one_that_fails_is_named_and_tried_again(
     assert (again.n_made, again.n_kept, again.failures) == (3, 2, {})
     simulate(tmp_path / "straight", ranges=toy_ranges(), n=5, cluster=client, make=make_toy)
     assert contents(out) == contents(tmp_path / "straight")
+
+
+def test_contrast_micrographs_resume_to_the_same_bytes(tmp_path: Path, client: Client) -> None:
+    ranges = ContrastRanges(size_px=96, max_particles=10)
+    whole = simulate(tmp_path / "whole", ranges=ranges, n=4, seed=9, cluster=client)
+    assert (whole.n_made, whole.failures, whole.store.regime.name) == (4, {}, "contrast")
+    simulate(tmp_path / "grown", ranges=ranges, n=1, seed=9, cluster="threads")
+    grown = simulate(tmp_path / "grown", ranges=ranges, n=4, seed=9, cluster="threads")
+    assert (grown.n_made, grown.n_kept) == (3, 1)
+    assert contents(tmp_path / "grown") == contents(tmp_path / "whole")
+    for index, name in enumerate(whole.store.micrographs["micrograph_id"]):
+        made = simulate_contrast_micrograph(ranges, seed=9, index=index)
+        assert name == made.micrograph_id == f"con-9-{index:06d}"
+        np.testing.assert_array_equal(whole.store.image(name), made.intensity)
+        np.testing.assert_array_equal(whole.store.labels(name), made.labels)
+        np.testing.assert_array_equal(whole.store.annotation(name), made.annotation)
+    with pytest.raises(SettingsError, match="regime contrast, not lattice"):
+        simulate(tmp_path / "grown", n=5, seed=9, cluster=client)
 
 
 @pytest.fixture

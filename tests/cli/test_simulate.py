@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from hrtem_dask.batch import simulate as batch
 from hrtem_dask.cli import main
 from hrtem_dask.cli import simulate as command
+from hrtem_dask.storage.simulated import open_simulated
 
 Make = Callable[..., Any]
 
@@ -20,7 +21,7 @@ def call(*arguments: object) -> tuple[int, str]:
 @pytest.fixture
 def out(tmp_path: Path, make_toy: Make, toy_ranges: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(batch, "_make", make_toy)
-    monkeypatch.setattr(command, "_ranges", lambda _, size: toy_ranges(shape=(size, size)))
+    monkeypatch.setattr(command, "_ranges", lambda _regime, _file, size: toy_ranges(shape=(size, size)))
     return tmp_path / "sim"
 
 
@@ -53,3 +54,18 @@ def test_what_fails_is_named_and_mistakes_are_one_line(
     assert code == 1
     assert "shape is [100, 100] there, not [200, 200]" in output
     assert "Traceback" not in output
+
+
+def test_the_contrast_regime(tmp_path: Path) -> None:
+    out, ranges = tmp_path / "con", tmp_path / "ranges.toml"
+    ranges.write_text("size_px = 128\nempty_fraction = 0\nmax_particles = 5\n[shapes]\nsphere = 1\n")
+    code, output = call(out, "--regime", "contrast", "--ranges", ranges, "-n", 2, "--seed", 5, "--size", 96)
+    assert code == 0, output
+    store = open_simulated(out)
+    assert f"particles:   {len(store.particles)}  ({len(store.particles)} sphere)" in output
+    assert "regions:" not in output
+    assert list(store.micrographs["micrograph_id"]) == ["con-5-000000", "con-5-000001"]
+    assert store.image("con-5-000001").shape == (96, 96)
+    code, output = call(out, "-n", 3, "--seed", 5)
+    assert code == 1
+    assert "of the regime contrast, not lattice: give --regime contrast, or another folder" in output

@@ -52,7 +52,7 @@ def score_classes(
     client : distributed.Client
         The cluster.
     truth : GroundTruth
-        A simulated store; hand-drawn masks have no classes.
+        A simulated store; hand-drawn masks and stores of the regime contrast have no classes.
     results : Results
         Results of a run over it.
     settings : Settings
@@ -71,7 +71,7 @@ def score_classes(
     """
     classified = results.regions
     classified = classified[classified[PROBABILITIES[0]].notna()]
-    if truth.folder is None or not truth.is_simulated or classified.empty:
+    if truth.folder is None or not truth.has_regions or classified.empty:
         return pd.DataFrame(), pd.DataFrame()
     micrographs = results.micrographs
     names = micrographs.assign(truth_id=truth.join(micrographs)).dropna(subset=["truth_id"])

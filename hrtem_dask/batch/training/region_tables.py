@@ -10,7 +10,7 @@ import pandas as pd
 from distributed import Client
 
 from hrtem_dask.batch.cluster.stream import failure_reason, stream
-from hrtem_dask.errors import NothingToAnalyseError
+from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.simulated import open_simulated
@@ -43,8 +43,13 @@ def region_table(stores: Sequence[str | Path], client: Client, settings: Setting
     ------
     NothingToAnalyseError
         If no micrograph could be measured.
+    SettingsError
+        If a store is of the regime contrast, which has no classes of regions.
     """
     settings = settings or Settings()
+    for store in stores:
+        if not open_simulated(store).regime.has_regions:
+            raise SettingsError(f"{store} has no regions with classes: give stores of the regime lattice")
     items = [
         (Location.of(store), str(name))
         for store in stores

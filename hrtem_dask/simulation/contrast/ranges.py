@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import numbers
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
-
-import tomli_w
+from typing import Any
 
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.simulation.contrast.arrangement import ARRANGEMENTS
 from hrtem_dask.simulation.contrast.interiors import INTERIORS
 from hrtem_dask.simulation.contrast.shapes import SHAPES
 from hrtem_dask.simulation.contrast.supports import SUPPORTS
-from hrtem_dask.simulation.ranges import Range
+from hrtem_dask.simulation.ranges import Range, TomlRanges
+from hrtem_dask.toml_records import check_types
 
 __all__ = ["ContrastRanges"]
 
@@ -35,7 +29,7 @@ def _weights(**weights: float) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContrastRanges:
+class ContrastRanges(TomlRanges):
     """Ranges that each micrograph's conditions are drawn from; a pair is from and to."""
 
     size_px: int = 512
@@ -142,8 +136,13 @@ class ContrastRanges:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
+        check_types(self)
         for f in dataclasses.fields(self):
-            _check(f.name, str(f.type), getattr(self, f.name))
+            value = getattr(self, f.name)
+            if isinstance(value, tuple) and not 0 <= value[0] <= value[1]:
+                raise SettingsError(f"{f.name} must be a pair 0 ≤ from ≤ to, got {value!r}")
+            if f.name.endswith("_fraction") and not 0 <= value <= 1:
+                raise SettingsError(f"{f.name} must be from 0 to 1, got {value!r}")
         for name in POSITIVE:
             if not getattr(self, name)[0] > 0:
                 raise SettingsError(f"{name} must be positive, got {getattr(self, name)!r}")
@@ -153,112 +152,6 @@ class ContrastRanges:
             raise SettingsError(f"coverage must be at most 0.9, got {self.coverage!r}")
         if not 1 <= self.jpeg_quality[0] <= self.jpeg_quality[1] <= 100:
             raise SettingsError(f"jpeg_quality must be from 1 to 100, got {self.jpeg_quality!r}")
-        for name, known in (
-            ("shapes", SHAPES), ("arrangements", ARRANGEMENTS), ("interiors", INTERIORS), ("supports", SUPPORTS),
-        ):  # fmt: skip
-            weights: Mapping[str, float] = getattr(self, name)
-            unknown = sorted(set(weights) - set(known))
-            if unknown:
-                raise SettingsError(f"unknown name {unknown[0]!r} in {name}: known are {', '.join(known)}")
-            if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
-                raise SettingsError(f"{name} need weights of 0 and more, one of them positive, got {dict(weights)!r}")
-
-    def to_toml(self) -> str:
-        """Write the ranges as TOML.
-
-        Returns
-        -------
-        str
-            TOML text, read back by `from_toml`.
-        """
-        return tomli_w.dumps(_plain(dataclasses.asdict(self)))
-
-    @classmethod
-    def from_toml(cls, text: str) -> Self:
-        """Read ranges from TOML.
-
-        Parameters
-        ----------
-        text : str
-            TOML; what it does not name keeps its default.
-
-        Returns
-        -------
-        ContrastRanges
-            The ranges.
-
-        Raises
-        ------
-        SettingsError
-            If a name is unknown or a value impossible.
-        """
-        try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"the simulation's ranges are no valid TOML: {error}") from error
-        values = values.get("ranges", values)
-        known = {f.name for f in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise SettingsError(f"unknown range {unknown[0]!r}: known are {', '.join(sorted(known))}")
-        try:
-            arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-            return cls(**arguments)
-        except TypeError as error:
-            raise SettingsError(f"a range of the simulation has the wrong type: {error}") from error
-
-    @classmethod
-    def from_file(cls, path: str | Path) -> Self:
-        """Read ranges from a TOML file.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file.
-
-        Returns
-        -------
-        ContrastRanges
-            The ranges.
-
-        Raises
-        ------
-        SettingsError
-            As `from_toml`, with the file named.
-        """
-        try:
-            return cls.from_toml(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"cannot read the ranges {str(path)!r}: {error}") from error
-        except SettingsError as error:
-            raise SettingsError(f"{path}: {error}") from error
-
-    def hash(self) -> str:
-        """Return a hash of all ranges.
-
-        Returns
-        -------
-        str
-            16 hexadecimal digits.
-        """
-        text = json.dumps(_plain(dataclasses.asdict(self)), sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _check(name: str, kind: str, value: Any) -> None:
-    """Refuse a value of the wrong kind."""
-    if kind == "Range" and not isinstance(value, tuple):
-        raise SettingsError(f"{name} must be a pair (from, to), got {value!r}")
-    if kind == "float" and not isinstance(value, numbers.Real):
-        raise SettingsError(f"{name} must be one number, got {value!r}")
-    if kind == "int" and not isinstance(value, numbers.Integral):
-        raise SettingsError(f"{name} must be a whole number, got {value!r}")
-    if isinstance(value, tuple) and not (len(value) == 2 and 0 <= value[0] <= value[1]):
-        raise SettingsError(f"{name} must be a pair 0 ≤ from ≤ to, got {value!r}")
-    if name.endswith("_fraction") and not 0 <= value <= 1:
-        raise SettingsError(f"{name} must be from 0 to 1, got {value!r}")
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what TOML and JSON can hold."""
-    return {k: list(v) if isinstance(v, tuple) else dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+        self.check_weights(
+            {"shapes": SHAPES, "arrangements": ARRANGEMENTS, "interiors": INTERIORS, "supports": SUPPORTS}
+        )

@@ -99,6 +99,11 @@ class ContrastMicrograph:
     """Keys as the columns of `CONTRAST_MICROGRAPHS`; `faults` and `annotations` are tuples of str."""
 
     @property
+    def image(self) -> np.ndarray:
+        """Shape (y, x), uint16: the intensity, whose values are whole numbers from 0 to 65535."""
+        return self.intensity.astype(np.uint16)
+
+    @property
     def micrograph(self) -> pd.DataFrame:
         """One row, schema `CONTRAST_MICROGRAPHS`."""
         row = {k: ";".join(v) if isinstance(v, tuple) else v for k, v in self.conditions.items()}

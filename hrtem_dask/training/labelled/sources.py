@@ -6,14 +6,26 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from hrtem_dask.errors import NothingToAnalyseError
+from hrtem_dask.storage.regimes import CONTRAST
 from hrtem_dask.storage.simulated import SimulatedStore, open_simulated
 from hrtem_dask.training.labelled.coco import list_coco
 from hrtem_dask.training.labelled.folders import has_mask_folder, list_folder
 from hrtem_dask.training.labelled.labelled_micrograph import Labelled, LabelledMicrograph, make_labelled
 from hrtem_dask.training.labelled.stacks import list_stack
 
-__all__ = ["list_labelled", "list_simulated"]
+__all__ = ["LEAST_CONTRAST_TO_NOISE", "list_labelled", "list_simulated"]
+
+LEAST_CONTRAST_TO_NOISE = 0.7
+"""Smallest absolute contrast of a particle to which a network is trained, in standard deviations of the gray values
+around it.
+
+A particle with less contrast differs from its surroundings by less than their own variation, and can hardly be seen.
+Labeled as a particle, it would teach a network to find particles in noise; labeled as background, to overlook faint
+ones. Its pixels are therefore left out of the loss and of the scores. A particle without a contrast is hidden and has
+no pixel."""
 
 
 def list_labelled(places: Sequence[str | Path], *, pixel_size_nm: float | None = None) -> list[Labelled]:
@@ -86,6 +98,9 @@ def _list_one(path: Path, pixel_size_nm: float | None) -> list[Labelled]:
 def list_simulated(store: SimulatedStore) -> list[Labelled]:
     """List the micrographs of a simulated store.
 
+    In a store of the regime contrast, pixels of particles that can hardly be seen (`LEAST_CONTRAST_TO_NOISE`) are not
+    valid, and micrographs have no pixel size: networks for this regime are trained without one.
+
     Parameters
     ----------
     store : SimulatedStore
@@ -97,16 +112,34 @@ def list_simulated(store: SimulatedStore) -> list[Labelled]:
         Micrographs in the order of the store; each one is a separate group.
     """
     rows = store.micrographs
+    names = [str(name) for name in rows["micrograph_id"]]
+    if store.regime == CONTRAST:
+        faint = _faint_particles(store)
+        reads = [functools.partial(_read_contrast, store, name, faint.get(name, [])) for name in names]
+    else:
+        sizes = rows["pixel_size_nm"].astype(float)
+        reads = [functools.partial(_read_lattice, store, name, size) for name, size in zip(names, sizes, strict=True)]
     return [
-        Labelled(
-            micrograph_id=str(name),
-            group=f"{store.folder.url}/{name}",
-            read=functools.partial(_read_simulated, store, str(name), float(size)),
-        )
-        for name, size in zip(rows["micrograph_id"], rows["pixel_size_nm"], strict=True)
+        Labelled(micrograph_id=name, group=f"{store.folder.url}/{name}", read=read)
+        for name, read in zip(names, reads, strict=True)
     ]
 
 
-def _read_simulated(store: SimulatedStore, name: str, size_nm: float) -> LabelledMicrograph:
-    """Read one micrograph of a store."""
+def _read_lattice(store: SimulatedStore, name: str, size_nm: float) -> LabelledMicrograph:
+    """Read one micrograph of the regime lattice."""
     return make_labelled(store.image(name), store.labels(name), pixel_size_nm=(size_nm, size_nm))
+
+
+def _read_contrast(store: SimulatedStore, name: str, faint: Sequence[int]) -> LabelledMicrograph:
+    """Read one micrograph of the regime contrast; `faint` are the ids of particles that can hardly be seen."""
+    labels = store.labels(name)
+    valid = ~np.isin(labels, faint)
+    return make_labelled(store.image(name), labels, pixel_size_nm=None, valid=None if valid.all() else valid)
+
+
+def _faint_particles(store: SimulatedStore) -> dict[str, list[int]]:
+    """Return the ids of the particles of each micrograph that can hardly be seen."""
+    particles = store.particles
+    ratio = particles["contrast_to_noise"].to_numpy(dtype=float, na_value=np.nan)
+    faint = particles[~(np.abs(ratio) >= LEAST_CONTRAST_TO_NOISE)]  # NaN is faint too
+    return {str(name): [int(i) for i in rows] for name, rows in faint.groupby("micrograph_id")["particle_id"]}

@@ -18,6 +18,7 @@ from hrtem_dask.batch.simulate import simulate
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.evaluation import dice
 from hrtem_dask.settings import Settings
+from hrtem_dask.simulation.contrast import ContrastRanges
 from hrtem_dask.storage.results import open_results
 from hrtem_dask.storage.simulated import open_simulated
 
@@ -203,3 +204,35 @@ def test_methods_are_chosen_by_what_there_is(tmp_path: Path) -> None:
     ):
         with pytest.raises(SettingsError, match=message):
             choose_methods(*arguments)
+
+
+def test_a_contrast_store_is_run_and_scored(tmp_path: Path, client: Client, settings: Settings) -> None:
+    ranges = ContrastRanges(
+        size_px=128, empty_fraction=0, bright_fraction=0, optical_depth=(0.8, 1.2), supports={"vacuum": 1},
+        shapes={"sphere": 1}, arrangements={"isolated": 1}, coverage=(0.1, 0.2), median_diameter_px=(20, 30),
+        contaminated_fraction=0, dirt_fraction=0, annotated_fraction=0, electrons_per_px=(400, 500), vignette=(0, 0),
+        gradient=(0, 0), n_spikes=(0, 0), interiors={"plain": 1},
+    )  # fmt: skip
+    simulate(tmp_path / "con", ranges=ranges, n=4, seed=3, cluster=client)
+    evaluation = evaluate(
+        tmp_path / "con",
+        methods=["otsu"],
+        out=tmp_path / "out",
+        settings=settings.updated({"loading": {"pixels": True}}),
+        summary=SummaryOptions(by=["support", "is_8_bit", "electrons_per_px"], n_resamples=20),
+        cluster=client,
+    )
+    rows = evaluation.micrographs
+    assert list(rows["truth_id"]) == [f"con-3-00000{i}" for i in range(4)]
+    assert rows["analysed"].all()
+    truth, results = open_simulated(tmp_path / "con"), open_results(tmp_path / "out" / "otsu")
+    for row in rows.itertuples():
+        found = results.labels(str(row.micrograph_id)) > 0
+        assert row.dice == dice(found, truth.labels(str(row.truth_id)) > 0)
+    assert value(evaluation, "dice_mean") > 0.7
+    assert value(evaluation, "dice_mean", group="vacuum") == value(evaluation, "dice_mean")
+    known = evaluation.objects[evaluation.objects["side"] == "true"]
+    assert len(known) == (truth.particles["visible_area_px"] > 0).sum()
+    assert set(evaluation.summary["by"]) == {"all", "support", "is_8_bit", "electrons_per_px"}
+    assert evaluation.regions.empty
+    assert evaluation.classes.empty

@@ -13,8 +13,10 @@ from distributed import Client
 from hrtem_dask.batch.evaluation.evaluate import evaluate
 from hrtem_dask.batch.simulate import simulate
 from hrtem_dask.batch.training.region_tables import region_table
+from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
 from hrtem_dask.simulation import SimulationRanges
+from hrtem_dask.simulation.contrast import ContrastRanges
 from hrtem_dask.storage.simulated import open_simulated
 from hrtem_dask.tables import REGION_CLASSES, REGION_FEATURES
 
@@ -77,3 +79,9 @@ def test_classes_of_a_run_are_scored(clear_store: Path, client: Client, tmp_path
     assert (tmp_path / "out" / "regions.csv").exists()
     # the same rows as the run's own table
     assert set(regions["said_class"]) <= {*REGION_CLASSES, "unsure"}
+
+
+def test_a_contrast_store_has_no_classes_of_regions(tmp_path: Path, client: Client) -> None:
+    simulate(tmp_path / "con", ranges=ContrastRanges(size_px=96, empty_fraction=1), n=1, cluster=client)
+    with pytest.raises(SettingsError, match="no regions with classes: give stores of the regime lattice"):
+        region_table([tmp_path / "con"], client)

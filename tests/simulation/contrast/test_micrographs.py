@@ -193,7 +193,7 @@ def test_ranges_travel_through_toml() -> None:
         ("dirt_fraction = 2", "dirt_fraction must be from 0 to 1"),
         ("gap_px = [3, 1]", "gap_px must be a pair"),
         ("jpeg_quality = [50, 101]", "jpeg_quality must be from 1 to 100"),
-        ("colour = 1", "unknown range 'colour'"),
+        ("colour = 1", "unknown setting colour"),
         ("[shapes]\nstarfish = 1", "unknown name 'starfish' in shapes"),
         ("[supports]\ncarbon = 0", "supports need weights"),
     ],

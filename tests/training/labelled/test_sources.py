@@ -1,5 +1,6 @@
 """Every kind of source against a truth made by hand; splits that never share a micrograph."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 import tifffile
 
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError, UnreadableMicrographError
-from hrtem_dask.storage import simulated
+from hrtem_dask.simulation.contrast import ContrastRanges, simulate_contrast_micrograph
+from hrtem_dask.storage import simulated_writing
 from hrtem_dask.storage.exchange.coco import rasterize
 from hrtem_dask.storage.ground_truth import open_truth
 from hrtem_dask.storage.location import Location
-from hrtem_dask.training.labelled.labelled_micrograph import Labelled, LabelledMicrograph
+from hrtem_dask.storage.regimes import CONTRAST
+from hrtem_dask.training.labelled.labelled_micrograph import Labelled, LabelledMicrograph, make_labelled
 from hrtem_dask.training.labelled.sources import list_labelled
 from hrtem_dask.training.labelled.split import split_by_group
 
@@ -250,10 +253,10 @@ def test_simulated_stores(tmp_path: Path, make_toy: Any, toy_ranges: Any) -> Non
     ranges = toy_ranges()
     for name in ("one", "two"):
         folder = Location.of(tmp_path / name)
-        simulated.create_simulated(folder, ranges={}, seed=0, code_version="0")
+        simulated_writing.create_simulated(folder, ranges={}, seed=0, code_version="0")
         for index in range(3):
-            simulated.write_simulated(folder, make_toy(ranges, 0, index))
-        simulated.gather_truth(folder)
+            simulated_writing.write_simulated(folder, make_toy(ranges, 0, index))
+        simulated_writing.gather_truth(folder)
     listed = list_labelled([tmp_path / "one", tmp_path / "two"])
     assert [one.micrograph_id for one in listed[2:4]] == ["sim-0-000002", "sim-0-000000#2"]
     assert len({one.group for one in listed}) == 6
@@ -263,9 +266,35 @@ def test_simulated_stores(tmp_path: Path, make_toy: Any, toy_ranges: Any) -> Non
     assert labelled.pixel_size_nm == (0.05, 0.05)
     assert not listed[2].read().mask.any()
     unfinished = Location.of(tmp_path / "three")
-    simulated.create_simulated(unfinished, ranges={}, seed=0, code_version="0")
+    simulated_writing.create_simulated(unfinished, ranges={}, seed=0, code_version="0")
     with pytest.raises(FileNotFoundError, match="cut off"):
         list_labelled([tmp_path / "three"])
+
+
+def test_faint_particles_of_a_contrast_store_are_not_learned(tmp_path: Path) -> None:
+    folder = Location.of(tmp_path / "con")
+    simulated_writing.create_simulated(folder, ranges={}, seed=0, code_version="0", regime=CONTRAST)
+    ranges = ContrastRanges(size_px=96, empty_fraction=0, annotated_fraction=0, median_diameter_px=(10, 20))
+    ratios = {0: [-5.0, 0.69, np.nan, -0.69], 1: [0.7, -0.7]}
+    made = {index: simulate_contrast_micrograph(ranges, seed=0, index=index) for index in ratios}
+    for index, one in made.items():
+        rows = one.particles.iloc[: len(ratios[index])].assign(contrast_to_noise=ratios[index])
+        labels = np.zeros((96, 96), np.int32)
+        for number in rows["particle_id"]:
+            labels[20 * number : 20 * number + 10, 5:30] = number
+        made[index] = dataclasses.replace(one, particles=rows, labels=labels)
+        simulated_writing.write_simulated(folder, made[index], CONTRAST)
+    simulated_writing.gather_truth(folder, CONTRAST)
+    faint, clear = (one.read() for one in list_labelled([tmp_path / "con"]))
+    np.testing.assert_array_equal(faint.mask, made[0].labels > 0)
+    assert faint.valid is not None
+    np.testing.assert_array_equal(faint.valid, ~np.isin(made[0].labels, [2, 3, 4]))
+    assert clear.valid is None
+    assert faint.pixel_size_nm is None
+    np.testing.assert_array_equal(clear.image, make_labelled(made[1].image, MASK_96, pixel_size_nm=None).image)
+
+
+MASK_96 = np.zeros((96, 96), bool)
 
 
 def fake(n: int, per_group: int = 1) -> list[Labelled]:

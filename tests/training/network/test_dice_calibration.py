@@ -15,7 +15,7 @@ from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.segmentation.unet import UNet, UNetConfig
 from hrtem_dask.segmentation.weights import load_dice_model, save_model
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage import simulated
+from hrtem_dask.storage import simulated, simulated_writing
 from hrtem_dask.storage.location import Location
 from hrtem_dask.training.network.dice_calibration import calibrate_dice_model, calibration_table
 
@@ -41,10 +41,10 @@ def dark_detector(path: Path) -> Path:
 def store(tmp_path_factory: pytest.TempPathFactory, make_toy: Callable[..., Any], toy_ranges: Any) -> Any:
     folder = Location.of(tmp_path_factory.mktemp("sim"))
     ranges = toy_ranges(n_particles=4)
-    simulated.create_simulated(folder, ranges={}, seed=0, code_version="1")
+    simulated_writing.create_simulated(folder, ranges={}, seed=0, code_version="1")
     for index in range(48):
-        simulated.write_simulated(folder, make_toy(ranges, 0, index))
-    simulated.gather_truth(folder)
+        simulated_writing.write_simulated(folder, make_toy(ranges, 0, index))
+    simulated_writing.gather_truth(folder)
     return simulated.open_simulated(folder)
 
 

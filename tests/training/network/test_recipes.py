@@ -76,3 +76,10 @@ def test_impossible_recipes_are_refused(text: str, message: str, tmp_path: Path)
 def test_an_unknown_recipe_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"neither a recipe .*default, groschner2021"):
         read_recipe("best")
+
+
+def test_the_recipe_of_the_contrast_regime_has_no_pixel_size() -> None:
+    recipe = read_recipe(str(Path(__file__).parents[3] / "pipelines" / "contrast.toml"))
+    assert recipe.name == "contrast"
+    assert recipe.network == dataclasses.replace(RECIPES["default"].network, pixel_size_nm=None)
+    assert (recipe.boundary_weight, recipe.augmentation.scale, recipe.augmentation.invert_probability) == (1.0, 1.6, 0)
