@@ -62,5 +62,5 @@ def test_a_setting_that_cannot_be_used_ends_the_listing(tmp_path: Path, client: 
     save(tmp_path / "a.npy")
     (tmp_path / "s.csv").write_text("path,sample\na*,x\n*.npy,y\n")
     samples = loading.read_metadata(tmp_path / "s.csv")
-    with pytest.raises(SettingsError, match="different things"):
+    with pytest.raises(SettingsError, match="contradict each other"):
         list_on_workers(client, find_inputs(tmp_path / "a.npy"), Settings(), samples)

@@ -235,7 +235,7 @@ def test_bad_files_are_lines(published: Path, tmp_path: Path, client: Client, rn
     (forest,) = r.forests
     assert forest.n_training + 2 * forest.confusion.counts.sum() == 17
     for name, reason in (
-        ("yes/particle_000.png", ""), ("no/particle_001.png", "same value, 7"), ("no/particle_002.png", "colour"),
+        ("yes/particle_000.png", ""), ("no/particle_001.png", "same value, 7"), ("no/particle_002.png", "color"),
         ("CdSe_images.h5", "cannot be read as HDF5"),
     ):  # fmt: skip
         (line,) = [note for note in r.notes if name in note]
