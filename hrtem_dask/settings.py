@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.provenance import record_hash
@@ -51,6 +51,10 @@ class FilteringSettings:
     """Path of a gain reference image that each micrograph is divided by."""
 
 
+Regime = Literal["auto", "lattice", "contrast"]
+"""How the scale at which a network sees a micrograph is found."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SegmentationSettings:
     """How particles are separated from the support."""
@@ -63,6 +67,14 @@ class SegmentationSettings:
     """A pixel whose particle probability is at least this is particle (U-Net)."""
     model_pixel_size_nm: float | None = None
     """Pixel size (nm) that the U-Net sees; None takes the model's own, and where it states none the micrograph's."""
+    regime: Regime = "auto"
+    """How the U-Net finds its scale. ``"lattice"``: from the pixel size. ``"contrast"``: from the micrograph itself, by
+    looking at it at several scales. ``"auto"``: lattice up to 0.1 nm per pixel; contrast above, and where the pixel
+    size is not known; networks that cannot predict the quality of their masks see such micrographs unscaled."""
+    diameter_nm: float | None = None
+    """Typical particle diameter (nm): sets the scale in the contrast regime; None finds it."""
+    diameter_px: float | None = None
+    """The same in pixels of the micrograph."""
     predict_quality: bool = True
     """Guess each mask's Dice coefficient, where the U-Net's file holds a calibration."""
     mask_agreement: bool = False
@@ -91,6 +103,14 @@ class SegmentationSettings:
                 f'segmentation.model is named, but method = "{self.method}" uses none: drop one of them'
             )
         _require("segmentation.threshold", self.threshold, 0, 1)
+        if self.regime not in get_args(Regime):
+            raise SettingsError(f"segmentation.regime must be one of {get_args(Regime)}, got {self.regime!r}")
+        for name in ("diameter_nm", "diameter_px"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise SettingsError(f"segmentation.{name} must be above 0, got {value:g}")
+        if self.diameter_nm is not None and self.diameter_px is not None:
+            raise SettingsError("give one of segmentation.diameter_nm and segmentation.diameter_px, not both")
 
     @property
     def chosen_method(self) -> Literal["otsu", "fourier", "unet"]:

@@ -244,6 +244,9 @@ def analyse_segmented(
         "n_counted": int(table["counted"].sum()),
         "coverage": float(np.count_nonzero(found.labels) / found.labels.size),
         "seam_score": segmentation.seam_score,
+        "regime": segmentation.regime,
+        "network_scale": segmentation.scale,
+        "network_scale_margin": segmentation.scale_margin,
         **(segmented.predicted_quality if corrected is None else {}),
         **_lattice_check(table, settings),
     }
@@ -300,7 +303,10 @@ def _predicted_quality(
     terms = segmentation.quality_terms
     if segmenter.dice_model is None or terms is None:
         return {}
-    properties = {**metrics, "pixel_size_nm": None if pixel_size_nm is None else float(np.mean(pixel_size_nm))}
+    # in the contrast regime the scale is found from the image, so its pixel size says nothing about the mask
+    known = {} if segmentation.regime == "contrast" else metrics
+    size = None if pixel_size_nm is None or segmentation.regime == "contrast" else float(np.mean(pixel_size_nm))
+    properties = {**known, "pixel_size_nm": size}
     return {
         "mask_agreement": terms.get("mask_agreement"),
         "predicted_dice": segmenter.dice_model.predict(terms, properties),

@@ -64,6 +64,9 @@ def read_settings(options: Mapping[str, Any]) -> Settings:
         "method": ("segmentation", "method"),
         "material": ("fourier", "material"),
         "defect_model": ("defects", "model"),
+        "regime": ("segmentation", "regime"),
+        "diameter": ("segmentation", "diameter_nm"),
+        "diameter_px": ("segmentation", "diameter_px"),
         "device": ("execution", "device"),
         "overlays": ("execution", "overlays"),
     }

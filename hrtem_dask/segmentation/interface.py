@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from hrtem_dask.micrograph import PixelSize
-from hrtem_dask.segmentation.dice_model import DiceModel
+from hrtem_dask.segmentation.quality.dice_model import DiceModel
 
 __all__ = ["Segmentation", "Segmenter"]
 
@@ -22,6 +22,12 @@ class Segmentation:
     """Particle probability, shape (y, x), float32, 0 to 1; for the baselines it equals the mask."""
     mask: np.ndarray
     """Shape (y, x), bool: True on particles."""
+    regime: Literal["lattice", "contrast"] | None = None
+    """Whether the scale of the network came from the pixel size or was found from the image; None for the baselines."""
+    scale: float | None = None
+    """Network pixels per pixel of the image (geometric mean of both axes); None for the baselines."""
+    scale_margin: float | None = None
+    """How clearly the scale was found, see `scale_search.ScaleChoice`; None where it was not searched for."""
     seam_score: float | None = None
     """Largest difference of logits between neighboring tiles; None where the image was segmented as a whole."""
     quality_terms: Mapping[str, float] | None = None

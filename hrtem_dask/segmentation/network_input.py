@@ -8,7 +8,7 @@ from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.rescale import model_shape, resample
 from hrtem_dask.segmentation.unet import InputScaling
 
-__all__ = ["network_input", "scale_input"]
+__all__ = ["network_input", "resampled_input", "scale_input"]
 
 
 def network_input(
@@ -42,6 +42,26 @@ def network_input(
         pixel_size_nm=pixel_size_nm,
         model_pixel_size_nm=model_pixel_size_nm,
     )
+    return resampled_input(image, shape, scaling)
+
+
+def resampled_input(image: np.ndarray, shape: tuple[int, int], scaling: InputScaling) -> np.ndarray:
+    """Resample an image to a shape and scale it as the network expects.
+
+    Parameters
+    ----------
+    image : numpy.ndarray or cupy.ndarray
+        Shape (y, x), float32 in [0, 1].
+    shape : tuple of int
+        Shape (y, x) of the input of the network.
+    scaling : {"min_max", "standard"}
+        `UNetConfig.input_scaling`.
+
+    Returns
+    -------
+    numpy.ndarray or cupy.ndarray
+        The given shape, float32.
+    """
     resampled = resample(image, shape, method="bicubic")
     if scaling == "min_max" and resampled is image:
         return image  # the filters have scaled it to [0, 1] already

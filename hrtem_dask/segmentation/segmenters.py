@@ -10,8 +10,8 @@ import numpy as np
 from hrtem_dask import backend
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.micrograph import PixelSize
-from hrtem_dask.segmentation.dice_model import DiceModel
 from hrtem_dask.segmentation.interface import Segmentation, Segmenter
+from hrtem_dask.segmentation.quality.dice_model import DiceModel
 from hrtem_dask.segmentation.threshold import fourier_mask, fourier_mask_px, otsu_mask
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
 from hrtem_dask import backend
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.micrograph import PixelSize
-from hrtem_dask.segmentation.agreement import judge_mask
 from hrtem_dask.segmentation.engines import Engine, make_engine
 from hrtem_dask.segmentation.interface import Segmentation
 from hrtem_dask.segmentation.memory import logits_within_memory
-from hrtem_dask.segmentation.network_input import network_input
-from hrtem_dask.segmentation.rescale import resample
+from hrtem_dask.segmentation.network_input import resampled_input
+from hrtem_dask.segmentation.quality.agreement import judge_mask
+from hrtem_dask.segmentation.rescale import model_shape, resample
+from hrtem_dask.segmentation.scale_search import ScaleFinder, scaled_shape
 from hrtem_dask.segmentation.tensors import as_array, as_tensor
 from hrtem_dask.segmentation.weights import load_dice_model, load_model, model_hash
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
@@ -27,7 +30,8 @@ class UNetSegmenter:
     Parameters
     ----------
     segmentation : SegmentationSettings
-        Uses `model`, `threshold`, `particles_are`, `model_pixel_size_nm`, `predict_quality`, `mask_agreement`.
+        Uses `model`, `threshold`, `regime`, `diameter_nm`, `diameter_px`, `particles_are`, `model_pixel_size_nm`,
+        `predict_quality`, `mask_agreement`.
     execution : ExecutionSettings
         Device, engine and tiles.
     judge_always : bool
@@ -55,7 +59,9 @@ class UNetSegmenter:
         self._model = load_model(path)
         self.model_hash: str | None = model_hash(path)
         self.config = self._model.config
-        self.dice_model = load_dice_model(path) if segmentation.predict_quality else None
+        predictor = load_dice_model(path)
+        self.dice_model = predictor if segmentation.predict_quality else None
+        self._scale_finder = ScaleFinder(segmentation, predictor)
         self._judges = judge_always or self.dice_model is not None
         needed = self.dice_model is not None and "mask_agreement" in self.dice_model.coefficients
         self._turns = judge_always or segmentation.mask_agreement or needed
@@ -85,17 +91,19 @@ class UNetSegmenter:
         Raises
         ------
         CalibrationError
-            If the micrograph is far coarser than the images that the network was trained on.
+            If a micrograph of the lattice regime is far coarser than the images that the network was trained on, or
+            its pixels are far from square.
         MemoryError
             If the smallest tiles do not fit.
         """
         native = (int(image.shape[0]), int(image.shape[1]))
-        network_image = network_input(
-            1 - image if self._inverted else image,
-            pixel_size_nm=pixel_size_nm,
-            model_pixel_size_nm=self.model_pixel_size_nm,
-            scaling=self.config.input_scaling,
-        )
+        oriented = 1 - image if self._inverted else image
+        choice = self._scale_finder.find(oriented, self._search_network, self.config, pixel_size_nm=pixel_size_nm)
+        if choice is None:
+            shape = model_shape(native, pixel_size_nm=pixel_size_nm, model_pixel_size_nm=self.model_pixel_size_nm)
+        else:
+            shape = scaled_shape(native, choice.scale, pixel_size_nm=pixel_size_nm)
+        network_image = resampled_input(oriented, shape, self.config.input_scaling)
         inference = logits_within_memory(
             network_image,
             self._engine,
@@ -121,12 +129,19 @@ class UNetSegmenter:
         return Segmentation(
             probability=probability,
             mask=probability >= self._threshold,
+            regime="lattice" if choice is None else "contrast",
+            scale=math.sqrt(shape[0] * shape[1] / (native[0] * native[1])),
+            scale_margin=None if choice is None else choice.margin,
             seam_score=inference.seam_score,
             quality_terms=quality_terms,
             out_of_memory_steps=inference.out_of_memory_steps,
             engine=inference.engine,
             device=inference.device,
         )
+
+    def _search_network(self, images: np.ndarray) -> np.ndarray:
+        """Return the log-odds of the small images of the search for the scale."""
+        return self._engine(self._device)(images)
 
     def _engine(self, device: str) -> Engine:
         """Return the engine for a device; it is created when it is first needed."""

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from hrtem_dask.errors import ModelError
 from hrtem_dask.provenance import bytes_hash
-from hrtem_dask.segmentation.dice_model import DiceModel
 from hrtem_dask.segmentation.keras_weights import load_keras_weights
+from hrtem_dask.segmentation.quality.dice_model import DiceModel
 from hrtem_dask.segmentation.unet import UNet, config_from_dict
 
 __all__ = ["load_dice_model", "load_model", "model_hash", "model_metadata", "save_model", "with_dice_model"]

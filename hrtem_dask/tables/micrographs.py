@@ -51,6 +51,19 @@ MICROGRAPHS: Schema = (
     Column("n_counted", "int", "particles that enter statistics"),
     Column("coverage", "float", "share of the image that is particle", "", "particle pixels / all pixels"),
     Column(
+        "regime",
+        "str",
+        "how the U-Net got its scale: lattice (from the pixel size) or contrast (from the image); null without a U-Net",
+    ),
+    Column("network_scale", "float", "network pixels per pixel of the image; null without a U-Net"),
+    Column(
+        "network_scale_margin",
+        "float",
+        "how clearly the scale was found: predicted Dice there minus that of the best clearly different scale",
+        "",
+        "see segmentation.scale_search",
+    ),
+    Column(
         "seam_score",
         "float",
         "largest logit difference between overlapping tiles; 0 where seams are exact, null for whole images",
@@ -60,14 +73,14 @@ MICROGRAPHS: Schema = (
         "float",
         "agreement of the U-Net's masks of the image turned and mirrored, 0 to 1; null where it was not asked for",
         "",
-        "mean Dice of all pairs of masks; see segmentation.agreement",
+        "mean Dice of all pairs of masks; see segmentation.quality.agreement",
     ),
     Column(
         "predicted_dice",
         "float",
         "Dice coefficient to be expected of the mask, guessed without labels; null where the model is not calibrated",
         "",
-        "logistic in the terms of segmentation.dice_model, fitted on simulated micrographs",
+        "logistic in the terms of segmentation.quality.dice_model, fitted on simulated micrographs",
     ),
     Column(
         "quality_flags",

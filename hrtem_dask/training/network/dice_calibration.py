@@ -17,7 +17,7 @@ import pandas as pd
 from hrtem_dask import analysis
 from hrtem_dask.errors import ModelError
 from hrtem_dask.evaluation import dice
-from hrtem_dask.segmentation.dice_model import TERMS, DiceModel
+from hrtem_dask.segmentation.quality.dice_model import TERMS, DiceModel
 from hrtem_dask.segmentation.unet_segmenter import UNetSegmenter
 from hrtem_dask.segmentation.weights import with_dice_model
 from hrtem_dask.settings import Settings

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from hrtem_dask.errors import SettingsError
-from hrtem_dask.segmentation.dice_model import PROPERTIES, TERMS, DiceModel, comparable, straightened
+from hrtem_dask.segmentation.quality.dice_model import PROPERTIES, TERMS, DiceModel, comparable, straightened
 
 __all__ = ["dice_model_errors", "fit_dice_model"]
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hrtem_dask.errors import SettingsError
-from hrtem_dask.segmentation.dice_model import TERMS
+from hrtem_dask.segmentation.quality.dice_model import TERMS
 from hrtem_dask.training.network.dice_model_fit import dice_model_errors, fit_dice_model
 
 

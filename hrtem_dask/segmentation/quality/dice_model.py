@@ -66,7 +66,7 @@ class DiceModel:
 
         Examples
         --------
-        >>> from hrtem_dask.segmentation.dice_model import DiceModel
+        >>> from hrtem_dask.segmentation.quality.dice_model import DiceModel
         >>> one = {"mask_confidence": 1.0}
         >>> model = DiceModel(intercept=2.0, coefficients=one, centres=one, scales=one, empty_dice=0.9, ranges={})
         >>> sure = model.predict({"mask_confidence": 0.95, "mask_fraction": 0.1}, {})

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from hrtem_dask.segmentation.agreement import COPIES, judge_mask, mask_agreement, turned, turned_back
-from hrtem_dask.segmentation.dice_model import DiceModel
+from hrtem_dask.segmentation.quality.agreement import COPIES, judge_mask, mask_agreement, turned, turned_back
+from hrtem_dask.segmentation.quality.dice_model import DiceModel
 from hrtem_dask.segmentation.weights import load_dice_model, model_metadata, save_model, with_dice_model
 
 

@@ -148,7 +148,7 @@ def mask_agreement(masks: torch.Tensor) -> float:
     Examples
     --------
     >>> import torch
-    >>> from hrtem_dask.segmentation.agreement import mask_agreement
+    >>> from hrtem_dask.segmentation.quality.agreement import mask_agreement
     >>> masks = torch.tensor([[[True, True, False]], [[True, False, False]]])
     >>> round(mask_agreement(masks), 3)  # 2 × 1 / (2 + 1)
     0.667
