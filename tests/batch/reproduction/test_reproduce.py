@@ -240,7 +240,7 @@ def test_bad_files_are_lines(published: Path, tmp_path: Path, client: Client, rn
     ):  # fmt: skip
         (line,) = [note for note in r.notes if name in note]
         assert reason in line
-    with pytest.raises(NothingToAnalyseError, match="holds neither stacks"):
+    with pytest.raises(NothingToAnalyseError, match="contains neither stacks"):
         reproduce_groschner2021(published / "trained_models", out=tmp_path / "out", cluster=client)
 
 
