@@ -89,7 +89,13 @@ def processes(tmp_path: Path) -> Iterator[Client]:
         "    signals.read_image = read_image\n"
     )
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.worker.preload": [str(preload)]}),
+        dask.config.set(
+            {
+                "distributed.scheduler.allowed-failures": 1,
+                "distributed.deploy.lost-worker-timeout": "1h",  # as `connect` sets it: restarts can be slow
+                "distributed.worker.preload": [str(preload)],
+            }
+        ),
         LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):

@@ -164,7 +164,13 @@ def two_processes(tmp_path: Path, make_toy: Make) -> Iterator[Client]:
     tests = sys.modules[make_toy.__module__]  # the workers cannot import it
     cloudpickle.register_pickle_by_value(tests)
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.worker.preload": [str(preload)]}),
+        dask.config.set(
+            {
+                "distributed.scheduler.allowed-failures": 1,
+                "distributed.deploy.lost-worker-timeout": "1h",  # as `connect` sets it: restarts can be slow
+                "distributed.worker.preload": [str(preload)],
+            }
+        ),
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):

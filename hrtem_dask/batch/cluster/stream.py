@@ -102,8 +102,7 @@ def stream(
     try:
         for future in pending:
             item, _ = in_flight.pop(future.key)
-            error = future.exception()
-            yield item, future.result() if error is None else error
+            yield item, _result_or_error(future)
             future.release()
             fill()
     finally:
@@ -191,6 +190,18 @@ def stream_with_retry(
     if again:
         logger.debug("%d tasks %s are tried again one by one", len(again), key)
     yield from stream(client, function, again, *arguments, key=f"{key}-alone", limit=1)
+
+
+def _result_or_error(future: Future[Any]) -> Any:
+    """Return what a task returned, or the error that ended it."""
+    error = future.exception()
+    if error is not None:
+        return error
+    try:
+        return future.result()
+    except KilledWorker as died:
+        # the task had ended, its worker died before the result was fetched, and so did the next ones
+        return died
 
 
 def _let_finish(client: Client, futures: Sequence[Future[Any]]) -> None:

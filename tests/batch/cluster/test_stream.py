@@ -111,3 +111,16 @@ def test_other_errors_are_not_tried_again_unless_asked_for(client: Client, tmp_p
 
 def test_the_reason_of_a_dead_worker_is_in_words() -> None:
     assert "worker died" in failure_reason(KilledWorker("task", SimpleNamespace(address="tcp://gone"), 1))
+
+
+def test_a_result_that_is_lost_with_its_worker_is_an_error_of_the_task() -> None:
+    class LostResult:
+        """A future whose worker dies after the task has ended and before its result is fetched."""
+
+        def exception(self) -> None:
+            return None
+
+        def result(self) -> None:
+            raise KilledWorker("task", SimpleNamespace(address="tcp://gone"), 1)
+
+    assert streaming.worker_died(streaming._result_or_error(LostResult()))
