@@ -94,7 +94,7 @@ class PhaseStep:
 
     @property
     def inclined(self) -> tuple[ReflectionStep, ...]:
-        """Reflections that do not belong to the plane itself, and that a fault shifts; at least one."""
+        """The reflections that do not belong to the plane itself, and that a fault shifts; at least one."""
         return tuple(r for r in self.reflections if not r.is_own)
 
     @property

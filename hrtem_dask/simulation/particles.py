@@ -46,7 +46,7 @@ class SimulatedParticle:
 
     @property
     def equivalent_radius_nm(self) -> float:
-        """Radius (nm) of the disk with the area of the projected hull of the atom centers."""
+        """The radius (nm) of the disk with the area of the projected hull of the atom centers."""
         return float(cast(float, self.truth["hull_radius_nm"]))
 
 

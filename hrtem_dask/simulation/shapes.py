@@ -45,7 +45,7 @@ class Shape:  # numpydoc ignore=PR02
 
     @property
     def radius_nm(self) -> float:
-        """Radius (nm) of a ball about the center that contains the body."""
+        """The radius (nm) of a ball about the center that contains the body."""
         return float(self._axes.max())
 
     def contains(self, points_nm: np.ndarray) -> np.ndarray:
