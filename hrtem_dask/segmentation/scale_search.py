@@ -16,9 +16,9 @@ import torch
 
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.segmentation.network_input import scale_input
 from hrtem_dask.segmentation.quality.agreement import judge_mask
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
-from hrtem_dask.segmentation.network_input import scale_input
 from hrtem_dask.segmentation.rescale import resample
 from hrtem_dask.segmentation.tensors import as_array, as_tensor
 from hrtem_dask.segmentation.unet import InputScaling, UNetConfig

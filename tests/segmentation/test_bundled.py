@@ -19,7 +19,7 @@ BUNDLED = Path(SegmentationSettings().model_file or "")
 
 def mask(image: np.ndarray, pixel_size_nm: float | None, **options: object) -> np.ndarray:
     segmenter = make_segmenter(SegmentationSettings(**options), ExecutionSettings(device="cpu"))  # type: ignore[arg-type]
-    prepared, _ = prepare(image, spike_threshold_sd=5.0, gain=None)
+    prepared, _ = prepare(image, flatten=False)  # dividing by a surface and inverting do not commute
     size = None if pixel_size_nm is None else (pixel_size_nm, pixel_size_nm)
     return np.asarray(segmenter(prepared, pixel_size_nm=size).mask)
 

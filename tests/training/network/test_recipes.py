@@ -79,7 +79,7 @@ def test_an_unknown_recipe_is_refused() -> None:
 
 
 def test_the_recipe_of_the_contrast_regime_has_no_pixel_size() -> None:
-    recipe = read_recipe(str(Path(__file__).parents[3] / "pipelines" / "contrast.toml"))
+    recipe = read_recipe(str(Path(__file__).parents[3] / "pipelines" / "training" / "contrast.toml"))
     assert recipe.name == "contrast"
     assert recipe.network == dataclasses.replace(RECIPES["default"].network, pixel_size_nm=None)
     assert (recipe.boundary_weight, recipe.augmentation.scale, recipe.augmentation.invert_probability) == (1.0, 1.6, 0)
