@@ -301,16 +301,12 @@ def _predicted_quality(
 ) -> dict[str, float | None]:
     """Predict how good the mask is, where the segmenter can."""
     terms = segmentation.quality_terms
-    if segmenter.dice_model is None or terms is None:
+    is_contrast = segmentation.regime == "contrast"
+    dice_model = segmenter.contrast_dice_model if is_contrast else segmenter.dice_model
+    if dice_model is None or terms is None:
         return {}
-    # in the contrast regime the scale is found from the image, so its pixel size says nothing about the mask
-    known = {} if segmentation.regime == "contrast" else metrics
-    size = None if pixel_size_nm is None or segmentation.regime == "contrast" else float(np.mean(pixel_size_nm))
-    properties = {**known, "pixel_size_nm": size}
-    return {
-        "mask_agreement": terms.get("mask_agreement"),
-        "predicted_dice": segmenter.dice_model.predict(terms, properties),
-    }
+    properties = {**metrics, "pixel_size_nm": None if pixel_size_nm is None else float(np.mean(pixel_size_nm))}
+    return {"mask_agreement": terms.get("mask_agreement"), "predicted_dice": dice_model.predict(terms, properties)}
 
 
 def _lattice_check(table: pd.DataFrame, settings: Settings) -> dict[str, object]:

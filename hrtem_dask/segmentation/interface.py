@@ -52,6 +52,8 @@ class Segmenter(Protocol):
     """Side (px) of the square that one output pixel depends on; None where it depends on the whole image."""
     dice_model: DiceModel | None
     """Predicts the quality of its masks; None for the baselines and for networks without such a calibration."""
+    contrast_dice_model: DiceModel | None
+    """The same for masks in the contrast regime, at a scale that was found from the image."""
 
     def __call__(self, image: np.ndarray, *, pixel_size_nm: PixelSize | None) -> Segmentation:
         """Segment an image of shape (y, x), filtered and scaled to [0, 1]."""

@@ -25,6 +25,7 @@ class _Baseline:
     model_hash: str | None = None
     receptive_field_px: int | None = None
     dice_model: DiceModel | None = None
+    contrast_dice_model: DiceModel | None = None
 
     def __init__(self, settings: SegmentationSettings) -> None:
         self._settings = settings

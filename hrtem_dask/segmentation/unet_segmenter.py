@@ -61,6 +61,7 @@ class UNetSegmenter:
         self.config = self._model.config
         predictor = load_dice_model(path)
         self.dice_model = predictor if segmentation.predict_quality else None
+        self.contrast_dice_model = load_dice_model(path, "contrast") if segmentation.predict_quality else None
         self._scale_finder = ScaleFinder(segmentation, predictor)
         self._judges = judge_always or self.dice_model is not None
         needed = self.dice_model is not None and "mask_agreement" in self.dice_model.coefficients

@@ -7,6 +7,7 @@ import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,7 +22,8 @@ from hrtem_dask.segmentation.unet import UNet, config_from_dict
 __all__ = ["load_dice_model", "load_model", "model_hash", "model_metadata", "save_model", "with_dice_model"]
 
 FORMAT = "hrtem_dask.unet/1"
-DICE_MODEL = "dice_model"
+ScaleRegime = Literal["lattice", "contrast"]
+DICE_MODELS: dict[ScaleRegime, str] = {"lattice": "dice_model", "contrast": "dice_model_contrast"}
 """Key of the header under which the calibration of the mask quality is stored."""
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -137,13 +139,15 @@ def model_metadata(path: str | Path) -> dict[str, str]:
         raise ModelError(f"{path}: its header cannot be read: {error}") from error
 
 
-def load_dice_model(path: str | Path) -> DiceModel | None:
+def load_dice_model(path: str | Path, regime: ScaleRegime = "lattice") -> DiceModel | None:
     """Read the model that predicts the quality of a network's masks.
 
     Parameters
     ----------
     path : str or path-like
         The network's file.
+    regime : {"lattice", "contrast"}
+        Whether for masks at the scale of the pixel size, or at a scale found from the image.
 
     Returns
     -------
@@ -155,14 +159,16 @@ def load_dice_model(path: str | Path) -> DiceModel | None:
     ModelError
         If the file cannot be read, or the model in it is damaged.
     """
-    text = model_metadata(path).get(DICE_MODEL)
+    text = model_metadata(path).get(DICE_MODELS[regime])
     try:
         return None if text is None else DiceModel.from_json(text)
     except ValueError as error:
         raise ModelError(f"{path}: {error}; fit it again, or set segmentation.predict_quality = false") from error
 
 
-def with_dice_model(path: str | Path, dice_model: DiceModel, out: str | Path) -> None:
+def with_dice_model(
+    path: str | Path, dice_model: DiceModel, out: str | Path, *, regime: ScaleRegime = "lattice"
+) -> None:
     """Write a network together with the model that predicts the quality of its masks.
 
     Parameters
@@ -173,8 +179,10 @@ def with_dice_model(path: str | Path, dice_model: DiceModel, out: str | Path) ->
         Model fitted by `training.network.dice_calibration`.
     out : str or path-like
         The safetensors file to write; it may be the network's own file.
+    regime : {"lattice", "contrast"}
+        Which masks the model describes; that of the other regime stays.
     """
-    metadata = {**model_metadata(path), DICE_MODEL: dice_model.to_json()}
+    metadata = {**model_metadata(path), DICE_MODELS[regime]: dice_model.to_json()}
     save_model(load_model(path), out, metadata=metadata)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask import analysis
-from hrtem_dask.errors import ModelError
+from hrtem_dask.errors import ModelError, SettingsError
 from hrtem_dask.evaluation import dice
 from hrtem_dask.segmentation.quality.dice_model import TERMS, DiceModel
 from hrtem_dask.segmentation.unet_segmenter import UNetSegmenter
@@ -49,12 +49,15 @@ def calibration_table(store: SimulatedStore, model: str | Path, *, settings: Set
         `DiceModel.distance_from_training`, and ``dice``, the true Dice coefficient, 0 to 1. Micrographs that are
         smaller than a block of the network are left out.
     """
-    settings = (settings or Settings()).updated({"segmentation": {"model": str(model), "method": "unet"}})
+    is_contrast = store.regime.name == "contrast"
+    chosen = {"model": str(model), "method": "unet", "regime": store.regime.name}
+    settings = (settings or Settings()).updated({"segmentation": chosen})
     segmenter = UNetSegmenter(settings.segmentation, settings.execution, judge_always=True)
     rows = []
     sizes = store.micrographs.set_index("micrograph_id")["pixel_size_nm"].astype(float)
     for name, pixel_size_nm in zip(map(str, sizes.index), sizes.to_numpy(), strict=True):
-        size = (float(pixel_size_nm), float(pixel_size_nm))
+        # the scale of a contrast store is found from the images, as in a run over images without a pixel size
+        size = None if is_contrast else (float(pixel_size_nm), float(pixel_size_nm))
         image = store.image(name)
         metrics, _ = analysis.judge_quality(image, settings, pixel_size_nm=size)
         prepared, _ = analysis.prepare(image, settings)
@@ -64,7 +67,8 @@ def calibration_table(store: SimulatedStore, model: str | Path, *, settings: Set
         found = analysis.label(image, segmentation, settings, pixel_size_nm=size).labels > 0
         true = store.labels(name) > 0
         score = dice(found, true) if true.any() else float(not found.any())
-        properties = {source: {**metrics, "pixel_size_nm": size[0]}[source] for source in SOURCES}
+        known = {} if size is None else {**metrics, "pixel_size_nm": size[0]}
+        properties = {source: known.get(source, np.nan) for source in SOURCES}
         rows.append({"micrograph_id": name, **segmentation.quality_terms, **properties, "dice": score})
     columns = ["micrograph_id", *TERMS, *SOURCES, "dice"]
     return pd.DataFrame(rows, columns=[c for c in columns if c != "distance_from_training"]).set_index("micrograph_id")
@@ -85,8 +89,9 @@ def calibrate_dice_model(
     model : str or path-like
         Model file of the network.
     stores : iterable of SimulatedStore
-        Micrographs that were not used in training, some of them unlike the training data. In each store, every other
-        micrograph, from the first one, is used for the fit, and the others for measuring the errors.
+        Stores of one regime, which is that of the masks whose quality is predicted. Their micrographs were not used in
+        training, and some are unlike the training data. In each store, every other micrograph, from the first one, is
+        used for the fit, and the others for measuring the errors.
     familiar : iterable of SimulatedStore
         Micrographs like those of the training; they may be among `stores`.
     out : str or path-like, optional
@@ -104,10 +109,14 @@ def calibrate_dice_model(
     ModelError
         If `out` is not given for a model in the Keras format of the paper, which cannot contain a calibration.
     SettingsError
-        If there are too few micrographs.
+        If there are too few micrographs, or the stores are of different regimes.
     """
     if out is None and Path(model).suffix != ".safetensors":
         raise ModelError(f"{model} cannot contain a calibration: give a .safetensors file to write (out)")
+    stores, familiar = list(stores), list(familiar)
+    regimes = {store.regime.name for store in (*stores, *familiar)}
+    if len(regimes) != 1:
+        raise SettingsError(f"give stores of one regime, got {', '.join(sorted(regimes)) or 'none'}")
     cache: dict[str, pd.DataFrame] = {}
 
     def table_of(store: SimulatedStore) -> pd.DataFrame:
@@ -122,5 +131,7 @@ def calibrate_dice_model(
     errors = dice_model_errors(fitted, pd.concat([t.iloc[1::2] for t in tables]))
     known = {name: value for name, value in errors.items() if np.isfinite(value)}  # JSON has no NaN
     calibrated = dataclasses.replace(fitted, errors=known)
-    with_dice_model(model, calibrated, model if out is None else out)
+    with_dice_model(
+        model, calibrated, model if out is None else out, regime="contrast" if regimes == {"contrast"} else "lattice"
+    )
     return calibrated

@@ -10,14 +10,17 @@ from click.testing import CliRunner
 
 from hrtem_dask import analysis
 from hrtem_dask.cli import main
-from hrtem_dask.errors import ModelError
+from hrtem_dask.errors import ModelError, SettingsError
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.segmentation.unet import UNet, UNetConfig
-from hrtem_dask.segmentation.weights import load_dice_model, save_model
+from hrtem_dask.segmentation.weights import load_dice_model, save_model, with_dice_model
 from hrtem_dask.settings import Settings
+from hrtem_dask.simulation.contrast import ContrastRanges, simulate_contrast_micrograph
 from hrtem_dask.storage import simulated, simulated_writing
 from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.regimes import CONTRAST
 from hrtem_dask.training.network.dice_calibration import calibrate_dice_model, calibration_table
+from hrtem_dask.training.network.dice_model_fit import fit_dice_model
 
 CPU = {"execution": {"device": "cpu"}}
 
@@ -93,3 +96,32 @@ def test_the_command_calibrates(store: Any, tmp_path: Path) -> None:
     missing = CliRunner().invoke(main, ["train", "quality", str(path), str(tmp_path / "no"), "--familiar", folder])
     assert missing.exit_code == 1
     assert "no" in missing.output
+
+
+def test_a_contrast_store_calibrates_the_contrast_regime_alone(store: Any, tmp_path: Path) -> None:
+    folder = Location.of(tmp_path / "con")
+    ranges = ContrastRanges(size_px=96, median_diameter_px=(12.0, 30.0), empty_fraction=0.0)
+    simulated_writing.create_simulated(folder, ranges={}, seed=0, code_version="1", regime=CONTRAST)
+    for index in range(24):
+        simulated_writing.write_simulated(folder, simulate_contrast_micrograph(ranges, seed=0, index=index), CONTRAST)
+    simulated_writing.gather_truth(folder, CONTRAST)
+    contrast = simulated.open_simulated(folder)
+    path = tmp_path / "copy.safetensors"
+    bundled = Path(Settings().segmentation.model_file or "")
+    path.write_bytes(bundled.read_bytes())
+    table = calibration_table(contrast, path, settings=Settings().updated(CPU))
+    assert table["pixel_size_nm"].isna().all()
+    assert table["dice"].between(0, 1).all()
+    fitted = fit_dice_model(table, familiar=table)
+    assert "distance_from_training" not in fitted.coefficients
+    with_dice_model(path, fitted, path, regime="contrast")
+    assert load_dice_model(path, "contrast") == fitted
+    assert load_dice_model(path) == load_dice_model(bundled)
+    unet = Settings().updated(CPU | {"segmentation": {"model": str(path)}, "loading": {"pixels": True}})
+    segmenter = make_segmenter(unet.segmentation, unet.execution)
+    name = str(table.index[0])
+    found = analysis.analyse(contrast.image(name), pixel_size_nm=None, settings=unet, segmenter=segmenter).micrograph
+    assert found["regime"] == "contrast"
+    assert found["predicted_dice"] == pytest.approx(fitted.predict(table.loc[name], table.loc[name]))
+    with pytest.raises(SettingsError, match="stores of one regime"):
+        calibrate_dice_model(path, [contrast], familiar=[store])
