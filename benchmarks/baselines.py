@@ -223,7 +223,7 @@ class Limit(Tuned):
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Use the filter of hrtem_dask."""
-        return filtering.prepare(image, spike_threshold_sd=SPIKE_THRESHOLD_SD)[0]
+        return filtering.prepare(image, spike_threshold_sd=SPIKE_THRESHOLD_SD, spike_scale="image", flatten=False)[0]
 
     def segment(self, prepared: np.ndarray) -> np.ndarray:
         """Run the whole image."""

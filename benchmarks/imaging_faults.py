@@ -21,7 +21,7 @@ from hrtem_dask.storage.simulated import SimulatedStore, open_simulated
 
 Fault = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 PREPARATIONS = {
-    "2021 paper": FilteringSettings(spike_scale="image", flatten=False),
+    "2021 paper": FilteringSettings(spike_threshold_sd=5.0, spike_scale="image", flatten=False),
     "default": FilteringSettings(),
 }
 

@@ -40,7 +40,7 @@ class LoadingSettings:
 class FilteringSettings:
     """What is done to the whole image before segmentation."""
 
-    spike_threshold_sd: float = 5.0
+    spike_threshold_sd: float = 8.0
     """A pixel further than this many standard deviations from its 3×3 median is an X-ray spike; 0 turns it off."""
     spike_scale: Literal["residual", "image"] = "residual"
     """Which standard deviation that is: a robust one of the difference between image and median, or that of the whole

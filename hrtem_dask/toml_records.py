@@ -79,7 +79,9 @@ def record_to_toml(record: DataclassInstance) -> str:
     --------
     >>> from hrtem_dask.settings import FilteringSettings
     >>> print(record_to_toml(FilteringSettings()))
-    spike_threshold_sd = 5.0
+    spike_threshold_sd = 8.0
+    spike_scale = "residual"
+    flatten = true
     <BLANKLINE>
     """
     return tomli_w.dumps(record_to_dict(record))
@@ -173,8 +175,8 @@ def update_record(record: Record, values: Mapping[str, object], name: str = "", 
     Examples
     --------
     >>> from hrtem_dask.settings import FilteringSettings
-    >>> update_record(FilteringSettings(), {"spike_threshold_sd": 4})
-    FilteringSettings(spike_threshold_sd=4.0, flat_field=None)
+    >>> update_record(FilteringSettings(), {"spike_threshold_sd": 4}).spike_threshold_sd
+    4.0
     """
     kinds = typing.get_type_hints(type(record))
     changed: dict[str, object] = {}

@@ -15,7 +15,7 @@ __all__ = ["prepare"]
 def prepare(
     image: np.ndarray,
     *,
-    spike_threshold_sd: float = 5.0,
+    spike_threshold_sd: float = 8.0,
     spike_scale: SpikeScale = "residual",
     flatten: bool = True,
     gain: np.ndarray | None = None,

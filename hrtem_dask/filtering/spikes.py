@@ -59,7 +59,7 @@ def median_3x3(image: np.ndarray) -> np.ndarray:
     return as_float32(cv2.medianBlur(padded, 3)[1:-1, 1:-1])
 
 
-def replace_spikes(image: np.ndarray, *, threshold_sd: float = 5.0, scale: SpikeScale = "residual") -> np.ndarray:
+def replace_spikes(image: np.ndarray, *, threshold_sd: float = 8.0, scale: SpikeScale = "residual") -> np.ndarray:
     """Replace pixels far from their 3×3 median by that median, and leave all others as they are.
 
     A pixel is a spike where ``|image − median| > threshold_sd × SD``. Both signs are replaced (dead pixels too).

@@ -84,7 +84,7 @@ class PublishedStack:
             mask = classes[..., 1] > classes[..., 0] if classes.ndim == 3 and classes.shape[2] == 2 else classes > 0
             image, mask = image.reshape(image.shape[:2]), mask.reshape(mask.shape[:2])
             if not (image.min() == 0 and image.max() == 1):
-                image, _ = prepare(image, spike_scale="image", flatten=False)
+                image, _ = prepare(image, spike_threshold_sd=5.0, spike_scale="image", flatten=False)
         except (OSError, ValueError, IndexError) as error:
             raise UnreadableMicrographError(f"{self.images.name}, image {index}: {error}") from error
         return image, mask
