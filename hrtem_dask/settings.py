@@ -242,7 +242,15 @@ class ExecutionSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All settings of a run."""
+    """All settings of a run.
+
+    Examples
+    --------
+    >>> from hrtem_dask import Settings
+    >>> settings = Settings().updated({"segmentation": {"method": "otsu"}, "fourier": {"material": "Au"}})
+    >>> settings.segmentation.method, settings.fourier.material, settings.particles.min_area_px
+    ('otsu', 'Au', 100)
+    """
 
     loading: LoadingSettings = field(default_factory=LoadingSettings)
     filtering: FilteringSettings = field(default_factory=FilteringSettings)

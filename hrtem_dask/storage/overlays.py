@@ -38,7 +38,7 @@ def write_overlay(
     labels : numpy.ndarray of int
         Shape (y, x).
     particles : pandas.DataFrame or None
-        Rows of `tables.PARTICLES`: what is not counted is drawn in another colour; None draws all in one.
+        Rows of `tables.PARTICLES`: what is not counted is drawn in another color; None draws all in one.
     pixel_size_nm : tuple of float or None
         (y, x) in nm, for the scale bar.
 

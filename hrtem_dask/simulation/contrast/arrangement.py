@@ -275,8 +275,8 @@ def _in_site(rng: np.random.Generator, plan: Plan, site: Site) -> Placed | None:
     if site.body is not None:
         fits = low <= site.body.equivalent_diameter <= high
         return Placed("polygon", site.body, site.y_px, site.x_px) if fits else None
-    wished = float(np.clip(site.diameter_px * np.exp(-abs(rng.normal(0, min(plan.spread, 0.25)))), low, high))
-    particle = plan.particle(rng, diameter_px=min(wished, high), turn=site.turn)
+    drawn_px = float(np.clip(site.diameter_px * np.exp(-abs(rng.normal(0, min(plan.spread, 0.25)))), low, high))
+    particle = plan.particle(rng, diameter_px=min(drawn_px, high), turn=site.turn)
     if site.radius_px is not None and particle.body.reach > site.radius_px:
         shrunk = particle.body.equivalent_diameter * site.radius_px / particle.body.reach
         if shrunk < low:

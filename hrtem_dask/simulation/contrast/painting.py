@@ -1,4 +1,4 @@
-"""Particles on a canvas: what they take from the beam, which phase they give it, and which pixels are theirs."""
+"""Particles on a canvas: what they take from the beam, which phase they give it, and which pixels they cover."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _checked(labels: np.ndarray) -> np.ndarray:
     """Refuse what is no label image."""
     if labels.ndim != 2:
         raise UnreadableMicrographError(
-            f"holds an array of shape {labels.shape}, not (y, x): save one channel, without colours"
+            f"holds an array of shape {labels.shape}, not (y, x): save one channel, without colors"
         )
     if labels.dtype == bool or not np.issubdtype(labels.dtype, np.integer):
         raise UnreadableMicrographError(
