@@ -125,7 +125,7 @@ def _residual_scale(values: np.ndarray, distance: np.ndarray) -> float:
     spread = float(xp.median(xp.abs(some - xp.median(some))))
     residual = float(xp.median(distance.ravel()[::every]))
     scale = 1.4826 * max(residual, MIN_SHARE_OF_SPREAD * spread)
-    # more than half of the pixels are equal: a median says nothing there
+    # more than half of the pixels are equal: the median is no measure of spread there
     return scale if scale > 0 else _standard_deviation(values)
 
 

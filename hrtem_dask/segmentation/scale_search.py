@@ -119,7 +119,7 @@ class ScaleFinder:
         """Decide on the regime."""
         if self._settings.regime != "auto":
             return self._settings.regime == "contrast"
-        if self._dice_model is None:  # nothing tells one scale from another
+        if self._dice_model is None:  # no score to compare scales by
             return False
         return pixel_size_nm is None or max(pixel_size_nm) > LATTICE_MAX_PIXEL_NM
 

@@ -28,7 +28,7 @@ LEAST_DETECTABILITY = 11.0
 MONOLAYER_COVERAGE = 0.4
 THINNEST_ROD_PX = 3.5
 DARK_SUPPORT = (0.08, 1.2)
-"""Of dark-field images: intensity of the support over that of an opaque particle."""
+"""In dark-field images: intensity of the support over that of an opaque particle."""
 
 
 @dataclass(frozen=True)

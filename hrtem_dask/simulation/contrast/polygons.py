@@ -12,7 +12,7 @@ __all__ = ["Moments", "convex_distance", "moments", "outline_of", "rounded", "se
 
 @dataclass(frozen=True)
 class Moments:
-    """What the outline of a figure says about it."""
+    """Properties of a figure that follow from its outline."""
 
     area_px: float
     """Area (px)."""
