@@ -145,6 +145,8 @@ class ParticleSettings:
     """A region larger than this is an agglomeration even where it could not be split; None sets no limit."""
     split_touching: bool = True
     """Split touching particles by watershed of the distance transform."""
+    split_by_probability: bool = True
+    """Cut touching particles also along lines of low particle probability, which the network draws between them."""
     split_min_confidence: float = 0.2
     """A split is made where its neck is this much narrower than the narrower particle: 1 − neck / diameter, 0–1."""
 

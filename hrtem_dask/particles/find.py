@@ -14,7 +14,7 @@ from hrtem_dask.particles.components import renumber
 from hrtem_dask.particles.holes import fill_particle_holes, fill_within_particles
 from hrtem_dask.particles.morphology import clean_mask
 from hrtem_dask.particles.regions import join_regions, label_regions
-from hrtem_dask.particles.split import split_touching
+from hrtem_dask.particles.split import particle_core, split_touching
 from hrtem_dask.settings import ParticleSettings
 
 __all__ = ["Particles", "find_particles", "measure_labels"]
@@ -86,6 +86,9 @@ def find_particles(
     """
     settings = settings or ParticleSettings()
     _check_shapes("the mask has", mask, image, probability)
+    core = None
+    if probability is not None and settings.split_by_probability:
+        core = particle_core(backend.to_numpy(probability), backend.to_numpy(mask))
     cleaned = clean_mask(
         mask,
         opening_radius_px=settings.opening_radius_px,
@@ -106,6 +109,7 @@ def find_particles(
             min_confidence=settings.split_min_confidence,
             min_part_area_px=settings.min_area_px,
             pixel_size_nm=pixel_size_nm,
+            core=core,
         )
     else:
         labels, confidence = regions, np.full(int(regions.max(initial=0)), np.nan)

@@ -18,12 +18,14 @@ from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.components import connected_components, renumber
 from hrtem_dask.particles.runs import find_runs
 
-__all__ = ["split_touching"]
+__all__ = ["particle_core", "split_touching"]
 
 _RASTER_NOISE_PX = 1.25
 """Smallest height (px) of a peak above the saddle: along an oblique rod the pixel grid makes steps of 1 px."""
 _SMOOTHING_SD_PX = 1.0
 """Smoothing (px) of the distance transform before the search for peaks; it joins the peaks of a rough ridge."""
+CORE_PROBABILITY = 0.12
+"""Where the particle probability is less than this above the lowest one of the mask, particles may touch."""
 _HALF_PIXEL = 0.5
 """Distances are measured to the center of the first background pixel, half a pixel beyond the outline."""
 
@@ -34,12 +36,14 @@ def split_touching(
     min_confidence: float,
     min_part_area_px: int = 100,
     pixel_size_nm: PixelSize | None = None,
+    core: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split regions into particles by a watershed of the distance transform.
 
     Pieces of a region that do not touch are separate particles. A piece is cut in a neck where the confidence
     ``1 − neck width / width of the narrower part`` is high enough. Both widths are diameters of inscribed circles:
-    twice the distance transform in the neck and in the middle of the part.
+    twice the distance transform in the neck and in the middle of the part. A line of pixels outside the core that
+    crosses a piece narrows its neck, so that particles are cut along such lines even where their outline has no neck.
 
     Parameters
     ----------
@@ -51,6 +55,8 @@ def split_touching(
         Smallest area (px) of a part; smaller parts are roughness of the outline and are not cut off.
     pixel_size_nm : tuple of float, optional
         Height and width of a pixel (nm). Only their ratio counts; None takes pixels as square.
+    core : numpy.ndarray of bool, optional
+        Shape (y, x): False on pixels where particles may touch, see `particle_core`. By default True everywhere.
 
     Returns
     -------
@@ -91,8 +97,13 @@ def split_touching(
         if area < 2 * min_part_area_px:
             continue
         crop = labels[y0:y1, x0:x1]
+        inside = crop == piece
         parts, scores = _split_piece(
-            crop == piece, min_confidence=min_confidence, min_part_area_px=min_part_area_px, sampling=sampling
+            inside,
+            inside if core is None else _filled(inside & core[y0:y1, x0:x1]) & inside,
+            min_confidence=min_confidence,
+            min_part_area_px=min_part_area_px,
+            sampling=sampling,
         )
         if len(scores) > 1:
             # the first part keeps the number of the piece, the others are appended; renumbered at the end
@@ -110,13 +121,51 @@ def split_touching(
     return raster, ordered
 
 
+def particle_core(probability: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
+    """Return the pixels at which no particle touches another, by the particle probability.
+
+    Parameters
+    ----------
+    probability : numpy.ndarray
+        Shape (y, x), 0 to 1: a network lowers it between touching particles.
+    mask : numpy.ndarray of bool
+        Shape (y, x), True on particles.
+
+    Returns
+    -------
+    numpy.ndarray of bool or None
+        Shape (y, x): True where the probability exceeds the lowest one of the mask by `CORE_PROBABILITY`; None for
+        an empty mask.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> probability = np.array([[0.5, 0.9, 0.9, 0.52, 0.9]])
+    >>> particle_core(probability, probability >= 0.5).tolist()
+    [[False, True, True, False, True]]
+    """
+    if not mask.any():
+        return None
+    return np.asarray(probability >= probability[mask].min() + CORE_PROBABILITY)
+
+
+def _filled(core: np.ndarray) -> np.ndarray:
+    """Fill holes: what the core encloses is an uncertain part of one particle."""
+    return np.asarray(ndimage.binary_fill_holes(core))
+
+
 def _split_piece(
-    piece: np.ndarray, *, min_confidence: float, min_part_area_px: int, sampling: tuple[float, float] | None
+    piece: np.ndarray,
+    core: np.ndarray,
+    *,
+    min_confidence: float,
+    min_part_area_px: int,
+    sampling: tuple[float, float] | None,
 ) -> tuple[np.ndarray, list[float]]:
     """Return the parts of one piece, numbered from 1, and the confidence of each (NaN for a single part)."""
-    distance = _distance_px(piece, sampling)
+    distance = _distance_px(core, sampling)
     smooth = cv2.GaussianBlur(distance, (0, 0), _SMOOTHING_SD_PX, borderType=cv2.BORDER_REPLICATE)
-    ridge = (smooth >= cv2.dilate(smooth, np.ones((3, 3), dtype=np.uint8))) & piece
+    ridge = (smooth >= cv2.dilate(smooth, np.ones((3, 3), dtype=np.uint8))) & core
     n, markers = cv2.connectedComponents(ridge.view(np.uint8), connectivity=8)
     if n <= 2:
         return piece.astype(np.int32), [float("nan")]

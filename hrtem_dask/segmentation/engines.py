@@ -22,10 +22,13 @@ from hrtem_dask import backend
 from hrtem_dask.segmentation.tensors import as_array, as_tensor
 from hrtem_dask.segmentation.unet import UNet, UNetConfig
 
-__all__ = ["Engine", "OpenVINOEngine", "TorchEngine", "make_engine", "particle_log_odds"]
+__all__ = ["Engine", "OpenVINOEngine", "TorchEngine", "make_engine", "output_log_odds", "particle_log_odds"]
 
 COMPILED_PIXELS = 4096**2
 """The most recently used input shapes stay compiled, up to this many pixels in all; a pixel takes about 100 bytes."""
+
+CONTACT_SHARPNESS = 2.0
+"""Factor on the log-odds of a contact, see `output_log_odds`."""
 
 
 class Engine(Protocol):
@@ -69,6 +72,40 @@ def particle_log_odds(logits: torch.Tensor, *, config: UNetConfig) -> torch.Tens
     return particle - torch.logsumexp(logits[:, others], dim=1) if others else particle
 
 
+def output_log_odds(logits: torch.Tensor, *, config: UNetConfig) -> torch.Tensor:
+    """Return the log-odds of the particle class, lowered towards 0 where the network sees two particles touch.
+
+    A line of lower probability runs between touching particles, which the splitting of particles follows. Log-odds do
+    not change their sign, so that the mask at a probability of 0.5 is that of the particle class.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        Shape (n, n_outputs, y, x).
+    config : UNetConfig
+        Configuration of the network.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (n, y, x): l − max(l, 0) σ(2 k), with the log-odds l of the particle class, the log-odds k of a contact
+        and the logistic function σ. The factor 2 makes the line distinct from the interior of a faint particle.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hrtem_dask.segmentation.engines import output_log_odds
+    >>> from hrtem_dask.segmentation.unet import UNetConfig
+    >>> config = UNetConfig(widths=(4,), centre_width=4, n_classes=1, particle_class=0, contact_output=True)
+    >>> output_log_odds(torch.tensor([[[[4.0, -4.0]], [[0.0, 0.0]]]]), config=config).tolist()
+    [[[2.0, -4.0]]]
+    """
+    log_odds = particle_log_odds(logits, config=config)
+    if not config.contact_output:
+        return log_odds
+    return log_odds - torch.relu(log_odds) * torch.sigmoid(CONTACT_SHARPNESS * logits[:, config.n_classes])
+
+
 class _Inference(nn.Module):
     """A U-Net with batch normalization folded in, from images to log-odds."""
 
@@ -84,13 +121,15 @@ class _Inference(nn.Module):
             # the softmax of two classes is the sigmoid of their difference, so one output channel replaces two
             assert final.bias is not None
             this, other = (slice(c * n, (c + 1) * n) for c in (particle, 1 - particle))
-            final.weight = nn.Parameter(final.weight[this] - final.weight[other], requires_grad=False)
-            final.bias = nn.Parameter(final.bias[this] - final.bias[other], requires_grad=False)
+            weight, bias = final.weight[this] - final.weight[other], final.bias[this] - final.bias[other]
+            contact = slice(2 * n, None)  # empty for a network without this output
+            final.weight = nn.Parameter(torch.cat([weight, final.weight[contact]]), requires_grad=False)
+            final.bias = nn.Parameter(torch.cat([bias, final.bias[contact]]), requires_grad=False)
             self.config = dataclasses.replace(model.config, n_classes=1, particle_class=0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return log-odds (n, y, x) for images (n, 1, y, x)."""
-        return particle_log_odds(self.net(x), config=self.config)
+        return output_log_odds(self.net(x), config=self.config)
 
 
 def _fold(block: Any) -> None:
@@ -184,7 +223,7 @@ class OpenVINOEngine:
         x = np.ascontiguousarray(backend.to_numpy(images), dtype=np.float32)[:, None]
         with self._lock:
             logits = self._for_shape(x.shape)(x, share_inputs=True, share_outputs=False)[0]
-        log_odds = particle_log_odds(torch.from_numpy(logits), config=self._inference.config)
+        log_odds = output_log_odds(torch.from_numpy(logits), config=self._inference.config)
         return as_array(log_odds, like=images)
 
     def _for_shape(self, shape: tuple[int, ...]) -> Any:

@@ -31,7 +31,7 @@ def openvino_graph(folded: UNet, shape: tuple[int, ...]) -> openvino.Model:
     Returns
     -------
     openvino.Model
-        Graph from images to class logits (n, n_classes, y, x), float32.
+        Graph from images to logits (n, n_outputs, y, x), float32.
     """
     config = folded.config
     image = opset13.parameter(list(shape), dtype=np.float32)

@@ -14,10 +14,12 @@ from typing import Literal, cast, get_args
 import torch
 from torch import nn
 
-__all__ = ["InputScaling", "UNet", "UNetConfig", "groschner2021_config"]
+__all__ = ["InputScaling", "UNet", "UNetConfig", "groschner2021_config", "with_contact_output"]
 
 InputScaling = Literal["min_max", "standard"]
 """How an image is scaled before it enters the network."""
+RARE_LOGIT = -3.0
+"""Logit of a contact before training: one pixel in twenty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class UNetConfig:
     """Output channels: 2 or more are classes of a softmax, 1 is the particle's logit."""
     particle_class: int = 1
     """Number of the particle class, 0 to ``n_classes`` − 1."""
+    contact_output: bool = False
+    """Whether one more output channel, after the classes, is the logit that another particle touches here."""
     encoder_convs: int = 2
     """Convolutions per encoder block."""
     centre_convs: int = 2
@@ -67,6 +71,11 @@ class UNetConfig:
             raise ValueError(f"input_scaling must be one of {get_args(InputScaling)}, got {self.input_scaling!r}")
         if self.pixel_size_nm is not None and not self.pixel_size_nm > 0:
             raise ValueError(f"pixel_size_nm must be positive or None, got {self.pixel_size_nm}")
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of output channels: the classes, and the contact where the network predicts it."""
+        return self.n_classes + self.contact_output
 
     @property
     def total_stride_px(self) -> int:
@@ -225,10 +234,10 @@ class UNet(nn.Module):
         self.decoders = nn.ModuleList(
             _Decoder(b, s, config) for b, s in reversed(list(zip(below, config.widths, strict=True)))
         )
-        self.final = nn.Conv2d(config.widths[0], config.n_classes * config.block_px**2, 1)
+        self.final = nn.Conv2d(config.widths[0], config.n_outputs * config.block_px**2, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return class logits (before softmax).
+        """Return class logits (before softmax), followed by the logit of a contact where the network has one.
 
         Parameters
         ----------
@@ -238,7 +247,7 @@ class UNet(nn.Module):
         Returns
         -------
         torch.Tensor
-            Shape (n, n_classes, y, x).
+            Shape (n, n_outputs, y, x).
         """
         skips = []
         x = nn.functional.pixel_unshuffle(x, self.config.block_px)
@@ -260,6 +269,38 @@ class UNet(nn.Module):
             Modules with the attributes `conv` and `norm`.
         """
         return [m for m in self.modules() if isinstance(m, _ConvNorm)]
+
+
+def with_contact_output(model: UNet) -> UNet:
+    """Return a copy of a network that has an output for contacts, which predicts none before it is trained.
+
+    Parameters
+    ----------
+    model : UNet
+        A network with or without such an output.
+
+    Returns
+    -------
+    UNet
+        The copy; its classes have the same logits. It is the network itself where it has the output already.
+
+    Examples
+    --------
+    >>> from hrtem_dask.segmentation.unet import UNet, UNetConfig, with_contact_output
+    >>> with_contact_output(UNet(UNetConfig(widths=(2,), centre_width=2))).config.n_outputs
+    3
+    """
+    if model.config.contact_output:
+        return model
+    extended = UNet(dataclasses.replace(model.config, contact_output=True))
+    state = model.state_dict()
+    weight, bias = extended.final.weight, extended.final.bias
+    assert bias is not None
+    missing = len(weight) - len(state["final.weight"])
+    state["final.weight"] = torch.cat([state["final.weight"], torch.zeros(missing, *weight.shape[1:])])
+    state["final.bias"] = torch.cat([state["final.bias"], torch.full((missing,), RARE_LOGIT)])
+    extended.load_state_dict(state)
+    return extended.train(model.training)
 
 
 def config_from_dict(values: dict[str, object]) -> UNetConfig:

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from hrtem_dask.particles.morphology import clean_mask
 from hrtem_dask.particles.regions import label_regions
-from hrtem_dask.particles.split import split_touching
+from hrtem_dask.particles.split import particle_core, split_touching
 
 
 def disk(shape, centre, radius, sizes=(1.0, 1.0)):
@@ -166,3 +166,39 @@ def test_input_is_kept_and_range_checked(xp_array):
     labels, confidence = split_touching(np.zeros((4, 5), dtype=np.int32), min_confidence=0.2)
     assert labels.shape == (4, 5)
     assert confidence.shape == (0,)
+
+
+def crossed_by_line(gap=0):
+    """A bar of 24 × 60 px, which has no neck, and its core without a line of 3 px across the middle."""
+    mask = np.zeros((40, 80), dtype=bool)
+    mask[8:32, 10:70] = True
+    core = mask.copy()
+    core[8 + gap : 32 - gap, 39:42] = False
+    return mask, core
+
+
+def test_a_line_of_low_probability_cuts_where_the_outline_has_no_neck():
+    mask, core = crossed_by_line()
+    assert split(mask)[0].max() == 1
+    labels, confidence = split(mask, core=core)
+    assert labels.max() == 2
+    assert (confidence > 0.9).all()
+    np.testing.assert_array_equal(labels > 0, mask)
+    np.testing.assert_allclose(np.bincount(labels.ravel())[1:], mask.sum() / 2, rtol=0.07)
+
+
+def test_what_the_core_encloses_cuts_nothing():
+    mask, core = crossed_by_line(gap=4)
+    labels, confidence = split(mask, core=core)
+    assert labels.max() == 1
+    assert np.isnan(confidence).all()
+
+
+def test_core_is_relative_to_the_lowest_probability_of_the_mask():
+    probability = np.full((4, 6), 0.95)
+    probability[:, 3], probability[:, 0] = 0.71, 0.2
+    mask = probability >= 0.7
+    core = particle_core(probability, mask)
+    assert core is not None
+    np.testing.assert_array_equal(core[0], [False, True, True, False, True, True])
+    assert particle_core(probability, np.zeros_like(mask)) is None

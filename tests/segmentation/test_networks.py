@@ -11,7 +11,7 @@ import torch
 
 from hrtem_dask.errors import ModelError
 from hrtem_dask.segmentation.engines import make_engine
-from hrtem_dask.segmentation.unet import UNet, UNetConfig, groschner2021_config
+from hrtem_dask.segmentation.unet import UNet, UNetConfig, groschner2021_config, with_contact_output
 from hrtem_dask.segmentation.weights import load_model, model_hash, save_model
 
 MODELS = {
@@ -189,6 +189,34 @@ def test_blocks_as_channels_give_a_logit_per_pixel_in_both_engines(block_px: int
     for engine in ("torch", "openvino"):
         log_odds = make_engine(model, engine=engine)(image[0])
         np.testing.assert_allclose(log_odds[0], (expected[0, 1] - expected[0, 0]).numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 3])
+def test_contacts_lower_the_log_odds_of_particles_alone(n_classes: int) -> None:
+    torch.manual_seed(1)
+    config = UNetConfig(
+        widths=(4, 6), centre_width=5, block_px=2, n_classes=n_classes, particle_class=0, contact_output=True
+    )
+    model = UNet(config).eval()
+    image = np.random.default_rng(0).standard_normal((2, 16, 24)).astype(np.float32)
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(image)[:, None]).double().numpy()
+    assert logits.shape == (2, n_classes + 1, 16, 24)
+    odds = np.exp(logits[:, 0]) / np.exp(logits[:, 1:n_classes]).sum(axis=1) if n_classes > 1 else np.exp(logits[:, 0])
+    contact = 1 / (1 + np.exp(-2 * logits[:, n_classes]))
+    expected = np.where(odds > 1, np.log(odds) * (1 - contact), np.log(odds))
+    for engine in ("torch", "openvino"):
+        np.testing.assert_allclose(make_engine(model, engine=engine)(image), expected, atol=1e-4)
+
+
+def test_an_output_for_contacts_leaves_the_mask_as_it_was(random_unet: Any) -> None:
+    model = random_unet()
+    extended = with_contact_output(model)
+    assert with_contact_output(extended) is extended
+    image = np.random.default_rng(0).standard_normal((1, 32, 32)).astype(np.float32)
+    before, after = (make_engine(one, engine="torch")(image) for one in (model, extended))
+    np.testing.assert_array_equal(before >= 0, after >= 0)
+    np.testing.assert_allclose(after, before, rtol=0.003, atol=1e-5)
 
 
 @pytest.mark.parametrize(

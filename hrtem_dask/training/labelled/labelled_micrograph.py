@@ -25,6 +25,8 @@ class LabelledMicrograph:
     """Height and width of a pixel (nm). If it is unknown (None), the micrograph is used without resampling."""
     valid: np.ndarray | None = None
     """Shape (y, x), bool: True where the mask is known; None means everywhere."""
+    labels: np.ndarray | None = None
+    """Shape (y, x), int32: number of the particle, 0 on background; None where touching particles are not separated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,12 @@ class Labelled:
 
 
 def make_labelled(
-    image: np.ndarray, mask: np.ndarray, *, pixel_size_nm: PixelSize | None, valid: np.ndarray | None = None
+    image: np.ndarray,
+    mask: np.ndarray,
+    *,
+    pixel_size_nm: PixelSize | None,
+    valid: np.ndarray | None = None,
+    instances: bool = False,
 ) -> LabelledMicrograph:
     """Prepare an image as analysis does, and check the shape of its mask.
 
@@ -55,6 +62,8 @@ def make_labelled(
         Height and width of a pixel (nm); None if unknown.
     valid : numpy.ndarray of bool, optional
         Shape (y, x): True where the mask is known; by default everywhere.
+    instances : bool
+        Whether the values of `mask` are the numbers of particles, so that touching particles are told apart.
 
     Returns
     -------
@@ -80,4 +89,10 @@ def make_labelled(
                 f"the {name} has shape {other.shape}, the image {image.shape}: they must have the same shape"
             )
     prepared, _ = prepare(image)
-    return LabelledMicrograph(image=prepared, mask=mask != 0, pixel_size_nm=pixel_size_nm, valid=valid)
+    return LabelledMicrograph(
+        image=prepared,
+        mask=mask != 0,
+        pixel_size_nm=pixel_size_nm,
+        valid=valid,
+        labels=np.asarray(mask, dtype=np.int32) if instances else None,
+    )

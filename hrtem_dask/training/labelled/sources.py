@@ -127,14 +127,15 @@ def list_simulated(store: SimulatedStore) -> list[Labelled]:
 
 def _read_lattice(store: SimulatedStore, name: str, size_nm: float) -> LabelledMicrograph:
     """Read one micrograph of the regime lattice."""
-    return make_labelled(store.image(name), store.labels(name), pixel_size_nm=(size_nm, size_nm))
+    return make_labelled(store.image(name), store.labels(name), pixel_size_nm=(size_nm, size_nm), instances=True)
 
 
 def _read_contrast(store: SimulatedStore, name: str, faint: Sequence[int]) -> LabelledMicrograph:
     """Read one micrograph of the regime contrast; `faint` are the ids of particles that can hardly be seen."""
     labels = store.labels(name)
     valid = ~np.isin(labels, faint)
-    return make_labelled(store.image(name), labels, pixel_size_nm=None, valid=None if valid.all() else valid)
+    known = None if valid.all() else valid
+    return make_labelled(store.image(name), labels, pixel_size_nm=None, valid=known, instances=True)
 
 
 def _faint_particles(store: SimulatedStore) -> dict[str, list[int]]:

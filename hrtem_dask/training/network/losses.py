@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["cross_entropy", "segmentation_loss", "soft_dice"]
+__all__ = ["contact_loss", "cross_entropy", "segmentation_loss", "soft_dice"]
 
 SMOOTHING_PX = 1.0
 """Added to numerator and denominator of the Dice coefficient, which is then 1 if mask and prediction are both empty."""
@@ -90,3 +90,29 @@ def segmentation_loss(
     """
     loss = cross_entropy(log_odds, mask, weight)
     return loss + 1 - soft_dice(log_odds, mask, weight) if dice else loss
+
+
+def contact_loss(
+    logits: torch.Tensor, contacts: torch.Tensor, mask: torch.Tensor, weight: torch.Tensor
+) -> torch.Tensor:
+    """Return the loss of the output for contacts, which is learned on particles alone.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        Any shape, float32: log-odds that another particle touches here.
+    contacts : torch.Tensor
+        Same shape, float: 1 where particles touch, 0 elsewhere, −1 where it is unknown.
+    mask, weight : torch.Tensor
+        As for `cross_entropy`.
+
+    Returns
+    -------
+    torch.Tensor
+        Scalar, at least 0: cross-entropy plus one minus the soft Dice coefficient, over pixels of particles where the
+        contacts are known; 0 if there are none.
+    """
+    known = (mask > 0) & (contacts >= 0) & (weight > 0)
+    if not bool(known.any()):
+        return logits.sum() * 0
+    return segmentation_loss(logits, contacts.clamp(min=0), known.to(logits.dtype))

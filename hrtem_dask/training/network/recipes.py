@@ -111,6 +111,8 @@ class TrainingRecipe:
     """Largest norm of the gradient, at least 0; 0 disables clipping."""
     loss: Loss = "dice_cross_entropy"
     """Loss: cross-entropy alone, or the sum of cross-entropy and one minus the soft Dice coefficient of the batch."""
+    contact_weight: float = 0.5
+    """Weight of the loss of the output for contacts, at least 0, where the network has one."""
     boundary_weight: float = 0.0
     """Additional weight of the cross-entropy on outlines, at least 0."""
     boundary_sigma_px: float = 3.0

@@ -16,7 +16,7 @@ import torch
 from hrtem_dask.backend import keep_freed_memory
 from hrtem_dask.errors import ModelError, SettingsError
 from hrtem_dask.segmentation.engines import make_engine
-from hrtem_dask.segmentation.unet import UNet
+from hrtem_dask.segmentation.unet import UNet, with_contact_output
 from hrtem_dask.segmentation.weights import load_model, model_hash, save_model
 from hrtem_dask.training.labelled.sources import list_labelled
 from hrtem_dask.training.labelled.split import Split, split_by_group
@@ -70,7 +70,8 @@ def train_segmentation(
     recipe : TrainingRecipe
         Settings of the training.
     start_from : str or path-like, optional
-        Model file of the initial network, which replaces the network of the recipe.
+        Model file of the initial network, which replaces the network of the recipe; an output for contacts is added
+        to it where the network of the recipe has one.
     validation_places : sequence of str or path-like
         Paths of the validation micrographs; by default a share of `places` validates.
     pixel_size_nm : float, optional
@@ -100,6 +101,8 @@ def train_segmentation(
     keep_freed_memory()
     torch.manual_seed(seed)
     model = UNet(recipe.network) if start_from is None else load_model(start_from)
+    if recipe.network.contact_output:
+        model = with_contact_output(model)
     recipe = dataclasses.replace(recipe, network=model.config)
     split = _split(places, validation_places, recipe, pixel_size_nm, seed)
     data = prepare_data(split, recipe)

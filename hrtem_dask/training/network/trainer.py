@@ -16,7 +16,7 @@ from hrtem_dask.segmentation.unet import UNet
 from hrtem_dask.training.network.crops.batches import Batch, make_batch
 from hrtem_dask.training.network.crops.prefetch import prefetch
 from hrtem_dask.training.network.crops.training_image import TrainingImage
-from hrtem_dask.training.network.losses import segmentation_loss
+from hrtem_dask.training.network.losses import contact_loss, segmentation_loss
 from hrtem_dask.training.network.recipes import TrainingRecipe
 from hrtem_dask.training.network.schedule import TrainingLimits, last_improvement, learning_rate_factor
 from hrtem_dask.training.network.validation import ValidationImage, score_images
@@ -188,6 +188,10 @@ class Trainer:
             logits = self.model(images)
         log_odds = particle_log_odds(logits.float(), config=self.model.config)
         loss = segmentation_loss(log_odds, masks, weights, dice=self.recipe.loss == "dice_cross_entropy")
+        if batch.contacts is not None:
+            contacts = torch.from_numpy(batch.contacts).to(self.device)
+            touching = logits[:, self.model.config.n_classes].float()
+            loss = loss + self.recipe.contact_weight * contact_loss(touching, contacts, masks, weights)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip_norm > 0:

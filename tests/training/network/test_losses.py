@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hrtem_dask.training.network.losses import cross_entropy, segmentation_loss, soft_dice
+from hrtem_dask.training.network.losses import contact_loss, cross_entropy, segmentation_loss, soft_dice
 
 
 @pytest.fixture
@@ -51,3 +51,16 @@ def test_false_particles_in_empty_crops_raise_the_loss() -> None:
     assert losses[0] < losses[1] < losses[2]
     nothing_known = segmentation_loss(torch.ones(1, 8, 8), empty, torch.zeros(1, 8, 8))
     assert float(nothing_known) == 0
+
+
+def test_contacts_are_learned_on_particles_where_they_are_known(
+    case: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    logits, mask, weight = (torch.from_numpy(a) for a in case)
+    logits.requires_grad_(True)
+    contacts = torch.from_numpy(np.random.default_rng(1).choice([-1.0, 0.0, 1.0], logits.shape))
+    contact_loss(logits, contacts, mask, weight).backward()
+    assert logits.grad is not None
+    learned = (mask > 0) & (weight > 0) & (contacts >= 0)
+    np.testing.assert_array_equal((logits.grad != 0).numpy(), learned.numpy())
+    assert float(contact_loss(logits.detach(), torch.full_like(contacts, -1), mask, weight)) == 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 
 from hrtem_dask.training.network.crops.augmentation import restored, turn
+from hrtem_dask.training.network.crops.contacts import UNKNOWN, contact_map
 from hrtem_dask.training.network.crops.training_image import TrainingImage
 from hrtem_dask.training.network.crops.variation import log_uniform, vary_intensity
 from hrtem_dask.training.network.recipes import TrainingRecipe
@@ -26,6 +28,9 @@ class Batch:
     """Shape (n, y, x), float32: 1 on particles, 0 on background."""
     weights: np.ndarray
     """Shape (n, y, x), float32: weight of each pixel in the loss, 0 where the mask is unknown."""
+    contacts: np.ndarray | None = None
+    """Shape (n, y, x), float32: 1 where particles touch, 0 elsewhere, −1 where it is unknown; None for networks that do
+    not predict contacts."""
 
 
 def make_batch(images: Sequence[TrainingImage], recipe: TrainingRecipe, rng: np.random.Generator) -> Batch:
@@ -58,18 +63,22 @@ def make_batch(images: Sequence[TrainingImage], recipe: TrainingRecipe, rng: np.
     (2, 32, 32)
     """
     side = recipe.crop_px
-    batch = Batch(*(np.empty((recipe.batch, side, side), np.float32) for _ in range(3)))
+    shape = (recipe.batch, side, side)
+    batch = Batch(*(np.empty(shape, np.float32) for _ in range(3)))
+    contacts = np.full(shape, UNKNOWN, np.float32) if recipe.network.contact_output else None
     for i in range(recipe.batch):
         whole = images[int(rng.integers(len(images)))]
-        image, mask, valid = _varied_crop(whole, recipe, rng)
+        image, mask, valid, labels = _varied_crop(whole, recipe, rng)
         batch.images[i], batch.masks[i] = image, mask
         batch.weights[i] = _weights(mask, valid, recipe)
-    return batch
+        if contacts is not None and labels is not None:
+            contacts[i] = contact_map(labels)
+    return dataclasses.replace(batch, contacts=contacts)
 
 
 def _varied_crop(
     whole: TrainingImage, recipe: TrainingRecipe, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Cut a window, resample it to the size of the crop, turn it, and vary its intensity."""
     ranges = recipe.augmentation
     zoom = log_uniform(rng, (1 / ranges.scale, ranges.scale)) if ranges.scale > 1 else 1.0
@@ -78,16 +87,19 @@ def _varied_crop(
     image = cut(whole.image, corner, window).astype(np.float32)
     mask = cut(whole.mask, corner, window)
     valid = None if whole.valid is None else cut(whole.valid, corner, window)
+    labels = None if whole.labels is None else cut(whole.labels, corner, window)
     if window != recipe.crop_px:
         image = restored(resize(image, recipe.crop_px), image)
         mask = resize(mask.astype(np.float32), recipe.crop_px) >= 0.5
         valid = None if valid is None else resize(valid.astype(np.float32), recipe.crop_px) > 0.999
+        if labels is not None:
+            labels = cv2.resize(labels, (recipe.crop_px,) * 2, interpolation=cv2.INTER_NEAREST_EXACT)
     if ranges.turns:
         quarters, mirrored = int(rng.integers(4)), bool(rng.integers(2))
         image, mask = (turn(a, quarters=quarters, mirrored=mirrored) for a in (image, mask))
-        valid = None if valid is None else turn(valid, quarters=quarters, mirrored=mirrored)
+        valid, labels = (None if a is None else turn(a, quarters=quarters, mirrored=mirrored) for a in (valid, labels))
     varied = vary_intensity(image, ranges, rng, mean=whole.mean, spread=whole.spread)
-    return varied, mask, valid
+    return varied, mask, valid, labels
 
 
 def _corner(whole: TrainingImage, window: int, centered_share: float, rng: np.random.Generator) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from hrtem_dask.segmentation.network_input import network_input
@@ -27,6 +28,8 @@ class TrainingImage:
     """Shape (y, x), bool: True on particles."""
     valid: np.ndarray | None
     """Shape (y, x), bool: True where the mask is known; None means everywhere."""
+    labels: np.ndarray | None
+    """Shape (y, x), integer: number of the particle, 0 on background; None where touching ones are not separated."""
     centers: np.ndarray
     """Shape (n, 2), int32: evenly sampled pixels (y, x) of particles."""
     mean: float
@@ -82,7 +85,14 @@ def make_training_image(labelled: LabelledMicrograph, config: UNetConfig) -> Tra
         image=seen.astype(np.float16),
         mask=mask,
         valid=valid,
+        labels=None if labelled.labels is None else _resampled_labels(labelled.labels, seen.shape),
         centers=centers,
         mean=float(seen.mean()),
         spread=max(float(seen.std()), 1e-6),
     )
+
+
+def _resampled_labels(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Resample labels to the nearest pixel, in the smallest dtype."""
+    small: np.ndarray = labels.astype(np.uint16 if labels.max(initial=0) < 2**16 else np.float32)
+    return np.asarray(cv2.resize(small, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST_EXACT))

@@ -80,3 +80,31 @@ def test_small_images_are_mirrored() -> None:
     np.testing.assert_array_equal(window, np.pad(array, ((2, 4), (3, 2)), mode="symmetric"))
     assert cut(array, (0, 1), 3).base is not None  # a view, because nothing is mirrored
     np.testing.assert_allclose(resize(np.full((10, 10), 2.0, np.float32), 7), 2)
+
+
+def test_contacts_follow_the_crop_and_are_unknown_without_instances() -> None:
+    """Two particles side by side: the contact is on their common border in every crop."""
+    network = dataclasses.replace(TrainingRecipe().network, contact_output=True, pixel_size_nm=None)
+    recipe = TrainingRecipe(
+        crop_px=32, batch=24, network=network, augmentation=dataclasses.replace(NO_AUGMENTATION, scale=1.4)
+    )
+    labels = np.zeros((96, 96), dtype=int)
+    labels[20:80, 20:50], labels[20:80, 50:80] = 1, 2
+    images = [
+        make_training_image(make_labelled(labels == 1, labels, pixel_size_nm=None, instances=known), network)
+        for known in (True, False)
+    ]
+    batch = make_batch(images[:1], recipe, np.random.default_rng(0))
+    assert batch.contacts is not None
+    assert set(np.unique(batch.contacts)) == {0.0, 1.0}
+    touching = batch.contacts > 0
+    assert (batch.masks[touching] == 1).all()
+    # the image is bright on one particle and dark on the other: their border is where the image has an edge inside
+    for image, mask, contact in zip(batch.images, batch.masks, touching, strict=True):
+        bright = image > (batch.images.max() + batch.images.min()) / 2
+        if contact.sum() > 40:
+            assert 0.3 < bright[contact].mean() < 0.7
+            assert mask[contact].all()
+    unknown = make_batch(images[1:], recipe, np.random.default_rng(0)).contacts
+    assert unknown is not None
+    assert (unknown == -1).all()
