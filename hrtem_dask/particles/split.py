@@ -134,8 +134,8 @@ def particle_core(probability: np.ndarray, mask: np.ndarray) -> np.ndarray | Non
     Returns
     -------
     numpy.ndarray of bool or None
-        Shape (y, x): True where the probability exceeds the lowest one of the mask by `CORE_PROBABILITY`; None for
-        an empty mask.
+        Shape (y, x): True where the probability exceeds the lowest one of the mask by `CORE_PROBABILITY`; None where
+        the mask is empty or its probabilities hardly differ, as those of a threshold.
 
     Examples
     --------
@@ -146,7 +146,11 @@ def particle_core(probability: np.ndarray, mask: np.ndarray) -> np.ndarray | Non
     """
     if not mask.any():
         return None
-    return np.asarray(probability >= probability[mask].min() + CORE_PROBABILITY)
+    inside = probability[mask]
+    lowest = inside.min()
+    if inside.max() - lowest < 2 * CORE_PROBABILITY:
+        return None
+    return np.asarray(probability >= lowest + CORE_PROBABILITY)
 
 
 def _filled(core: np.ndarray) -> np.ndarray:

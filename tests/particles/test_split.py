@@ -202,3 +202,4 @@ def test_core_is_relative_to_the_lowest_probability_of_the_mask():
     assert core is not None
     np.testing.assert_array_equal(core[0], [False, True, True, False, True, True])
     assert particle_core(probability, np.zeros_like(mask)) is None
+    assert particle_core(np.full((4, 6), 0.9), mask) is None  # as by a threshold
