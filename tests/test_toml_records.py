@@ -129,7 +129,7 @@ def test_hashes_and_texts_are_those_of_earlier_versions() -> None:
     assert SimulationRanges().hash() == "5742339cee8bf777"
     assert bytes_hash(SimulationRanges().to_toml().encode()) == "17efafe3ecd1cd01"
     assert {name: bytes_hash(recipe.to_toml().encode()) for name, recipe in RECIPES.items()} == {
-        "default": "0db8ea0f2f4639d6",
-        "groschner2021": "7a56ab17f9f60bd7",
-        "fine_tune": "81dafe7421909ec7",
+        "default": "2ee22ca395436a08",
+        "groschner2021": "71f496645882cfc3",
+        "fine_tune": "68335a4afe6de0f9",
     }
