@@ -143,6 +143,9 @@ class ParticleSettings:
     """Smaller pieces are kept in the table, not counted."""
     max_region_area_nm2: float | None = None
     """A region larger than this is an agglomeration even where it could not be split; None sets no limit."""
+    outline: Literal["edge", "half"] = "edge"
+    """Where outlines run: at the edge of the projected object, as the segmenter drew them, or where the intensity is
+    half-way between a particle and its surroundings."""
     split_touching: bool = True
     """Split touching particles by watershed of the distance transform."""
     split_by_probability: bool = True

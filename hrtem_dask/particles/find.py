@@ -13,6 +13,7 @@ from hrtem_dask.particles.assembly import particle_table, region_table
 from hrtem_dask.particles.components import renumber
 from hrtem_dask.particles.holes import fill_particle_holes, fill_within_particles
 from hrtem_dask.particles.morphology import clean_mask
+from hrtem_dask.particles.outlines.half_way import move_outlines_half_way
 from hrtem_dask.particles.regions import join_regions, label_regions
 from hrtem_dask.particles.split import particle_core, split_touching
 from hrtem_dask.settings import ParticleSettings
@@ -52,7 +53,8 @@ def find_particles(
     image : numpy.ndarray or cupy.ndarray
         Shape (y, x), any real dtype: the raw image.
     settings : ParticleSettings, optional
-        Radii of the cleaning, limits of size, and whether holes are filled and touching particles are split. By default
+        Radii of the cleaning, limits of size, whether holes are filled and touching particles are split, and where
+        outlines run. By default
         ``ParticleSettings()``.
     pixel_size_nm : tuple of float or None
         Height and width of a pixel (nm). Without it (None) the ``*_nm`` columns are null, no gap is bridged, and
@@ -115,6 +117,11 @@ def find_particles(
         labels, confidence = regions, np.full(int(regions.max(initial=0)), np.nan)
     if settings.fill_holes:
         labels, regions = fill_within_particles(labels, regions)
+    if settings.outline == "half":
+        region_of = np.zeros(int(labels.max(initial=0)) + 1, dtype=regions.dtype)
+        region_of[labels] = regions
+        labels = move_outlines_half_way(labels, backend.to_numpy(image))
+        regions = region_of[labels]
     table = particle_table(
         labels,
         backend.to_numpy(image),

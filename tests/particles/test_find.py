@@ -218,3 +218,18 @@ def test_gold_spheres_come_out_near_their_nominal_size(data):
     counted = found.particles[found.particles["counted"]]
     assert counted["equivalent_diameter_nm"].median() == pytest.approx(20, rel=0.08)  # nominal 20 nm
     assert counted["contrast"].max() < -2  # gold is dark
+
+
+def test_outlines_half_way_change_sizes_and_nothing_else():
+    """Disks whose labels are 3 px too wide: with half-way outlines, their diameters are those of the disks."""
+    y, x = np.mgrid[:160, :240].astype(float)
+    distance = np.minimum(np.hypot(y - 80, x - 70), np.hypot(y - 80, x - 170))
+    image = np.where(distance < 25, 60.0, 200.0) + np.random.default_rng(0).normal(0, 6, distance.shape)
+    found = {
+        outline: find_particles(distance < 28, image, ParticleSettings(outline=outline), pixel_size_nm=(0.1, 0.1))
+        for outline in ("edge", "half")
+    }
+    assert found["edge"].particles["equivalent_diameter_nm"].to_list() == pytest.approx([5.6, 5.6], rel=0.01)
+    assert found["half"].particles["equivalent_diameter_nm"].to_list() == pytest.approx([5.0, 5.0], rel=0.015)
+    assert found["half"].particles["region_id"].to_list() == found["edge"].particles["region_id"].to_list()
+    assert found["half"].regions["n_particles"].to_list() == [1, 1]
