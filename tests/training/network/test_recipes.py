@@ -78,8 +78,8 @@ def test_an_unknown_recipe_is_refused() -> None:
         read_recipe("best")
 
 
-def test_the_recipe_of_the_contrast_regime_has_no_pixel_size() -> None:
-    recipe = read_recipe(str(Path(__file__).parents[3] / "pipelines" / "training" / "contrast.toml"))
-    assert recipe.name == "contrast"
-    assert recipe.network == dataclasses.replace(RECIPES["default"].network, pixel_size_nm=None)
-    assert (recipe.boundary_weight, recipe.augmentation.scale, recipe.augmentation.invert_probability) == (1.0, 1.6, 0)
+def test_the_recipe_of_the_bundled_network_differs_by_its_contacts() -> None:
+    recipe = read_recipe(str(Path(__file__).parents[3] / "pipelines" / "training" / "bundled.toml"))
+    assert recipe.name == "bundled"
+    assert recipe.network == dataclasses.replace(RECIPES["default"].network, contact_output=True)
+    assert (recipe.boundary_weight, recipe.augmentation.scale, recipe.contact_weight) == (1.0, 1.5, 0.5)
