@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.particle_table import is_counted, numbers
-
 __all__ = ["evidence", "judge_micrograph"]
 
 MIN_PREDICTED_DICE = 0.7
@@ -64,8 +62,8 @@ def evidence(particles: pd.DataFrame, *, network_scale: float | None) -> dict[st
     >>> evidence(table, network_scale=2.0)  # more than half of the area belongs to the largest particle
     {'median_diameter_network_px': 20.0, 'area_to_number_median': 4.0}
     """
-    diameters = np.sort(numbers(particles[is_counted(particles)], "equivalent_diameter_px"))
-    diameters = diameters[np.isfinite(diameters)]
+    counted = particles["counted"].fillna(False).to_numpy(dtype=bool)
+    diameters = np.sort(particles.loc[counted, "equivalent_diameter_px"].to_numpy(dtype=float))
     if not len(diameters):
         return {"median_diameter_network_px": None, "area_to_number_median": None}
     covered = np.cumsum(diameters**2)
