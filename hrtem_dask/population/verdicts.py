@@ -72,7 +72,7 @@ def describe_verdicts(
     counted = particles.loc[is_counted(particles), ["sample", "micrograph_id"]]
     sample_of = analyzed["sample"].astype(object).fillna("")
     counted_sample = counted["sample"].astype(object).fillna("")
-    names = sorted({*sample_of, *counted_sample})
+    names = sorted({*sample_of, *particles["sample"].astype(object).fillna("")})
     return {
         "doubtful_micrographs": LEFT_OUT if leave_out_doubtful else KEPT,
         "max_doubtful_share": MAX_DOUBTFUL_SHARE,

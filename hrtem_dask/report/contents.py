@@ -171,10 +171,12 @@ def _summary(
 ) -> JsonDict:
     """Read the summary that the run wrote, or compute it if there is none with the same micrographs."""
     counts: JsonDict = {}
+    definitions: JsonDict = {}
     if results.folder.exists("summary.json"):
         summary: JsonDict = json.loads(results.folder.read_bytes("summary.json"))
         counts = {key: summary[key] for key in ("micrographs", "corrected") if key in summary}
-        used = summary.get("definitions", {}).get("doubtful_micrographs", KEPT)
+        definitions = summary.get("definitions", {})
+        used = definitions.get("doubtful_micrographs", KEPT)
         is_complete = {"definitions", "all", "samples"} <= set(summary)
         if is_complete and used == (LEFT_OUT if leave_out_doubtful else KEPT):
             return summary
@@ -182,6 +184,7 @@ def _summary(
     options = PopulationOptions(
         leave_out_doubtful=leave_out_doubtful,
         **{k: limits[k] for k in ("min_area_px", "min_area_nm2") if k in limits},
+        **{k: definitions[k] for k in ("confidence", "n_resamples", "seed") if k in definitions},
     )
     return counts | summarize(particles.drop(columns="weight"), micrographs, options)
 

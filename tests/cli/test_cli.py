@@ -50,7 +50,7 @@ def test_run_ends_in_a_table(micrograph: Path, tmp_path: Path) -> None:
 
 def test_run_ends_with_its_doubts_and_what_to_do(micrograph: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    forced = ("--regime", "lattice", "--pixel-size", 0.005)
+    forced = ("--regime", "lattice", "--pixel-size", 0.15)
     code, output = call("run", micrograph.parent, "-o", out, *forced, "--scheduler", "threads", "-q")
     assert code == 0, output
     row = pd.read_parquet(out / "micrographs.parquet").iloc[0]
