@@ -17,6 +17,7 @@ import pandas as pd
 from hrtem_dask import backend, fourier, tables
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment
+from hrtem_dask.analysis.verdict import evidence, judge_micrograph
 from hrtem_dask.defects import DefectClassifier
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.micrograph import PixelSize
@@ -42,6 +43,8 @@ class Segmented:
     """Columns of `tables.MICROGRAPHS` that are known so far."""
     predicted_quality: Mapping[str, float | None] = field(default_factory=dict)
     """Columns of `tables.MICROGRAPHS` that describe the segmenter's mask, not labels corrected by hand."""
+    is_calibrated: bool = False
+    """Whether the segmenter can predict the quality of its masks in the regime of this micrograph."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Columns of `tables.EXECUTION`: the time that each stage took (s)."""
 
@@ -194,7 +197,13 @@ def segment_micrograph(
         return replace(known, set_aside=known.set_aside or str(error))
     clock.lap("seconds_segment")
     quality = _predicted_quality(segmenter, segmentation, metrics, pixel_size_nm)
-    return replace(known, segmentation=segmentation, predicted_quality=quality, seconds=clock.laps)
+    return replace(
+        known,
+        segmentation=segmentation,
+        predicted_quality=quality or {},
+        is_calibrated=quality is not None,
+        seconds=clock.laps,
+    )
 
 
 def analyse_segmented(
@@ -246,10 +255,13 @@ def analyse_segmented(
         "seam_score": segmentation.seam_score,
         "regime": segmentation.regime,
         "network_scale": segmentation.scale,
+        "network_scale_score": segmentation.scale_score,
         "network_scale_margin": segmentation.scale_margin,
         **(segmented.predicted_quality if corrected is None else {}),
+        **evidence(table, network_scale=segmentation.scale),
         **_lattice_check(table, settings),
     }
+    row |= judge_micrograph(row, is_calibrated=segmented.is_calibrated)
     return Analysis(
         status="done" if len(table) else "empty",
         reason=None,
@@ -298,15 +310,21 @@ def _nothing_found(segmented: Segmented, row: Mapping[str, object]) -> Analysis:
 
 def _predicted_quality(
     segmenter: Segmenter, segmentation: Segmentation, metrics: Mapping[str, Any], pixel_size_nm: PixelSize | None
-) -> dict[str, float | None]:
-    """Predict how good the mask is, where the segmenter can."""
+) -> dict[str, float | None] | None:
+    """Predict how good the mask is; None where the segmenter cannot."""
     terms = segmentation.quality_terms
     is_contrast = segmentation.regime == "contrast"
     dice_model = segmenter.contrast_dice_model if is_contrast else segmenter.dice_model
     if dice_model is None or terms is None:
-        return {}
-    properties = {**metrics, "pixel_size_nm": None if pixel_size_nm is None else float(np.mean(pixel_size_nm))}
-    return {"mask_agreement": terms.get("mask_agreement"), "predicted_dice": dice_model.predict(terms, properties)}
+        return None
+    pixel_nm = None if pixel_size_nm is None else float(np.mean(pixel_size_nm))
+    # an empty mask is right or wrong as a whole, and its probabilities do not tell which
+    is_empty = terms["mask_fraction"] == 0
+    return {
+        "mask_agreement": terms.get("mask_agreement"),
+        "predicted_dice": None if is_empty else dice_model.predict(terms, {**metrics, "pixel_size_nm": pixel_nm}),
+        "pixel_size_in_training": None if is_contrast else dice_model.has_seen_pixel_size(pixel_nm),
+    }
 
 
 def _lattice_check(table: pd.DataFrame, settings: Settings) -> dict[str, object]:

@@ -57,6 +57,7 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     have changed.
     """
     from hrtem_dask.batch.run.run import run as run_batch
+    from hrtem_dask.population.verdicts import verdict_lines
 
     with clear_errors():
         summary = run_batch(
@@ -71,6 +72,8 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     click.echo(f"micrographs: {counts}  ({summary.n_skipped} of them done before)")
     click.echo(f"particles:   {summary.n_particles}")
     click.echo(f"results:     {summary.results}  ({summary.seconds:.1f} s)")
+    for line in verdict_lines(summary.verdicts):
+        click.echo(line)
     if not summary.analysed:
         click.echo("no micrograph could be analyzed: see the column reason of micrographs.parquet", err=True)
         sys.exit(1)

@@ -25,8 +25,13 @@ __all__ = ["report"]
     metavar="FILE.json",
     help='Correct the defect fraction: {"measured_on": "…", "counts": {"fault": {"fault": 90, "no_fault": 10}, …}}.',
 )
+@click.option(
+    "--leave-out-doubtful",
+    is_flag=True,
+    help="Leave the particles of doubtful micrographs out of the statistics; by default they are kept and marked.",
+)
 @message_options
-def report(results: str, seed: int, confusion: str | None) -> None:
+def report(results: str, seed: int, confusion: str | None, leave_out_doubtful: bool) -> None:
     """Write RESULTS/report.html: one page with all figures, tables and pictures, for screen and paper, without network.
 
     Every number on it is in RESULTS/summary.json, under the JSON pointer beside it in the source of the page.
@@ -36,7 +41,13 @@ def report(results: str, seed: int, confusion: str | None) -> None:
 
     with clear_errors():
         matrix, measured_on = _read_confusion(confusion)
-        page = write_report(results, seed=seed, confusion=matrix, confusion_measured_on=measured_on)
+        page = write_report(
+            results,
+            leave_out_doubtful=leave_out_doubtful,
+            seed=seed,
+            confusion=matrix,
+            confusion_measured_on=measured_on,
+        )
     click.echo(f"report: {page}")
 
 

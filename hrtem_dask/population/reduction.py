@@ -9,6 +9,7 @@ floating-point sums depend on their order.) This module does not import Dask: a 
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,22 @@ class Population:
             The particles of the sample.
         """
         return Population(*(t[t["sample"] == name].reset_index(drop=True) for t in (self.counted, self.excluded)))
+
+    def without(self, micrograph_ids: Set[str]) -> Population:
+        """Return the population without the particles of some micrographs.
+
+        Parameters
+        ----------
+        micrograph_ids : set of str
+            The micrographs.
+
+        Returns
+        -------
+        Population
+            The particles of all others.
+        """
+        tables = (self.counted, self.excluded)
+        return Population(*(t[~t["micrograph_id"].isin(micrograph_ids)].reset_index(drop=True) for t in tables))
 
 
 def summarize_partition(particles: pd.DataFrame) -> pd.DataFrame:

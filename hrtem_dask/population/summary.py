@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from hrtem_dask.errors import SettingsError
 from hrtem_dask.intervals import BOOTSTRAP_METHOD, MIN_MICROGRAPHS
 from hrtem_dask.population import edge_weights
 from hrtem_dask.population.inference import studentized
@@ -13,6 +14,7 @@ from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.particle_table import LazyTable, computed
 from hrtem_dask.population.reduction import SIZES, Population, collect
 from hrtem_dask.population.sizes.describe_size import describe_size
+from hrtem_dask.population.verdicts import KEPT, LEFT_OUT, doubtful_micrographs
 
 __all__ = ["summarize"]
 
@@ -29,8 +31,8 @@ def summarize(
     particles : pandas.DataFrame or dask.dataframe.DataFrame
         Rows of `tables.PARTICLES`. A lazy table is reduced partition by partition, with the same result.
     micrographs : pandas.DataFrame or dask.dataframe.DataFrame, optional
-        Rows of `tables.MICROGRAPHS`: the sizes of the images, for edge weights, and the sources of the pixel sizes.
-        Without it there are no edge weights, and the result states the reason.
+        Rows of `tables.MICROGRAPHS`: the sizes of the images, for edge weights, the sources of the pixel sizes, and
+        the verdicts. Without it there are no edge weights, and the result states the reason.
     options : PopulationOptions, optional
         Options of the statistics; the defaults without them.
 
@@ -39,6 +41,11 @@ def summarize(
     dict
         ``definitions``, ``all`` and ``samples`` (name → the same as ``all``), plain numbers, strings, lists and None,
         ready for JSON. Lengths are in nm. docs/statistics.md defines every key.
+
+    Raises
+    ------
+    SettingsError
+        If doubtful micrographs are to be left out and there is no table of micrographs.
 
     Examples
     --------
@@ -52,6 +59,10 @@ def summarize(
     options = options or PopulationOptions()
     population = collect(particles)
     micrographs = None if micrographs is None else computed(micrographs)
+    if options.leave_out_doubtful:
+        if micrographs is None:
+            raise SettingsError("leave_out_doubtful needs the table of micrographs, which has the verdicts: give it")
+        population = population.without(doubtful_micrographs(micrographs))
     names = sorted({*population.counted["sample"], *population.excluded["sample"]})
     samples = {name: _one_population(population.sample(name), micrographs, options) for name in names}
     whole = samples[names[0]] if len(names) == 1 else _one_population(population, micrographs, options)
@@ -106,6 +117,7 @@ def _definitions(options: PopulationOptions) -> dict[str, Any]:
         "n_resamples": options.n_resamples,
         "min_micrographs_for_intervals": MIN_MICROGRAPHS,
         "seed": options.seed,
+        "doubtful_micrographs": LEFT_OUT if options.leave_out_doubtful else KEPT,
         "edge_rule": edge_weights.RULE if options.edge_weights else edge_weights.UNWEIGHTED,
         "quantiles": "weighted, Hyndman and Fan's definition 5",
         "volume": "size cubed",

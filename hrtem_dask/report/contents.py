@@ -15,11 +15,12 @@ import pandas as pd
 from hrtem_dask.population import PopulationOptions, edge_weights, summarize
 from hrtem_dask.population.particle_table import is_counted
 from hrtem_dask.population.relations.describe_relations import relations
+from hrtem_dask.population.verdicts import KEPT, LEFT_OUT, describe_verdicts, doubtful_micrographs
 from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.measured import describe_measurement, describe_quality
 from hrtem_dask.storage.results import Results
 
-__all__ = ["gather", "plain_json", "plain_json_dict", "weighted_particles"]
+__all__ = ["gather", "plain_json", "plain_json_dict", "weighted_particles", "without_doubtful"]
 
 _LIBRARIES = ("hrtem-dask", "dask", "distributed", "numpy", "scipy", "pandas", "pyarrow", "zarr", "torch",
               "openvino", "scikit-image", "scikit-learn", "opencv-python-headless", "rosettasciio",
@@ -31,6 +32,7 @@ def gather(
     particles: pd.DataFrame,
     micrographs: pd.DataFrame,
     *,
+    leave_out_doubtful: bool = False,
     seed: int = 0,
     confusion: Mapping[str, Mapping[str, int]] | None = None,
     confusion_measured_on: str = "",
@@ -45,6 +47,8 @@ def gather(
         Particles of that folder, as `weighted_particles` returns them.
     micrographs : pandas.DataFrame
         Micrographs of that folder.
+    leave_out_doubtful : bool
+        Whether the statistics leave out the particles of doubtful micrographs.
     seed : int
         Seed of the random draws.
     confusion : mapping, optional
@@ -55,16 +59,18 @@ def gather(
     Returns
     -------
     dict
-        Ready for JSON: the run's own summary (docs/statistics.md), and in addition ``measured``, ``quality``,
-        ``relations`` (docs/statistics_relations.md) and ``provenance``.
+        Ready for JSON: the run's own summary (docs/statistics.md), and in addition ``verdicts``, ``measured``,
+        ``quality``, ``relations`` (docs/statistics_relations.md) and ``provenance``.
     """
     run = _run_file(results)
-    summary = _summary(results, run, particles, micrographs)
+    summary = _summary(results, run, particles, micrographs, leave_out_doubtful=leave_out_doubtful)
+    summary["verdicts"] = describe_verdicts(micrographs, particles, leave_out_doubtful=leave_out_doubtful)
     summary["measured"] = describe_measurement(micrographs, particles)
     summary["quality"] = describe_quality(micrographs)
-    summary["relations"] = relations(
-        particles, micrographs, confusion=confusion, confusion_measured_on=confusion_measured_on, seed=seed
-    )
+    used = [particles, micrographs]
+    if leave_out_doubtful:
+        used = [without_doubtful(table, micrographs) for table in used]
+    summary["relations"] = relations(*used, confusion=confusion, confusion_measured_on=confusion_measured_on, seed=seed)
     summary["provenance"] = _provenance(results, run, micrographs)
     return plain_json_dict(summary)
 
@@ -87,6 +93,24 @@ def weighted_particles(particles: pd.DataFrame, micrographs: pd.DataFrame) -> pd
     counted = pd.Series(is_counted(particles), index=particles.index)
     weights, _ = edge_weights.particle_weights(particles[counted], micrographs)
     return particles.assign(weight=pd.Series(weights, index=particles.index[counted]))
+
+
+def without_doubtful(table: pd.DataFrame, micrographs: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the rows of doubtful micrographs.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Any table with ``micrograph_id``.
+    micrographs : pandas.DataFrame
+        Rows of `tables.MICROGRAPHS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of all other micrographs.
+    """
+    return table[~table["micrograph_id"].isin(doubtful_micrographs(micrographs))]
 
 
 def plain_json_dict(content: JsonDict) -> JsonDict:
@@ -142,15 +166,27 @@ def _run_file(results: Results) -> JsonDict:
     return tomllib.loads(results.folder.read_bytes("run.toml").decode())
 
 
-def _summary(results: Results, run: JsonDict, particles: pd.DataFrame, micrographs: pd.DataFrame) -> JsonDict:
-    """Read the summary that the run wrote, or compute it if there is none."""
+def _summary(
+    results: Results, run: JsonDict, particles: pd.DataFrame, micrographs: pd.DataFrame, *, leave_out_doubtful: bool
+) -> JsonDict:
+    """Read the summary that the run wrote, or compute it if there is none with the same micrographs."""
+    counts: JsonDict = {}
+    definitions: JsonDict = {}
     if results.folder.exists("summary.json"):
         summary: JsonDict = json.loads(results.folder.read_bytes("summary.json"))
-        if {"definitions", "all", "samples"} <= set(summary):
+        counts = {key: summary[key] for key in ("micrographs", "corrected") if key in summary}
+        definitions = summary.get("definitions", {})
+        used = definitions.get("doubtful_micrographs", KEPT)
+        is_complete = {"definitions", "all", "samples"} <= set(summary)
+        if is_complete and used == (LEFT_OUT if leave_out_doubtful else KEPT):
             return summary
     limits = run.get("settings", {}).get("particles", {})
-    options = PopulationOptions(**{k: limits[k] for k in ("min_area_px", "min_area_nm2") if k in limits})
-    return summarize(particles.drop(columns="weight"), micrographs, options)
+    options = PopulationOptions(
+        leave_out_doubtful=leave_out_doubtful,
+        **{k: limits[k] for k in ("min_area_px", "min_area_nm2") if k in limits},
+        **{k: definitions[k] for k in ("confidence", "n_resamples", "seed") if k in definitions},
+    )
+    return counts | summarize(particles.drop(columns="weight"), micrographs, options)
 
 
 def _provenance(results: Results, run: JsonDict, micrographs: pd.DataFrame) -> JsonDict:

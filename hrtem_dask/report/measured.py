@@ -76,7 +76,8 @@ def describe_quality(micrographs: pd.DataFrame) -> JsonDict:
     analyzed = micrographs[micrographs["status"].isin(_ANALYZED)]
     names = ("predicted_dice", "mask_agreement", "sharpness", "seam_score")
     worst = analyzed.dropna(subset=["predicted_dice"]).sort_values("predicted_dice", kind="stable").head(_DOUBTFUL)
-    columns = ["micrograph_id", "sample", "predicted_dice", "n_counted", "coverage", "sharpness", "quality_flags"]
+    columns = ["micrograph_id", "sample", "predicted_dice", "n_counted", "coverage", "sharpness", "quality_flags",
+               "verdict", "doubt_reasons"]  # fmt: skip
     return {**{name: spread(analyzed[name]) for name in names}, "doubtful": plain_rows(worst[columns])}
 
 

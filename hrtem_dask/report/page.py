@@ -15,7 +15,7 @@ from markupsafe import Markup
 from hrtem_dask import tables
 from hrtem_dask.errors import HrtemDaskError
 from hrtem_dask.report import gallery, plots_relations
-from hrtem_dask.report.contents import gather, plain_json, weighted_particles
+from hrtem_dask.report.contents import gather, plain_json, weighted_particles, without_doubtful
 from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.numbers_shown import Numbers, look_up, pointer
 from hrtem_dask.report.plots_relations import words
@@ -36,6 +36,7 @@ MAX_SAMPLES = 12
 def write_report(
     results: str | os.PathLike[str] | Results,
     *,
+    leave_out_doubtful: bool = False,
     seed: int = 0,
     confusion: Mapping[str, Mapping[str, int]] | None = None,
     confusion_measured_on: str = "",
@@ -46,6 +47,9 @@ def write_report(
     ----------
     results : str, path-like or Results
         The results folder of `run`.
+    leave_out_doubtful : bool
+        Whether the statistics leave out the particles of micrographs whose verdict is doubtful. By default they are
+        kept, and sizes that depend on them are marked.
     seed : int
         Seed of the random draws: particles of the gallery, and the correction by a confusion matrix.
     confusion : mapping, optional
@@ -83,8 +87,16 @@ def write_report(
     micrographs = opened.micrographs
     particles = weighted_particles(opened.particles, micrographs)
     summary = gather(
-        opened, particles, micrographs, seed=seed, confusion=confusion, confusion_measured_on=confusion_measured_on
+        opened,
+        particles,
+        micrographs,
+        leave_out_doubtful=leave_out_doubtful,
+        seed=seed,
+        confusion=confusion,
+        confusion_measured_on=confusion_measured_on,
     )
+    if leave_out_doubtful:
+        particles = without_doubtful(particles, micrographs)
     chosen = gallery.choose(particles, seed=seed)
     regions = embedded_regions(opened.regions)
     summary["gallery"] = plain_json(chosen)
@@ -214,6 +226,7 @@ def _render(summary: JsonDict, plots: dict[str, Plot], pictures: dict[tuple[str,
         plots=shown,
         pictures=pictures,
         populations=populations(summary),
+        verdict_of=lambda path: look_up(summary, "/verdicts" + path.removeprefix("/all")),
         sizes=SIZES,
         bokeh=bokeh,
         script=Markup(script),

@@ -26,6 +26,8 @@ class Segmentation:
     """Whether the scale of the network came from the pixel size or was found from the image; None for the baselines."""
     scale: float | None = None
     """Network pixels per pixel of the image (geometric mean of both axes); None for the baselines."""
+    scale_score: float | None = None
+    """Predicted Dice coefficient in the part that was searched for the scale, see `scale_search.ScaleChoice`."""
     scale_margin: float | None = None
     """How clearly the scale was found, see `scale_search.ScaleChoice`; None where it was not searched for."""
     seam_score: float | None = None

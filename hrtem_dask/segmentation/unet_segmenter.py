@@ -132,6 +132,7 @@ class UNetSegmenter:
             mask=probability >= self._threshold,
             regime="lattice" if choice is None else "contrast",
             scale=math.sqrt(shape[0] * shape[1] / (native[0] * native[1])),
+            scale_score=None if choice is None else choice.score,
             scale_margin=None if choice is None else choice.margin,
             seam_score=inference.seam_score,
             quality_terms=quality_terms,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import tomli_w
 
 from hrtem_dask import loading, tables
 from hrtem_dask.population import PopulationOptions, summarize
+from hrtem_dask.population.verdicts import describe_verdicts
 from hrtem_dask.provenance import code_version
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
@@ -46,7 +48,7 @@ def compact(
     done: Mapping[str, ledger.Entry],
     known: Mapping[str, ledger.Entry],
     settings: Settings,
-) -> tuple[dict[str, int], int]:
+) -> tuple[dict[str, int], int, dict[str, Any]]:
     """Write the tables of a run from its parts.
 
     Parameters
@@ -68,6 +70,8 @@ def compact(
         Micrographs per status.
     n_particles : int
         Rows of the particle table.
+    verdicts : dict
+        From `population.verdicts.describe_verdicts`.
     """
     part = ledger.read_parts(folder, {r.micrograph_id: done[r.micrograph_id] for r in records if r.status == "ok"})
     others = [loading.to_row(r) for r in records if r.status != "ok"]
@@ -92,10 +96,12 @@ def compact(
     counts: dict[str, int] = {status: int((micrographs["status"] == status).sum()) for status in tables.STATUSES}
     limits = PopulationOptions(min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2)
     statistics = summarize(written["particles"], written["micrographs"], limits)
+    verdicts = describe_verdicts(written["micrographs"], written["particles"])
     corrected = int(micrographs["corrected"].fillna(False).sum())
-    folder.write_json("summary.json", {"micrographs": counts, "corrected": corrected, **statistics})
+    content = {"micrographs": counts, "corrected": corrected, "verdicts": verdicts, **statistics}
+    folder.write_json("summary.json", content)
     ledger.remove_replaced_parts(folder, known, {**known, **done})
-    return counts, len(written["particles"])
+    return counts, len(written["particles"]), verdicts
 
 
 def _as_listed(micrographs: pd.DataFrame, records: Sequence[loading.MicrographRecord]) -> pd.DataFrame:

@@ -26,6 +26,14 @@ MICROGRAPHS: Schema = (
     Column(
         "corrected", "bool", "whether its labels are those that `hrtem-dask correct` took back, not the segmenter's"
     ),
+    Column(
+        "verdict",
+        "str",
+        "trusted or doubtful; null where nothing was segmented, or nothing predicts the quality of the mask",
+        "",
+        "doubtful if there is any of the reasons in doubt_reasons; see analysis.verdict",
+    ),
+    Column("doubt_reasons", "str", "why it is doubtful: short phrases, separated by '; '; null where it is not"),
     Column("height_px", "int", "image height", "px"),
     Column("width_px", "int", "image width", "px"),
     Column("dtype", "str", "data type in the file"),
@@ -57,11 +65,39 @@ MICROGRAPHS: Schema = (
     ),
     Column("network_scale", "float", "network pixels per pixel of the image; null without a U-Net"),
     Column(
+        "network_scale_score",
+        "float",
+        "predicted Dice at that scale, in the part of the image that was searched; null where no scale showed any",
+        "",
+        "see segmentation.scale_search",
+    ),
+    Column(
         "network_scale_margin",
         "float",
         "how clearly the scale was found: predicted Dice there minus that of the best clearly different scale",
         "",
         "see segmentation.scale_search",
+    ),
+    Column(
+        "pixel_size_in_training",
+        "bool",
+        "whether the pixel size is near those of the images that the U-Net was trained on; null in the contrast regime",
+        "",
+        "see segmentation.quality.dice_model",
+    ),
+    Column(
+        "median_diameter_network_px",
+        "float",
+        "median diameter of the counted particles in pixels of the U-Net; null without a U-Net",
+        "network px",
+        "median of equivalent_diameter_px × network_scale",
+    ),
+    Column(
+        "area_to_number_median",
+        "float",
+        "median diameter by particle area over that by number: 1 for equal particles; specks raise it",
+        "",
+        "equivalent diameter of counted particles below which half of the particle area lies, over their median",
     ),
     Column(
         "seam_score",
@@ -78,7 +114,8 @@ MICROGRAPHS: Schema = (
     Column(
         "predicted_dice",
         "float",
-        "Dice coefficient to be expected of the mask, guessed without labels; null where the model is not calibrated",
+        "Dice coefficient to be expected of the mask, guessed without labels; null for an empty mask, and where "
+        "the model is not calibrated",
         "",
         "logistic in the terms of segmentation.quality.dice_model, fitted on simulated micrographs",
     ),

@@ -1,6 +1,7 @@
 """The two halves give what the whole gives, and a GPU's image comes to the host once."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,14 @@ import pandas.testing as pdt
 import pytest
 
 from hrtem_dask import analysis, backend, filtering
+from hrtem_dask.analysis import verdict
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.segmentation import make_segmenter
-from hrtem_dask.settings import Settings
+from hrtem_dask.settings import ExecutionSettings, Settings
 from hrtem_dask.simulation import Scene, SceneContrast, simulate_scene
 
 PIXEL = (0.05, 0.05)
+CPU = ExecutionSettings(device="cpu")
 SETTINGS = Settings().updated({"segmentation": {"method": "otsu"}, "execution": {"device": "cpu"}})
 
 
@@ -103,3 +106,45 @@ def test_the_seconds_of_all_stages_are_noted(scene: Scene) -> None:
     assert [f"seconds_{stage}" for stage in stages] == [
         name for name in analyse(scene.image).execution if name.startswith("seconds")
     ]
+
+
+def unet(image: np.ndarray, *, pixel_size_nm: tuple[float, float] | None, **options: object) -> analysis.Analysis:
+    """Analyze with the bundled network."""
+    settings = Settings().updated({"segmentation": {**options}, "execution": {"device": "cpu"}})
+    segmenter = make_segmenter(settings.segmentation, settings.execution)
+    return analysis.analyse(image, pixel_size_nm=pixel_size_nm, settings=settings, segmenter=segmenter)
+
+
+def test_a_method_that_predicts_no_quality_gets_no_verdict(scene: Scene) -> None:
+    found = analyse(scene.image).micrograph
+    assert (found["verdict"], found["doubt_reasons"], found["median_diameter_network_px"]) == (None, None, None)
+    assert found["area_to_number_median"] >= 1
+    silent = unet(scene.image, pixel_size_nm=PIXEL, predict_quality=False).micrograph
+    assert (silent["verdict"], silent["regime"]) == (None, "lattice")
+
+
+def test_an_empty_mask_has_no_predicted_dice(rng: np.random.Generator) -> None:
+    """White noise holds no particle, and its spectrum says so; a dark half plane is no empty field."""
+    noise = rng.normal(1000, 30, (256, 256)).astype(np.float32)
+    empty = unet(noise, pixel_size_nm=PIXEL)
+    assert empty.status == "empty"
+    assert empty.micrograph["quality_flags"] == "empty_field"
+    assert (empty.micrograph["predicted_dice"], empty.micrograph["verdict"]) == (None, "trusted")
+    unlike = analysis.segment_micrograph(
+        noise, pixel_size_nm=PIXEL, settings=Settings(), segmenter=make_segmenter(Settings().segmentation, CPU)
+    )
+    contrasted = replace(unlike, micrograph={**unlike.micrograph, "quality_flags": None})
+    doubted = analysis.analyse_segmented(contrasted, pixel_size_nm=PIXEL, settings=Settings()).micrograph
+    assert (doubted["verdict"], doubted["doubt_reasons"]) == ("doubtful", verdict.EMPTY_BUT_CONTRAST)
+
+
+def test_a_forced_regime_is_doubted_and_corrected_labels_are_not(scene: Scene) -> None:
+    forced = unet(scene.image, pixel_size_nm=None, regime="lattice").micrograph
+    assert forced["pixel_size_in_training"] is False
+    assert verdict.PIXEL_SIZE in str(forced["doubt_reasons"])
+    settings = Settings().updated({"segmentation": {"regime": "lattice"}, "execution": {"device": "cpu"}})
+    segmenter = make_segmenter(settings.segmentation, settings.execution)
+    corrected = analysis.analyse(
+        scene.image, pixel_size_nm=None, settings=settings, segmenter=segmenter, corrected=scene.labels
+    ).micrograph
+    assert (corrected["verdict"], corrected["doubt_reasons"]) == ("trusted", None)

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,24 @@ def test_run_ends_in_a_table(micrograph: Path, tmp_path: Path) -> None:
     code, output = call("run", micrograph.parent, "-o", out, "--method", "otsu", "--scheduler", "threads", "-q")
     assert code == 0, output
     assert "1 done" in output
+    assert "1 of 1 micrographs has no verdict" in output.splitlines()[-1]  # Otsu predicts no quality
     assert len(pd.read_parquet(out / "particles.parquet")) == 1
+
+
+def test_run_ends_with_its_doubts_and_what_to_do(micrograph: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    forced = ("--regime", "lattice", "--pixel-size", 0.15)
+    code, output = call("run", micrograph.parent, "-o", out, *forced, "--scheduler", "threads", "-q")
+    assert code == 0, output
+    row = pd.read_parquet(out / "micrographs.parquet").iloc[0]
+    assert (row["verdict"], row["pixel_size_in_training"]) == ("doubtful", False)
+    lines = output[output.index("results:") :].splitlines()[1:]
+    assert lines[0] == "1 of 1 micrographs is doubtful"
+    for reason in row["doubt_reasons"].split("; "):
+        assert f"  1 because: {reason} ({row['micrograph_id']})" in lines
+    assert "pixel size unlike those of the training" in row["doubt_reasons"]
+    assert "--diameter" in lines[-1]
+    assert json.loads((out / "summary.json").read_text())["verdicts"]["n_doubtful"] == 1
 
 
 def test_run_says_when_nothing_could_be_analysed(tmp_path: Path) -> None:

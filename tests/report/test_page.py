@@ -13,9 +13,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from hrtem_dask import open_results, tables
 from hrtem_dask.cli import main
 from hrtem_dask.report import write_report
 from hrtem_dask.report.numbers_shown import as_text, look_up, pointer
+from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.parquet import write_table
 
 
 class Page(HTMLParser):
@@ -113,6 +116,45 @@ def test_reporting_twice_gives_the_same_summary(results: Path, summary: dict, tm
     shutil.copytree(results, again)
     write_report(again)
     assert json.loads((again / "summary.json").read_text(encoding="utf-8")) == summary
+
+
+def rewritten(results: Path, folder: Path, doubtful: list[int]) -> Path:
+    """Copy results; of the first twelve micrographs, those named are doubtful and all others trusted."""
+    copy = folder / "results"
+    shutil.copytree(results, copy)
+    place = Location.of(copy)
+    table = open_results(place).micrographs
+    table["verdict"] = ["doubtful" if i in doubtful else "trusted" for i in range(12)] + [None, None]
+    table["doubt_reasons"] = ["many specks" if i in doubtful else None for i in range(14)]
+    write_table(place, "micrographs.parquet", table, tables.MICROGRAPHS)
+    return copy
+
+
+def test_the_page_opens_with_the_verdict_and_marks_the_sizes(results: Path, tmp_path: Path) -> None:
+    for name, doubtful, is_marked in (("few", [0, 1], False), ("many", [0, 1, 2, 3, 4, 5], True)):
+        copy = rewritten(results, tmp_path / name, doubtful)
+        text = Path(write_report(copy)).read_text(encoding="utf-8")
+        found = json.loads((copy / "summary.json").read_text(encoding="utf-8"))["verdicts"]
+        assert (found["n_doubtful"], found["n_trusted"]) == (len(doubtful), 12 - len(doubtful))
+        assert found["reasons"][0]["n"] == len(doubtful)
+        assert text.index('aria-label="Verdict"') < text.index('<dl class="digest">')
+        assert ("median equivalent circular diameter, doubtful" in text) == found["sizes_are_doubtful"] == is_marked
+        page = Page(text)
+        assert ("/verdicts/reasons/0/n", str(len(doubtful))) in {(key, value) for key, value, *_ in page.numbers}
+
+
+def test_doubtful_micrographs_can_be_left_out_and_come_back(results: Path, tmp_path: Path) -> None:
+    copy = rewritten(results, tmp_path, [0, 1, 2, 3, 4, 5])
+    particles = pd.read_parquet(copy / "particles.parquet").query("counted")
+    trusted = particles["micrograph_id"].isin(open_results(copy).micrographs["micrograph_id"][6:12])
+    for options, n in ((["--leave-out-doubtful"], int(trusted.sum())), ([], len(particles))):
+        done = CliRunner().invoke(main, ["report", str(copy), *options])
+        assert done.exit_code == 0, done.output
+        found = json.loads((copy / "summary.json").read_text(encoding="utf-8"))
+        assert found["all"]["n_counted"] == n
+        assert found["relations"]["overall"]["shape_classes"]["n_counted"] == n
+        assert found["micrographs"] == {"done": 12}
+        assert not (options and found["verdicts"]["sizes_are_doubtful"])
 
 
 def test_a_given_confusion_matrix_corrects_the_fraction(results: Path, summary: dict, tmp_path: Path) -> None:

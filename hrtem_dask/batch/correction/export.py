@@ -18,6 +18,7 @@ from hrtem_dask import loading, tables
 from hrtem_dask.batch.cluster.cluster import Cluster, connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError
+from hrtem_dask.population.verdicts import doubtful_micrographs
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.corrections import labels_hash
 from hrtem_dask.storage.exchange import coco, label_files, table_files
@@ -149,8 +150,9 @@ def choose_micrographs(
     only : str, optional
         Pattern (``*``, ``?``) of a `micrograph_id`, a file's name or its path.
     doubtful : int, optional
-        Number of micrographs to choose. Micrographs that are not corrected yet come first, among these the ones with
-        the lowest predicted Dice, and among those without a prediction the ones with the most flags.
+        Number of micrographs to choose. Micrographs that are not corrected yet come first, among these the ones whose
+        verdict is doubtful, then the ones with the lowest predicted Dice, and among those without a prediction the
+        ones with the most flags.
 
     Returns
     -------
@@ -168,12 +170,15 @@ def choose_micrographs(
         keys = pd.DataFrame(
             {
                 "corrected": rows["corrected"].fillna(False).astype(bool),
+                "believed": ~rows["micrograph_id"].isin(doubtful_micrographs(rows)),
                 "dice": rows["predicted_dice"].astype("Float64").astype(float),
                 "flags": -counts,
                 "name": rows["micrograph_id"].astype(object),
             }
         )
-        rows = rows.loc[keys.sort_values(["corrected", "dice", "flags", "name"], na_position="last").index[:doubtful]]
+        rows = rows.loc[
+            keys.sort_values(["corrected", "believed", "dice", "flags", "name"], na_position="last").index[:doubtful]
+        ]
     return rows
 
 

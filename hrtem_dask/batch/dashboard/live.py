@@ -16,6 +16,7 @@ from distributed.utils import format_dashboard_link
 
 from hrtem_dask import tables
 from hrtem_dask.batch.dashboard.population_state import MicrographSummary, PopulationState, summarize_micrograph
+from hrtem_dask.population.verdicts import doubtful_micrographs
 from hrtem_dask.storage.ledger import FOLDER, Entry
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import read_rows
@@ -209,9 +210,15 @@ def population_link(status_link: str) -> str:
 
 
 def _done_before(folder: Location, kept: Mapping[str, Entry]) -> MicrographSummary:
-    """Sum up the particles that earlier runs have found."""
-    by_file: dict[str, list[str]] = {}
+    """Sum up the particles and the doubtful micrographs that earlier runs have found."""
+    by_part: dict[str, list[str]] = {}
     for entry in kept.values():
-        if entry.status == "done":
-            by_file.setdefault(f"{FOLDER}/{entry.part}.particles.parquet", []).append(entry.micrograph_id)
-    return summarize_micrograph(read_rows(folder, by_file, tables.PARTICLES)) if by_file else MicrographSummary()
+        if entry.status in tables.ANALYZED_STATUSES:
+            by_part.setdefault(entry.part, []).append(entry.micrograph_id)
+    if not by_part:
+        return MicrographSummary()
+    micrographs, particles = (
+        read_rows(folder, {f"{FOLDER}/{part}.{name}.parquet": ids for part, ids in by_part.items()}, schema)
+        for name, schema in (("micrographs", tables.MICROGRAPHS), ("particles", tables.PARTICLES))
+    )
+    return summarize_micrograph(particles, n_doubtful=len(doubtful_micrographs(micrographs)))

@@ -231,6 +231,7 @@ def _heading(state: PopulationState) -> str:
     ended = state.n_before + state.n_analysed
     lines = [f"<b>{ended} of {ended + state.n_left} micrographs</b>"]
     lines += [f"{state.n_left} left", f"<b>{state.n_particles} particles</b>, {state.n_counted} of them counted"]
+    lines += [f"{state.n_doubtful} micrographs doubtful"] if state.n_doubtful else []
     lines += [f"{_rate_text(state)}", "running" if state.ended_s is None else "<b>finished</b>"]
     where = f"results: {html.escape(state.results)}"
     before = f"; {state.n_before} of the micrographs ended before this run" if state.n_before else ""

@@ -34,6 +34,8 @@ class MicrographSummary:
     """Number of particles found."""
     n_counted: int = 0
     """Number of particles that enter statistics."""
+    n_doubtful: int = 0
+    """Number of micrographs whose verdict is doubtful."""
     sizes: Mapping[int, int] = field(default_factory=dict)
     """Counted particles per bin: bin i holds equivalent diameters from i · `BIN_NM` to (i + 1) · `BIN_NM`."""
     fault_states: Mapping[str, int] = field(default_factory=dict)
@@ -56,7 +58,9 @@ class MicrographSummary:
         }
 
 
-def summarize_micrograph(particles: pd.DataFrame, picture: np.ndarray | None = None) -> MicrographSummary:
+def summarize_micrograph(
+    particles: pd.DataFrame, picture: np.ndarray | None = None, *, n_doubtful: int = 0
+) -> MicrographSummary:
     """Reduce the particles of a micrograph to the numbers that the live page shows.
 
     Parameters
@@ -65,6 +69,8 @@ def summarize_micrograph(particles: pd.DataFrame, picture: np.ndarray | None = N
         Rows of `tables.PARTICLES`.
     picture : numpy.ndarray of uint8, optional
         The overlay, shape (y, x, 3).
+    n_doubtful : int
+        1 where the verdict of the micrograph is doubtful.
 
     Returns
     -------
@@ -78,6 +84,7 @@ def summarize_micrograph(particles: pd.DataFrame, picture: np.ndarray | None = N
     return MicrographSummary(
         n_particles=len(particles),
         n_counted=len(counted),
+        n_doubtful=n_doubtful,
         sizes=dict(Counter(bins.tolist())),
         fault_states=dict(Counter(states.tolist())),
         thumbnail=None if picture is None else thumbnail(picture),
@@ -130,6 +137,8 @@ class PopulationState:
     """Number of particles found."""
     n_counted: int = 0
     """Number of particles that enter statistics."""
+    n_doubtful: int = 0
+    """Number of micrographs whose verdict is doubtful."""
     sizes: Counter[int] = field(default_factory=Counter)
     """Number of counted particles per bin of `BIN_NM`."""
     fault_states: Counter[str] = field(default_factory=Counter)
@@ -255,6 +264,7 @@ class PopulationState:
         """Add the counts of a summary."""
         self.n_particles += summary["n_particles"]
         self.n_counted += summary["n_counted"]
+        self.n_doubtful += summary["n_doubtful"]
         self.sizes.update({int(index): n for index, n in summary["sizes"].items()})
         self.fault_states.update(summary["fault_states"])
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from distributed import Client
 
@@ -48,6 +49,8 @@ class RunSummary:
     """Number of micrographs that an earlier run had finished already."""
     seconds: float
     """Duration of the run (s)."""
+    verdicts: Mapping[str, Any] = field(default_factory=dict)
+    """How many micrographs are doubtful, and why: see `population.verdicts.describe_verdicts`."""
 
     @property
     def analysed(self) -> int:
@@ -134,11 +137,11 @@ def run(
         page.begin(folder, plan)
         with RunLog(folder) as log:
             done = _analyse(client, job, plan, log, page, progress)
-            counts, n_particles = compact(folder, plan.records, done, entries, settings)
+            counts, n_particles, verdicts = compact(folder, plan.records, done, entries, settings)
             _draw_missing_overlays(client, job, plan, log)
             seconds = time.perf_counter() - began
             log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
-    return RunSummary(folder.url, counts, n_particles, len(plan.kept), seconds)
+    return RunSummary(folder.url, counts, n_particles, len(plan.kept), seconds, verdicts)
 
 
 def _make_plan(client: Client, job: _Job) -> tuple[RunPlan, dict[str, ledger.Entry]]:

@@ -119,7 +119,8 @@ def run_task(task: AnalysisTask, settings: Settings, folder: Location, models: M
         status, reason = analysed.row["status"], analysed.row.get("reason")
         entry = _entry(item, task.name, analysed.stat, analysed.row.get("source_hash"), status)
         seconds = time.perf_counter() - began
-        summary = summarize_micrograph(analysed.particles, picture)
+        is_doubtful = analysed.row.get("verdict") == "doubtful"
+        summary = summarize_micrograph(analysed.particles, picture, n_doubtful=int(is_doubtful))
         outcomes.append(Outcome(entry, item.record.source.path, reason, len(analysed.particles), seconds, summary))
     return _commit(task, parts, outcomes, folder)
 
@@ -213,7 +214,7 @@ def _write_pictures(
             )
     except Exception as error:  # noqa: BLE001 - a full disk is no reason to lose the other micrographs' rows
         analysed.row |= {"status": "failed", "reason": f"its labels could not be written: {error}"}
-        analysed.row |= dict.fromkeys(("n_regions", "n_particles", "n_counted", "coverage"))
+        analysed.row |= dict.fromkeys(("n_regions", "n_particles", "n_counted", "coverage", "verdict", "doubt_reasons"))
         analysed.regions, analysed.particles = tables.empty(tables.REGIONS), tables.empty(tables.PARTICLES)
     analysed.execution["seconds_write"] = time.perf_counter() - began
     return picture

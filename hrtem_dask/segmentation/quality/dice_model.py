@@ -28,6 +28,8 @@ TERMS: dict[str, int] = {
 """Name of a term → sign of its coefficient. The last one takes several passes of the network, the others are cheap."""
 PROPERTIES: dict[str, float] = {"log_pixel_size": 0.1, "sharpness": 0.1, "log_mass_contrast": 0.5, "log_peak_snr": 0.5}
 """Property that is compared with its range in training → smallest half-width that this range is given."""
+PIXEL_SIZE_TOLERANCE = 1.8
+"""Factor by which a pixel size may lie outside of the range of training: 0.06 to 0.1 nm is segmented as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,36 @@ class DiceModel:
                 half = max((high - low) / 2, PROPERTIES[name])
                 worst = max(worst, (low - value) / half, (value - high) / half)
         return min(5.0, worst)
+
+    def has_seen_pixel_size(self, pixel_size_nm: float | None) -> bool | None:
+        """Return whether a pixel size is near those of the images in training.
+
+        Parameters
+        ----------
+        pixel_size_nm : float or None
+            Pixel size (nm); None where it is not known.
+
+        Returns
+        -------
+        bool or None
+            Whether it lies within the range of training, widened by the factor `PIXEL_SIZE_TOLERANCE` at both ends. A
+            pixel size that is not known does not. None where the images in training had no pixel size.
+
+        Examples
+        --------
+        >>> from hrtem_dask.segmentation.quality.dice_model import DiceModel
+        >>> parts = {"coefficients": {}, "centres": {}, "scales": {}, "ranges": {"log_pixel_size": (-3.9, -2.8)}}
+        >>> model = DiceModel(intercept=0, empty_dice=0.5, **parts)  # 0.02 to 0.06 nm in training
+        >>> model.has_seen_pixel_size(0.05), model.has_seen_pixel_size(0.5), model.has_seen_pixel_size(None)
+        (True, False, False)
+        """
+        if "log_pixel_size" not in self.ranges:
+            return None
+        if pixel_size_nm is None:
+            return False
+        low, high = self.ranges["log_pixel_size"]
+        tolerance = math.log(PIXEL_SIZE_TOLERANCE)
+        return low - tolerance <= math.log(pixel_size_nm) <= high + tolerance
 
     def to_json(self) -> str:
         """Return the model as JSON.

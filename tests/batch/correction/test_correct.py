@@ -325,4 +325,6 @@ def test_the_most_doubtful_come_first() -> None:
     )
     assert choose_micrographs(rows, doubtful=9)["micrograph_id"].tolist() == ["d", "a", "f", "b", "c"]
     assert choose_micrographs(rows, doubtful=2)["micrograph_id"].tolist() == ["d", "a"]
+    rows["verdict"] = ["doubtful", "trusted", "doubtful", "trusted", "doubtful", "doubtful"]
+    assert choose_micrographs(rows, doubtful=9)["micrograph_id"].tolist() == ["a", "f", "d", "b", "c"]
     assert choose_micrographs(rows, only="b.dm?")["micrograph_id"].tolist() == ["b"]

@@ -73,6 +73,11 @@ def test_only_counted_particles_enter_the_summary() -> None:
     assert found.sizes == {30: 2, 20_000: 1}
     assert found.fault_states == {"fault": 1, "unknown": 1, "no_fault": 1}
     assert summarize_micrograph(tables.empty(tables.PARTICLES)) == MicrographSummary()
+    state = begun(2)
+    for n_doubtful in (1, 0):
+        summary = summarize_micrograph(tables.empty(tables.PARTICLES), n_doubtful=n_doubtful).message()
+        state.add({"micrograph_id": "m", "status": "done", "summary": summary}, 1.0)
+    assert state.n_doubtful == 1
 
 
 def test_thumbnails_stay_small(rng: np.random.Generator) -> None:

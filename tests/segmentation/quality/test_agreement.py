@@ -1,5 +1,6 @@
 """Masks judged without labels: exact on networks whose symmetry is known, and empty masks agree."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -168,6 +169,13 @@ def test_distance_is_counted_beyond_the_range_and_unknown_is_none() -> None:
     assert distance({"pixel_size_nm": 1e6}) == 5
     far = MODEL.predict(TERMS, {"sharpness": 1.1})
     assert far < MODEL.predict(TERMS, {})
+
+
+def test_a_pixel_size_near_those_of_training_has_been_seen() -> None:
+    inside, outside = (0.02, 0.05, 0.1), (0.008, 0.12, 1.0, None)
+    assert [MODEL.has_seen_pixel_size(size) for size in (*inside, *outside)] == [True] * 3 + [False] * 4
+    without = dataclasses.replace(MODEL, ranges={})
+    assert [without.has_seen_pixel_size(size) for size in (0.05, None)] == [None, None]
 
 
 def test_it_travels_in_the_networks_file(tmp_path: Any, random_unet: Any) -> None:

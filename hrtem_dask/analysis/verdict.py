@@ -1,0 +1,144 @@
+"""A verdict on each micrograph: whether its numbers can be trusted, and why not.
+
+The verdict is decided by columns of the micrograph's row alone, so it can be decided again from a table. The limits
+were chosen on real micrographs with labels drawn by hand: ``benchmarks/verdicts.py`` measures how often the verdict is
+right, and the model card gives the figures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["evidence", "judge_micrograph"]
+
+MIN_PREDICTED_DICE = 0.7
+"""A mask with a lower predicted Dice coefficient is doubtful. On `emps_tem`, 17 of 22 bad masks (Dice coefficient below
+0.8) are below it, and 15 of 88 good ones."""
+MIN_SCALE_MARGIN = 0.002
+"""A scale is doubtful where a clearly different one has a score that is lower by less than this. Larger margins say
+nothing about the mask: on `emps_tem`, good masks have smaller margins than bad ones."""
+NETWORK_DIAMETERS_PX = (40.0, 300.0)
+"""Median diameters (network pixels) that the bundled network was trained for: 2 to 15 nm at 0.05 nm/px. On `emps_tem`,
+every median below that is wrong."""
+MAX_AREA_TO_NUMBER_MEDIAN = 1.6
+"""Ratio of the median diameter by area to that by number above which specks may decide the latter. A lognormal
+population reaches it at a geometric standard deviation of 1.6. On `emps_tem`, 31 of 43 wrong medians (by more than
+20 %) are above it, and 4 of 56 right ones."""
+
+LOW_DICE = f"predicted Dice below {MIN_PREDICTED_DICE:g}"
+OTHER_SCALE = "another scale fits nearly as well"
+PIXEL_SIZE = "pixel size unlike those of the training"
+SMALL = f"particles smaller than in training (median below {NETWORK_DIAMETERS_PX[0]:g} network pixels)"
+LARGE = f"particles larger than in training (median above {NETWORK_DIAMETERS_PX[1]:g} network pixels)"
+SPECKS = "many small objects beside large ones, which make the median meaningless"
+EMPTY_BUT_SEEN = "no particle found, but the search for the scale saw some"
+EMPTY_BUT_CONTRAST = "no particle found, but the image has contrast or lattice fringes"
+
+
+def evidence(particles: pd.DataFrame, *, network_scale: float | None) -> dict[str, float | None]:
+    """Measure what the sizes of the particles say about the segmentation.
+
+    Parameters
+    ----------
+    particles : pandas.DataFrame
+        Rows of `tables.PARTICLES` of one micrograph; only counted particles are used.
+    network_scale : float or None
+        Network pixels per pixel of the micrograph; None without a U-Net.
+
+    Returns
+    -------
+    dict
+        Columns of `tables.MICROGRAPHS`: ``median_diameter_network_px`` and ``area_to_number_median``, None where
+        they are not known.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"counted": True, "equivalent_diameter_px": [10.0, 10.0, 10.0, 40.0]})
+    >>> evidence(table, network_scale=2.0)  # more than half of the area belongs to the largest particle
+    {'median_diameter_network_px': 20.0, 'area_to_number_median': 4.0}
+    """
+    counted = particles["counted"].fillna(False).to_numpy(dtype=bool)
+    diameters = np.sort(particles.loc[counted, "equivalent_diameter_px"].to_numpy(dtype=float))
+    if not len(diameters):
+        return {"median_diameter_network_px": None, "area_to_number_median": None}
+    covered = np.cumsum(diameters**2)
+    by_area, by_number = diameters[np.searchsorted(covered, covered[-1] / 2)], np.median(diameters)
+    return {
+        "median_diameter_network_px": None if network_scale is None else float(by_number * network_scale),
+        "area_to_number_median": float(by_area / by_number),
+    }
+
+
+def judge_micrograph(row: Mapping[str, Any], *, is_calibrated: bool) -> dict[str, str | None]:
+    """Decide whether the numbers of one micrograph can be trusted.
+
+    Parameters
+    ----------
+    row : mapping
+        Columns of `tables.MICROGRAPHS`: ``corrected``, ``n_particles``, ``regime``, ``predicted_dice``,
+        ``network_scale_score``, ``network_scale_margin``, ``pixel_size_in_training``, ``median_diameter_network_px``,
+        ``area_to_number_median`` and ``quality_flags``. A missing column counts as null.
+    is_calibrated : bool
+        Whether the segmenter can predict the quality of its masks in this regime. If not, there is no verdict.
+
+    Returns
+    -------
+    dict
+        ``verdict``: ``"trusted"``, ``"doubtful"`` or None; ``doubt_reasons``: short phrases separated by "; ", None
+        where there is no doubt. Labels that were corrected by hand are trusted.
+
+    Examples
+    --------
+    >>> row = {"n_particles": 40, "regime": "contrast", "predicted_dice": 0.93, "network_scale_margin": 0.001}
+    >>> judge_micrograph(row, is_calibrated=True)
+    {'verdict': 'doubtful', 'doubt_reasons': 'another scale fits nearly as well'}
+    """
+    if _number(row, "corrected") == 1:
+        return {"verdict": "trusted", "doubt_reasons": None}
+    if not is_calibrated:
+        return {"verdict": None, "doubt_reasons": None}
+    reasons = [
+        *_about_scale(row),
+        *(_about_particles(row) if _number(row, "n_particles") > 0 else _about_emptiness(row)),
+    ]
+    return {"verdict": "doubtful" if reasons else "trusted", "doubt_reasons": "; ".join(reasons) or None}
+
+
+def _about_scale(row: Mapping[str, Any]) -> list[str]:
+    """Return doubts about the scale at which the network saw the micrograph."""
+    doubts = {
+        OTHER_SCALE: _number(row, "network_scale_margin") < MIN_SCALE_MARGIN,
+        PIXEL_SIZE: _number(row, "pixel_size_in_training") == 0,
+    }
+    return [reason for reason, raised in doubts.items() if raised]
+
+
+def _about_particles(row: Mapping[str, Any]) -> list[str]:
+    """Return doubts about a mask that holds particles."""
+    smallest, largest = NETWORK_DIAMETERS_PX
+    median = _number(row, "median_diameter_network_px")
+    doubts = {
+        LOW_DICE: _number(row, "predicted_dice") < MIN_PREDICTED_DICE,
+        SMALL: median < smallest,
+        LARGE: median > largest,
+        SPECKS: _number(row, "area_to_number_median") > MAX_AREA_TO_NUMBER_MEDIAN,
+    }
+    return [reason for reason, raised in doubts.items() if raised]
+
+
+def _about_emptiness(row: Mapping[str, Any]) -> list[str]:
+    """Return doubts about a micrograph on which no particle was found."""
+    if not math.isnan(_number(row, "network_scale_score")):
+        return [EMPTY_BUT_SEEN]
+    return [] if "empty_field" in str(row.get("quality_flags")).split(",") else [EMPTY_BUT_CONTRAST]
+
+
+def _number(row: Mapping[str, Any], column: str) -> float:
+    """Return a column as a float, NaN where it is null: no comparison with NaN raises a doubt."""
+    value = row.get(column)
+    return math.nan if value is None or value is pd.NA else float(value)
