@@ -1,8 +1,8 @@
 """Burnt-in marks: scale bars, letters, labels and information strips in exported images, which are no specimen.
 
-A camera's pixels have noise, those of a mark have one gray value: exactly, or nearly after resampling and JPEG. Constant
-pixels alone are no mark, since saturated particles and dead areas are constant too; shape and place decide. The search
-is conservative, because a false mark hides particles.
+A camera's pixels have noise, those of a mark have one gray value: exactly, or nearly so after resampling and JPEG.
+Constant pixels alone are no mark, since saturated particles and dead areas are constant too; shape and place decide.
+The search is conservative, because a false mark hides particles.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ __all__ = ["find_marks", "replace_marks"]
 LEAST_SIDE_PX = 64
 HALO_PX = 2
 """Antialiasing and JPEG change this many pixels around a mark."""
-
 
 
 def find_marks(image: np.ndarray) -> np.ndarray:

@@ -90,9 +90,7 @@ def find_strips(grays: Grays) -> list[tuple[slice, slice]]:
 def _filled_rectangle(mask: np.ndarray) -> tuple[slice, slice] | None:
     """Return the rectangle that a piece fills if its holes are closed; None where it fills none."""
     closed = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8)
-    outlines, _ = cv2.findContours(
-        np.pad(mask, 1).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
+    outlines, _ = cv2.findContours(np.pad(mask, 1).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(closed, outlines, -1, 1, -1)
     filled = closed[1:-1, 1:-1].astype(bool)
     rows, columns = (np.flatnonzero(filled.mean(axis=axis) > 0.6) for axis in (1, 0))

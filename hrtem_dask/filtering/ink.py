@@ -151,7 +151,7 @@ def ink_levels(grays: Grays) -> Iterator[tuple[bool, float]]:
     values = grays.values
     ends = float(values.min()), float(values.max())
     spikes = np.zeros(0)
-    if 0 <= ends[0] and ends[1] <= 65535 and bool((values[::5, ::5] == np.round(values[::5, ::5])).all()):
+    if ends[0] >= 0 and ends[1] <= 65535 and bool((values[::5, ::5] == np.round(values[::5, ::5])).all()):
         counts = np.bincount(values.astype(np.uint16).ravel()).astype(np.float32)
         near = (cv2.blur(counts[None], (9, 1))[0] * 9 - counts) / 8
         spikes = np.flatnonzero((counts >= 30) & (counts >= 8 * (near + 1)))
@@ -183,7 +183,7 @@ def ink_pieces(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
     contrast = values - background if is_white else background - values
     least = max(LEAST_CONTRAST * grays.scale, LEAST_CONTRAST_SD * grays.noise)
     stands_out = (full > least) & (contrast >= 0.5 * full)
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(stands_out.view(np.uint8), connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(stands_out.view(np.uint8), connectivity=8)
     distance = cv2.distanceTransform(stands_out.view(np.uint8), cv2.DIST_L2, 5)
     shorter, width = min(values.shape), values.shape[1]
     w, h, area = (stats[:, i] for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
@@ -234,8 +234,8 @@ def ink_bars(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
         Of kind ``bar``, at least 2 px thick, in the order of their rows.
     """
     height, width = grays.values.shape
-    ink = np.abs(grays.values - level) <= grays.tolerance
-    ink &= np.abs(grays.background - level) > LEAST_CONTRAST * grays.scale
+    full = level - grays.background if is_white else grays.background - level
+    ink = (np.abs(grays.values - level) <= grays.tolerance) & (full > LEAST_CONTRAST * grays.scale)
     length = max(round(LEAST_ALONE * width), 12)
     opened = cv2.morphologyEx(ink.view(np.uint8), cv2.MORPH_OPEN, np.ones((2, length), np.uint8))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
@@ -244,15 +244,22 @@ def ink_bars(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
         if area < 0.9 * w * h or w < 3 * h or h > THICKEST * min(height, width) or w > LARGEST_LENGTH * width:
             continue
         window = np.s_[y0 : y0 + h, x0 : x0 + w]
-        # thicker ones end where the specimen begins: beyond the ends and sides of a bar there is no ink
-        around = ink[max(y0 - 2, 0) : y0 + h + 2, max(x0 - 2, 0) : x0 + w + 2]
-        if around.sum() - ink[window].sum() > 0.5 * (around.size - w * h):
+        if not _stands_out_on_both_sides(grays, y0, y0 + h, slice(x0, x0 + w), level):
             continue
         mask = labels[window] == i
         piece = Piece(y0, x0, y0 + h, x0 + w, mask, level, 1.0, float(h), is_ink=True, kind="bar")
         if not _is_noisy(grays.values[window], mask, grays):
             bars.append(piece)
     return bars
+
+
+def _stands_out_on_both_sides(grays: Grays, y0: int, y1: int, columns: slice, level: float) -> bool:
+    """Return whether the rows above and below a bar differ from its gray value: the top of a particle does not."""
+    n = grays.values.shape[0]
+    for row in (y0 - 3, y1 + 2):
+        if 0 <= row < n and np.median(np.abs(grays.values[row, columns] - level)) < LEAST_CONTRAST * grays.scale:
+            return False
+    return True
 
 
 def _is_noisy(window: np.ndarray, mask: np.ndarray, grays: Grays) -> bool:

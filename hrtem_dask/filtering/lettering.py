@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from hrtem_dask.filtering.ink import (
@@ -23,6 +24,12 @@ CROWD = 60
 """With more pieces than that, one bar or letter is no evidence: particles look like them by chance."""
 NEAR_WEIGHT = 3
 """How many pieces of ink a piece that is nearly ink stands for: where gray values are continuous, there is no ink."""
+LEAST_INK = 0.6
+"""Least share of the characters of a text that have the gray value of ink; of text at a bar, thin ones need not."""
+MOST_CONVEX = 0.85
+"""A piece that fills more of its convex hull is no character."""
+BORDER_PX = 2
+"""Particles that the border cuts have odd shapes: no mark is recognized by a piece this near to it."""
 MARGIN = 0.25
 """Bars without text lie within this share of the height from the upper or lower border."""
 CORNER = (0.16, 0.25)
@@ -53,10 +60,9 @@ def lettering(pieces: Sequence[Piece], grays: Grays) -> list[tuple[str, list[Pie
     shape = grays.values.shape
     pieces = [replace(p, kind=p.kind or _kind(p, shape)) for p in pieces]
     n_near = sum(not p.is_ink and p.core >= LEAST_CORE and p.height >= LEAST_HEIGHT_PX for p in pieces)
-    pieces = [p for p in pieces if p.is_ink]
     solid = [p for p in pieces if p.core >= LEAST_CORE or p.kind == "bar"]
-    bars = [p for p in solid if p.kind == "bar"]
-    crowd = sum(p.height >= LEAST_HEIGHT_PX and p.kind != "bar" for p in solid) + NEAR_WEIGHT * n_near
+    bars = [p for p in solid if p.kind == "bar" and p.is_ink]
+    crowd = sum(p.height >= LEAST_HEIGHT_PX and p.kind != "bar" and p.is_ink for p in solid) + NEAR_WEIGHT * n_near
     marks: list[tuple[str, list[Piece]]] = []
     used: set[int] = set()
     for row in _rows(solid, grays):
@@ -83,7 +89,7 @@ def _kind(p: Piece, shape: tuple[int, ...]) -> str:
         return "bar"
     if not LEAST_HEIGHT_PX <= h <= LARGEST_HEIGHT * shorter:
         return "speck"
-    is_stroke = p.stroke_px <= 0.42 * h + 1 and fill <= 0.85
+    is_stroke = p.stroke_px <= 0.42 * h + 1 and fill <= 0.85 and _hull_share(p) <= MOST_CONVEX
     if w <= 1.8 * h and is_stroke:
         return "character"
     if 2 * w <= h:
@@ -93,15 +99,28 @@ def _kind(p: Piece, shape: tuple[int, ...]) -> str:
     return "speck"
 
 
+def _hull_share(p: Piece) -> float:
+    """Return the share of its convex hull that a piece fills: rods are convex, characters are not."""
+    points = np.argwhere(p.mask)
+    corners = np.concatenate([points + np.array(step) for step in ((0, 0), (0, 1), (1, 0), (1, 1))]).astype(np.int32)
+    return float(p.mask.sum() / cv2.contourArea(cv2.convexHull(corners)))
+
+
 def _straight(p: Piece) -> float:
     """Return the share of columns whose height is that of the median column, within a pixel."""
     heights = p.mask.sum(axis=0)
     return float(np.mean(np.abs(heights - np.median(heights)) <= 1))
 
 
+def _is_whole(p: Piece, shape: tuple[int, ...]) -> bool:
+    """Return whether a piece does not reach the border of the image."""
+    return min(p.y0, p.x0) >= BORDER_PX and p.y1 <= shape[0] - BORDER_PX and p.x1 <= shape[1] - BORDER_PX
+
+
 def _rows(pieces: Sequence[Piece], grays: Grays) -> list[list[Piece]]:
     """Join characters that stand side by side, in one ink, on one line."""
-    letters = sorted((p for p in pieces if p.kind in ("character", "stem", "word")), key=lambda p: p.x0)
+    letters = [p for p in pieces if p.kind in ("character", "stem", "word") and _is_whole(p, grays.values.shape)]
+    letters.sort(key=lambda p: p.x0)
     parent = list(range(len(letters)))
 
     def root(i: int) -> int:
@@ -159,10 +178,11 @@ def _kind_of_row(
     row: Sequence[Piece], pieces: Sequence[Piece], bars: Sequence[Piece], crowd: int, shape: tuple[int, ...]
 ) -> str | None:
     """Decide whether a row of characters is a mark."""
+    is_ink = float(np.mean([p.is_ink for p in row])) >= LEAST_INK
     n = sum(max(2, round(p.width / p.height / 0.8)) if p.kind == "word" else 1 for p in row)
     n_strokes = sum(p.kind in ("character", "word") for p in row)
     isolated = _is_isolated(row, pieces)
-    if n >= 3 and n_strokes >= 2 and isolated and (crowd < CROWD or n >= 5):
+    if is_ink and n >= 3 and n_strokes >= 2 and isolated and (crowd < CROWD or n >= 5):
         return "text"
     if bars and n >= 2 and n_strokes >= 1 and (isolated or n >= 3) and crowd < 2 * CROWD:
         return "text"
@@ -170,8 +190,15 @@ def _kind_of_row(
     y, x = (y0 + y1) / 2 / shape[0], (x0 + x1) / 2 / shape[1]
     in_corner = min(y, 1 - y) < CORNER[0] and min(x, 1 - x) < CORNER[1]
     is_large = y1 - y0 >= LEAST_LETTER_PX and float(np.mean([p.core for p in row])) >= 0.5
-    is_whole = y0 > 0 and x0 > 0 and y1 < shape[0] and x1 < shape[1]
-    if in_corner and is_whole and is_large and isolated and n_strokes >= 1 and n <= MOST_LETTERS and crowd < CROWD * 2 / 3:
+    if (
+        is_ink
+        and in_corner
+        and is_large
+        and isolated
+        and n_strokes >= 1
+        and n <= MOST_LETTERS
+        and crowd < CROWD * 2 / 3
+    ):
         return "letter"
     return None
 
@@ -195,7 +222,13 @@ def _is_isolated(row: Sequence[Piece], pieces: Sequence[Piece]) -> bool:
 def _stands_alone(bar: Piece, pieces: Sequence[Piece], crowd: int, shape: tuple[int, ...]) -> bool:
     """Return whether a bar is a mark without text beside it."""
     y = (bar.y0 + bar.y1) / 2 / shape[0]
-    if min(y, 1 - y) > MARGIN or bar.core < 0.75 or bar.height < 2 or bar.width < 0.06 * shape[1]:
+    if (
+        not _is_whole(bar, shape)
+        or min(y, 1 - y) > MARGIN
+        or bar.core < 0.75
+        or bar.height < 2
+        or bar.width < 0.06 * shape[1]
+    ):
         return False
     heights = bar.mask.sum(axis=0)
     # rods have round ends

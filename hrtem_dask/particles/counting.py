@@ -1,8 +1,8 @@
 """Which particles enter the statistics, and why the others do not.
 
 There is one rule, applied in this order. A particle is not counted if it reaches the border of the image (``edge``: its
-size is not known) or a burnt-in mark (``mark``: the same), or if it is smaller than either minimum (``too_small``), or if it alone is larger than a region may
-be (``agglomerate``: it was not split into parts below the limit).
+size is not known) or a burnt-in mark (``mark``: the same), or if it is smaller than either minimum (``too_small``), or
+if it alone is larger than a region may be (``agglomerate``: it was not split into parts below the limit).
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ MICROGRAPHS: Schema = (
     Column(
         "marked_fraction",
         "float",
-        "share of the image that is burnt-in marks (scale bars, letters, information strips); 0 where none was looked for",
+        "share of the image that is burnt-in marks, such as scale bars; 0 where none was looked for",
     ),
     Column(
         "regime",

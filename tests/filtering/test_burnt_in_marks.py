@@ -119,7 +119,8 @@ def test_marks_are_those_of_the_inverted_and_of_the_scaled_image() -> None:
 
 
 @pytest.mark.parametrize(
-    "image", [np.zeros((200, 200)), np.full((200, 200), np.nan), np.zeros((1, 500)), np.eye(63), np.ones((80, 80), bool)]
+    "image",
+    [np.zeros((200, 200)), np.full((200, 200), np.nan), np.zeros((1, 500)), np.eye(63), np.ones((80, 80), bool)],
 )
 def test_images_without_anything_have_no_marks(image: np.ndarray) -> None:
     marks = find_marks(image)

@@ -96,9 +96,7 @@ def test_one_reason_in_order():
 def test_a_cut_particle_has_its_reason_before_its_size():
     box = {"bbox_y0_px": [0, 5, 5], "bbox_x0_px": [5] * 3, "bbox_y1_px": [9] * 3, "bbox_x1_px": [9] * 3}
     table = pd.DataFrame({**box, "area_px": [10, 10, 200], "area_nm2": [0.1, 0.1, 2.0]})
-    judged = apply_population_rule(
-        table, ParticleSettings(), shape=(20, 20), at_mark=np.array([True, True, False])
-    )
+    judged = apply_population_rule(table, ParticleSettings(), shape=(20, 20), at_mark=np.array([True, True, False]))
     assert list(judged["exclusion_reason"].fillna("counted")) == ["edge", "mark", "counted"]
     assert list(judged["touches_mark"]) == [True, True, False]
 
