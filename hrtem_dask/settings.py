@@ -47,6 +47,9 @@ class FilteringSettings:
     image, spikes included, as in the code of Groschner et al. (2021)."""
     flatten: bool = True
     """Divide out uneven illumination, where there is any: a plane or quadratic surface fitted to the background."""
+    find_marks: bool = True
+    """Find scale bars, letters and information strips that are burnt into the image. Their pixels are replaced by their
+    surroundings before anything is measured, and hold no particle."""
     flat_field: str | None = None
     """Path of a gain reference image that each micrograph is divided by."""
 

@@ -3,7 +3,7 @@
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.pipeline import Analysis, Segmented, analyse, analyse_segmented, segment_micrograph
 from hrtem_dask.analysis.region_features import particle_features, region_features, region_labels, shows_lattice
-from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment
+from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment, without_marks
 
 __all__ = [
     "Analysis",
@@ -21,4 +21,5 @@ __all__ = [
     "segment",
     "segment_micrograph",
     "shows_lattice",
+    "without_marks",
 ]

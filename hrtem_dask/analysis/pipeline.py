@@ -16,10 +16,11 @@ import pandas as pd
 
 from hrtem_dask import backend, fourier, tables
 from hrtem_dask.analysis.classification import classify
-from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment
+from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment, without_marks
 from hrtem_dask.analysis.verdict import evidence, judge_micrograph
 from hrtem_dask.defects import DefectClassifier
 from hrtem_dask.errors import CalibrationError
+from hrtem_dask.loading.quality import image_hash
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation import Segmentation, Segmenter
 from hrtem_dask.settings import Settings
@@ -32,7 +33,7 @@ class Segmented:
     """One micrograph between segmentation and the search for particles."""
 
     image: np.ndarray
-    """Shape (y, x), as it was in the file."""
+    """Shape (y, x), as it was in the file; burnt-in marks are replaced by their surroundings."""
     prepared: np.ndarray
     """Shape (y, x), float32 in [0, 1]: the filtered image, on the host."""
     segmentation: Segmentation | None
@@ -41,6 +42,8 @@ class Segmented:
     """Why the micrograph is set aside; None where it is not."""
     micrograph: Mapping[str, object]
     """Columns of `tables.MICROGRAPHS` that are known so far."""
+    marks: np.ndarray | None = None
+    """Shape (y, x), True on burnt-in marks; None where there is none."""
     predicted_quality: Mapping[str, float | None] = field(default_factory=dict)
     """Columns of `tables.MICROGRAPHS` that describe the segmenter's mask, not labels corrected by hand."""
     is_calibrated: bool = False
@@ -176,7 +179,10 @@ def segment_micrograph(
         As `analyse`.
     """
     clock = _Clock()
+    original = image
+    image, marks = without_marks(image, settings)
     metrics, flags = judge_quality(image, settings, pixel_size_nm=pixel_size_nm)
+    metrics["image_hash"] = image_hash(original)
     on_device, n_nonfinite = prepare(image, settings, gain=gain)
     prepared = backend.to_numpy(on_device)  # once: a GPU's image is measured on the host
     clock.lap("seconds_filter")
@@ -186,7 +192,13 @@ def segment_micrograph(
         prepared=prepared,
         segmentation=None,
         set_aside=f"quality: {', '.join(refused)} (settings quality.set_aside)" if refused else None,
-        micrograph={**metrics, "n_nonfinite": n_nonfinite, "quality_flags": ",".join(flags) or None},
+        micrograph={
+            **metrics,
+            "n_nonfinite": n_nonfinite,
+            "quality_flags": ",".join(flags) or None,
+            "marked_fraction": 0.0 if marks is None else float(marks.mean()),
+        },
+        marks=marks,
         seconds=clock.laps,
     )
     if refused and not always:
@@ -240,7 +252,8 @@ def analyse_segmented(
         return _nothing_found(segmented, row)
     clock = _Clock()
     image, prepared = segmented.image, segmented.prepared
-    found = label(image, segmentation, settings, pixel_size_nm=pixel_size_nm, corrected=corrected)
+    marks = segmented.marks
+    found = label(image, segmentation, settings, pixel_size_nm=pixel_size_nm, corrected=corrected, marks=marks)
     clock.lap("seconds_particles")
     found = replace(found, particles=measure(prepared, found, settings, pixel_size_nm=pixel_size_nm))
     clock.lap("seconds_fourier")
@@ -251,7 +264,7 @@ def analyse_segmented(
         "n_regions": len(found.regions),
         "n_particles": len(table),
         "n_counted": int(table["counted"].sum()),
-        "coverage": float(np.count_nonzero(found.labels) / found.labels.size),
+        "coverage": _coverage(found.labels, marks),
         "seam_score": segmentation.seam_score,
         "regime": segmentation.regime,
         "network_scale": segmentation.scale,
@@ -292,6 +305,14 @@ class _Clock:
         now = time.perf_counter()
         self.laps[name] = now - self._last
         self._last = now
+
+
+def _coverage(labels: np.ndarray, marks: np.ndarray | None) -> float:
+    """Return the share of the field that is particle; burnt-in marks are no part of the field."""
+    if marks is None:
+        return float(np.count_nonzero(labels) / labels.size)
+    field_px = np.count_nonzero(~marks)
+    return float(np.count_nonzero(labels[~marks]) / field_px) if field_px else 0.0
 
 
 def _nothing_found(segmented: Segmented, row: Mapping[str, object]) -> Analysis:

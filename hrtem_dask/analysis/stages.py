@@ -14,7 +14,30 @@ from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation import Segmentation, Segmenter
 from hrtem_dask.settings import Settings
 
-__all__ = ["judge_quality", "label", "measure", "prepare", "segment"]
+__all__ = ["judge_quality", "label", "measure", "prepare", "segment", "without_marks"]
+
+
+def without_marks(image: np.ndarray, settings: Settings) -> tuple[np.ndarray, np.ndarray | None]:
+    """Replace burnt-in marks by their surroundings, before the image is judged or filtered.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        Shape (y, x), any real dtype, as it was in the file; not modified.
+    settings : Settings
+        Of these, `filtering.find_marks`.
+
+    Returns
+    -------
+    image : numpy.ndarray
+        Same shape and dtype; the same object where there is no mark.
+    marks : numpy.ndarray of bool or None
+        Shape (y, x), True on marks; None where there is none, or none is looked for.
+    """
+    if not settings.filtering.find_marks:
+        return image, None
+    marks = filtering.find_marks(image)
+    return (filtering.replace_marks(image, marks), marks) if marks.any() else (image, None)
 
 
 def prepare(image: np.ndarray, settings: Settings, *, gain: np.ndarray | None = None) -> tuple[Array, int]:
@@ -23,7 +46,7 @@ def prepare(image: np.ndarray, settings: Settings, *, gain: np.ndarray | None = 
     Parameters
     ----------
     image : numpy.ndarray
-        Shape (y, x), any real dtype.
+        Shape (y, x), any real dtype, from `without_marks`.
     settings : Settings
         Of these, `filtering` and `execution.device`.
     gain : numpy.ndarray, optional
@@ -115,13 +138,14 @@ def label(
     *,
     pixel_size_nm: PixelSize | None,
     corrected: np.ndarray | None = None,
+    marks: np.ndarray | None = None,
 ) -> particles.Particles:
     """Find regions and particles in a mask, and measure their size and shape.
 
     Parameters
     ----------
     image : numpy.ndarray
-        Shape (y, x), as it was in the file: intensities are reported in its own counts.
+        Shape (y, x), from `without_marks`: intensities are reported in its own counts.
     segmentation : Segmentation
         From `segment`.
     settings : Settings
@@ -130,6 +154,8 @@ def label(
         (y, x) in nm.
     corrected : numpy.ndarray of int, optional
         Shape (y, x): labels corrected by hand, which are measured instead of the mask.
+    marks : numpy.ndarray of bool, optional
+        Shape (y, x), from `without_marks`.
 
     Returns
     -------
@@ -140,10 +166,15 @@ def label(
     finite = filtering.replace_nonfinite(image)[0]
     if corrected is not None:
         return particles.measure_labels(
-            corrected, finite, rules, pixel_size_nm=pixel_size_nm, probability=segmentation.probability
+            corrected, finite, rules, pixel_size_nm=pixel_size_nm, probability=segmentation.probability, marks=marks
         )
     return particles.find_particles(
-        segmentation.mask, finite, rules, pixel_size_nm=pixel_size_nm, probability=segmentation.probability
+        segmentation.mask,
+        finite,
+        rules,
+        pixel_size_nm=pixel_size_nm,
+        probability=segmentation.probability,
+        marks=marks,
     )
 
 

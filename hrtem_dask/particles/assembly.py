@@ -7,7 +7,7 @@ import pandas as pd
 
 from hrtem_dask import tables
 from hrtem_dask.micrograph import PixelSize
-from hrtem_dask.particles.counting import apply_population_rule, touches_edge
+from hrtem_dask.particles.counting import apply_population_rule, touches_edge, touches_mark
 from hrtem_dask.particles.runs import find_runs
 from hrtem_dask.particles.shape.descriptors import measure_particles
 from hrtem_dask.settings import ParticleSettings
@@ -24,6 +24,7 @@ def particle_table(
     pixel_size_nm: PixelSize | None,
     probability: np.ndarray | None = None,
     settings: ParticleSettings,
+    marks: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Measure particles and mark those that are counted.
 
@@ -43,6 +44,8 @@ def particle_table(
         Shape (y, x), 0 to 1: particle probability.
     settings : ParticleSettings
         Its `min_area_px`, `min_area_nm2` and `max_region_area_nm2` decide which particles are counted.
+    marks : numpy.ndarray of bool, optional
+        Shape (y, x): burnt-in marks.
 
     Returns
     -------
@@ -50,7 +53,8 @@ def particle_table(
         `tables.PARTICLES`; micrograph, sample and lattice columns are null, the fault state unknown.
     """
     table = measure_particles(labels, image, pixel_size_nm=pixel_size_nm, probability=probability)
-    table = apply_population_rule(table, settings, shape=(labels.shape[0], labels.shape[1]))
+    at_mark = touches_mark(labels, marks, particle_ids=table["particle_id"].to_numpy(dtype=np.int64))
+    table = apply_population_rule(table, settings, shape=(labels.shape[0], labels.shape[1]), at_mark=at_mark)
     runs = find_runs(labels)
     table = table.assign(
         region_id=regions[runs.row[runs.first], runs.start[runs.first]],

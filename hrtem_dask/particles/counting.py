@@ -1,18 +1,19 @@
 """Which particles enter the statistics, and why the others do not.
 
 There is one rule, applied in this order. A particle is not counted if it reaches the border of the image (``edge``: its
-size is not known), or if it is smaller than either minimum (``too_small``), or if it alone is larger than a region may
-be (``agglomerate``: it was not split into parts below the limit).
+size is not known) or a burnt-in mark (``mark``: the same), or if it is smaller than either minimum (``too_small``), or
+if it alone is larger than a region may be (``agglomerate``: it was not split into parts below the limit).
 """
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from hrtem_dask.settings import ParticleSettings
 
-__all__ = ["apply_population_rule", "touches_edge"]
+__all__ = ["apply_population_rule", "touches_edge", "touches_mark"]
 
 
 def touches_edge(table: pd.DataFrame, *, shape: tuple[int, int]) -> np.ndarray:
@@ -39,7 +40,32 @@ def touches_edge(table: pd.DataFrame, *, shape: tuple[int, int]) -> np.ndarray:
     )
 
 
-def apply_population_rule(table: pd.DataFrame, settings: ParticleSettings, *, shape: tuple[int, int]) -> pd.DataFrame:
+def touches_mark(labels: np.ndarray, marks: np.ndarray | None, *, particle_ids: np.ndarray) -> np.ndarray:
+    """Return which particles reach a burnt-in mark.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray of int
+        Shape (y, x): labels of particles, 0 is background.
+    marks : numpy.ndarray of bool or None
+        Shape (y, x): burnt-in marks; None for none.
+    particle_ids : numpy.ndarray of int
+        Shape (n,): labels of the particles that are asked for.
+
+    Returns
+    -------
+    numpy.ndarray of bool
+        Shape (n,): whether a pixel of the particle is marked, or next to a marked one (by an edge or a corner).
+    """
+    if marks is None:
+        return np.zeros(len(particle_ids), dtype=bool)
+    reached = cv2.dilate(marks.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    return np.isin(particle_ids, labels[reached])
+
+
+def apply_population_rule(
+    table: pd.DataFrame, settings: ParticleSettings, *, shape: tuple[int, int], at_mark: np.ndarray | None = None
+) -> pd.DataFrame:
     """Add the columns that state whether a particle is counted, and why not.
 
     Parameters
@@ -52,19 +78,23 @@ def apply_population_rule(table: pd.DataFrame, settings: ParticleSettings, *, sh
         where the pixel size is not known.
     shape : tuple of int
         Height and width of the image (px).
+    at_mark : numpy.ndarray of bool, optional
+        Shape (n,): whether each particle reaches a burnt-in mark, from `touches_mark`; by default none does.
 
     Returns
     -------
     pandas.DataFrame
-        A new table with ``touches_edge``, ``counted`` and ``exclusion_reason``.
+        A new table with ``touches_edge``, ``touches_mark``, ``counted`` and ``exclusion_reason``.
     """
     edge = touches_edge(table, shape=shape)
+    at_mark = np.zeros(len(table), dtype=bool) if at_mark is None else at_mark
     area_nm2 = table["area_nm2"].to_numpy(dtype=float)  # NaN compares as False: no limit without a pixel size
     small = (table["area_px"].to_numpy() < settings.min_area_px) | (area_nm2 < settings.min_area_nm2)
     large = area_nm2 > (np.inf if settings.max_region_area_nm2 is None else settings.max_region_area_nm2)
-    reason = np.select([edge, small, large], ["edge", "too_small", "agglomerate"], default="")
+    reason = np.select([edge, at_mark, small, large], ["edge", "mark", "too_small", "agglomerate"], default="")
     return table.assign(
         touches_edge=edge,
+        touches_mark=at_mark,
         counted=reason == "",
         exclusion_reason=pd.array([name or None for name in reason], dtype="string"),
     )

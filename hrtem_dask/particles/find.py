@@ -15,6 +15,7 @@ from hrtem_dask.particles.holes import fill_particle_holes, fill_within_particle
 from hrtem_dask.particles.morphology import clean_mask
 from hrtem_dask.particles.outlines.half_way import move_outlines_half_way
 from hrtem_dask.particles.regions import join_regions, label_regions
+from hrtem_dask.particles.runs import find_runs
 from hrtem_dask.particles.split import particle_core, split_touching
 from hrtem_dask.settings import ParticleSettings
 
@@ -40,6 +41,7 @@ def find_particles(
     *,
     pixel_size_nm: PixelSize | None,
     probability: np.ndarray | None = None,
+    marks: np.ndarray | None = None,
 ) -> Particles:
     """Find, split and measure the particles of one mask, and decide which of them are counted.
 
@@ -61,6 +63,9 @@ def find_particles(
         limits in nm² do not apply.
     probability : numpy.ndarray or cupy.ndarray, optional
         Shape (y, x), 0 to 1: particle probability.
+    marks : numpy.ndarray of bool, optional
+        Shape (y, x): burnt-in marks. They hold no particle, and a particle that reaches one is not
+        counted, as at the border of the image.
 
     Returns
     -------
@@ -87,7 +92,9 @@ def find_particles(
     True
     """
     settings = settings or ParticleSettings()
-    _check_shapes("the mask has", mask, image, probability)
+    _check_shapes("the mask has", mask, image, probability, marks)
+    if marks is not None:
+        mask = mask & ~backend.array_namespace(mask).asarray(marks)
     core = None
     if probability is not None and settings.split_by_probability:
         core = particle_core(backend.to_numpy(probability), backend.to_numpy(mask))
@@ -122,6 +129,8 @@ def find_particles(
         region_of[labels] = regions
         labels = move_outlines_half_way(labels, backend.to_numpy(image))
         regions = region_of[labels]
+    if marks is not None:
+        labels, regions, confidence = _without_marks(labels, regions, confidence, marks)
     table = particle_table(
         labels,
         backend.to_numpy(image),
@@ -130,6 +139,7 @@ def find_particles(
         pixel_size_nm=pixel_size_nm,
         probability=None if probability is None else backend.to_numpy(probability),
         settings=settings,
+        marks=marks,
     )
     return _with_regions(labels, table, regions, settings, pixel_size_nm=pixel_size_nm)
 
@@ -141,6 +151,7 @@ def measure_labels(
     *,
     pixel_size_nm: PixelSize | None,
     probability: np.ndarray | None = None,
+    marks: np.ndarray | None = None,
 ) -> Particles:
     """Measure particles whose labels are given, such as those corrected by hand, and decide which are counted.
 
@@ -159,6 +170,9 @@ def measure_labels(
         Height and width of a pixel (nm); see `find_particles`.
     probability : numpy.ndarray or cupy.ndarray, optional
         Shape (y, x), 0 to 1: particle probability.
+    marks : numpy.ndarray of bool, optional
+        Shape (y, x): burnt-in marks. The labels stay as they are drawn; a particle that reaches a mark
+        is not counted.
 
     Returns
     -------
@@ -182,7 +196,7 @@ def measure_labels(
     [[1, 600, True]]
     """
     settings = settings or ParticleSettings()
-    _check_shapes("the labels have", labels, image, probability)
+    _check_shapes("the labels have", labels, image, probability, marks)
     if labels.min(initial=0) < 0:
         raise ValueError(f"labels must be 0 (background) or above, got {labels.min()}")
     labels = renumber(labels)
@@ -196,13 +210,27 @@ def measure_labels(
         pixel_size_nm=pixel_size_nm,
         probability=None if probability is None else backend.to_numpy(probability),
         settings=settings,
+        marks=marks,
     )
     return _with_regions(labels, table, regions, settings, pixel_size_nm=pixel_size_nm)
 
 
-def _check_shapes(subject: str, first: np.ndarray, image: np.ndarray, probability: np.ndarray | None) -> None:
-    """Raise ValueError where the image or the probability has another shape."""
-    for name, other in (("image", image), ("probability", probability)):
+def _without_marks(
+    labels: np.ndarray, regions: np.ndarray, confidence: np.ndarray, marks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Take burnt-in marks out again, into which closing and filling have grown, and number what is left."""
+    labels, regions = np.where(marks, 0, labels), np.where(marks, 0, regions)
+    renumbered = renumber(labels)
+    runs = find_runs(renumbered)
+    earlier = labels[runs.row[runs.first], runs.start[runs.first]]
+    return renumbered, renumber(regions), confidence[earlier - 1]
+
+
+def _check_shapes(
+    subject: str, first: np.ndarray, image: np.ndarray, probability: np.ndarray | None, marks: np.ndarray | None
+) -> None:
+    """Raise ValueError where the image, the probability or the marks have another shape."""
+    for name, other in (("image", image), ("probability", probability), ("marks", marks)):
         if other is not None and other.shape != first.shape:
             raise ValueError(f"{subject} shape {first.shape} and the {name} {other.shape}: they must be equal")
 

@@ -46,7 +46,7 @@ def choose(particles: pd.DataFrame, *, seed: int = 0) -> dict[str, list[JsonDict
     counted = particles[is_counted(particles)]
     size = "equivalent_diameter_nm" if counted["equivalent_diameter_nm"].notna().any() else "equivalent_diameter_px"
     by_size = counted.dropna(subset=[size]).sort_values(size, kind="stable")
-    excluded = particles[particles["exclusion_reason"].notna() & (particles["exclusion_reason"] != "edge")]
+    excluded = particles[particles["exclusion_reason"].notna() & ~particles["exclusion_reason"].isin(["edge", "mark"])]
     faulted = counted[(counted["fault_state"] == "fault").fillna(False)]
     groups = {
         "random": counted.sample(min(N_RANDOM, len(counted)), random_state=seed),

@@ -57,7 +57,18 @@ MICROGRAPHS: Schema = (
     Column("n_regions", "int", "connected pieces of the mask, gaps bridged"),
     Column("n_particles", "int", "particles, counted or not"),
     Column("n_counted", "int", "particles that enter statistics"),
-    Column("coverage", "float", "share of the image that is particle", "", "particle pixels / all pixels"),
+    Column(
+        "coverage",
+        "float",
+        "share of the image that is particle",
+        "",
+        "particle pixels / all pixels that are no burnt-in mark",
+    ),
+    Column(
+        "marked_fraction",
+        "float",
+        "share of the image that is burnt-in marks, such as scale bars; 0 where none was looked for",
+    ),
     Column(
         "regime",
         "str",

@@ -15,8 +15,9 @@ PARTICLES: Schema = (
     *lengths("centroid_x", "column of the centroid"),
     *BBOX,
     Column("touches_edge", "bool", "whether the particle reaches the border of the image"),
+    Column("touches_mark", "bool", "whether the particle reaches a burnt-in mark, such as a scale bar"),
     Column("counted", "bool", "whether it enters statistics"),
-    Column("exclusion_reason", "str", "why not: edge, too_small, agglomerate, no_particle; null where counted"),
+    Column("exclusion_reason", "str", "why not: edge, mark, too_small, agglomerate, no_particle; null where counted"),
     Column(
         "split_confidence",
         "float",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas.testing as pdt
 import pytest
@@ -36,6 +37,38 @@ def analyse(image: np.ndarray, settings: Settings = SETTINGS) -> analysis.Analys
         segmenter=make_segmenter(settings.segmentation, settings.execution),
         classifier=make_classifier(settings.defects),
     )
+
+
+def with_bar(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Burn a bar with its length into the lower left corner; return the image and the drawn pixels."""
+    image = scene.image.copy()
+    ink = float(image.max())
+    drawn = np.zeros(image.shape, np.uint8)
+    cv2.rectangle(drawn, (6, 119), (46, 122), 255, -1)
+    cv2.putText(drawn, "2 nm", (8, 114), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 1)
+    return np.where(drawn > 0, ink * 1.5, image).astype(np.float32), drawn > 0
+
+
+def test_a_burnt_in_bar_is_no_particle_and_changes_no_other(scene: Scene) -> None:
+    image, drawn = with_bar(scene)
+    assert not (drawn & (scene.labels > 0)).any()
+    bright = SETTINGS.updated({"segmentation": {"particles_are": "bright"}})
+    for settings in (SETTINGS, bright):
+        found = analyse(image, settings)
+        assert not found.labels[drawn].any()
+        assert found.micrograph["marked_fraction"] > drawn.mean()
+        unmarked = analyse(image, settings.updated({"filtering": {"find_marks": False}}))
+        assert unmarked.micrograph["marked_fraction"] == 0
+        assert unmarked.micrograph["image_hash"] == found.micrograph["image_hash"]
+        assert found.micrograph["saturated_fraction"] == 0
+    assert unmarked.labels[drawn].mean() > 0.9
+    clean, found = analyse(scene.image), analyse(image)
+    assert clean.micrograph["marked_fraction"] == 0
+    assert len(found.particles) == len(clean.particles)
+    sizes = [table["equivalent_diameter_nm"].astype(float) for table in (found.particles, clean.particles)]
+    np.testing.assert_allclose(*sizes, rtol=0.01)
+    field_px = round(drawn.size * (1 - float(str(found.micrograph["marked_fraction"]))))
+    assert found.micrograph["coverage"] == pytest.approx(np.count_nonzero(found.labels) / field_px)
 
 
 class DeviceArray(np.ndarray):

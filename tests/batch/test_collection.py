@@ -1,9 +1,10 @@
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import dask
 import numpy as np
 import pandas.testing as pdt
@@ -73,6 +74,26 @@ def test_lazy_labels_are_those_of_the_batch(folder: Path, tmp_path: Path, settin
         lazily = labelled.micrograph(name, "labels")
         assert lazily.y.attrs["units"] == "nm"
         np.testing.assert_array_equal(lazily.compute(), open_results(tmp_path / "out").labels(name))
+
+
+def test_lazy_and_batch_find_the_same_burnt_in_marks(
+    tmp_path: Path, settings: Settings, client: Client, make_disks: Callable[..., np.ndarray],
+    make_tiff: Callable[..., Path], rng: np.random.Generator,
+) -> None:  # fmt: skip
+    image = make_disks(rng, 6)
+    image[185:190, 20:120] = 4000
+    cv2.putText(image, "5 nm", (124, 192), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 4000, 2)
+    image[140:200, 190:] = 0
+    cv2.putText(image, "(a)", (194, 180), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 4000, 1)
+    make_tiff(tmp_path / "in" / "marked.tif", image)
+    run(tmp_path / "in", tmp_path / "out", settings=settings, cluster=client)
+    batch = open_results(tmp_path / "out")
+    labelled = label(segment(open_micrographs(tmp_path / "in", settings=settings)))
+    pdt.assert_frame_equal(measure(labelled).compute().reset_index(drop=True), batch.table("particles"))
+    row = measure(labelled, "micrographs").compute().iloc[0]
+    assert row["marked_fraction"] == batch.table("micrographs").iloc[0]["marked_fraction"] > 0.06
+    # the sixth disk lies half below the box: what is left of it is cut
+    assert list(batch.table("particles")["exclusion_reason"].fillna("counted")) == ["counted"] * 5 + ["mark"]
 
 
 def test_steps_out_of_order_are_told_apart(folder: Path, settings: Settings) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hrtem_dask import backend, tables
-from hrtem_dask.particles import crop_particle, draw_overlay, find_particles, particle_crops
+from hrtem_dask.particles import crop_particle, draw_overlay, find_particles, measure_labels, particle_crops
 from hrtem_dask.particles.counting import apply_population_rule
 from hrtem_dask.particles.outlines.overlay import OUTLINE_COLORS
 from hrtem_dask.settings import ParticleSettings
@@ -91,6 +91,59 @@ def test_one_reason_in_order():
     assert list(judged["exclusion_reason"].fillna("counted")) == expected
     unlimited = apply_population_rule(table.assign(area_nm2=np.nan), limits, shape=(20, 20))
     assert list(unlimited["counted"]) == [False, False, True, True, False]
+
+
+def test_a_cut_particle_has_its_reason_before_its_size():
+    box = {"bbox_y0_px": [0, 5, 5], "bbox_x0_px": [5] * 3, "bbox_y1_px": [9] * 3, "bbox_x1_px": [9] * 3}
+    table = pd.DataFrame({**box, "area_px": [10, 10, 200], "area_nm2": [0.1, 0.1, 2.0]})
+    judged = apply_population_rule(table, ParticleSettings(), shape=(20, 20), at_mark=np.array([True, True, False]))
+    assert list(judged["exclusion_reason"].fillna("counted")) == ["edge", "mark", "counted"]
+    assert list(judged["touches_mark"]) == [True, True, False]
+
+
+def burnt_in() -> tuple[np.ndarray, np.ndarray]:
+    """Four disks; a bar lies over the second, ends beside the third, and covers most of a fifth, small one."""
+    shape = (200, 400)
+    mask = np.any([disk(shape, (100, x), 25) for x in (40, 130, 220, 340)], axis=0) | disk(shape, (100, 178), 8)
+    marks = np.zeros(shape, dtype=bool)
+    marks[96:104, 100:195] = True
+    return mask, marks
+
+
+def test_a_particle_at_a_burnt_in_mark_is_not_counted_and_has_none_of_its_pixels():
+    mask, marks = burnt_in()
+    image = np.zeros(mask.shape)
+    found = find_particles(mask, image, pixel_size_nm=PIXEL, marks=marks)
+    assert not found.labels[marks].any()
+    table = found.particles.set_index("particle_id")
+    ids = [found.labels[100, 40], found.labels[85, 130], found.labels[100, 220], found.labels[100, 340]]
+    assert list(table.loc[ids, "touches_mark"]) == [False, True, True, False]
+    assert list(table.loc[ids, "exclusion_reason"].fillna("counted")) == ["counted", "mark", "mark", "counted"]
+    assert found.particles["area_px"].sum() == np.count_nonzero(found.labels)
+    assert found.regions["area_px"].sum() == np.count_nonzero(found.labels)
+    assert sorted(set(np.unique(found.labels)) - {0}) == list(table.index) == list(range(1, len(table) + 1))
+    assert set(found.particles["region_id"]) == set(found.regions["region_id"])
+    without = find_particles(mask, image, pixel_size_nm=PIXEL)
+    assert not without.particles["touches_mark"].any()
+
+
+def test_no_mark_changes_nothing(scene):
+    mask, image = scene
+    none = np.zeros(mask.shape, dtype=bool)
+    marked = find_particles(mask, image, pixel_size_nm=PIXEL, marks=none)
+    plain = find_particles(mask, image, pixel_size_nm=PIXEL)
+    np.testing.assert_array_equal(marked.labels, plain.labels)
+    pd.testing.assert_frame_equal(marked.particles, plain.particles)
+    pd.testing.assert_frame_equal(marked.regions, plain.regions)
+
+
+def test_labels_drawn_over_a_mark_stay_and_are_not_counted():
+    mask, marks = burnt_in()
+    labels = find_particles(mask, np.zeros(mask.shape), pixel_size_nm=PIXEL).labels
+    again = measure_labels(labels, np.zeros(mask.shape), pixel_size_nm=PIXEL, marks=marks)
+    np.testing.assert_array_equal(again.labels, labels)
+    cut = again.particles.set_index("particle_id").loc[[labels[85, 130], labels[100, 40]], "touches_mark"]
+    assert list(cut) == [True, False]
 
 
 def test_an_agglomerate_that_cannot_be_split_is_not_counted():

@@ -265,8 +265,10 @@ def _segment(item: _Item, settings: Settings) -> tuple[np.ndarray, np.ndarray | 
     if loading.source_hash(record.source) != row["source_hash"]:
         raise UnreadableMicrographError(f"{record.source.path} is not the file that was analyzed, or has changed since")
     gain = gain_reference(settings.filtering.flat_field)
-    prepared, _ = analysis.prepare(loading.read_image(record), settings, gain=gain)
+    image, marks = analysis.without_marks(loading.read_image(record), settings)
+    prepared, _ = analysis.prepare(image, settings, gain=gain)
     segmenter = make_segmenter(settings.segmentation, settings.execution)
     segmented = analysis.segment(prepared, segmenter, pixel_size_nm=item.pixel_size_nm)
     probability = backend.to_numpy(segmented.probability) if segmenter.name == "unet" else None
-    return backend.to_numpy(segmented.mask), probability
+    mask = backend.to_numpy(segmented.mask)
+    return mask if marks is None else mask & ~marks, probability

@@ -177,9 +177,8 @@ def draw_overlay(item: PlannedMicrograph, settings: Settings, folder: Location) 
         The results folder, with its tables.
     """
     record = item.record
-    prepared, _ = analysis.prepare(
-        loading.read_image(record), settings, gain=gain_reference(settings.filtering.flat_field)
-    )
+    image, _ = analysis.without_marks(loading.read_image(record), settings)
+    prepared, _ = analysis.prepare(image, settings, gain=gain_reference(settings.filtering.flat_field))
     labels = zarr_store.read_labels(Location.of(folder.path("labels.zarr")), record.micrograph_id)
     overlays.write_overlay(
         folder, record.micrograph_id, backend.to_numpy(prepared), labels, None, pixel_size_nm=record.pixel_size_nm

@@ -16,7 +16,7 @@ import numpy as np
 from hrtem_dask.loading.quality.tile_spectra import tile_spectra, unit_range
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["quality_flags", "quality_metrics"]
+__all__ = ["image_hash", "quality_flags", "quality_metrics"]
 
 SMALL_PX = 512
 MIN_GRAY_LEVELS = 16
@@ -83,7 +83,7 @@ def quality_metrics(image: np.ndarray, *, pixel_size_nm: PixelSize | None) -> di
     if pixels.size:
         extremes = float(pixels.min()), float(pixels.max())
         if extremes[0] == extremes[1]:
-            return metrics | {"gradient": 0.0, "mass_contrast": 0.0, "peak_snr": 0.0, "image_hash": _image_hash(image)}
+            return metrics | {"gradient": 0.0, "mass_contrast": 0.0, "peak_snr": 0.0, "image_hash": image_hash(image)}
         metrics["saturated_fraction"] = _saturated_fraction(pixels, extremes, finite)
         flat, metrics["gradient"] = _without_plane(pixels, extremes)
         spectra = tile_spectra(pixels, extremes, pixel_size_nm)
@@ -94,7 +94,7 @@ def quality_metrics(image: np.ndarray, *, pixel_size_nm: PixelSize | None) -> di
                 "peak_snr": spectra.peak_snr(spectra.lowest),
                 "mass_contrast": _mass_contrast(flat, pixels.shape, spectra.granularity(), pixel_size_nm),
             }
-    return metrics | {"image_hash": _image_hash(image)}
+    return metrics | {"image_hash": image_hash(image)}
 
 
 def quality_flags(
@@ -146,8 +146,19 @@ def quality_flags(
     return tuple(name for name, raised in flags.items() if raised)
 
 
-def _image_hash(image: np.ndarray) -> str:
-    """Hash shape, dtype and pixels; little-endian, so that byte order in the file does not matter."""
+def image_hash(image: np.ndarray) -> str:
+    """Hash shape, dtype and pixels of an image.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        Any shape and dtype.
+
+    Returns
+    -------
+    str
+        BLAKE2b, 16 hexadecimal digits; the same whatever the byte order in the file.
+    """
     little = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
     digest = hashlib.blake2b(f"{image.shape}{little.dtype.str}".encode(), digest_size=8)
     digest.update(little.reshape(-1).view(np.uint8).data)

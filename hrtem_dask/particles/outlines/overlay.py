@@ -17,6 +17,7 @@ __all__ = ["OUTLINE_COLORS", "draw_overlay", "stretched"]
 OUTLINE_COLORS: dict[str, tuple[int, int, int]] = {
     "counted": (0, 220, 130),
     "edge": (86, 180, 233),
+    "mark": (86, 180, 233),
     "too_small": (240, 228, 66),
     "agglomerate": (255, 80, 30),
     "no_particle": (150, 150, 150),

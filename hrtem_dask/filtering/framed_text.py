@@ -1,0 +1,134 @@
+"""Text on paper of its own: boxes, and information strips along a side of the image."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from hrtem_dask.filtering.ink import Grays
+
+__all__ = ["find_boxes", "find_strips"]
+
+LEAST_SIDES_PX = (12, 14)
+"""Least height and width of a box."""
+LARGEST_AREA = 0.2
+"""Largest area of a box over that of the image."""
+LEAST_FILL = 0.93
+"""Least share of its bounding box that a box fills, its text included."""
+INK_CONTRAST = 0.45
+"""Contrast of the text to its paper, as a share of the range of the image."""
+INK_SHARE = (0.015, 0.5)
+"""Share of a box that is text, from and to."""
+STRIP_INK_SHARE = (0.003, 0.45)
+LEAST_STRIP = (8, 0.02)
+"""Least thickness of a strip: in px, and as a share of the side of the image."""
+LARGEST_STRIP = 0.4
+
+
+def find_boxes(grays: Grays, level: float) -> list[tuple[slice, slice]]:
+    """Find upright boxes of one gray value with text on them.
+
+    Parameters
+    ----------
+    grays : Grays
+        The image.
+    level : float
+        Gray value of the paper.
+
+    Returns
+    -------
+    list of (slice, slice)
+        Rows and columns of each box.
+    """
+    paper = (np.abs(grays.values - level) <= grays.tolerance).view(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(paper, connectivity=4)
+    w, h, area = (stats[:, i].astype(np.int64) for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
+    fits = (h >= LEAST_SIDES_PX[0]) & (w >= LEAST_SIDES_PX[1]) & (w * h <= LARGEST_AREA * paper.size)
+    fits &= area >= 0.35 * w * h
+    fits[0] = False
+    boxes = []
+    for i in np.flatnonzero(fits):
+        x0, y0 = int(stats[i, 0]), int(stats[i, 1])
+        mask = labels[y0 : y0 + h[i], x0 : x0 + w[i]] == i
+        inner = _filled_rectangle(mask)
+        if inner is None:
+            continue
+        box = (slice(y0 + inner[0].start, y0 + inner[0].stop), slice(x0 + inner[1].start, x0 + inner[1].stop))
+        ink = ~mask[inner] & (np.abs(grays.values[box] - level) > INK_CONTRAST * grays.scale)
+        if _is_text(ink):
+            boxes.append(box)
+    return boxes
+
+
+def find_strips(grays: Grays) -> list[tuple[slice, slice]]:
+    """Find information strips: along a whole side of the image, of one gray value, with text.
+
+    Parameters
+    ----------
+    grays : Grays
+        The image.
+
+    Returns
+    -------
+    list of (slice, slice)
+        Rows and columns of each strip.
+    """
+    values, (height, width) = grays.values, grays.values.shape
+    everything = slice(0, None)
+    strips = []
+    for side, inwards in (
+        ("top", values), ("bottom", values[::-1]), ("left", values.T), ("right", values.T[::-1])
+    ):  # fmt: skip
+        n = _strip_thickness(inwards, grays)
+        if n and side in ("top", "bottom"):
+            strips.append((slice(0, n) if side == "top" else slice(height - n, None), everything))
+        elif n:
+            strips.append((everything, slice(0, n) if side == "left" else slice(width - n, None)))
+    return strips
+
+
+def _filled_rectangle(mask: np.ndarray) -> tuple[slice, slice] | None:
+    """Return the rectangle that a piece fills if its holes are closed; None where it fills none."""
+    closed = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8)
+    outlines, _ = cv2.findContours(np.pad(mask, 1).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(closed, outlines, -1, 1, -1)
+    filled = closed[1:-1, 1:-1].astype(bool)
+    rows, columns = (np.flatnonzero(filled.mean(axis=axis) > 0.6) for axis in (1, 0))
+    if rows.size < LEAST_SIDES_PX[0] - 2 or columns.size < LEAST_SIDES_PX[1] - 2:
+        return None
+    inner = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    # the rest of the piece, outside of the rectangle, must be small: a jagged border, not a particle
+    if filled[inner].mean() < LEAST_FILL or filled[inner].sum() < 0.9 * filled.sum():
+        return None
+    return inner
+
+
+def _is_text(ink: np.ndarray) -> bool:
+    """Return whether the pixels that are no paper look like text: part of the box, and not cut by its border."""
+    if not INK_SHARE[0] <= ink.mean() <= INK_SHARE[1]:
+        return False
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    stats = stats[1:]
+    x1, y1 = stats[:, 0] + stats[:, 2], stats[:, 1] + stats[:, 3]
+    inside = (stats[:, 0] > 0) & (stats[:, 1] > 0) & (x1 < ink.shape[1]) & (y1 < ink.shape[0]) & (stats[:, 4] >= 5)
+    return bool(stats[inside, 4].sum() >= 0.4 * ink.sum())
+
+
+def _strip_thickness(inwards: np.ndarray, grays: Grays) -> int:
+    """Return how many rows from the first one belong to a strip; 0 where there is none."""
+    n = inwards.shape[0]
+    level = float(np.median(inwards[1 : max(int(0.03 * n), 6)]))
+    paper = (np.abs(inwards[: int(LARGEST_STRIP * n)] - level) <= grays.tolerance).mean(axis=1)
+    if paper.size < 2 * LEAST_STRIP[0]:
+        return 0
+    smooth = np.median([paper[np.clip(np.arange(paper.size) + k, 0, paper.size - 1)] for k in range(-2, 3)], axis=0)
+    ends = np.flatnonzero(smooth < 0.5)
+    thickness = int(ends[0]) if ends.size else 0
+    outside = paper[thickness + 3 : thickness + 3 + max(6, thickness // 3)]
+    if thickness < max(LEAST_STRIP[0], LEAST_STRIP[1] * n) or not outside.size:
+        return 0
+    # a straight end: the last rows are paper, those beyond are not
+    if np.median(paper[:thickness]) < 0.7 or paper[thickness - 4 : thickness].max() < 0.85 or outside.mean() > 0.3:
+        return 0
+    ink = float((np.abs(inwards[:thickness] - level) > INK_CONTRAST * grays.scale).mean())
+    return thickness if STRIP_INK_SHARE[0] <= ink <= STRIP_INK_SHARE[1] else 0

@@ -1,0 +1,285 @@
+"""Pixels that may be ink: gray levels at the ends of the range, and the connected pieces that stand out by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+__all__ = ["Grays", "Piece", "gray_levels", "ink_bars", "ink_levels", "ink_pieces"]
+
+TOLERANCE = 0.06
+"""Ink is constant within this share of the range of the image: resampling and JPEG change it."""
+RELATIVE_TOLERANCE = 0.12
+"""The same as a share of its contrast to what is around."""
+LEAST_CONTRAST = 0.18
+"""Least contrast of ink to what is around, as a share of the range of the image."""
+LEAST_CONTRAST_SD = 4.0
+"""The same in standard deviations of the noise."""
+LEVEL_TOLERANCE = 0.12
+"""Largest difference of a piece from the gray value of ink, as a share of its contrast."""
+NEAR_LEVEL = 0.35
+"""The same for pieces that are no ink, but nearly: many of them show that dark (or bright) structure is no ink."""
+LEAST_CORE = 0.35
+"""Least share of a piece that is constant: of thin antialiased strokes not much more."""
+LARGEST_HEIGHT = 0.16
+"""Largest height of a character over the shorter side of the image."""
+LEAST_ALONE = 0.05
+"""Smallest length of a bar that is cut out of what it touches, over the width of the image."""
+THICKEST = 0.06
+"""Largest thickness of a bar over the shorter side of the image."""
+LARGEST_LENGTH = 0.75
+"""Largest length of a bar over the width of the image."""
+LEAST_HEIGHT_PX = 5
+"""Smallest height of a character (px)."""
+LEAST_LENGTH = 0.03
+"""Smallest length of a bar over the width of the image."""
+LEAST_INSIDE_PX = 12
+"""Fewer pixels away from the outline of a piece do not show whether it is noisy."""
+LARGEST_NOISE = 0.5
+"""Largest noise inside ink over that of the image."""
+LEAST_NOISE = 0.02
+"""Noise below this share of the range is accepted: that of JPEG."""
+MOST_PIECES = 1000
+"""More pieces of the size of characters than that are the structure of the specimen."""
+_COARSE_PX = 256
+_BACKGROUND_PX = 41
+
+
+@dataclass(frozen=True)
+class Grays:
+    """The gray values of an image, and what is known of them."""
+
+    values: np.ndarray
+    """Shape (y, x), float32, finite."""
+    background: np.ndarray
+    """Shape (y, x), float32: median of the surroundings."""
+    scale: float
+    """Range of the image, from the 0.5 to the 99.5 percentile."""
+    noise: float
+    """Standard deviation of the noise, from second differences along the rows."""
+
+    @property
+    def tolerance(self) -> float:
+        """Difference of gray values that one ink may have."""
+        return TOLERANCE * self.scale
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A connected piece of pixels that are as bright or as dark as ink."""
+
+    y0: int
+    """First row."""
+    x0: int
+    """First column."""
+    y1: int
+    """Row after the last one."""
+    x1: int
+    """Column after the last one."""
+    mask: np.ndarray
+    """Shape (y1 − y0, x1 − x0), bool."""
+    level: float
+    """Its own gray value."""
+    core: float
+    """Share of its pixels that have this gray value."""
+    stroke_px: float
+    """Diameter of the largest inscribed circle (px)."""
+    is_ink: bool
+    """Whether its gray value is that of ink, and as constant."""
+    kind: str = ""
+    """bar, character (of strokes), stem (an upright rectangle, such as l or 1), word (joined characters), or speck."""
+
+    @property
+    def height(self) -> int:
+        """Height (px)."""
+        return self.y1 - self.y0
+
+    @property
+    def width(self) -> int:
+        """Width (px)."""
+        return self.x1 - self.x0
+
+
+def gray_levels(image: np.ndarray) -> Grays | None:
+    """Return the gray values of an image; None where there is nothing to be seen.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        Shape (y, x), any real dtype.
+
+    Returns
+    -------
+    Grays or None
+        None for images without contrast or without a finite pixel.
+    """
+    values = np.asarray(image).astype(np.float32)
+    finite = np.isfinite(values)
+    if not finite.all():
+        if not finite.any():
+            return None
+        values = np.where(finite, values, np.median(values[finite]))
+    some = values[::3, ::3]
+    low, high = (float(q) for q in np.quantile(some, [0.005, 0.995]))
+    if not high > low:
+        low, high = float(values.min()), float(values.max())
+    if not high > low:
+        return None
+    second = 2 * values[::2, 1:-1] - values[::2, :-2] - values[::2, 2:]
+    noise = float(np.median(np.abs(second))) * 1.4826 / 6**0.5
+    return Grays(values, _background(values, low, high), high - low, noise)
+
+
+def ink_levels(grays: Grays) -> Iterator[tuple[bool, float]]:
+    """Return the gray values that ink may have.
+
+    Parameters
+    ----------
+    grays : Grays
+        From `gray_levels`.
+
+    Yields
+    ------
+    is_white : bool
+        Whether it is brighter than its surroundings.
+    level : float
+        Its gray value: an end of the range, or the outermost value that occurs far more often than its neighbors.
+    """
+    values = grays.values
+    ends = float(values.min()), float(values.max())
+    spikes = np.zeros(0)
+    if ends[0] >= 0 and ends[1] <= 65535 and bool((values[::5, ::5] == np.round(values[::5, ::5])).all()):
+        counts = np.bincount(values.astype(np.uint16).ravel()).astype(np.float32)
+        near = (cv2.blur(counts[None], (9, 1))[0] * 9 - counts) / 8
+        spikes = np.flatnonzero((counts >= 30) & (counts >= 8 * (near + 1)))
+    for is_white, end, outermost in ((True, ends[1], -1), (False, ends[0], 0)):
+        yield is_white, end
+        if spikes.size and float(spikes[outermost]) != end:
+            yield is_white, float(spikes[outermost])
+
+
+def ink_pieces(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
+    """Return the pieces of an image that are as bright or as dark as ink, and have the size of a mark.
+
+    Parameters
+    ----------
+    grays : Grays
+        From `gray_levels`.
+    is_white : bool
+        Whether the ink is brighter than its surroundings.
+    level : float
+        Its gray value.
+
+    Returns
+    -------
+    list of Piece
+        Only long ones where there are so many that they must be the structure of the specimen.
+    """
+    values, background = grays.values, grays.background
+    full = level - background if is_white else background - level
+    contrast = values - background if is_white else background - values
+    least = max(LEAST_CONTRAST * grays.scale, LEAST_CONTRAST_SD * grays.noise)
+    stands_out = (full > least) & (contrast >= 0.5 * full)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(stands_out.view(np.uint8), connectivity=8)
+    distance = cv2.distanceTransform(stands_out.view(np.uint8), cv2.DIST_L2, 5)
+    shorter, width = min(values.shape), values.shape[1]
+    w, h, area = (stats[:, i] for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
+    fits = (area >= 5) & (h <= LARGEST_HEIGHT * shorter) & (w <= LARGEST_LENGTH * width)
+    fits[0] = False
+    is_tall = h >= LEAST_HEIGHT_PX
+    if np.count_nonzero(fits & is_tall) > MOST_PIECES:  # the structure of the specimen: bars can be told from it
+        fits &= w >= LEAST_LENGTH * width
+    if np.count_nonzero(fits & ~is_tall) > MOST_PIECES:  # noise, not punctuation
+        fits &= is_tall | (w >= LEAST_LENGTH * width)
+    pieces = []
+    for i in np.flatnonzero(fits):
+        x0, y0, x1, y1 = stats[i, 0], stats[i, 1], stats[i, 0] + w[i], stats[i, 1] + h[i]
+        window = np.s_[y0:y1, x0:x1]
+        mask = labels[window] == i
+        inside = values[window][mask]
+        if not is_white:
+            inside = -inside
+        k = int(0.9 * (inside.size - 1))
+        own = float(np.partition(inside, k)[k])
+        middle = float(full[(y0 + y1) // 2, (x0 + x1) // 2])
+        off = abs(abs(own) - abs(level))
+        if off > NEAR_LEVEL * middle:
+            continue
+        core = float(np.mean(inside >= own - max(grays.tolerance, RELATIVE_TOLERANCE * middle)))
+        stroke = 2 * float(distance[window][mask].max()) - 1
+        is_ink = off <= LEVEL_TOLERANCE * middle and not _is_noisy(values[window], mask, grays)
+        piece = Piece(int(y0), int(x0), int(y1), int(x1), mask, own if is_white else -own, core, stroke, is_ink)
+        pieces.append(piece)
+    return pieces
+
+
+def ink_bars(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
+    """Return horizontal bars of ink, cut out of what they touch: text, noise or particles.
+
+    Parameters
+    ----------
+    grays : Grays
+        From `gray_levels`.
+    is_white : bool
+        Whether the ink is brighter than its surroundings.
+    level : float
+        Its gray value.
+
+    Returns
+    -------
+    list of Piece
+        Of kind ``bar``, at least 2 px thick, in the order of their rows.
+    """
+    height, width = grays.values.shape
+    full = level - grays.background if is_white else grays.background - level
+    ink = (np.abs(grays.values - level) <= grays.tolerance) & (full > LEAST_CONTRAST * grays.scale)
+    length = max(round(LEAST_ALONE * width), 12)
+    opened = cv2.morphologyEx(ink.view(np.uint8), cv2.MORPH_OPEN, np.ones((2, length), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    bars = []
+    for i, (x0, y0, w, h, area) in enumerate(stats[1:].tolist(), start=1):
+        if area < 0.9 * w * h or w < 3 * h or h > THICKEST * min(height, width) or w > LARGEST_LENGTH * width:
+            continue
+        window = np.s_[y0 : y0 + h, x0 : x0 + w]
+        if not _stands_out_on_both_sides(grays, y0, y0 + h, slice(x0, x0 + w), level):
+            continue
+        mask = labels[window] == i
+        piece = Piece(y0, x0, y0 + h, x0 + w, mask, level, 1.0, float(h), is_ink=True, kind="bar")
+        if not _is_noisy(grays.values[window], mask, grays):
+            bars.append(piece)
+    return bars
+
+
+def _stands_out_on_both_sides(grays: Grays, y0: int, y1: int, columns: slice, level: float) -> bool:
+    """Return whether the rows above and below a bar differ from its gray value: the top of a particle does not."""
+    n = grays.values.shape[0]
+    for row in (y0 - 3, y1 + 2):
+        if 0 <= row < n and np.median(np.abs(grays.values[row, columns] - level)) < LEAST_CONTRAST * grays.scale:
+            return False
+    return True
+
+
+def _is_noisy(window: np.ndarray, mask: np.ndarray, grays: Grays) -> bool:
+    """Return whether the inside of a piece has the noise of a camera; thin strokes have no inside."""
+    inside = np.flatnonzero(cv2.erode(np.pad(mask, 1).astype(np.uint8), np.ones((5, 5), np.uint8))[1:-1, 1:-1])
+    inside = inside[(inside % mask.shape[1] > 0) & (inside % mask.shape[1] < mask.shape[1] - 1)]
+    if inside.size < LEAST_INSIDE_PX:
+        return False
+    flat = window.reshape(-1)
+    second = 2 * flat[inside] - flat[inside - 1] - flat[inside + 1]
+    noise = float(np.median(np.abs(second))) * 1.4826 / 6**0.5
+    return noise > max(LARGEST_NOISE * grays.noise, LEAST_NOISE * grays.scale)
+
+
+def _background(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return the median of the surroundings, made on a small copy."""
+    height, width = values.shape
+    shrink = min(1.0, _COARSE_PX / max(height, width))
+    size = max(round(width * shrink), 1), max(round(height * shrink), 1)
+    small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    bytes_ = np.clip(np.round((small - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
+    median = cv2.medianBlur(bytes_, _BACKGROUND_PX).astype(np.float32) * ((high - low) / 255) + low
+    return np.asarray(cv2.resize(median, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
