@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from hrtem_dask.backend import keep_freed_memory
 from hrtem_dask.errors import ModelError, SettingsError
 from hrtem_dask.segmentation.engines import make_engine
 from hrtem_dask.segmentation.unet import UNet
-from hrtem_dask.segmentation.weights import load_model, model_hash, save_model
+from hrtem_dask.segmentation.weights import save_model
 from hrtem_dask.training.labelled.sources import list_labelled
 from hrtem_dask.training.labelled.split import Split, split_by_group
 from hrtem_dask.training.network.fit import FitResult, fit
@@ -27,7 +26,7 @@ from hrtem_dask.training.network.schedule import TrainingLimits
 from hrtem_dask.training.network.validation import Scores, ValidationImage, score_images
 from hrtem_dask.training.network.work_folder import WorkFolder
 
-__all__ = ["TrainingResult", "train_segmentation"]
+__all__ = ["TrainingResult", "resolve_device", "settings_digest", "train_segmentation"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +35,6 @@ class TrainingResult:
 
     fit: FitResult
     """The network and the log of its training."""
-    before: Scores | None
-    """Scores of the initial network on the held-out micrographs (validation, then test); None without `start_from`."""
     validation: Scores
     """Scores of the saved network on the validation micrographs."""
     test: Scores | None
@@ -49,7 +46,6 @@ def train_segmentation(
     out: str | Path,
     recipe: TrainingRecipe,
     *,
-    start_from: str | Path | None = None,
     validation_places: Sequence[str | Path] = (),
     pixel_size_nm: float | None = None,
     seed: int = 0,
@@ -57,7 +53,7 @@ def train_segmentation(
     limits: TrainingLimits | None = None,
     workdir: str | Path | None = None,
 ) -> TrainingResult:
-    """Train a network and write its model file.
+    """Train a network from random weights and write its model file; see `training.fine_tuning` for a trained one.
 
     Progress is reported to the loggers of `training.network`.
 
@@ -69,8 +65,6 @@ def train_segmentation(
         Path of the model file, ``.safetensors``.
     recipe : TrainingRecipe
         Settings of the training.
-    start_from : str or path-like, optional
-        Model file of the initial network, which replaces the network of the recipe.
     validation_places : sequence of str or path-like
         Paths of the validation micrographs; by default a share of `places` validates.
     pixel_size_nm : float, optional
@@ -96,26 +90,23 @@ def train_segmentation(
     """
     out = Path(out)
     workdir = Path(workdir) if workdir else out.with_name(out.stem + ".training")
-    device = _resolve_device(device)
+    device = resolve_device(device)
     keep_freed_memory()
     torch.manual_seed(seed)
-    model = UNet(recipe.network) if start_from is None else load_model(start_from)
-    recipe = dataclasses.replace(recipe, network=model.config)
+    model = UNet(recipe.network)
     split = _split(places, validation_places, recipe, pixel_size_nm, seed)
     data = prepare_data(split, recipe)
-    before = None if start_from is None else _score(model, data.held_out, device)
     data_hash = data.content_hash()
-    origin = "" if start_from is None else model_hash(start_from)
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-    work_folder = WorkFolder(workdir, _digest(recipe.to_toml(), str(seed), data_hash, origin))
+    work_folder = WorkFolder(workdir, settings_digest(recipe.to_toml(), str(seed), data_hash))
     result = fit(model, data, recipe, seed=seed, device=device, limits=limits, work_folder=work_folder)
     scores, test_scores = (_score(result.model, images, device) for images in (data.validation, data.test))
     metadata = {
         "recipe": json.dumps(recipe.to_dict()),
         "seed": str(seed),
         "data": json.dumps(_data_record(places, split, data_hash)),
-        "start_from": origin,
+        "start_from": "",
         "epoch": str(result.best_epoch),
         "stopped": result.stopped,
         "validation": json.dumps(_finite(scores.summary())),
@@ -123,7 +114,7 @@ def train_segmentation(
         "code_version": version("hrtem-dask"),
     }
     save_model(result.model, out, metadata=metadata)
-    return TrainingResult(fit=result, before=before, validation=scores, test=test_scores if data.test else None)
+    return TrainingResult(fit=result, validation=scores, test=test_scores if data.test else None)
 
 
 def _data_record(places: Sequence[str | Path], split: Split, data_hash: str) -> dict[str, object]:
@@ -167,8 +158,19 @@ def _split(
     return Split(split.training, validation, split.test)
 
 
-def _digest(*texts: str) -> str:
-    """Return the hash of several texts."""
+def settings_digest(*texts: str) -> str:
+    """Return the hash of several texts, which tells trainings apart.
+
+    Parameters
+    ----------
+    *texts : str
+        Recipe, seed, hash of the data and whatever else decides a training.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
     return hashlib.blake2b("\0".join(texts).encode(), digest_size=8).hexdigest()
 
 
@@ -177,8 +179,24 @@ def _finite(values: dict[str, float]) -> dict[str, float | None]:
     return {k: None if np.isnan(v) else round(v, 5) for k, v in values.items()}
 
 
-def _resolve_device(device: str) -> str:
-    """Return the device that "auto" stands for, or check that the requested one is available."""
+def resolve_device(device: str) -> str:
+    """Return the device that "auto" stands for, or check that the requested one is available.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}
+        The requested device.
+
+    Returns
+    -------
+    {"cpu", "cuda"}
+        The device.
+
+    Raises
+    ------
+    ModelError
+        If CUDA was requested and torch finds none.
+    """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
