@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from hrtem_dask.cli import main
 from hrtem_dask.segmentation.weights import load_model
+from hrtem_dask.training.fine_tuning import fine_tune, other_images
 
 RECIPE = """
 crop_px = 32
@@ -24,6 +25,13 @@ centre_width = 4
 block_px = 1
 input_scaling = "standard"
 """
+
+
+@pytest.fixture(autouse=True)
+def _one_other_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Score one simulated image of each regime only."""
+    monkeypatch.setattr(fine_tune, "simulated_lattice", lambda: other_images.simulated_lattice(1))
+    monkeypatch.setattr(fine_tune, "simulated_contrast", lambda: other_images.simulated_contrast(1))
 
 
 @pytest.fixture

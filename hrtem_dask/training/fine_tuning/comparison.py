@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
+from hrtem_dask.segmentation.scale_search import NETWORK_DIAMETER_PX
 from hrtem_dask.segmentation.weights import ScaleRegime
 from hrtem_dask.training.fine_tuning.inherited_calibration import InheritedCalibration
 
-__all__ = ["Change", "mean_change", "plain_warnings"]
+__all__ = ["Change", "mean_change", "plain_warnings", "scale_warnings"]
 
+OTHER_SCALE = 1.9
+"""A scale that differs from that of the training by this factor is another one."""
 WORSE = 0.05
 """A mean loss of Dice coefficient on other images from which a warning is given even if its interval contains 0."""
 
@@ -134,3 +137,30 @@ def plain_warnings(
                 "do not use it with the new model"
             )
     return warnings
+
+
+def scale_warnings(held_out: pd.DataFrame) -> list[str]:
+    """Say if fine-tuned networks look at micrographs at another scale than that of their training.
+
+    Parameters
+    ----------
+    held_out : pandas.DataFrame
+        Columns ``training_scale``, NaN where the pixel size decides, and ``scale_after``.
+
+    Returns
+    -------
+    list of str
+        One sentence, or none.
+    """
+    searched = held_out[held_out["training_scale"].notna()]
+    wanted = searched["training_scale"].to_numpy(float)
+    ratio = np.abs(np.log(searched["scale_after"].to_numpy(float) / wanted))
+    n_other = int((ratio > np.log(OTHER_SCALE)).sum())
+    if not n_other:
+        return []
+    diameters = NETWORK_DIAMETER_PX / wanted
+    return [
+        f"{n_other} of {len(searched)} held-out micrographs without a usable pixel size are looked at by the new model "
+        f"at another scale than it was trained at: state the size of the particles in runs, --diameter-px "
+        f"{np.median(diameters):.0f} (from {diameters.min():.0f} to {diameters.max():.0f} in these micrographs)"
+    ]

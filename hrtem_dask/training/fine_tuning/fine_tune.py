@@ -78,14 +78,12 @@ class _Run:
             work_folder=WorkFolder(place, digest),
         )
 
-    def score(self, micrographs: Sequence[Labelled], model: UNet | None = None) -> pd.DataFrame:
-        """Score a network with the prediction of the initial one; by default the initial network itself."""
+    def score(self, micrographs: Sequence[Labelled], model: UNet) -> pd.DataFrame:
+        """Score a fine-tuned network, with the prediction of the Dice coefficient of the initial one."""
         options = self.options
         with tempfile.TemporaryDirectory() as folder:
-            path = self.origin
-            if model is not None:
-                path = Path(folder) / "model.safetensors"
-                save_model(model, path, metadata=_headers(self.dice_models))
+            path = Path(folder) / "model.safetensors"
+            save_model(model, path, metadata=_headers(self.dice_models))
             return score_network(micrographs, self.settings(path, options.diameter_nm, options.diameter_px))
 
     def settings(self, path: Path, diameter_nm: float | None = None, diameter_px: float | None = None) -> Settings:
@@ -140,13 +138,15 @@ def fine_tune(
     material = prepare_material(
         everything, run.settings(run.origin, options.diameter_nm, options.diameter_px), run.model.config
     )
+    data = PreparedData(training=material.of(training, keep_empty=run.recipe.keep_empty))
     if is_validated_once:
-        final = run.train(PreparedData(training=material.of(training), validation=material.validation(folds[0])))
+        data = dataclasses.replace(data, validation=material.validation(folds[0]))
+        final = run.train(data)
         scored = [run.score(folds[0], final.model)]
     else:
         scored = [_score_fold(run, material, folds, k) for k in range(len(folds))]
         _log.info("training on all %d micrographs", len(training))
-        final = run.train(PreparedData(training=material.of(training)))
+        final = run.train(data)
     table = held_out_table(material, scored)
     after = pd.concat(scored)
     calibrations: dict[ScaleRegime, InheritedCalibration] = {
@@ -161,18 +161,26 @@ def fine_tune(
         others=others,
         calibrations=calibrations,
     )
-    metadata = {
-        "recipe": json.dumps(run.recipe.to_dict()),
-        "seed": str(options.seed),
-        "data": json.dumps({"places": [Path(place).name for place in places], "training": len(training)}),
-        "start_from": model_hash(run.origin),
-        "epoch": str(final.best_epoch),
-        "stopped": final.stopped,
-        "code_version": version("hrtem-dask"),
-        **scores_record(result, model_hash(run.origin)),
-        **_headers({regime: one.dice_model for regime, one in calibrations.items()}),
+    data_record = {
+        "places": [Path(place).name for place in places],
+        "training": len(training),
+        "hash": data.content_hash(),
     }
-    save_model(final.model, out, metadata=metadata)
+    save_model(
+        final.model,
+        out,
+        metadata={
+            "recipe": json.dumps(run.recipe.to_dict()),
+            "seed": str(options.seed),
+            "data": json.dumps(data_record),
+            "start_from": model_hash(run.origin),
+            "epoch": str(final.best_epoch),
+            "stopped": final.stopped,
+            "code_version": version("hrtem-dask"),
+            **scores_record(result, model_hash(run.origin)),
+            **_headers({regime: one.dice_model for regime, one in calibrations.items()}),
+        },
+    )
     return result
 
 
@@ -212,7 +220,7 @@ def _score_fold(run: _Run, material: Material, folds: Sequence[Sequence[Labelled
     """Train without the micrographs of one fold, and score them."""
     training = [one for i, fold in enumerate(folds) if i != k for one in fold]
     _log.info("fold %d of %d: training on %d, holding out %d", k + 1, len(folds), len(training), len(folds[k]))
-    fitted = run.train(PreparedData(training=material.of(training)), f"fold-{k + 1}")
+    fitted = run.train(PreparedData(training=material.of(training, keep_empty=run.recipe.keep_empty)), f"fold-{k + 1}")
     return run.score(folds[k], fitted.model)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from hrtem_dask.errors import SettingsError
 from hrtem_dask.segmentation.unet import UNetConfig
 from hrtem_dask.settings import Settings
 from hrtem_dask.training.fine_tuning.scoring import score_network
@@ -36,20 +37,33 @@ class Material:
     config: UNetConfig
     """Architecture of the network."""
 
-    def of(self, micrographs: Sequence[Labelled]) -> list[TrainingImage]:
+    def of(self, micrographs: Sequence[Labelled], *, keep_empty: bool = True) -> list[TrainingImage]:
         """Return the training images of some of the micrographs.
 
         Parameters
         ----------
         micrographs : sequence of Labelled
             Some of `labelled`.
+        keep_empty : bool
+            Whether those without particles are among them.
 
         Returns
         -------
         list of TrainingImage
             In their order.
+
+        Raises
+        ------
+        SettingsError
+            If none is left.
         """
-        return [self.images[one.micrograph_id] for one in micrographs]
+        images = [self.images[one.micrograph_id] for one in micrographs]
+        kept = [image for image in images if keep_empty or image.mask.any()]
+        if not kept:
+            raise SettingsError(
+                f"no micrograph to train on: all {len(images)} are empty, and the recipe has keep_empty = false"
+            )
+        return kept
 
     def validation(self, micrographs: Sequence[Labelled]) -> list[ValidationImage]:
         """Return some of the micrographs for the scores after each epoch, at the scale of the training.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hrtem_dask.segmentation.weights import ScaleRegime
-from hrtem_dask.training.fine_tuning.comparison import Change, mean_change, plain_warnings
+from hrtem_dask.training.fine_tuning.comparison import Change, mean_change, plain_warnings, scale_warnings
 from hrtem_dask.training.fine_tuning.inherited_calibration import InheritedCalibration
 from hrtem_dask.training.fine_tuning.material import Material
 from hrtem_dask.training.network.fit import FitResult
@@ -50,7 +50,10 @@ class FineTuningResult:
     @property
     def warnings(self) -> list[str]:
         """What the numbers mean for the use of the new network, in plain words."""
-        return plain_warnings(self.change, self.other_changes, self.calibrations)
+        return [
+            *plain_warnings(self.change, self.other_changes, self.calibrations),
+            *scale_warnings(self.held_out),
+        ]
 
 
 def held_out_table(material: Material, scored: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
-from hrtem_dask.training.fine_tuning.comparison import Change, mean_change, plain_warnings
+from hrtem_dask.training.fine_tuning.comparison import Change, mean_change, plain_warnings, scale_warnings
 from hrtem_dask.training.fine_tuning.inherited_calibration import InheritedCalibration
 
 
@@ -71,3 +71,12 @@ def test_losses_on_other_images(loss: Change) -> None:
 def test_a_prediction_that_fails_is_warned_of() -> None:
     (text,) = plain_warnings(change(0.1, 0.05), {}, {"contrast": calibration(0.31, is_applicable=False)})
     assert "predicted_dice (contrast regime) is wrong by 0.31" in text
+
+
+def test_another_scale_than_in_training_is_warned_of() -> None:
+    nan = float("nan")
+    held_out = pd.DataFrame({"training_scale": [0.5, 0.5, nan], "scale_after": [0.5, 0.7, 3.0]})
+    assert scale_warnings(held_out) == []
+    (text,) = scale_warnings(held_out.assign(scale_after=[0.5, 1.0, 3.0]))
+    assert text.startswith("1 of 2 held-out micrographs")
+    assert "--diameter-px 160 " in text  # 80 network pixels at half the scale
