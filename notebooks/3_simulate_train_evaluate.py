@@ -27,14 +27,14 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
 import hrtem_dask as hd
 from hrtem_dask.batch.simulate import simulate
 from hrtem_dask.settings import SegmentationSettings, Settings
 from hrtem_dask.simulation import SimulationRanges
+from hrtem_dask.training.fine_tuning.fine_tune import fine_tune
+from hrtem_dask.training.fine_tuning.held_out import FineTuneOptions
 from hrtem_dask.training.network.recipes import read_recipe
-from hrtem_dask.training.network.train_unet import train_segmentation
 
 folder = Path(tempfile.mkdtemp(prefix="hrtem-dask-"))
 
@@ -74,13 +74,12 @@ recipe = dataclasses.replace(
     epochs=3,
     ema_decay=0,
 )
-result = train_segmentation(
+result = fine_tune(
     [folder / "training"],
     folder / "mine.safetensors",
     recipe,
     start_from=SegmentationSettings().model_file,
-    validation_places=[folder / "held_out"],
-    device="cpu",
+    options=FineTuneOptions(validation_places=[folder / "held_out"], device="cpu"),
 )
 
 # %% [markdown]
@@ -89,7 +88,7 @@ result = train_segmentation(
 # Dice coefficient of each held-out micrograph, before and after the training.
 
 # %%
-scores = pd.DataFrame({"before": result.before.table["dice"], "after": result.validation.table["dice"]})
+scores = result.held_out[["before", "after"]].copy()
 scores.loc["mean"] = scores.mean()
 scores.round(3)
 

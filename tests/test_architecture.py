@@ -40,6 +40,7 @@ WINGS = {
     "particles/outlines": {"particles/shape"},
     "population/relations": {"population/inference"},
     "population/sizes": {"population/inference"},
+    "training/fine_tuning": {"training/labelled", "training/network"},
     "training/network": {"training/labelled"},
 }
 """Wing (folder inside a room) → the wings of the same room that it imports; a wing not named here imports none."""

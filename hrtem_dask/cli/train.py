@@ -11,8 +11,7 @@ from hrtem_dask.cli.options import clear_errors
 from hrtem_dask.cli.train_defects import defects
 
 if TYPE_CHECKING:
-    from hrtem_dask.training.network.train_unet import TrainingResult
-    from hrtem_dask.training.network.validation import Scores
+    from hrtem_dask.training.network.recipes import TrainingRecipe
 
 __all__ = ["train"]
 
@@ -41,11 +40,43 @@ train.add_command(defects)
     help="Fine-tune this model; bundled is the model of this package.",
 )
 @click.option(
+    "--initial",
+    type=click.Path(),
+    metavar="MODEL",
+    help="Train on many micrographs from the weights of this model instead of random ones, without cross-validation.",
+)
+@click.option(
     "--validation",
     "validation_places",
     multiple=True,
     metavar="DATA",
-    help="Validate on this data instead of a share of DATA.",
+    help="Validate on this data instead of a share of DATA, or of a cross-validation.",
+)
+@click.option(
+    "--folds",
+    type=click.IntRange(min=0),
+    metavar="K",
+    help="Fine-tuning: folds of the cross-validation, by default 4; 0 holds out a quarter of the micrographs instead.",
+)
+@click.option(
+    "--other",
+    "other_places",
+    multiple=True,
+    metavar="DATA",
+    help="Fine-tuning: images of another kind that are scored before and after; may be given several times.",
+)
+@click.option(
+    "--diameter",
+    "diameter_nm",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="NM",
+    help="Fine-tuning: typical particle diameter in nm, for the contrast regime. Runs with the new model need it too.",
+)
+@click.option(
+    "--diameter-px",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="PX",
+    help="The same in pixels of the micrograph.",
 )
 @click.option("--pixel-size", type=float, metavar="NM", help="Pixel size in nm of images that state none.")
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Largest number of epochs.")
@@ -68,27 +99,64 @@ def segmentation(data: tuple[str, ...], out: str, recipe: str | None, pixel_size
 
     DATA are simulated stores, folders of images and masks (images/NAME.ext with masks/NAME.ext, or NAME.ext with
     NAME_mask.ext), COCO files (.json), or HDF5 stacks with images and maps. Micrographs are split by name, and patches
-    of one micrograph (NAME_patch1, NAME_tile2) stay together.
+    of one micrograph (NAME_patch1, NAME_tile2) stay together. Pixels that are neither labeled as particle nor as
+    background are marked in unknown/NAME.ext or NAME_unknown.ext.
     """
-    from hrtem_dask.settings import SegmentationSettings
     from hrtem_dask.training.network.recipes import read_recipe
     from hrtem_dask.training.network.schedule import TrainingLimits
+
+    start_from, initial = options.pop("start_from"), options.pop("initial")
+    limits = TrainingLimits(minutes=options.pop("minutes"), epochs=options.pop("epochs"))
+    options |= {"pixel_size_nm": pixel_size, "limits": limits}
+    with clear_errors():
+        settings = read_recipe(recipe or ("fine_tune" if start_from else "default"))
+    if start_from and initial:
+        raise click.UsageError("give one of --from, which fine-tunes, and --initial, which trains on many micrographs")
+    if start_from:
+        _fine_tune(data, out, settings, start_from, options)
+    else:
+        _train(data, out, settings, options | {"initial": initial})
+    click.echo(f"model:       {out}")
+
+
+def _train(data: tuple[str, ...], out: str, recipe: TrainingRecipe, options: dict[str, Any]) -> None:
+    """Train from random weights, and show the scores."""
+    from hrtem_dask.errors import SettingsError
     from hrtem_dask.training.network.train_unet import train_segmentation
 
-    if options["start_from"] == "bundled":
-        options["start_from"] = SegmentationSettings().model_file
-    limits = TrainingLimits(minutes=options.pop("minutes"), epochs=options.pop("epochs"))
-    recipe = recipe or ("fine_tune" if options["start_from"] else "default")
     with clear_errors():
-        result = train_segmentation(data, out, read_recipe(recipe), pixel_size_nm=pixel_size, limits=limits, **options)
+        for name in ("folds", "other_places", "diameter_nm", "diameter_px"):
+            if options.pop(name) not in (None, ()):
+                option = {"other_places": "other", "diameter_nm": "diameter"}.get(name, name).replace("_", "-")
+                raise SettingsError(f"--{option} is for fine-tuning alone: give --from too, or leave it out")
+        result = train_segmentation(data, out, recipe, **options)
     click.echo(f"ended:       after {result.fit.stopped}; epoch {result.fit.best_epoch} is saved")
     for name, scores in (("validation", result.validation), ("test", result.test)):
         if scores is not None and len(scores.table):
             values = ", ".join(f"{k} {v:.4f}" for k, v in scores.summary().items() if v == v)
             click.echo(f"{name + ':':12} {values}")
-    if result.before is not None:
-        click.echo(_before_and_after(result.before, result))
-    click.echo(f"model:       {out}")
+
+
+def _fine_tune(
+    data: tuple[str, ...], out: str, recipe: TrainingRecipe, start_from: str, options: dict[str, Any]
+) -> None:
+    """Fine-tune a model, and show the scores before and after."""
+    from hrtem_dask.cli.fine_tuning_table import fine_tuning_table
+    from hrtem_dask.errors import SettingsError
+    from hrtem_dask.settings import SegmentationSettings
+    from hrtem_dask.training.fine_tuning.fine_tune import fine_tune
+    from hrtem_dask.training.fine_tuning.held_out import FineTuneOptions
+
+    with clear_errors():
+        if start_from == "bundled":
+            start_from = str(SegmentationSettings().model_file)
+        if options["folds"] == 1:
+            raise SettingsError("--folds 1 leaves nothing to train on: give at least 2, or 0 for no cross-validation")
+        if options["diameter_nm"] is not None and options["diameter_px"] is not None:
+            raise SettingsError("give one of --diameter and --diameter-px, not both")
+        result = fine_tune(data, out, recipe, start_from=start_from, options=FineTuneOptions(**options))
+    click.echo(f"ended:       after {result.fit.stopped}; epoch {result.fit.best_epoch} is saved")
+    click.echo(fine_tuning_table(result))
 
 
 @train.command()
@@ -121,16 +189,3 @@ def quality(model: str, stores: tuple[str, ...], familiar: tuple[str, ...], out:
         click.echo(f"{name:24} {value:8.3f} per standard deviation")
     for name, value in fitted.errors.items():
         click.echo(f"{name:24} {value:8.4f}")
-
-
-def _before_and_after(before: Scores, result: TrainingResult) -> str:
-    """Return the Dice coefficient of each held-out micrograph, before and after fine-tuning."""
-    import pandas as pd
-
-    after = pd.concat([scores.table for scores in (result.validation, result.test) if scores is not None])
-    lines = ["held out                          Dice before   after"]
-    for (name, old), new in zip(before.table["dice"].items(), after["dice"], strict=True):
-        shown = "".join("      empty" if v != v else f"{v:11.4f}" for v in (old, new))
-        lines.append(f"{name!s:32.32} {shown}")
-    means = before.table["dice"].mean(), after["dice"].mean()
-    return "\n".join([*lines, f"{'mean':32} {means[0]:11.4f}{means[1]:11.4f}"])

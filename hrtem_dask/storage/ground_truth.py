@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from hrtem_dask.storage.regimes import IMAGES, LABELS
 from hrtem_dask.storage.simulated import open_simulated, truth_ids
 
 __all__ = ["GroundTruth", "TrueMicrograph", "open_truth", "read_mask"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,11 @@ def _simulated(folder: Location, only: str | None) -> GroundTruth:
 def _masks(folder: Location, only: str | None) -> GroundTruth:
     """Pair images and masks by name."""
     images, masks = (_files(Path(folder.url) / name, only) for name in ("images", "masks"))
+    if (Path(folder.url) / "unknown").is_dir():
+        _log.warning(
+            "%s: the folder unknown is not read here, every pixel counts in the scores; training leaves them out",
+            folder.url,
+        )
     names = {stem: images.get(stem, path).name for stem, path in masks.items()}
     micrographs = {
         name: TrueMicrograph(name, str(images[stem]) if stem in images else None, mask=str(masks[stem]))

@@ -95,3 +95,11 @@ def test_what_is_no_truth_is_said(folder: Path) -> None:
         (folder / "masks" / name).touch()
     with pytest.raises(NothingToAnalyseError, match=r"a\.png and a\.tif"):
         open_truth(folder)
+
+
+def test_unknown_pixels_are_said_to_count(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mask(folder, "a.png", TWO)
+    assert "unknown" not in caplog.text
+    (folder / "unknown").mkdir()
+    open_truth(folder)
+    assert "every pixel counts in the scores" in caplog.text

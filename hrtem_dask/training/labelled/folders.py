@@ -1,4 +1,9 @@
-"""Labeled images in folders, each with an image file and a mask file of the same name."""
+"""Labeled images in folders, each with an image file, a mask file of the same name, and where it is not known.
+
+Particles that the border cuts, and others that nobody outlined, are neither particle nor background for a training.
+They are marked in a file of their own, because a third gray value in the mask could not be told from a smoothed
+outline.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,7 @@ from hrtem_dask.training.labelled.labelled_micrograph import Labelled, LabelledM
 __all__ = ["group_of", "has_mask_folder", "list_folder", "read_calibrated"]
 
 _MASK_SUFFIX = re.compile(r"[_-](mask|label|labels)$", re.IGNORECASE)
+_UNKNOWN_SUFFIX = re.compile(r"[_-]unknown$", re.IGNORECASE)
 _PATCH_SUFFIX = re.compile(r"[_-](patch|tile|crop)[_-]?\d+([_-]\d+)?$", re.IGNORECASE)
 _NO_IMAGES = {
     ".txt", ".md", ".json", ".csv", ".toml", ".yaml", ".yml", ".xml", ".svg", ".safetensors", ".pt", ".parquet",
@@ -33,7 +39,9 @@ def list_folder(folder: Path, *, pixel_size_nm: float | None = None) -> list[Lab
     folder : path-like
         Contains ``images/NAME.ext`` and ``masks/NAME.ext`` (or ``masks/NAME_mask.ext``), or ``NAME.ext`` and
         ``NAME_mask.ext``, with one image per file in any format that `loading` reads. Mask values are 0 and 1, 0 and
-        255, or numbers of particles, as `storage.ground_truth.read_mask` reads them.
+        255, or numbers of particles, as `storage.ground_truth.read_mask` reads them. Where the mask is not known may be
+        marked in ``unknown/NAME.ext`` (or ``unknown/NAME_unknown.ext``), or ``NAME_unknown.ext``: values as in a
+        mask, other than 0 where the pixel may be particle or background. Without such a file, every pixel is known.
     pixel_size_nm : float, optional
         Pixel size (nm) of images whose file does not state it.
 
@@ -45,15 +53,18 @@ def list_folder(folder: Path, *, pixel_size_nm: float | None = None) -> list[Lab
     Raises
     ------
     NothingToAnalyseError
-        If there is no image, an image has no mask or two masks, or a mask has no image.
+        If there is no image, an image has no mask or two masks, or a mask or a file of unknown pixels has no image.
     """
     if has_mask_folder(folder):
         images, masks = list(_files(folder / "images")), list(_files(folder / "masks"))
+        marks = list(_files(folder / "unknown")) if (folder / "unknown").is_dir() else []
     else:
         files = list(_files(folder))
         masks = [path for path in files if _MASK_SUFFIX.search(path.stem)]
-        images = [path for path in files if not _MASK_SUFFIX.search(path.stem)]
+        marks = [path for path in files if _UNKNOWN_SUFFIX.search(path.stem)]
+        images = [path for path in files if path not in masks and path not in marks]
     by_name = {_MASK_SUFFIX.sub("", path.stem): path for path in masks}
+    unknown = {_UNKNOWN_SUFFIX.sub("", path.stem): path for path in marks}
     if not images or not masks:
         raise NothingToAnalyseError(
             f"{folder}: contains no labeled images; need images/NAME.ext with masks/NAME.ext, or NAME.ext with "
@@ -74,11 +85,18 @@ def list_folder(folder: Path, *, pixel_size_nm: float | None = None) -> list[Lab
             f"{folder}: the mask {unused[0]} belongs to no image, or to an image with another mask ({len(unused)} such "
             "masks): name it after its image, or remove it"
         )
+    unused = [p.name for name, p in unknown.items() if name not in stems]
+    unused += [p.name for p in marks if unknown[_UNKNOWN_SUFFIX.sub("", p.stem)] != p]
+    if unused:
+        raise NothingToAnalyseError(
+            f"{folder}: {unused[0]}, which marks unknown pixels, belongs to no image, or to an image with another such "
+            "file: name it NAME_unknown.png after the image NAME, or remove it"
+        )
     return [
         Labelled(
             micrograph_id=path.stem,
             group=group_of(path),
-            read=functools.partial(_read, path, by_name[path.stem], pixel_size_nm),
+            read=functools.partial(_read, path, by_name[path.stem], unknown.get(path.stem), pixel_size_nm),
         )
         for path in images
     ]
@@ -155,14 +173,17 @@ def read_calibrated(path: Path, pixel_size_nm: float | None) -> tuple[np.ndarray
     return read_image(images[0]), size
 
 
-def _read(image_path: Path, mask_path: Path, pixel_size_nm: float | None) -> LabelledMicrograph:
-    """Read an image and its mask."""
+def _read(
+    image_path: Path, mask_path: Path, unknown_path: Path | None, pixel_size_nm: float | None
+) -> LabelledMicrograph:
+    """Read an image, its mask, and where the mask is not known."""
     image, size = read_calibrated(image_path, pixel_size_nm)
     mask, _ = read_mask(str(mask_path))
+    valid = None if unknown_path is None else read_mask(str(unknown_path))[0] == 0
     try:
-        return make_labelled(image, mask > 0, pixel_size_nm=size)
+        return make_labelled(image, mask > 0, pixel_size_nm=size, valid=None if valid is None or valid.all() else valid)
     except ValueError as error:
-        raise UnreadableMicrographError(f"{image_path} and {mask_path}: {error}") from error
+        raise UnreadableMicrographError(f"{image_path} and {unknown_path or mask_path}: {error}") from error
 
 
 def _files(folder: Path) -> Iterable[Path]:

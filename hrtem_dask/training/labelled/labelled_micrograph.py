@@ -20,13 +20,15 @@ class LabelledMicrograph:
     image: np.ndarray
     """Shape (y, x), float32 in [0, 1]: result of `filtering.prepare`."""
     mask: np.ndarray
-    """Shape (y, x), bool: True on particles."""
+    """Shape (y, x), bool: True on particles; False where the mask is unknown."""
     pixel_size_nm: PixelSize | None
     """Height and width of a pixel (nm). If it is unknown (None), the micrograph is used without resampling."""
     valid: np.ndarray | None = None
     """Shape (y, x), bool: True where the mask is known; None means everywhere."""
     labels: np.ndarray | None = None
     """Shape (y, x), int32: number of the particle, 0 on background; None where touching particles are not separated."""
+    recorded: np.ndarray | None = None
+    """Shape (y, x): the image as it was in the file, from which its quality is measured; None if it was not kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,16 +85,21 @@ def make_labelled(
     >>> labelled.image.dtype, float(labelled.image.max()), int(labelled.mask.sum())
     (dtype('float32'), 1.0, 3)
     """
-    for name, other in (("mask", mask), ("valid", valid)):
+    for name, other in (("mask", mask), ("map of known pixels", valid)):
         if other is not None and other.shape != image.shape:
             raise ValueError(
                 f"the {name} has shape {other.shape}, the image {image.shape}: they must have the same shape"
             )
     prepared, _ = prepare(image)
+    is_particle = mask != 0
+    if valid is not None:
+        # resampling reads neighbors, so what is drawn in unknown pixels must not reach the known ones
+        is_particle &= valid
     return LabelledMicrograph(
         image=prepared,
-        mask=mask != 0,
+        mask=is_particle,
         pixel_size_nm=pixel_size_nm,
         valid=valid,
-        labels=np.asarray(mask, dtype=np.int32) if instances else None,
+        labels=np.where(is_particle, mask, 0).astype(np.int32) if instances else None,
+        recorded=image,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.training.labelled.labelled_micrograph import Labelled
 
-__all__ = ["Split", "split_by_group"]
+__all__ = ["Split", "split_by_group", "split_folds"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,50 @@ def split_by_group(
     use |= {groups[i]: "validation" for i in order[n_test : n_test + n_validation]}
     parts = {name: [one for one in labelled if use[one.group] == name] for name in ("training", "validation", "test")}
     return Split(**parts)
+
+
+def split_folds(labelled: Sequence[Labelled], n_folds: int, *, seed: int = 0) -> list[list[Labelled]]:
+    """Divide micrographs at random into the folds of a cross-validation.
+
+    Parameters
+    ----------
+    labelled : sequence of Labelled
+        All micrographs.
+    n_folds : int
+        Number of folds, at least 2 and at most the number of groups.
+    seed : int
+        Seed of the random order.
+
+    Returns
+    -------
+    list of list of Labelled
+        The folds, each in the order of `labelled`; every micrograph is in one fold, with all others of its group. The
+        numbers of groups in two folds differ by at most 1.
+
+    Raises
+    ------
+    SettingsError
+        If there are too few groups for the folds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hrtem_dask.training.labelled.labelled_micrograph import make_labelled
+    >>> def read():
+    ...     return make_labelled(np.eye(8), np.eye(8), pixel_size_nm=None)
+    >>> labelled = [Labelled(micrograph_id=f"m{i}", group=f"g{i // 2}", read=read) for i in range(10)]
+    >>> [len(fold) for fold in split_folds(labelled, 4)]
+    [4, 2, 2, 2]
+    """
+    groups = sorted({one.group for one in labelled})
+    if not 2 <= n_folds <= len(groups):
+        raise SettingsError(
+            f"{n_folds} folds need at least 2 folds and at most one per independent micrograph, and there are "
+            f"{len(groups)}: choose another number of folds, or label more micrographs"
+        )
+    order = np.random.default_rng(seed).permutation(len(groups))
+    fold_of = {groups[i]: rank % n_folds for rank, i in enumerate(order)}
+    return [[one for one in labelled if fold_of[one.group] == k] for k in range(n_folds)]
 
 
 def _number(share: float, n: int) -> int:

@@ -43,7 +43,7 @@ class PreparedData:
         return [*self.validation, *self.test]
 
     def content_hash(self) -> str:
-        """Return a hash of all images and masks.
+        """Return a hash of all images and masks, and of where the masks are known.
 
         Returns
         -------
@@ -54,6 +54,8 @@ class PreparedData:
         for image in [*self.training, *(one.seen for one in self.held_out)]:
             digest.update(np.ascontiguousarray(image.image).data)
             digest.update(np.packbits(image.mask).data)
+            if image.valid is not None:
+                digest.update(np.packbits(image.valid).data)
         return digest.hexdigest()
 
 

@@ -27,7 +27,7 @@ from hrtem_dask.training.network.schedule import TrainingLimits
 from hrtem_dask.training.network.validation import Scores, ValidationImage, score_images
 from hrtem_dask.training.network.work_folder import WorkFolder
 
-__all__ = ["TrainingResult", "train_segmentation"]
+__all__ = ["TrainingResult", "resolve_device", "settings_digest", "train_segmentation"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,6 @@ class TrainingResult:
 
     fit: FitResult
     """The network and the log of its training."""
-    before: Scores | None
-    """Scores of the initial network on the held-out micrographs (validation, then test); None without `start_from`."""
     validation: Scores
     """Scores of the saved network on the validation micrographs."""
     test: Scores | None
@@ -49,7 +47,7 @@ def train_segmentation(
     out: str | Path,
     recipe: TrainingRecipe,
     *,
-    start_from: str | Path | None = None,
+    initial: str | Path | None = None,
     validation_places: Sequence[str | Path] = (),
     pixel_size_nm: float | None = None,
     seed: int = 0,
@@ -57,7 +55,7 @@ def train_segmentation(
     limits: TrainingLimits | None = None,
     workdir: str | Path | None = None,
 ) -> TrainingResult:
-    """Train a network and write its model file.
+    """Train a network on many micrographs and write its model file; see `training.fine_tuning` for few of them.
 
     Progress is reported to the loggers of `training.network`.
 
@@ -69,9 +67,9 @@ def train_segmentation(
         Path of the model file, ``.safetensors``.
     recipe : TrainingRecipe
         Settings of the training.
-    start_from : str or path-like, optional
-        Model file of the initial network, which replaces the network of the recipe; an output for contacts is added
-        to it where the network of the recipe has one.
+    initial : str or path-like, optional
+        Model file whose weights replace random ones. Its network replaces that of the recipe; an output for contacts is
+        added to it where the network of the recipe has one.
     validation_places : sequence of str or path-like
         Paths of the validation micrographs; by default a share of `places` validates.
     pixel_size_nm : float, optional
@@ -97,21 +95,20 @@ def train_segmentation(
     """
     out = Path(out)
     workdir = Path(workdir) if workdir else out.with_name(out.stem + ".training")
-    device = _resolve_device(device)
+    device = resolve_device(device)
     keep_freed_memory()
     torch.manual_seed(seed)
-    model = UNet(recipe.network) if start_from is None else load_model(start_from)
+    model = UNet(recipe.network) if initial is None else load_model(initial)
     if recipe.network.contact_output:
         model = with_contact_output(model)
     recipe = dataclasses.replace(recipe, network=model.config)
     split = _split(places, validation_places, recipe, pixel_size_nm, seed)
     data = prepare_data(split, recipe)
-    before = None if start_from is None else _score(model, data.held_out, device)
     data_hash = data.content_hash()
-    origin = "" if start_from is None else model_hash(start_from)
+    origin = "" if initial is None else model_hash(initial)
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-    work_folder = WorkFolder(workdir, _digest(recipe.to_toml(), str(seed), data_hash, origin))
+    work_folder = WorkFolder(workdir, settings_digest(recipe.to_toml(), str(seed), data_hash, origin))
     result = fit(model, data, recipe, seed=seed, device=device, limits=limits, work_folder=work_folder)
     scores, test_scores = (_score(result.model, images, device) for images in (data.validation, data.test))
     metadata = {
@@ -126,7 +123,7 @@ def train_segmentation(
         "code_version": version("hrtem-dask"),
     }
     save_model(result.model, out, metadata=metadata)
-    return TrainingResult(fit=result, before=before, validation=scores, test=test_scores if data.test else None)
+    return TrainingResult(fit=result, validation=scores, test=test_scores if data.test else None)
 
 
 def _data_record(places: Sequence[str | Path], split: Split, data_hash: str) -> dict[str, object]:
@@ -170,8 +167,19 @@ def _split(
     return Split(split.training, validation, split.test)
 
 
-def _digest(*texts: str) -> str:
-    """Return the hash of several texts."""
+def settings_digest(*texts: str) -> str:
+    """Return the hash of several texts, which tells trainings apart.
+
+    Parameters
+    ----------
+    *texts : str
+        Recipe, seed, hash of the data and whatever else decides a training.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
     return hashlib.blake2b("\0".join(texts).encode(), digest_size=8).hexdigest()
 
 
@@ -180,8 +188,24 @@ def _finite(values: dict[str, float]) -> dict[str, float | None]:
     return {k: None if np.isnan(v) else round(v, 5) for k, v in values.items()}
 
 
-def _resolve_device(device: str) -> str:
-    """Return the device that "auto" stands for, or check that the requested one is available."""
+def resolve_device(device: str) -> str:
+    """Return the device that "auto" stands for, or check that the requested one is available.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}
+        The requested device.
+
+    Returns
+    -------
+    {"cpu", "cuda"}
+        The device.
+
+    Raises
+    ------
+    ModelError
+        If CUDA was requested and torch finds none.
+    """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():

@@ -20,7 +20,7 @@ from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.regimes import CONTRAST
 from hrtem_dask.training.labelled.labelled_micrograph import Labelled, LabelledMicrograph, make_labelled
 from hrtem_dask.training.labelled.sources import list_labelled
-from hrtem_dask.training.labelled.split import split_by_group
+from hrtem_dask.training.labelled.split import split_by_group, split_folds
 
 
 def write(path: Path, array: np.ndarray) -> Path:
@@ -73,6 +73,57 @@ def test_an_antialiased_mask_is_read_as_evaluation_reads_it(tmp_path: Path, imag
     read = only([tmp_path])[1].mask
     np.testing.assert_array_equal(read, soft > 127)
     np.testing.assert_array_equal(read, next(iter(open_truth(tmp_path).micrographs.values())).read()[0] > 0)
+
+
+UNKNOWN = np.zeros((40, 50), bool)
+UNKNOWN[20:, :20] = True  # contains the second particle
+
+
+@pytest.mark.parametrize(
+    ("image_name", "mask_name", "unknown_name"),
+    [
+        ("images/a.png", "masks/a.png", "unknown/a.png"),
+        ("images/a.png", "masks/a_mask.tif", "unknown/a_unknown.tif"),
+        ("a.png", "a_mask.png", "a_unknown.png"),
+    ],
+)
+def test_unknown_pixels(tmp_path: Path, image: np.ndarray, image_name: str, mask_name: str, unknown_name: str) -> None:
+    write(tmp_path / image_name, image)
+    write(tmp_path / image_name.replace("a.png", "b.png"), image)
+    write(tmp_path / mask_name, 255 * MASK.astype(np.uint8))
+    write(tmp_path / ("masks/b.png" if "/" in mask_name else "b_mask.png"), 255 * MASK.astype(np.uint8))
+    write(tmp_path / unknown_name, 255 * UNKNOWN.astype(np.uint8))
+    a, b = (one.read() for one in list_labelled([tmp_path]))
+    assert a.valid is not None
+    np.testing.assert_array_equal(a.valid, ~UNKNOWN)
+    np.testing.assert_array_equal(a.mask, MASK & ~UNKNOWN)
+    assert b.valid is None
+    np.testing.assert_array_equal(b.mask, MASK)
+
+
+def test_gray_pixels_of_a_mask_are_not_unknown(tmp_path: Path, image: np.ndarray) -> None:
+    soft = cv2.GaussianBlur(255 * MASK.astype(np.uint8), (5, 5), 0)
+    write(tmp_path / "a.png", image)
+    write(tmp_path / "a_mask.png", soft)
+    assert only([tmp_path])[1].valid is None
+
+
+def test_unused_marks_of_unknown_pixels_are_reported(tmp_path: Path, image: np.ndarray) -> None:
+    write(tmp_path / "a.png", image)
+    write(tmp_path / "a_mask.png", 255 * MASK.astype(np.uint8))
+    write(tmp_path / "b_unknown.png", image)
+    with pytest.raises(NothingToAnalyseError, match=r"b_unknown\.png, which marks unknown pixels, belongs to no image"):
+        list_labelled([tmp_path])
+    (tmp_path / "b_unknown.png").rename(tmp_path / "a_unknown.png")
+    write(tmp_path / "a_unknown.tif", image)
+    with pytest.raises(NothingToAnalyseError, match="another such file"):
+        list_labelled([tmp_path])
+    (tmp_path / "a_unknown.tif").unlink()
+    write(tmp_path / "a_unknown.png", image[:30])
+    with pytest.raises(
+        UnreadableMicrographError, match=r"a_unknown\.png: the map of known pixels has shape \(30, 50\)"
+    ):
+        only([tmp_path])
 
 
 def test_unused_masks_are_reported(tmp_path: Path, image: np.ndarray) -> None:
@@ -348,3 +399,27 @@ def test_real_layouts(data: Path) -> None:
         assert 2 * (rasterized & mask).sum() / (rasterized.sum() + mask.sum()) > 0.94
         np.testing.assert_array_equal(polygons[name].image, one.image)
     assert len(list_labelled([data / "tem_sintering"])) == 20
+
+
+@pytest.mark.parametrize(("n_folds", "seed"), [(2, 0), (3, 1), (6, 2)])
+def test_folds_hold_out_every_micrograph_once_and_whole_groups(n_folds: int, seed: int) -> None:
+    labelled = [
+        Labelled(micrograph_id=f"m{i}", group=f"g{i % 6}", read=lambda: make_labelled(MASK, MASK, pixel_size_nm=None))
+        for i in range(14)
+    ]
+    folds = split_folds(labelled, n_folds, seed=seed)
+    assert sorted(one.micrograph_id for fold in folds for one in fold) == sorted(one.micrograph_id for one in labelled)
+    groups = [{one.group for one in fold} for fold in folds]
+    assert sum(map(len, groups)) == 6  # no group is in two folds
+    assert max(map(len, groups)) - min(map(len, groups)) <= 1
+    assert folds == split_folds(list(labelled), n_folds, seed=seed)
+
+
+@pytest.mark.parametrize("n_folds", [1, 3])
+def test_folds_need_enough_groups(n_folds: int) -> None:
+    labelled = [
+        Labelled(micrograph_id=f"m{i}", group=f"g{i % 2}", read=lambda: make_labelled(MASK, MASK, pixel_size_nm=None))
+        for i in range(8)
+    ]
+    with pytest.raises(SettingsError, match=rf"{n_folds} folds need"):
+        split_folds(labelled, n_folds)

@@ -14,7 +14,7 @@ from hrtem_dask.errors import SettingsError
 from hrtem_dask.evaluation import dice
 from hrtem_dask.filtering.prepare import prepare
 from hrtem_dask.segmentation import make_segmenter
-from hrtem_dask.segmentation.weights import load_model, model_hash, model_metadata
+from hrtem_dask.segmentation.weights import load_model, model_metadata
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 from hrtem_dask.training.network.recipes import RECIPES, TrainingRecipe
 from hrtem_dask.training.network.train_unet import train_segmentation
@@ -37,7 +37,7 @@ def trained(folder: Path, tiny_recipe: TrainingRecipe, tmp_path_factory: pytest.
     out = tmp_path_factory.mktemp("model") / "disks.safetensors"
     recipe = dataclasses.replace(tiny_recipe, test_share=0.2)
     result = train_segmentation([folder], out, recipe, pixel_size_nm=0.04, seed=3)
-    assert (len(result.validation.table), result.before) == (2, None)
+    assert len(result.validation.table) == 2
     assert result.test is not None
     assert len(result.test.table) == 2
     return out
@@ -89,28 +89,6 @@ def test_running_again_gives_the_same_model(
     assert_same_model(tmp_path / "b.safetensors", trained)
     with pytest.raises(SettingsError, match="another --workdir"):
         train_segmentation([folder], tmp_path / "a.safetensors", recipe, **(options | {"seed": 4}))
-
-
-def test_fine_tuning_adapts_to_other_contrast(trained: Path, tmp_path: Path, make_disks: Any) -> None:
-    """Disks that are dark instead of bright are missed before and found afterwards, on held-out micrographs."""
-    for i in range(8):
-        image, labels = make_disks(50 + i)
-        assert cv2.imwrite(str(tmp_path / f"{i}.tif"), 250 - image)
-        assert cv2.imwrite(str(tmp_path / f"{i}_mask.png"), (labels > 0).astype(np.uint8))
-    recipe = dataclasses.replace(
-        RECIPES["fine_tune"], network=load_model(trained).config, crop_px=48, epochs=25, learning_rate=2e-2
-    )
-    out = tmp_path / "out" / "tuned.safetensors"
-    out.parent.mkdir()
-    result = train_segmentation([tmp_path], out, recipe, start_from=trained, pixel_size_nm=0.04)
-    assert result.before is not None
-    assert list(result.before.table.index) == list(result.validation.table.index)
-    assert result.before.table["dice"].mean() < 0.3
-    assert result.validation.table["dice"].mean() > 0.75
-    assert result.fit.best_epoch == 25  # the held-out micrographs did not choose the epoch
-    assert load_model(out).config == load_model(trained).config
-    header = model_metadata(out)
-    assert header["start_from"] == model_hash(trained)
 
 
 def test_validation_data_must_differ_from_training_data(
