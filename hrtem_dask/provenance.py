@@ -29,6 +29,7 @@ ROW_CODE = (
     "segmentation",
     "settings.py",
     "tables",
+    "text_encoding.py",
     "toml_records.py",
 )
 """Modules and folders of this package that the rows of a micrograph depend on. The models have hashes of their own."""
@@ -40,6 +41,7 @@ SIMULATION_CODE = (
     "provenance.py",
     "simulation",
     "tables",
+    "text_encoding.py",
     "toml_records.py",
 )
 """Modules and folders that a simulated micrograph depends on."""

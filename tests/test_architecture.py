@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "hrtem_dask"
 TESTS = Path(__file__).parent
 FOUNDATION = {
     "errors", "backend", "micrograph", "settings", "tables", "crystals", "intervals", "provenance", "toml_records",
+    "text_encoding",
 }  # fmt: skip
 STAGES = {
     "loading", "filtering", "segmentation", "particles", "fourier", "defects", "population",

@@ -15,7 +15,7 @@ from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
 from hrtem_dask import backend
-from hrtem_dask.errors import SettingsError
+from hrtem_dask.errors import SettingsError, error_text
 
 __all__ = ["AllocatorPlugin", "Cluster", "Device", "connect"]
 
@@ -148,7 +148,7 @@ def _connect_to(scheduler: str) -> Client:
         return Client(scheduler, timeout="30s")
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"cannot reach the scheduler {scheduler!r} ({error}): give the address of a running scheduler or its "
+            f"cannot reach the scheduler {scheduler!r} ({error_text(error)}): give the address of a running scheduler or its "
             "scheduler file, or leave --scheduler out to use this machine"
         ) from error
 

@@ -21,7 +21,7 @@ from hrtem_dask.batch.run.progress import RunLog
 from hrtem_dask.batch.run.record_analysis import ModelHashes
 from hrtem_dask.batch.run.run import analyse_tasks, checked_models
 from hrtem_dask.batch.run.task import AnalysisTask, Outcome
-from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError
+from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError, error_text
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, zarr_store
 from hrtem_dask.storage.compaction import compact
@@ -242,7 +242,7 @@ def undo_corrections(
             used = name in rows and _is_true(rows[name]["corrected"])
             record = find_record(rows[name]) if used else None
         except (HrtemDaskError, OSError, ValueError) as error:
-            outcomes.append(CorrectionOutcome(name, name, "failed", str(error)))
+            outcomes.append(CorrectionOutcome(name, name, "failed", error_text(error)))
         else:
             remove_correction(session.folder, name)
             outcomes.append(CorrectionOutcome(name, name, "undone", record=record))
@@ -301,7 +301,7 @@ def _store_correction(labels: _CorrectedLabels, folder: Location) -> CorrectionO
             source_hash=str(row["source_hash"]),
         )
     except (HrtemDaskError, OSError, ValueError) as error:
-        return CorrectionOutcome(name, path, "failed", str(error))
+        return CorrectionOutcome(name, path, "failed", error_text(error))
     return CorrectionOutcome(name, path, "corrected", record=record)
 
 
