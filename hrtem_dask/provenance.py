@@ -14,6 +14,7 @@ __all__ = ["ROW_CODE", "SIMULATION_CODE", "WHOLE_PACKAGE", "bytes_hash", "code_h
 
 ROW_CODE = (
     "__init__.py",
+    "addresses.py",
     "analysis",
     "backend.py",
     "batch/run/record_analysis.py",

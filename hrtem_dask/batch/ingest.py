@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 from distributed import Client
 
-from hrtem_dask.errors import typed_error_text
 from hrtem_dask import loading
 from hrtem_dask.batch.cluster.cluster import Cluster, connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
 from hrtem_dask.batch.listing import find_inputs, list_on_workers, warn_of_unmatched_rows
+from hrtem_dask.errors import typed_error_text
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location

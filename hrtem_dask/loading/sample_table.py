@@ -205,14 +205,18 @@ def _column_names(header: Row, rows: Sequence[Row], name: str) -> list[str]:
         raise SettingsError(f"the metadata file {name!r} has two columns {twice!r}: remove or rename one")
     for i, column in enumerate(columns):
         if column in _RESERVED:
-            raise SettingsError(f"the metadata file {name!r} has a column {column!r}, which the results have: rename it")
+            raise SettingsError(
+                f"the metadata file {name!r} has a column {column!r}, which the results have: rename it"
+            )
         if column != "pixel_size_nm" and _SIZE_NAMES.match(plain[i]):
             raise SettingsError(
                 f"the metadata file {name!r} has a column {column!r}: is it the pixel size? Then call it pixel_size_nm "
                 "and give it in nm; otherwise rename it, so that it is not mistaken for one"
             )
         if not column and any(row.cells[i] for row in rows):
-            raise SettingsError(f"the metadata file {name!r} has cells in column {i + 1}, which has no name: give it one")
+            raise SettingsError(
+                f"the metadata file {name!r} has cells in column {i + 1}, which has no name: give it one"
+            )
     return columns
 
 

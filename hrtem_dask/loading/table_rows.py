@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import fsspec
 
+from hrtem_dask.addresses import check_address
 from hrtem_dask.errors import SettingsError, error_text
 from hrtem_dask.text_encoding import decode_text
 
@@ -53,8 +54,10 @@ def read_rows(name: str, column: str) -> tuple[list[Row], tuple[str, ...]]:
         If the file cannot be read, or a row has more cells than the header.
     """
     try:
-        with fsspec.open(name, "rb", compression="infer") as file:
+        with fsspec.open(check_address(name), "rb", compression="infer") as file:
             content = file.read(MAX_BYTES + 1)
+    except SettingsError:
+        raise
     except Exception as error:  # object stores have errors of their own
         raise SettingsError(f"cannot read the metadata file {name!r}: {error_text(error)}") from error
     if len(content) > MAX_BYTES:
