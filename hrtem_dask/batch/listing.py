@@ -66,7 +66,9 @@ def find_inputs(
     message = f"{len(others)} files beside the micrographs are of other kinds and get no row ({counts})"
     left = [s for s in sources if s not in others]
     if not left:
-        raise NothingToAnalyseError(f"no micrograph in {inputs!s}: its {len(others)} files are of other kinds ({counts})")
+        raise NothingToAnalyseError(
+            f"no micrograph in {inputs!s}: its {len(others)} files are of other kinds ({counts})"
+        )
     logger.info("%s", message)
     return left
 

@@ -129,8 +129,8 @@ def _few_micrographs(sizes: Sizes) -> str | None:
     if (effective := sizes.effective_micrographs) < MIN_EFFECTIVE_MICROGRAPHS:
         return (
             f"no intervals: one of the {n} micrographs has {sizes.shares.max():.0%} of the counted particles, so they "
-            f"tell as much as {effective:.1f} micrographs with equally many, and at least {MIN_EFFECTIVE_MICROGRAPHS:g} "
-            "are needed; analyze micrographs of one magnification together"
+            f"tell as much as {effective:.1f} micrographs with equally many, and {MIN_EFFECTIVE_MICROGRAPHS:g} are "
+            "needed; analyze micrographs of one magnification together"
         )
     return None
 

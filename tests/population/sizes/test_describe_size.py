@@ -111,7 +111,7 @@ def test_an_interval_is_usable_or_absent_with_its_reason(overviews: int) -> None
         else:
             assert found["value"] / 10 <= found["low"] <= found["value"] <= found["high"] <= found["value"] * 10, name
     mean = shown["mean_nm"]
-    assert mean["low"] is None or (7 <= mean["low"] and mean["high"] is not None and mean["high"] <= 20)
+    assert mean["low"] is None or (mean["low"] >= 7 and mean["high"] is not None and mean["high"] <= 20)
     if overviews == 1:
         assert "one of the 7 micrographs has 98% of the counted particles" in str(reason)
 
