@@ -27,3 +27,60 @@ class ModelError(HrtemDaskError):
 
 class NothingToAnalyseError(HrtemDaskError):
     """The input holds no file."""
+
+
+class ResultsFolderError(HrtemDaskError):
+    """A results folder is damaged, or another run is writing into it."""
+
+
+def error_text(error: BaseException) -> str:
+    """Return the message of an error, which is never empty.
+
+    Parameters
+    ----------
+    error : BaseException
+        Any error. Those of timeouts and of failed assertions often have no message.
+
+    Returns
+    -------
+    str
+        Its message; else its type with the message of its cause.
+
+    Examples
+    --------
+    >>> error_text(ValueError("too small"))
+    'too small'
+    >>> error_text(TimeoutError())
+    'TimeoutError: something did not answer in time; nothing more is known'
+    """
+    if text := str(error).strip():
+        return text
+    cause = error.__cause__ or error.__context__
+    known = error_text(cause) if cause is not None else None
+    if known is None:
+        late = isinstance(error, TimeoutError)
+        known = f"{'something did not answer in time; ' if late else ''}nothing more is known"
+    return f"{type(error).__name__}: {known}"
+
+
+def typed_error_text(error: BaseException) -> str:
+    """Return type and message of an error.
+
+    Parameters
+    ----------
+    error : BaseException
+        Any error.
+
+    Returns
+    -------
+    str
+        For instance ``ValueError: too small``.
+
+    Examples
+    --------
+    >>> typed_error_text(ValueError("too small"))
+    'ValueError: too small'
+    """
+    text = error_text(error)
+    name = type(error).__name__
+    return text if text.startswith(f"{name}: ") else f"{name}: {text}"

@@ -14,6 +14,7 @@ __all__ = ["ROW_CODE", "SIMULATION_CODE", "WHOLE_PACKAGE", "bytes_hash", "code_h
 
 ROW_CODE = (
     "__init__.py",
+    "addresses.py",
     "analysis",
     "backend.py",
     "batch/run/record_analysis.py",
@@ -29,6 +30,7 @@ ROW_CODE = (
     "segmentation",
     "settings.py",
     "tables",
+    "text_encoding.py",
     "toml_records.py",
 )
 """Modules and folders of this package that the rows of a micrograph depend on. The models have hashes of their own."""
@@ -40,6 +42,7 @@ SIMULATION_CODE = (
     "provenance.py",
     "simulation",
     "tables",
+    "text_encoding.py",
     "toml_records.py",
 )
 """Modules and folders that a simulated micrograph depends on."""

@@ -13,7 +13,8 @@ from typing import Literal, TypeVar
 
 import tomli_w
 
-from hrtem_dask.errors import SettingsError
+from hrtem_dask.errors import SettingsError, error_text
+from hrtem_dask.text_encoding import decode_text
 
 if typing.TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -124,7 +125,7 @@ def read_record(path: str | Path, parse: Callable[[str], Read], subject: str) ->
     Parameters
     ----------
     path : str or path-like
-        The file, UTF-8.
+        The file: UTF-8, or UTF-16 with its byte order mark, as editors of Windows write it.
     parse : callable
         Takes the text and returns the record.
     subject : str
@@ -141,9 +142,11 @@ def read_record(path: str | Path, parse: Callable[[str], Read], subject: str) ->
         If the file cannot be read, or `parse` refuses its text.
     """
     try:
-        return parse(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {subject} from {str(path)!r}: {error}") from error
+        text, _ = decode_text(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"cannot read {subject} from {str(path)!r}: {error_text(error)}") from error
+    try:
+        return parse(text)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from error
 

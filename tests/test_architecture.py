@@ -10,7 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "hrtem_dask"
 TESTS = Path(__file__).parent
 FOUNDATION = {
-    "errors", "backend", "micrograph", "settings", "tables", "crystals", "intervals", "provenance", "toml_records",
+    "addresses", "errors", "backend", "micrograph", "settings", "tables", "crystals", "intervals", "provenance",
+    "text_encoding", "toml_records",
 }  # fmt: skip
 STAGES = {
     "loading", "filtering", "segmentation", "particles", "fourier", "defects", "population",

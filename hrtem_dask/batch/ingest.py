@@ -13,6 +13,7 @@ from hrtem_dask import loading
 from hrtem_dask.batch.cluster.cluster import Cluster, connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
 from hrtem_dask.batch.listing import find_inputs, list_on_workers, warn_of_unmatched_rows
+from hrtem_dask.errors import typed_error_text
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
@@ -109,7 +110,7 @@ def _write_one(record: loading.MicrographRecord, store: Location) -> str | None:
     try:
         image = loading.read_image(record)
     except Exception as error:  # noqa: BLE001 - one bad file does not stop the others
-        return f"{type(error).__name__}: {error}"
+        return typed_error_text(error)
     try:
         zarr_store.write_micrograph(
             store, record.micrograph_id, image, pixel_size_nm=record.pixel_size_nm, metadata=known
@@ -117,5 +118,5 @@ def _write_one(record: loading.MicrographRecord, store: Location) -> str | None:
     except Exception as error:  # noqa: BLE001 - a full disk, for instance, is reported for each micrograph
         # half an image would look whole, with zeros where nothing was written
         zarr_store.remove(store, record.micrograph_id)
-        return f"{type(error).__name__}: {error}"
+        return typed_error_text(error)
     return None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +42,8 @@ def find_inputs(
     Returns
     -------
     list of loading.Source
-        At least one.
+        At least one. Documents, tables and programs that lie beside micrographs are left out, and one log message
+        counts them; one that was named itself stays, with the reason.
 
     Raises
     ------
@@ -52,7 +56,21 @@ def find_inputs(
         sources = [s for s in sources if not f"{_canonical(s.url)}/".startswith(f"{results}/")]
     if not sources:
         raise NothingToAnalyseError(f"no file in {inputs!s}: give micrographs, a folder of them, or a glob")
-    return sources
+    given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    named = {_canonical(os.fspath(one)) for one in given}
+    kinds = {s: loading.other_kind(s) for s in sources}
+    others = {s: kind for s, kind in kinds.items() if kind is not None and _canonical(s.url) not in named}
+    if not others:
+        return sources
+    counts = ", ".join(f"{n} {kind}" for kind, n in Counter(others.values()).most_common())
+    message = f"{len(others)} files beside the micrographs are of other kinds and get no row ({counts})"
+    left = [s for s in sources if s not in others]
+    if not left:
+        raise NothingToAnalyseError(
+            f"no micrograph in {inputs!s}: its {len(others)} files are of other kinds ({counts})"
+        )
+    logger.info("%s", message)
+    return left
 
 
 def _canonical(url: str) -> str:
@@ -90,7 +108,7 @@ def list_sources(
         One per 2-D image, and one per signal or file that yields none.
     """
     options = settings.loading
-    return [
+    listed = [
         loading.set_aside_uncalibrated(record, pixels=options.pixels) if calibrated_only else record
         for source in sources
         for record in loading.list_micrographs(
@@ -100,6 +118,7 @@ def list_sources(
             metadata=samples,
         )
     ]
+    return _with_unique_ids(listed)
 
 
 def list_on_workers(
@@ -147,7 +166,35 @@ def list_on_workers(
         if isinstance(result, HrtemDaskError):
             raise result
         listed |= {batch[0]: [_failed(batch[0], result)]} if isinstance(result, BaseException) else result
-    return [record for source in sources for record in listed[source]]
+    return _with_unique_ids([record for source in sources for record in listed[source]])
+
+
+def _with_unique_ids(records: Sequence[loading.MicrographRecord]) -> list[loading.MicrographRecord]:
+    """Give micrographs of one id ids of their own.
+
+    Two file names that differ only by their Unicode form, as after a synchronization with a Mac, have one id, and so do
+    two equal paths on different file systems. The name in composed form, or else the first, keeps the id.
+    """
+    counts = Counter(record.micrograph_id for record in records)
+    keeps: dict[str, loading.MicrographRecord] = {}
+    for record in (r for r in records if counts[r.micrograph_id] > 1):
+        kept = keeps.setdefault(record.micrograph_id, record)
+        if not _is_composed(kept.source.relative) and _is_composed(record.source.relative):
+            keeps[record.micrograph_id] = record
+    return [
+        dataclasses.replace(
+            record,
+            micrograph_id=loading.micrograph_id(record.source, record.signal, record.frame, path=record.source.path),
+        )
+        if keeps.get(record.micrograph_id, record) is not record
+        else record
+        for record in records
+    ]
+
+
+def _is_composed(path: str) -> bool:
+    """Return whether a path is in the Unicode form that most systems write."""
+    return unicodedata.is_normalized("NFC", path)
 
 
 def warn_of_unmatched_rows(samples: loading.SampleMetadata | None, sources: Sequence[loading.Source]) -> None:

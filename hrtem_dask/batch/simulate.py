@@ -15,7 +15,7 @@ from distributed import Client
 
 from hrtem_dask.batch.cluster.cluster import Cluster, connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
-from hrtem_dask.errors import SettingsError
+from hrtem_dask.errors import SettingsError, typed_error_text
 from hrtem_dask.provenance import SIMULATION_CODE, code_version
 from hrtem_dask.simulation.contrast import ContrastRanges, simulate_contrast_micrograph
 from hrtem_dask.storage import simulated_writing as storage
@@ -194,13 +194,13 @@ def _simulate_one(index: int, series: _Series) -> float | str:
         if made.micrograph_id != name:
             raise ValueError(f"the simulator names it {made.micrograph_id!r}, need {name!r}")
     except Exception as error:  # noqa: BLE001 - one impossible micrograph does not stop the others
-        return f"{type(error).__name__}: {error}"
+        return typed_error_text(error)
     try:
         storage.write_simulated(series.folder, made, series.regime)
     except Exception as error:  # noqa: BLE001 - a full disk, for instance, is reported for each micrograph
         # half an image would look whole, with zeros where nothing was written
         storage.remove_simulated(series.folder, name, series.regime)
-        return f"{type(error).__name__}: {error}"
+        return typed_error_text(error)
     return time.perf_counter() - began
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hrtem_dask.errors import HrtemDaskError
+from hrtem_dask.errors import HrtemDaskError, error_text
 
 if TYPE_CHECKING:
     from hrtem_dask.settings import Settings
@@ -85,4 +85,4 @@ def clear_errors() -> Iterator[None]:
     try:
         yield
     except (HrtemDaskError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(error_text(error)) from error

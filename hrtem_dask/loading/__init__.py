@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hrtem_dask.loading.access import local_copy, source_hash, source_stat
-    from hrtem_dask.loading.discover import find_sources
+    from hrtem_dask.loading.discover import find_sources, other_kind
     from hrtem_dask.loading.pixel_sizes import calibration_flags, length_in_nm
     from hrtem_dask.loading.records import MicrographRecord, micrograph_id, set_aside_uncalibrated, to_row
     from hrtem_dask.loading.sample_table import SampleMetadata, read_metadata
@@ -24,6 +24,7 @@ __all__ = [
     "list_micrographs",
     "local_copy",
     "micrograph_id",
+    "other_kind",
     "read_image",
     "read_metadata",
     "read_micrograph",
@@ -37,7 +38,7 @@ __all__ = [
 _HOME = {
     "access": ("local_copy", "source_hash", "source_stat"),
     "pixel_sizes": ("calibration_flags", "length_in_nm"),
-    "discover": ("find_sources",),
+    "discover": ("find_sources", "other_kind"),
     "sample_table": ("SampleMetadata", "read_metadata"),
     "records": ("MicrographRecord", "micrograph_id", "set_aside_uncalibrated", "to_row"),
     "signals": ("list_micrographs", "read_image", "read_micrograph", "read_single_image"),

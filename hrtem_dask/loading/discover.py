@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any
 
 import fsspec
 
-from hrtem_dask.errors import NothingToAnalyseError
+from hrtem_dask.addresses import check_address
+from hrtem_dask.errors import NothingToAnalyseError, typed_error_text
 from hrtem_dask.loading.archives import archive_kind, member_names
 from hrtem_dask.loading.source import Source
 
-__all__ = ["find_sources"]
+__all__ = ["find_sources", "other_kind"]
 
 _DOCUMENTS = {".txt", ".md", ".rst", ".xml", ".html", ".htm", ".pdf", ".doc", ".docx", ".ppt", ".pptx", ".odt", ".log"}
 _TABLES = {".csv", ".tsv", ".json", ".jsonl", ".xls", ".xlsx", ".parquet", ".db", ".sqlite", ".npz", ".pkl", ".pickle"}
@@ -38,6 +40,7 @@ _PROGRAMS = {
 }
 _OTHER = {".mp4", ".avi", ".mov", ".svg", ".eps", ".rar", ".7z", ".bz2", ".xz"}
 NOT_MICROGRAPHS = _DOCUMENTS | _TABLES | _PROGRAMS | _OTHER
+_DOCUMENT_NAMES = {"LICENSE", "LICENCE", "COPYING", "README", "CHANGELOG", "AUTHORS", "NOTICE", "CITATION", "MAKEFILE"}
 _ZARR_FILES = {"zarr.json", ".zgroup", ".zarray", ".zattrs"}
 
 
@@ -101,9 +104,34 @@ def find_sources(
     return sorted(_paired(unpaired), key=lambda s: s.relative)
 
 
+def other_kind(source: Source) -> str | None:
+    """Return what a file is whose name shows that it is no micrograph.
+
+    Parameters
+    ----------
+    source : Source
+        Any source.
+
+    Returns
+    -------
+    str or None
+        Its extension, or its name where it has none; None for what may be a micrograph.
+
+    Examples
+    --------
+    >>> [other_kind(Source(url=f"/data/{name}", relative=name)) for name in ("LICENSE", "samples.csv", "a.tif")]
+    ['LICENSE', '.csv', None]
+    """
+    if source.is_folder:
+        return None
+    if source.suffix in NOT_MICROGRAPHS:
+        return source.suffix
+    return source.name if source.name.upper() in _DOCUMENT_NAMES else None
+
+
 def _as_url(path: str | os.PathLike[str]) -> str:
     """Return an absolute local path with forward slashes, or a URL as it is."""
-    text = os.fspath(path)
+    text = check_address(os.fspath(path))
     if text.startswith(("file://", "local://")):
         text = fsspec.core.url_to_fs(text)[1]
     if "://" not in text:
@@ -115,7 +143,11 @@ def _as_url(path: str | os.PathLike[str]) -> str:
 def _expand(url: str) -> tuple[str, list[_Found]]:
     """Return the root of one input and the files in it."""
     fs, path = fsspec.core.url_to_fs(url)
-    if fs.isdir(path):
+    try:
+        is_folder = fs.isdir(path)
+    except Exception as error:  # without credentials, for instance: object stores have errors of their own
+        raise NothingToAnalyseError(f"{url} cannot be read: {typed_error_text(error)}") from error
+    if is_folder:
         files = list(_walk(fs, path, set()))
         return (_url(fs, posixpath.dirname(path.rstrip("/"))) if files and files[0].url == url else url), files
     if fs.exists(path):
@@ -190,6 +222,9 @@ def _sources_of(file: _Found, base: str) -> Iterator[Source]:
     """Yield one source, or for an archive or a Zarr store one per member."""
     relative = _relative(file.url, base)
     whole = Source(url=file.url, relative=relative, is_folder=file.is_folder)
+    if not file.problem and not file.is_folder and (kind := _special_file(file.url)) is not None:
+        yield replace(whole, status="set_aside", reason=f"no file but {kind}, which cannot be read as one")
+        return
     if file.problem:
         yield replace(whole, status="failed", reason=file.problem)
         return
@@ -225,6 +260,23 @@ def _replaced(source: Source, number: int) -> Source:
     """Set a member aside that a later one of the same name replaces, as after ``tar -r``."""
     relative = f"{source.relative} (replaced, member {number + 1})"
     return replace(source, relative=relative, status="set_aside", reason="replaced by a later member of the same name")
+
+
+def _special_file(url: str) -> str | None:
+    """Return what a path is that is neither file nor folder: who opens a named pipe waits for ever."""
+    if "://" in url:
+        return None
+    try:
+        mode = Path(url).stat().st_mode
+    except OSError:  # a link to nothing: opening it says so
+        return None
+    kinds = {
+        stat.S_ISFIFO: "a named pipe",
+        stat.S_ISSOCK: "a socket",
+        stat.S_ISCHR: "a device",
+        stat.S_ISBLK: "a device",
+    }
+    return next((kind for is_kind, kind in kinds.items() if is_kind(mode)), None)
 
 
 def _image_paths(url: str) -> list[str]:

@@ -97,7 +97,7 @@ class MicrographRecord:
     """Reason of the status in a sentence; for ``ok`` a remark, mostly empty."""
 
 
-def micrograph_id(source: Source, signal: int = 0, frame: int = 0) -> str:
+def micrograph_id(source: Source, signal: int = 0, frame: int = 0, *, path: str | None = None) -> str:
     """Return the identifier of one 2-D image.
 
     Parameters
@@ -108,6 +108,8 @@ def micrograph_id(source: Source, signal: int = 0, frame: int = 0) -> str:
         Number of the signal in the file.
     frame : int
         Number of the frame in the signal.
+    path : str, optional
+        Path that is hashed as it is; by default the relative path in one Unicode form.
 
     Returns
     -------
@@ -126,7 +128,8 @@ def micrograph_id(source: Source, signal: int = 0, frame: int = 0) -> str:
     ascii_stem = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     ascii_stem = re.sub(r"[^A-Za-z0-9_-]+", "_", ascii_stem)[:MAX_STEM].strip("_") or "micrograph"
     # NFC: macOS and Linux store the same non-ASCII file name differently
-    key = "\n".join([unicodedata.normalize("NFC", source.relative), str(signal), str(frame)])
+    hashed = unicodedata.normalize("NFC", source.relative) if path is None else path
+    key = "\n".join([hashed, str(signal), str(frame)])
     # surrogatepass: a file name that is not UTF-8 has lone surrogates in Python
     return f"{ascii_stem}-{hashlib.blake2b(key.encode(errors='surrogatepass'), digest_size=5).hexdigest()}"
 

@@ -13,7 +13,7 @@ from bokeh.resources import Resources
 from markupsafe import Markup
 
 from hrtem_dask import tables
-from hrtem_dask.errors import HrtemDaskError
+from hrtem_dask.errors import HrtemDaskError, error_text
 from hrtem_dask.report import gallery, plots_relations
 from hrtem_dask.report.contents import gather, plain_json, weighted_particles, without_doubtful
 from hrtem_dask.report.json_types import JsonDict
@@ -190,7 +190,7 @@ def _pictures(results: Results, summary: JsonDict) -> dict[tuple[str, int], dict
         try:
             pictures[key] = {"uri": gallery.picture(results, *key)}
         except (HrtemDaskError, OSError, ValueError, KeyError) as error:
-            pictures[key] = {"reason": str(error)}
+            pictures[key] = {"reason": error_text(error)}
     return pictures
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from hrtem_dask.errors import ResultsFolderError, error_text
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.components import renumber
 from hrtem_dask.storage import zarr_store
@@ -24,11 +27,14 @@ __all__ = [
     "labels_hash",
     "read_corrections",
     "remove_correction",
+    "sound_corrections",
     "write_correction",
 ]
 
 FOLDER = "corrections"
 _STORE = f"{FOLDER}/labels.zarr"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,20 @@ class Correction:
         -------
         numpy.ndarray of int32
             Shape (y, x), 0 is background.
+
+        Raises
+        ------
+        ResultsFolderError
+            If they are missing or damaged, which their hash shows.
         """
-        return zarr_store.read_labels(Location.of(self.folder.path(_STORE)), self._group)
+        try:
+            labels = zarr_store.read_labels(Location.of(self.folder.path(_STORE)), self._group)
+            whole = labels_hash(labels) == self.labels_hash
+        except Exception as error:  # damaged arrays raise errors of many kinds
+            raise ResultsFolderError(f"its corrected labels cannot be read: {error_text(error)}") from error
+        if not whole:
+            raise ResultsFolderError("its corrected labels are not those that were stored")
+        return labels
 
     @property
     def _group(self) -> str:
@@ -152,6 +170,43 @@ def read_corrections(folder: Location) -> dict[str, Correction]:
     return {one.micrograph_id: one for one in found if one is not None}
 
 
+def sound_corrections(folder: Location, micrographs: Collection[str]) -> dict[str, Correction]:
+    """Read the corrections that can be used, and log a warning for each one that is damaged.
+
+    Parameters
+    ----------
+    folder : Location
+        The results folder.
+    micrographs : collection of str
+        The micrographs in question; the labels of others are not read.
+
+    Returns
+    -------
+    dict
+        `micrograph_id` → its correction.
+    """
+    found = read_corrections(folder)
+    damaged = {name: "its record cannot be read" for name in _record_names(folder) if name not in found}
+    for name in list(found):
+        if name in micrographs:
+            try:
+                found[name].read()
+            except ResultsFolderError as error:
+                damaged[name] = str(error)
+                del found[name]
+    for name, problem in damaged.items():
+        logger.warning(
+            "the correction of %s is damaged and not used (%s): correct its labels again, or delete %s",
+            name, problem, folder.path(FOLDER, f"{name}.json"),
+        )  # fmt: skip
+    return found
+
+
+def _record_names(folder: Location) -> list[str]:
+    """Return the micrographs that have a record, readable or not."""
+    return [name.removeprefix(f"{FOLDER}/").removesuffix(".json") for name in folder.names(FOLDER, ".json")]
+
+
 def remove_correction(folder: Location, micrograph_id: str) -> None:
     """Forget a correction; an absent one is no error.
 
@@ -169,8 +224,13 @@ def remove_correction(folder: Location, micrograph_id: str) -> None:
 
 
 def _read(folder: Location, name: str) -> Correction | None:
-    """Read one record."""
+    """Read one record; None where there is none, or it is damaged."""
     try:
-        return Correction(**json.loads(folder.read_bytes(name)), folder=folder)
-    except FileNotFoundError:
+        record = Correction(**json.loads(folder.read_bytes(name)), folder=folder)
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    texts = (record.micrograph_id, record.labels_hash, record.source_hash)
+    numbers = (record.source_size, record.source_mtime_ns)
+    whole = all(isinstance(t, str) for t in texts) and all(isinstance(n, int) for n in numbers)
+    whole = whole and record.labels_hash.isalnum() and name == f"{FOLDER}/{record.micrograph_id}.json"
+    return record if whole else None

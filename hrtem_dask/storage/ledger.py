@@ -2,7 +2,8 @@
 
 A worker announces the group of micrographs that it begins, writes its tables as a *part*, and its commit record last. A
 part without one was cut off and counts for nothing; so does an older part of its micrographs, since their labels may
-have been overwritten. A commit names each micrograph with its *key*, which holds everything that its rows depend on.
+have been overwritten. A commit names each micrograph with its *key*, which holds everything that its rows depend on,
+and with hashes of its tables and labels. What is missing, cut or exchanged counts for nothing and is done again.
 The tables of the run are made of the parts by `compact`.
 """
 
@@ -10,19 +11,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hrtem_dask import tables
+from hrtem_dask.errors import ResultsFolderError, error_text
+from hrtem_dask.provenance import bytes_hash, record_hash
+from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
-from hrtem_dask.storage.parquet import read_rows, write_table
+from hrtem_dask.storage.parquet import read_rows, table_bytes
 
 __all__ = [
     "Entry",
     "Part",
+    "find_damage",
     "read_entries",
     "read_parts",
     "remove_replaced_parts",
@@ -31,6 +38,9 @@ __all__ = [
 ]
 
 FOLDER = "parts"
+LABELS = "labels.zarr"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,8 @@ class Entry:
     """Times its task has run."""
     part: str
     """Name of the part that holds its rows."""
+    labels_hash: str = ""
+    """Hash of its labels as they are stored (`zarr_store.content_hash`); empty where it has none."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +110,45 @@ def write_part(folder: Location, name: str, part: Part, entries: Iterable[Entry]
     entries : iterable of Entry
         One per micrograph.
     """
+    hashes = {}
     for table, schema in tables.SCHEMAS.items():
-        rows = getattr(part, table)[[column.name for column in schema]]
-        write_table(folder, f"{FOLDER}/{name}.{table}.parquet", rows, schema)
-    folder.write_json(f"{FOLDER}/{name}.commit.json", [dataclasses.asdict(e) for e in entries])
+        content = table_bytes(getattr(part, table)[[column.name for column in schema]], schema)
+        folder.write_bytes(_table_file(name, table), content)
+        hashes[table] = bytes_hash(content)
+    record: dict[str, Any] = {"entries": [dataclasses.asdict(e) for e in entries], "tables": hashes}
+    folder.write_json(f"{FOLDER}/{name}.commit.json", record | {"record_hash": record_hash(record)})
+
+
+def _table_file(part: str, table: str) -> str:
+    """Return the path of one table of a part."""
+    return f"{FOLDER}/{part}.{table}.parquet"
+
+
+def _part_of(name: str) -> str:
+    """Return the part that a file belongs to."""
+    return name.removeprefix(f"{FOLDER}/").split(".")[0]
+
+
+def _read_commit(folder: Location, part: str) -> tuple[list[Entry], dict[str, str]]:
+    """Read a commit: the entries, and the hashes of the tables; a damaged record raises ValueError."""
+    record = json.loads(folder.read_bytes(f"{FOLDER}/{part}.commit.json"))
+    try:
+        written = record.pop("record_hash")
+        entries = [Entry(**fields) for fields in record["entries"]]
+        tables_hashes = dict(record["tables"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError("it is no record of a commit") from error
+    if written != record_hash(record) or any(entry.part != part for entry in entries):
+        raise ValueError("its content was changed")
+    return entries, tables_hashes
+
+
+def _read_intent(folder: Location, part: str) -> dict[str, int]:
+    """Read which micrographs were begun: the number of the attempt of each."""
+    begun = json.loads(folder.read_bytes(f"{FOLDER}/{part}.intent.json"))
+    if not isinstance(begun, dict) or not all(type(attempt) is int for attempt in begun.values()):
+        raise ValueError("it is no record of what was begun")
+    return begun
 
 
 def read_entries(folder: Location) -> dict[str, Entry]:
@@ -116,26 +163,72 @@ def read_entries(folder: Location) -> dict[str, Entry]:
     -------
     dict
         `micrograph_id` → its entry; of several, the one with the most attempts. A later attempt that was begun and
-        not committed gives an entry ``interrupted``. A record that cannot be read counts as not there.
+        not committed gives an entry ``interrupted``. A record that cannot be read counts as not there, and is logged.
     """
     entries: dict[str, Entry] = {}
-    begun = {name.split("/")[-1].split(".")[0] for name in folder.names(FOLDER, ".intent.json")}
-    for commit in folder.names(FOLDER, ".commit.json"):
+    begun = {_part_of(name) for name in folder.names(FOLDER, ".intent.json")}
+    for name in folder.names(FOLDER, ".commit.json"):
         try:
-            read = [Entry(**fields) for fields in json.loads(folder.read_bytes(commit))]
-        except (ValueError, TypeError):
+            read, _ = _read_commit(folder, _part_of(name))
+        except (OSError, ValueError, RecursionError) as error:
+            logger.warning("%s is damaged and counts for nothing: %s", folder.path(name), error_text(error))
             continue
-        begun -= {entry.part for entry in read}
+        begun -= {_part_of(name)}
         for entry in read:
             _keep_latest(entries, entry)
     for part in sorted(begun):
         try:
-            attempts = json.loads(folder.read_bytes(f"{FOLDER}/{part}.intent.json"))
-        except ValueError:
+            attempts = _read_intent(folder, part)
+        except (OSError, ValueError, RecursionError):  # the commit is missing too, so nothing is lost
             continue
         for name, attempt in attempts.items():
             _keep_latest(entries, Entry(name, "", 0, 0, "", "interrupted", attempt, part))
     return entries
+
+
+def find_damage(folder: Location, part: str, entries: Sequence[Entry]) -> dict[str, str]:
+    """Compare the tables of a part, and the labels of its micrographs, with the hashes of its commit.
+
+    Parameters
+    ----------
+    folder : Location
+        The results folder.
+    part : str
+        Name of the part.
+    entries : sequence of Entry
+        Entries of the part whose labels are compared too.
+
+    Returns
+    -------
+    dict
+        `micrograph_id` → what is missing, cut or exchanged. Each of them has to be done again.
+    """
+    try:
+        _, hashes = _read_commit(folder, part)
+    except (OSError, ValueError, RecursionError) as error:
+        return {entry.micrograph_id: f"its commit is damaged: {error_text(error)}" for entry in entries}
+    for table in tables.SCHEMAS:
+        name = _table_file(part, table)
+        try:
+            problem = None if bytes_hash(folder.read_bytes(name)) == hashes.get(table) else "is not what was written"
+        except OSError as error:
+            problem = f"cannot be read ({error_text(error)})"
+        if problem is not None:
+            return {entry.micrograph_id: f"{name} {problem}" for entry in entries}
+    labels = folder.inside(LABELS)
+    return {
+        entry.micrograph_id: "its labels are missing, damaged or those of another micrograph"
+        for entry in entries
+        if _labels_hash(labels, entry.micrograph_id) != entry.labels_hash
+    }
+
+
+def _labels_hash(labels: Location, micrograph_id: str) -> str:
+    """Return the hash of the stored labels; an empty one where they cannot be read."""
+    try:
+        return zarr_store.content_hash(labels, micrograph_id)
+    except OSError:
+        return "unreadable"
 
 
 def _keep_latest(entries: dict[str, Entry], entry: Entry) -> None:
@@ -160,6 +253,11 @@ def read_parts(folder: Location, entries: Mapping[str, Entry]) -> Part:
     Part
         All their rows. Two runs over the same micrographs gather the same rows in the same order, however the
         micrographs were grouped.
+
+    Raises
+    ------
+    ResultsFolderError
+        If a part is missing or damaged.
     """
     order = {name: i for i, name in enumerate(entries)}
     wanted: dict[str, list[str]] = {}
@@ -167,17 +265,23 @@ def read_parts(folder: Location, entries: Mapping[str, Entry]) -> Part:
         wanted.setdefault(entry.part, []).append(entry.micrograph_id)
     gathered: dict[str, pd.DataFrame] = {}
     for table, schema in tables.SCHEMAS.items():
-        files = {f"{FOLDER}/{part}.{table}.parquet": wanted[part] for part in sorted(wanted)}
-        rows = read_rows(folder, files, schema)
+        files = {_table_file(part, table): wanted[part] for part in sorted(wanted)}
+        try:
+            rows = read_rows(folder, files, schema)
+        except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors
+            raise ResultsFolderError(
+                f"a part of the results in {folder.url} is missing or damaged ({error_text(error)}): run again into "
+                "this folder, which does its micrographs again"
+            ) from error
         rank = rows["micrograph_id"].map(order).to_numpy(dtype="int64")
         gathered[table] = rows.iloc[np.argsort(rank, kind="stable")].reset_index(drop=True)
     return Part(**gathered)
 
 
 def remove_replaced_parts(folder: Location, before: Mapping[str, Entry], after: Mapping[str, Entry]) -> None:
-    """Delete the parts that a run has replaced.
+    """Delete the parts that a run has replaced, and the remains of parts without a readable record.
 
-    Parts that this run did not know are left alone: they may be those of another run that goes on beside it.
+    Other parts that this run did not know are left alone.
 
     Parameters
     ----------
@@ -188,7 +292,21 @@ def remove_replaced_parts(folder: Location, before: Mapping[str, Entry], after: 
     after : mapping
         The ledger as it is now, of every micrograph that it knows.
     """
-    replaced = {e.part for e in before.values()} - {e.part for e in after.values()}
-    for name in list(folder.names(FOLDER, "")):
-        if name.removeprefix(f"{FOLDER}/").split(".")[0] in replaced:
+    used = {e.part for e in after.values()}
+    replaced = {e.part for e in before.values()} - used
+    names = list(folder.names(FOLDER, ""))
+    begun = {_part_of(name) for name in names if name.endswith(".intent.json")}
+    for name in names:
+        part = _part_of(name)
+        ours = name.endswith((".commit.json", *(f".{table}.parquet" for table in tables.SCHEMAS)))
+        if part in replaced or (ours and part not in used | begun and not _is_committed(folder, part)):
             folder.remove(name)
+
+
+def _is_committed(folder: Location, part: str) -> bool:
+    """Return whether a part has a commit that can be read."""
+    try:
+        _read_commit(folder, part)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return True

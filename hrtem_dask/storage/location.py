@@ -7,16 +7,22 @@ or not at all.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import posixpath
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
 
+from hrtem_dask.addresses import check_address
+
 __all__ = ["Location"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,11 @@ class Location:
         Location
             Local paths are made absolute, so that a worker with another working folder finds them.
 
+        Raises
+        ------
+        SettingsError
+            If the kind of URL is not known.
+
         Examples
         --------
         >>> Location.of("s3://bucket/results").path("parts", "a.json")
@@ -47,7 +58,7 @@ class Location:
         """
         if isinstance(folder, Location):
             return folder
-        text = os.fspath(folder).removeprefix("file://")
+        text = check_address(os.fspath(folder)).removeprefix("file://")
         return cls(text if "://" in text else str(Path(text).expanduser().resolve()))
 
     @property
@@ -101,19 +112,71 @@ class Location:
             Its bytes.
         """
         fs, path = fsspec.core.url_to_fs(self.path(name))
-        fs.makedirs(posixpath.dirname(path), exist_ok=True)
         if not self.is_local:
+            fs.makedirs(posixpath.dirname(path), exist_ok=True)
             fs.pipe_file(path, content)
             return
-        partial = Path(f"{path}.{uuid.uuid4().hex[:8]}.partial")
-        try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+        self.make_way(name)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with _partial_file(path, content) as partial:
             partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+
+    def create_bytes(self, name: str, content: bytes) -> bool:
+        """Write a whole file if there is none of its name; of several writers, one succeeds.
+
+        Parameters
+        ----------
+        name : str
+            Path inside the folder; folders on the way are made.
+        content : bytes
+            Its bytes.
+
+        Returns
+        -------
+        bool
+            Whether it was written. Stores that cannot write on this condition are asked whether the file exists first,
+            so two writers of the same moment may both succeed there.
+        """
+        fs, path = fsspec.core.url_to_fs(self.path(name))
+        if self.is_local:
+            self.make_way(name)
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            return _create_file(path, content)
+        fs.makedirs(posixpath.dirname(path), exist_ok=True)
+        fs.invalidate_cache()
+        try:
+            fs.pipe_file(path, content, mode="create")
+        except FileExistsError:
+            return False
+        except Exception:  # noqa: BLE001 - a store without conditional writes; one that is out of reach fails again
+            if fs.exists(path):
+                return False
+            fs.pipe_file(path, content)
+        return True
+
+    def make_way(self, name: str, *, folder: bool = False) -> None:
+        """Rename what stands where a file or folder of the results belongs and is of another kind.
+
+        Parameters
+        ----------
+        name : str
+            Path inside the folder. A folder, pipe or other special file in its place is renamed to
+            ``<name>.set-aside-<n>``, and so is a file in the place of a folder on the way.
+        folder : bool
+            Whether a folder belongs there, instead of a file.
+        """
+        if not self.is_local:  # object stores have no folders
+            return
+        parts = posixpath.normpath(name).split("/")
+        for n in range(1, len(parts) + 1):
+            path = Path(self.path(*parts[:n]))
+            right = path.is_dir() if n < len(parts) or folder else path.is_file()
+            if right or not os.path.lexists(path):
+                continue
+            taken = (path.with_name(f"{path.name}.set-aside-{i}") for i in range(1, 10_000))
+            target = next(p for p in taken if not os.path.lexists(p))
+            path.rename(target)
+            logger.warning("%s was in the way of the results and is now %s", path, target.name)
 
     def write_json(self, name: str, content: object) -> None:
         """Write a JSON file, atomically, with sorted keys.
@@ -146,7 +209,29 @@ class Location:
             If it is not there.
         """
         fs, path = fsspec.core.url_to_fs(self.path(name))
+        if self.is_local and os.path.lexists(path) and not Path(path).is_file():
+            raise IsADirectoryError(f"{path} is no file")  # who opens a named pipe waits for ever
         return bytes(fs.cat_file(path))
+
+    def ends_with(self, name: str, end: bytes) -> bool:
+        """Return whether a file exists and is whole, by its last bytes.
+
+        Parameters
+        ----------
+        name : str
+            Path inside the folder.
+        end : bytes
+            The bytes that files of its format end with.
+
+        Returns
+        -------
+        bool
+            False where there is no file, or it ends otherwise.
+        """
+        fs, path = fsspec.core.url_to_fs(self.path(name))
+        if not (Path(path).is_file() if self.is_local else fs.isfile(path)):
+            return False
+        return bytes(fs.tail(path, len(end))) == end
 
     def exists(self, name: str = "") -> bool:
         """Return whether a file or folder exists.
@@ -183,12 +268,15 @@ class Location:
         fs.invalidate_cache()
         if not fs.exists(path):
             return
-        for found in sorted(fs.ls(path, detail=False)):
-            if found.endswith(suffix):
+        if self.is_local and not Path(path).is_dir():
+            return
+        entries = {str(entry["name"]): entry["type"] for entry in fs.ls(path, detail=True)}
+        for found in sorted(entries):
+            if found.endswith(suffix) and (entries[found] == "file" or (self.is_local and Path(found).is_file())):
                 yield posixpath.join(folder, posixpath.basename(found))
 
     def remove(self, name: str) -> None:
-        """Delete one file inside; a missing one is no error.
+        """Delete one file inside; a missing one is no error, and what is no file stays.
 
         Parameters
         ----------
@@ -196,5 +284,38 @@ class Location:
             Path inside the folder.
         """
         fs, path = fsspec.core.url_to_fs(self.path(name))
-        if fs.exists(path):
+        if self.is_local:
+            if Path(path).is_file() or Path(path).is_symlink():
+                Path(path).unlink(missing_ok=True)
+        elif fs.exists(path):
             fs.rm_file(path)
+
+
+@contextmanager
+def _partial_file(path: str, content: bytes) -> Iterator[Path]:
+    """Write a file beside the one that it will become."""
+    partial = Path(f"{path}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _create_file(path: str, content: bytes) -> bool:
+    """Create a file with its content, unless it exists."""
+    with _partial_file(path, content) as partial:
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            try:
+                with Path(path).open("xb") as file:
+                    file.write(content)
+            except FileExistsError:
+                return False
+    return True

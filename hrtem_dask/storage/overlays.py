@@ -14,6 +14,7 @@ __all__ = ["overlay_exists", "remove_overlay", "write_overlay"]
 
 FOLDER = "overlays"
 JPEG_QUALITY = 88
+JPEG_END = b"\xff\xd9"
 
 
 def write_overlay(
@@ -56,7 +57,7 @@ def write_overlay(
 
 
 def overlay_exists(folder: Location, micrograph_id: str) -> bool:
-    """Say whether a micrograph has its overlay.
+    """Say whether a micrograph has its overlay, whole.
 
     Parameters
     ----------
@@ -68,9 +69,9 @@ def overlay_exists(folder: Location, micrograph_id: str) -> bool:
     Returns
     -------
     bool
-        True where the picture is there.
+        True where the picture is there and ends as a JPEG does.
     """
-    return folder.exists(f"{FOLDER}/{micrograph_id}.jpg")
+    return folder.ends_with(f"{FOLDER}/{micrograph_id}.jpg", JPEG_END)
 
 
 def remove_overlay(folder: Location, micrograph_id: str) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from hrtem_dask import tables
 from hrtem_dask.storage.location import Location
 
-__all__ = ["read_rows", "read_table", "write_table"]
+__all__ = ["read_rows", "read_table", "table_bytes", "write_table"]
 
 
 def write_table(folder: Location, name: str, table: pd.DataFrame, schema: tables.Schema) -> None:
@@ -29,6 +29,24 @@ def write_table(folder: Location, name: str, table: pd.DataFrame, schema: tables
     schema : tuple of tables.Column
         For instance `tables.PARTICLES`. Meaning, unit and formula go into each column's metadata.
     """
+    folder.write_bytes(name, table_bytes(table, schema))
+
+
+def table_bytes(table: pd.DataFrame, schema: tables.Schema) -> bytes:
+    """Return a table as the bytes of a Parquet file.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As for `write_table`.
+    schema : tuple of tables.Column
+        For instance `tables.PARTICLES`.
+
+    Returns
+    -------
+    bytes
+        Content of the file.
+    """
     table = tables.conform(table, schema)
     fields = tables.arrow_schema(schema)
     for extra in table.columns[len(schema) :]:
@@ -37,7 +55,7 @@ def write_table(folder: Location, name: str, table: pd.DataFrame, schema: tables
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **tables.arrow_schema(schema).metadata})
     sink = pa.BufferOutputStream()
     pq.write_table(arrow, sink, compression="zstd")
-    folder.write_bytes(name, sink.getvalue().to_pybytes())
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def read_table(folder: Location, name: str, schema: tables.Schema) -> pd.DataFrame:

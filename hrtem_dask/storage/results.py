@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from hrtem_dask import loading, tables
+from hrtem_dask.errors import ResultsFolderError, error_text
 from hrtem_dask.micrograph import PixelSize, make_micrograph
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
@@ -56,13 +57,23 @@ class Results:
         ------
         FileNotFoundError
             If the run has not ended.
+        ResultsFolderError
+            If the table is damaged.
         """
         return self._table(name).copy()
 
     def _table(self, name: str) -> pd.DataFrame:
         """Return one table as it was read, not to be modified."""
         if name not in self._tables:
-            self._tables[name] = read_table(self.folder, f"{name}.parquet", tables.SCHEMAS[name])
+            try:
+                self._tables[name] = read_table(self.folder, f"{name}.parquet", tables.SCHEMAS[name])
+            except FileNotFoundError:
+                raise
+            except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors
+                raise ResultsFolderError(
+                    f"the table {self.folder.path(name)}.parquet is damaged ({error_text(error)}): run again into this "
+                    "folder, which writes its tables again without analyzing what is done"
+                ) from error
         return self._tables[name]
 
     @property

@@ -6,10 +6,13 @@ A group is an OME-NGFF image (or label image), so other tools read it; its array
 
 from __future__ import annotations
 
+import hashlib
 import math
+import posixpath
 from collections.abc import Mapping
 from typing import Any
 
+import fsspec
 import numpy as np
 import xarray as xr
 import zarr
@@ -21,6 +24,7 @@ from hrtem_dask.storage import ngff
 from hrtem_dask.storage.location import Location
 
 __all__ = [
+    "content_hash",
     "create_store",
     "open_store",
     "read_labels",
@@ -46,9 +50,41 @@ def create_store(folder: Location) -> None:
     Parameters
     ----------
     folder : Location
-        The store.
+        The store. A root that is damaged is written again: it holds nothing but the mark of a group.
     """
-    zarr.open_group(_store(folder), mode="a", zarr_format=3)
+    try:
+        zarr.open_group(_store(folder), mode="a", zarr_format=3)
+    except Exception:  # noqa: BLE001 - damaged metadata raise errors of many kinds
+        folder.write_json("zarr.json", {"attributes": {}, "node_type": "group", "zarr_format": 3})
+        zarr.open_group(_store(folder), mode="r+")
+
+
+def content_hash(folder: Location, micrograph_id: str) -> str:
+    """Return a hash of what is stored of one micrograph.
+
+    Parameters
+    ----------
+    folder : Location
+        The store.
+    micrograph_id : str
+        Name of its group.
+
+    Returns
+    -------
+    str
+        BLAKE2b hash (32 hexadecimal digits) of the names and contents of its files as they are stored, without reading
+        pixels; empty where there are none. Files whose names begin with a dot, which file managers leave, do not count.
+    """
+    fs, root = fsspec.core.url_to_fs(folder.path(micrograph_id))
+    fs.invalidate_cache()
+    digest = hashlib.blake2b(digest_size=16)
+    found = sorted(fs.find(root)) if fs.isdir(root) else []
+    names = [posixpath.relpath(path, root) for path in found]
+    for name in names:
+        if not posixpath.basename(name).startswith("."):
+            content = folder.read_bytes(posixpath.join(micrograph_id, name))
+            digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest() if names else ""
 
 
 def open_store(folder: Location) -> zarr.Group:
@@ -167,6 +203,7 @@ def write_labels(
         shards=shards,
         compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=4)],
         dimension_names=("y", "x"),
+        config={"write_empty_chunks": True},  # a chunk that is missing is damage, never background
     )
     array[:] = labels
 
@@ -213,7 +250,11 @@ def read_labels(folder: Location, micrograph_id: str, box: tuple[slice, slice] |
     KeyError
         If there is no such micrograph.
     """
-    group: Any = open_store(folder)[micrograph_id]
+    try:
+        # not through the root, which may be damaged
+        group: Any = zarr.open_group(_store(folder), path=micrograph_id, mode="r")
+    except FileNotFoundError as error:
+        raise KeyError(micrograph_id) from error
     return np.asarray(group[_label_array(group)][box or (slice(None), slice(None))])
 
 
@@ -234,16 +275,20 @@ def remove(folder: Location, micrograph_id: str) -> None:
     micrograph_id : str
         Name of its group.
     """
-    group: Any = zarr.open_group(_store(folder), mode="r+")
-    if micrograph_id in group:
-        del group[micrograph_id]
+    fs, path = fsspec.core.url_to_fs(folder.path(micrograph_id))
+    if fs.exists(path):
+        fs.rm(path, recursive=True)
 
 
 def _new_group(folder: Location, name: str, attributes: Mapping[str, Any]) -> zarr.Group:
     """Make an empty group in place of whatever had its name."""
     # through the root, which is not written again: workers that die would leave pieces of it behind
     root = zarr.open_group(_store(folder), mode="r+")
-    return root.create_group(name, overwrite=True, attributes=dict(attributes))
+    try:
+        return root.create_group(name, overwrite=True, attributes=dict(attributes))
+    except Exception:  # noqa: BLE001 - what had its name is damaged, or no group
+        remove(folder, name)
+        return root.create_group(name, overwrite=True, attributes=dict(attributes))
 
 
 def _write_coordinates(group: zarr.Group, shape: tuple[int, ...], pixel_size_nm: PixelSize | None) -> None:

@@ -1,5 +1,7 @@
 """What there is: results are no input, and one odd file does not end a batch."""
 
+import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -8,8 +10,8 @@ import pytest
 from distributed import Client
 
 from hrtem_dask import loading
-from hrtem_dask.batch.listing import find_inputs, list_on_workers
-from hrtem_dask.errors import SettingsError
+from hrtem_dask.batch.listing import find_inputs, list_on_workers, list_sources
+from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.loading import signals
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.location import Location
@@ -64,3 +66,54 @@ def test_a_setting_that_cannot_be_used_ends_the_listing(tmp_path: Path, client: 
     samples = loading.read_metadata(tmp_path / "s.csv")
     with pytest.raises(SettingsError, match="contradict each other"):
         list_on_workers(client, find_inputs(tmp_path / "a.npy"), Settings(), samples)
+
+
+def test_documents_beside_micrographs_are_counted_in_one_message(
+    tmp_path: Path, messages: Callable[[], list[str]]
+) -> None:
+    save(tmp_path / "a.npy")
+    for name in ("LICENSE.txt", "notes.txt", "samples.csv", "truth.parquet", "README"):
+        (tmp_path / name).write_text("words")
+    assert [s.relative for s in find_inputs(tmp_path)] == ["a.npy"]
+    (line,) = messages()
+    assert (
+        line
+        == "5 files beside the micrographs are of other kinds and get no row (2 .txt, 1 README, 1 .csv, 1 .parquet)"
+    )
+    named = find_inputs([tmp_path / "a.npy", tmp_path / "notes.txt"])
+    assert [(s.relative, s.status) for s in named] == [("a.npy", "ok"), ("notes.txt", "set_aside")]
+    (tmp_path / "a.npy").unlink()
+    with pytest.raises(NothingToAnalyseError, match="its 5 files are of other kinds"):
+        find_inputs(tmp_path)
+
+
+def test_ids_differ_where_names_differ_by_their_unicode_form_alone(tmp_path: Path, client: Client) -> None:
+    composed, decomposed = tmp_path / "n\u00e9.npy", tmp_path / "ne\u0301.npy"
+    settings = Settings().updated({"loading": {"pixels": True}})
+    save(decomposed)
+    (alone,) = list_on_workers(client, find_inputs(tmp_path), settings)
+    save(composed)
+    for records in (
+        list_on_workers(client, find_inputs(tmp_path), settings),
+        list_sources(find_inputs(tmp_path), settings),
+    ):
+        ids = {r.source.name: r.micrograph_id for r in records}
+        assert ids["n\u00e9.npy"] == alone.micrograph_id != ids["ne\u0301.npy"]
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("foo://x", r"foo:// is no known kind of address. Known are paths of this machine, .*s3://"),
+        ("zip://*.tif::a.zip", r"give the archive \(a.zip\)"),
+        ("tar://a.tif::https://host/b.tar", r"give the archive \(https://host/b.tar\)"),
+        ("gs://bucket/x", r"gs:// needs a package"),
+    ],
+)
+def test_an_address_of_an_unknown_kind_is_said_in_one_line(address: str, words: str) -> None:
+    if address.startswith("gs") and importlib.util.find_spec("gcsfs"):
+        pytest.skip("gcsfs is installed")
+    for attempt in (lambda: find_inputs(address), lambda: Location.of(address), lambda: loading.read_metadata(address)):
+        with pytest.raises(SettingsError, match=words) as caught:
+            attempt()
+        assert "\n" not in str(caught.value)

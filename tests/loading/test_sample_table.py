@@ -82,3 +82,48 @@ def test_a_table_of_paths_only(folder: Path) -> None:
 def test_no_column_of_any_table_of_the_results_is_taken(folder: Path, column: str) -> None:
     with pytest.raises(SettingsError, match=f"has a column '{column}', which the results have"):
         read_metadata(metadata(folder, f"path,{column}\na/1.npy,1\n"))
+
+
+def test_names_are_names_and_blanks_do_not_count(folder: Path) -> None:
+    table = read_metadata(metadata(folder, "path,sample\na/1.npy,NA\na/2.npy,None\nb/1.npy,A\nb/3.npy,A \n"))
+    found = [table.row(source)["sample"] for source in find_sources(folder / "in")]
+    assert found == ["NA", "None", "A", "A"]
+
+
+def test_decimal_commas_behind_semicolons(folder: Path) -> None:
+    table = read_metadata(metadata(folder, "path;sample;pixel_size_nm;age_h\na/1.npy;1;0,021;1,234\n"))
+    assert table.row(find_sources(folder / "in")[0]) == {"sample": "1", "pixel_size_nm": 0.021, "age_h": 1.234}
+
+
+@pytest.mark.parametrize(
+    "column", ["pixel_size", "PixelSize", "pixel size (um)", "pixel_size_A", "px_size", "pixelsize_pm", "A/px"]
+)
+def test_a_pixel_size_without_its_unit_is_asked_about(folder: Path, column: str) -> None:
+    with pytest.raises(SettingsError, match="is it the pixel size"):
+        read_metadata(metadata(folder, f"path,{column}\na/1.npy,0.05\n"))
+
+
+@pytest.mark.parametrize("column", ["pixel_size_nm", "Pixel_Size_nm", "pixel size (nm)", "pixel_size [nm]", "nm/px"])
+def test_a_pixel_size_with_its_unit_is_understood(folder: Path, column: str) -> None:
+    table = read_metadata(metadata(folder, f"path,{column}\na/1.npy,0.05\n"))
+    assert table.row(find_sources(folder / "in")[0]) == {"pixel_size_nm": 0.05}
+
+
+def test_a_covariate_that_looks_like_a_number_is_said(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = read_metadata(metadata(folder, "path,anneal_c\na/*,300\nb/*,RT\n"))
+    assert table.row(find_sources(folder / "in")[0]) == {"anneal_c": "300"}
+    assert "column 'anneal_c' looks like numbers but is text, because of 'RT' in row 3" in caplog.text
+
+
+def test_two_columns_of_one_name_and_columns_without_name_are_said(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="two columns 'sample'"):
+        read_metadata(metadata(folder, "path,sample,Sample\na/1.npy,x,y\n"))
+    with pytest.raises(SettingsError, match="cells in column 2, which has no name"):
+        read_metadata(metadata(folder, "path,,sample\na/1.npy,x,y\n"))
+
+
+def test_a_path_matches_in_both_unicode_forms_and_as_a_whole(folder: Path) -> None:
+    np.save(folder / "in" / "ne\u0301.npy", np.ones((2, 2)))
+    (source,) = (s for s in find_sources(folder / "in") if s.name.startswith("ne"))
+    assert read_metadata(metadata(folder, "path,sample\nn\u00e9.npy,x\n")).row(source) == {"sample": "x"}
+    assert read_metadata(metadata(folder, f"path,sample\n{source.path},y\n")).row(source) == {"sample": "y"}

@@ -15,12 +15,17 @@ from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
 from hrtem_dask import backend
-from hrtem_dask.errors import SettingsError
+from hrtem_dask.batch.cluster.closing import close_quietly
+from hrtem_dask.errors import SettingsError, error_text, typed_error_text
 
 __all__ = ["AllocatorPlugin", "Cluster", "Device", "connect"]
 
 Device = Literal["auto", "cpu", "cuda"]
 
+STARTS = 3
+"""How often a cluster on this machine is tried to start."""
+CONNECT_S = 120.0
+"""How long a connection may take (s)."""
 FAILURES_ALLOWED = 1
 """Workers that a task may kill besides its first: a task that needs too much memory does so again on the next."""
 
@@ -120,24 +125,48 @@ def connect(cluster: Cluster | Client | str | None = None, *, device: Device = "
                 f"the cluster of the scheduler {scheduler} has its own workers: leave out workers={workers} "
                 "(--workers), which starts workers on this machine, or the scheduler (--scheduler)"
             )
-        with _connect_to(scheduler) as client:
+        client = _connect_to(scheduler)
+        try:
             client.register_plugin(AllocatorPlugin())
             yield client
+        finally:
+            close_quietly(client, None)
         return
     settings = {
         "distributed.scheduler.allowed-failures": FAILURES_ALLOWED,
         # a nanny restarts its worker however long that takes; Dask would stop waiting for it after 15 s
         "distributed.deploy.lost-worker-timeout": "1h",
+        # on a busy machine a worker needs more than the usual 30 s to start and to connect
+        "distributed.comm.timeouts.connect": f"{CONNECT_S:g}s",
     }
-    with (
-        dask.config.set(settings),
-        _start_local(workers, cluster.device or device, processes=scheduler is None) as local,
-        Client(local) as client,
-    ):
-        if scheduler is None:
-            client.register_plugin(AllocatorPlugin())
-        logger.debug("started %s", local)
-        yield client
+    with dask.config.set(settings):
+        local, client = _start_and_connect(workers, cluster.device or device, processes=scheduler is None)
+        try:
+            if scheduler is None:
+                client.register_plugin(AllocatorPlugin())
+            logger.debug("started %s", local)
+            yield client
+        finally:
+            close_quietly(client, local)
+
+
+def _start_and_connect(workers: int | None, device: Device, *, processes: bool) -> tuple[LocalCluster, Client]:
+    """Start a cluster on this machine and connect to it; a worker that does not start is tried again."""
+    for number in range(1, STARTS + 1):
+        local: LocalCluster | None = None
+        try:
+            local = _start_local(workers, device, processes=processes)
+            return local, Client(local, timeout=f"{CONNECT_S:g}s")
+        except (OSError, RuntimeError) as error:  # TimeoutError is an OSError
+            if local is not None:
+                close_quietly(None, local)
+            if number == STARTS:
+                raise SettingsError(
+                    f"no workers could be started on this machine in {STARTS} tries ({typed_error_text(error)}): try "
+                    "fewer workers (--workers), when the machine is less busy, or another scheduler (--scheduler)"
+                ) from error
+            logger.warning("the workers did not start and are tried again: %s", typed_error_text(error))
+    raise AssertionError("unreachable")
 
 
 def _connect_to(scheduler: str) -> Client:
@@ -148,8 +177,8 @@ def _connect_to(scheduler: str) -> Client:
         return Client(scheduler, timeout="30s")
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"cannot reach the scheduler {scheduler!r} ({error}): give the address of a running scheduler or its "
-            "scheduler file, or leave --scheduler out to use this machine"
+            f"cannot reach the scheduler {scheduler!r} ({error_text(error)}): give the address of a running scheduler "
+            "or its scheduler file, or leave --scheduler out to use this machine"
         ) from error
 
 

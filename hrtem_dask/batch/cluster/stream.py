@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from distributed import Client, Future, as_completed, wait
 from distributed.scheduler import KilledWorker
 
-from hrtem_dask.errors import SettingsError
+from hrtem_dask.errors import SettingsError, typed_error_text
 
 __all__ = ["failure_reason", "stream", "stream_with_retry", "worker_died"]
 
@@ -140,7 +140,7 @@ def failure_reason(error: BaseException) -> str:
     """
     if worker_died(error):
         return "its worker died each time it was tried alone, most likely out of memory"
-    return f"{type(error).__name__}: {error}"
+    return typed_error_text(error)
 
 
 def stream_with_retry(

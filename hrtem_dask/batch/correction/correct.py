@@ -21,7 +21,7 @@ from hrtem_dask.batch.run.progress import RunLog
 from hrtem_dask.batch.run.record_analysis import ModelHashes
 from hrtem_dask.batch.run.run import analyse_tasks, checked_models
 from hrtem_dask.batch.run.task import AnalysisTask, Outcome
-from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError
+from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, ResultsFolderError, SettingsError, error_text
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, zarr_store
 from hrtem_dask.storage.compaction import compact
@@ -35,6 +35,7 @@ from hrtem_dask.storage.corrections import (
 from hrtem_dask.storage.exchange.corrected_files import CorrectedFile, LabelFormat, exported_hashes, list_corrected
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.results import find_record, listed_record, open_results, pixel_size_of
+from hrtem_dask.storage.run_lock import RunLock
 
 __all__ = ["CorrectionOutcome", "CorrectionSummary", "State", "correct", "undo_corrections"]
 
@@ -137,6 +138,8 @@ def correct(
         If there are no labels.
     SettingsError
         If a run into `results` has not ended, or its model has changed.
+    ResultsFolderError
+        If a run is writing into `results`, or the results are damaged.
 
     Examples
     --------
@@ -162,7 +165,17 @@ def correct(
     """
     files = list_corrected(corrected, form=form)
     exported = exported_hashes(corrected)
-    session = _Session.open(results, device)
+    with RunLock(open_results(results).folder) as lock:
+        return _take_back(_Session.open(results, device, lock), files, exported, cluster)
+
+
+def _take_back(
+    session: _Session,
+    files: Sequence[CorrectedFile],
+    exported: Mapping[str, str],
+    cluster: Cluster | Client | str | None,
+) -> CorrectionSummary:
+    """Store the labels that were edited, and measure their micrographs again."""
     matched, outcomes = _match(files, session.rows(), exported)
     create_corrections(session.folder)
     with connect(cluster, device=session.settings.execution.device) as client:
@@ -208,6 +221,8 @@ def undo_corrections(
         If no correction matches.
     SettingsError
         If a run into `results` has not ended, or its model has changed.
+    ResultsFolderError
+        If a run is writing into `results`, or the results are damaged.
 
     Examples
     --------
@@ -230,7 +245,12 @@ def undo_corrections(
     >>> len(hd.open_results(folder / "results").particles) == before.n_particles
     True
     """
-    session = _Session.open(results, device)
+    with RunLock(open_results(results).folder) as lock:
+        return _undo(_Session.open(results, device, lock), only, cluster)
+
+
+def _undo(session: _Session, only: str, cluster: Cluster | Client | str | None) -> CorrectionSummary:
+    """Remove corrections, and measure their micrographs again."""
     names = [name for name in read_corrections(session.folder) if fnmatch.fnmatchcase(name, only)]
     if not names:
         raise NothingToAnalyseError(f"no corrected micrograph {only!r} in {session.folder.url}")
@@ -242,7 +262,7 @@ def undo_corrections(
             used = name in rows and _is_true(rows[name]["corrected"])
             record = find_record(rows[name]) if used else None
         except (HrtemDaskError, OSError, ValueError) as error:
-            outcomes.append(CorrectionOutcome(name, name, "failed", str(error)))
+            outcomes.append(CorrectionOutcome(name, name, "failed", error_text(error)))
         else:
             remove_correction(session.folder, name)
             outcomes.append(CorrectionOutcome(name, name, "undone", record=record))
@@ -301,8 +321,19 @@ def _store_correction(labels: _CorrectedLabels, folder: Location) -> CorrectionO
             source_hash=str(row["source_hash"]),
         )
     except (HrtemDaskError, OSError, ValueError) as error:
-        return CorrectionOutcome(name, path, "failed", str(error))
+        return CorrectionOutcome(name, path, "failed", error_text(error))
     return CorrectionOutcome(name, path, "corrected", record=record)
+
+
+def _read_run_file(folder: Location) -> tuple[Settings, ModelHashes]:
+    """Return the settings and the models of the run."""
+    try:
+        text = folder.read_bytes("run.toml").decode()
+        return Settings.from_toml(text), ModelHashes(**tomllib.loads(text).get("models", {}))
+    except (OSError, ValueError, TypeError) as error:
+        raise ResultsFolderError(
+            f"{folder.path('run.toml')} is missing or damaged ({error_text(error)}): run again into this folder first"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -314,17 +345,17 @@ class _Session:
     settings: Settings
     models: ModelHashes
     entries: dict[str, ledger.Entry]
+    lock: RunLock
 
     @classmethod
-    def open(cls, results: str | Path, device: Device | None) -> _Session:
+    def open(cls, results: str | Path, device: Device | None, lock: RunLock) -> _Session:
         """Open a results folder, and refuse it if new rows would not fit the others."""
         opened = open_results(results)
         results_folder = opened.folder
-        text = results_folder.read_bytes("run.toml").decode()
-        settings = Settings.from_toml(text)
+        settings, before = _read_run_file(results_folder)
         if device is not None:
             settings = settings.updated({"execution": {"device": device}})
-        models, before = checked_models(settings), ModelHashes(**tomllib.loads(text).get("models", {}))
+        models = checked_models(settings)
         if models != before:
             raise SettingsError(f"the models of the run were {before}, they are {models} now: run again first")
         micrographs, entries = opened.micrographs, ledger.read_entries(results_folder)
@@ -335,7 +366,7 @@ class _Session:
                 f"a run into {results_folder.url} has not ended or was cut off ({len(unfinished)} micrographs, such as "
                 f"{unfinished[0]}): let it end or run again, then correct"
             )
-        return cls(results_folder, micrographs, settings, models, entries)
+        return cls(results_folder, micrographs, settings, models, entries, lock)
 
     def rows(self) -> dict[str, pd.Series]:
         """Return each micrograph's row by its name."""
@@ -355,6 +386,7 @@ class _Session:
                     if outcome.entry.status == "failed":
                         failed = replace(one, state="failed", reason=str(outcome.reason), record=None)
                         files[one.micrograph_id + one.path] = failed
+                self.lock.check()
                 listed = [listed_record(row) for _, row in self.micrographs.iterrows()]
                 compact(self.folder, listed, done, self.entries, self.settings)
         for one in files.values():
@@ -370,4 +402,4 @@ class _Session:
         # the overlay of a corrected micrograph is drawn whether or not it is in the sample
         tasks = [AnalysisTask(tuple(replace(item, overlay=True) for item in task.items)) for task in plan.tasks]
         logger.info("%d micrographs to measure again", plan.n_to_analyze)
-        return analyse_tasks(client, tasks, self.settings, self.folder, self.models)
+        return analyse_tasks(client, tasks, self.settings, self.folder, self.models, self.lock)

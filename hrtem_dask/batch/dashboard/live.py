@@ -16,6 +16,7 @@ from distributed.utils import format_dashboard_link
 
 from hrtem_dask import tables
 from hrtem_dask.batch.dashboard.population_state import MicrographSummary, PopulationState, summarize_micrograph
+from hrtem_dask.errors import typed_error_text
 from hrtem_dask.population.verdicts import doubtful_micrographs
 from hrtem_dask.storage.ledger import FOLDER, Entry
 from hrtem_dask.storage.location import Location
@@ -104,12 +105,17 @@ class PopulationReporter:
             return
         before = Counter(entry.status for entry in plan.kept.values())
         before.update(record.status for record in plan.records if record.status != "ok")
+        try:
+            summary = _done_before(folder, plan.kept)
+        except Exception as error:  # noqa: BLE001 - the page is no reason to end a run
+            summary = MicrographSummary()
+            logger.warning("the page %s lacks what earlier runs found: %s", PAGE, typed_error_text(error))
         self._send(
             "begin",
             results=folder.url,
             statuses=dict(before),
             n_to_analyse=plan.n_to_analyze,
-            summary=_done_before(folder, plan.kept).message(),
+            summary=summary.message(),
         )
 
     def add(self, outcome: Outcome) -> None:
@@ -136,7 +142,7 @@ class PopulationReporter:
             self._client.log_event(TOPIC, {"kind": kind, "run": self._run, **content})
         except Exception as error:  # noqa: BLE001 - whatever happened, an error of the cluster ends the run elsewhere
             self._client = None
-            logger.warning("the page %s is not updated from here on: %s", PAGE, error)
+            logger.warning("the page %s is not updated from here on: %s", PAGE, typed_error_text(error))
 
 
 def add_population_page(client: Client) -> PopulationReporter:

@@ -105,7 +105,8 @@ def thumbnail(picture: np.ndarray) -> bytes | None:
         JPEG of at most 240 px and 20 kB; None if no quality makes it that small.
     """
     scale = min(1.0, THUMBNAIL_PX / max(picture.shape[:2]))
-    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    height, width = (max(1, round(n * scale)) for n in picture.shape[:2])  # a line profile is one pixel wide
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     for quality in (85, 70, 50, 30):
         done, encoded = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
         if done and encoded.size <= THUMBNAIL_BYTES:

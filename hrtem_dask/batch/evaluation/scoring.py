@@ -16,7 +16,7 @@ from hrtem_dask.batch.cluster.stream import failure_reason, stream
 from hrtem_dask.batch.evaluation.methods import Method
 from hrtem_dask.batch.listing import list_sources
 from hrtem_dask.batch.run.record_analysis import gain_reference
-from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, UnreadableMicrographError
+from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, UnreadableMicrographError, typed_error_text
 from hrtem_dask.evaluation import MicrographScores, curve, score_micrograph, summarize_scores
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation import make_segmenter
@@ -241,7 +241,7 @@ def _score_one(
             try:
                 mask, probability = _segment(item, settings)
             except (HrtemDaskError, OSError) as error:
-                problem = f"{type(error).__name__}: {error}"
+                problem = typed_error_text(error)
     scores = score_micrograph(
         found,
         truth,

@@ -11,7 +11,7 @@ import numpy as np
 from distributed import Client
 
 from hrtem_dask.batch.cluster.stream import stream
-from hrtem_dask.errors import NothingToAnalyseError
+from hrtem_dask.errors import NothingToAnalyseError, typed_error_text
 from hrtem_dask.evaluation.region_classes import compare_classes
 from hrtem_dask.fourier.groschner2021 import groschner2021_features
 from hrtem_dask.reproduction.forest_comparison import ForestRow
@@ -105,7 +105,7 @@ def _features_of(item: tuple[range, list[Path]]) -> list[Features | str]:
         try:
             features.append(tuple(groschner2021_features(read_crop(path)).values()))
         except Exception as error:  # noqa: BLE001 - one bad picture does not stop the others
-            features.append(f"{type(error).__name__}: {error}")
+            features.append(typed_error_text(error))
     return features
 
 
@@ -126,7 +126,7 @@ def _patch_features(index: int, stack: PublishedStack) -> tuple[Features, Featur
         image, mask = stack.read(index)
         patch = carbon_patch(image, mask, seed=index)
     except Exception as error:  # noqa: BLE001 - one bad image does not stop the others
-        return f"{type(error).__name__}: {error}"
+        return typed_error_text(error)
     if patch is None:
         return None
     scales = (patch, np.round(255 * patch).astype(np.uint8))

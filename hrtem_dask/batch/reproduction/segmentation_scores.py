@@ -11,6 +11,7 @@ from distributed import Client
 from hrtem_dask import backend
 from hrtem_dask.batch.cluster.cluster import Device
 from hrtem_dask.batch.cluster.stream import stream
+from hrtem_dask.errors import typed_error_text
 from hrtem_dask.evaluation.segmentation import Confusion, confusion
 from hrtem_dask.reproduction.published_files import MATERIALS, PublishedFiles, PublishedStack
 from hrtem_dask.reproduction.segmentation_comparison import SegmentationRow
@@ -154,4 +155,4 @@ def _score(item: _Item) -> Confusion | str:
         on_device = backend.to_device(image, backend.resolve_device(item.device))
         return confusion(segmenter(on_device, pixel_size_nm=size).mask, mask)
     except Exception as error:  # noqa: BLE001 - one bad image does not stop the others
-        return f"{type(error).__name__}: {error}"
+        return typed_error_text(error)

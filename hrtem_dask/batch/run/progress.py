@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,9 +11,15 @@ from pathlib import Path
 from typing import Self
 
 from hrtem_dask.batch.run.task import Outcome
+from hrtem_dask.errors import error_text
 from hrtem_dask.storage.location import Location
 
 __all__ = ["RunLog", "progress_bar"]
+
+
+FILE = "log.jsonl"
+
+logger = logging.getLogger(__name__)
 
 
 class RunLog:
@@ -27,6 +34,8 @@ class RunLog:
     def __init__(self, folder: Location) -> None:
         self._folder = folder
         self._lines: list[str] = []
+        self._file_is_ready = False
+        self._is_broken = False
 
     def __enter__(self) -> Self:
         """Return the log."""
@@ -37,7 +46,7 @@ class RunLog:
         self.close()
 
     def write(self, event: str, **fields: object) -> None:
-        """Add an event.
+        """Add an event; a log that cannot be written is no reason to end a run.
 
         Parameters
         ----------
@@ -47,17 +56,31 @@ class RunLog:
             Its details: anything that JSON can hold.
         """
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields})
-        if self._folder.is_local:
-            with Path(self._folder.path("log.jsonl")).open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        else:
+        if not self._folder.is_local:
             self._lines.append(line + "\n")
+        elif not self._is_broken:
+            try:
+                self._append(line + "\n")
+            except OSError as error:
+                self._is_broken = True
+                logger.warning("the log of this run is not written: %s", error_text(error))
+
+    def _append(self, line: str) -> None:
+        """Append a line to the file."""
+        path = Path(self._folder.path(FILE))
+        if not self._file_is_ready:
+            self._folder.make_way(FILE)
+            cut_off = path.exists() and path.stat().st_size and not self._folder.ends_with(FILE, b"\n")
+            line = "\n" + line if cut_off else line
+            self._file_is_ready = True
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
 
     def close(self) -> None:
         """Write the lines that could not be appended."""
         if self._lines:
-            earlier = self._folder.read_bytes("log.jsonl") if self._folder.exists("log.jsonl") else b""
-            self._folder.write_bytes("log.jsonl", earlier + "".join(self._lines).encode())
+            earlier = self._folder.read_bytes(FILE) if self._folder.exists(FILE) else b""
+            self._folder.write_bytes(FILE, earlier + "".join(self._lines).encode())
             self._lines = []
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from hrtem_dask import analysis, loading, tables
 from hrtem_dask.defects import make_classifier
-from hrtem_dask.errors import ModelError, UnreadableMicrographError
+from hrtem_dask.errors import ModelError, UnreadableMicrographError, typed_error_text
 from hrtem_dask.provenance import code_version
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
@@ -225,7 +225,7 @@ def analyse_segmented_record(
             raise segmented.error or UnreadableMicrographError("the micrograph was not segmented")
         _fill(analysed, segmented.segmented, read.record, settings, models, correction)
     except Exception as error:  # noqa: BLE001 - whatever an image provokes, the batch goes on and reports it
-        row |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        row |= {"status": "failed", "reason": typed_error_text(error)}
     return analysed
 
 

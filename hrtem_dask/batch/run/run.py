@@ -20,17 +20,21 @@ from hrtem_dask.batch.listing import find_inputs, list_on_workers, warn_of_unmat
 from hrtem_dask.batch.run.plan import RunPlan, make_plan, memory_warning
 from hrtem_dask.batch.run.progress import RunLog, progress_bar
 from hrtem_dask.batch.run.record_analysis import ModelHashes, gain_reference
-from hrtem_dask.batch.run.task import AnalysisTask, Outcome, commit_failed, draw_overlay, run_task
+from hrtem_dask.batch.run.task import AnalysisTask, Outcome, check_parts, commit_failed, draw_overlay, run_task
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.compaction import compact, write_run_file
-from hrtem_dask.storage.corrections import read_corrections
+from hrtem_dask.storage.corrections import sound_corrections
 from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.run_lock import RunLock
 
 __all__ = ["RunSummary", "analyse_tasks", "checked_models", "run"]
+
+PARTS_PER_TASK = 32
+"""Parts of earlier runs that one task compares with their hashes: a few milliseconds each."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +71,7 @@ class _Job:
     settings: Settings
     samples: loading.SampleMetadata | None
     models: ModelHashes
+    lock: RunLock
 
 
 def run(
@@ -111,6 +116,8 @@ def run(
         If the inputs hold no file.
     SettingsError, ModelError
         If a setting or a model cannot be used; this is checked before anything is computed.
+    ResultsFolderError
+        If another run is writing into `out`.
 
     Examples
     --------
@@ -130,13 +137,14 @@ def run(
     folder = Location.of(out)
     samples = loading.read_metadata(metadata) if metadata is not None else None
     models = checked_models(settings)
-    job = _Job(find_inputs(inputs, leave_out=folder), folder, settings, samples, models)
-    with connect(cluster, device=settings.execution.device) as client:
+    job = _Job(find_inputs(inputs, leave_out=folder), folder, settings, samples, models, RunLock(folder))
+    with job.lock, connect(cluster, device=settings.execution.device) as client:
         page = add_population_page(client)
         plan, entries = _make_plan(client, job)
         page.begin(folder, plan)
         with RunLog(folder) as log:
             done = _analyse(client, job, plan, log, page, progress)
+            job.lock.check()
             counts, n_particles, verdicts = compact(folder, plan.records, done, entries, settings)
             _draw_missing_overlays(client, job, plan, log)
             seconds = time.perf_counter() - began
@@ -150,14 +158,20 @@ def _make_plan(client: Client, job: _Job) -> tuple[RunPlan, dict[str, ledger.Ent
     warn_of_unmatched_rows(job.samples, job.sources)
     records = list_on_workers(client, job.sources, job.settings, job.samples)
     entries = ledger.read_entries(folder)
-    plan = make_plan(records, entries, job.settings, job.models, read_corrections(folder))
+    corrections = sound_corrections(folder, {record.micrograph_id for record in records})
+    plan = make_plan(records, entries, job.settings, job.models, corrections)
+    if damaged := _find_damage(client, plan, folder):
+        again = {name: dataclasses.replace(entries[name], key="", status="interrupted") for name in damaged}
+        entries |= again
+        plan = make_plan(records, entries, job.settings, job.models, corrections)
     absent = {n for n, e in entries.items() if e.status != "interrupted"} - {r.micrograph_id for r in records}
     if absent:
         logger.warning(
             "%d micrographs of earlier runs are not among these inputs: the tables leave them out", len(absent)
         )
     write_run_file(folder, job.settings, models=dataclasses.asdict(job.models))
-    zarr_store.create_store(Location.of(folder.path("labels.zarr")))
+    folder.make_way(ledger.LABELS, folder=True)
+    zarr_store.create_store(folder.inside(ledger.LABELS))
     logger.info(
         "%d images listed in %d files: %d to analyze, %d done before",
         len(records), len(job.sources), plan.n_to_analyze, len(plan.kept),
@@ -166,6 +180,26 @@ def _make_plan(client: Client, job: _Job) -> tuple[RunPlan, dict[str, ledger.Ent
     if (warning := memory_warning(plan, _memory_per_worker(client))) is not None:
         logger.warning("%s", warning)
     return plan, entries
+
+
+def _find_damage(client: Client, plan: RunPlan, folder: Location) -> list[str]:
+    """Return the micrographs of earlier runs whose tables or labels are not what was written, and log why."""
+    by_part: dict[str, list[ledger.Entry]] = {}
+    for entry in plan.kept.values():
+        by_part.setdefault(entry.part, []).append(entry)
+    parts = list(by_part.items())
+    batches = [parts[i : i + PARTS_PER_TASK] for i in range(0, len(parts), PARTS_PER_TASK)]
+    damaged: dict[str, str] = {}
+    for _, result in stream(client, check_parts, batches, folder, key="check"):
+        if isinstance(result, BaseException):
+            raise result
+        damaged |= result
+    if damaged:
+        shown = "; ".join(f"{name}: {why}" for name, why in list(damaged.items())[:3]) + (
+            "; …" if len(damaged) > 3 else ""
+        )
+        logger.warning("%d micrographs are done again, because their results are damaged (%s)", len(damaged), shown)
+    return list(damaged)
 
 
 def _analyse(
@@ -182,7 +216,7 @@ def _analyse(
     )
     with progress_bar(plan.n_to_analyze, shown=progress) as advance:
         try:
-            for outcome in analyse_tasks(client, plan.tasks, job.settings, job.folder, job.models):
+            for outcome in analyse_tasks(client, plan.tasks, job.settings, job.folder, job.models, job.lock):
                 done[outcome.entry.micrograph_id] = outcome.entry
                 log.write(
                     outcome.entry.status,
@@ -275,7 +309,12 @@ def checked_models(settings: Settings) -> ModelHashes:
 
 
 def analyse_tasks(
-    client: Client, tasks: Sequence[AnalysisTask], settings: Settings, folder: Location, models: ModelHashes
+    client: Client,
+    tasks: Sequence[AnalysisTask],
+    settings: Settings,
+    folder: Location,
+    models: ModelHashes,
+    lock: RunLock,
 ) -> Iterator[Outcome]:
     """Run the tasks; find out which micrograph killed a worker.
 
@@ -294,14 +333,22 @@ def analyse_tasks(
         The results folder.
     models : ModelHashes
         Hashes of the models.
+    lock : RunLock
+        The lock of the results folder, which this run holds.
 
     Yields
     ------
     Outcome
         How each micrograph ended.
+
+    Raises
+    ------
+    ResultsFolderError
+        If another run has taken the lock.
     """
-    arguments = (settings, folder, models)
+    arguments = (settings, folder, models, lock.token)
     for task, result in stream_with_retry(client, run_task, tasks, *arguments, key="analyse", split=AnalysisTask.split):
+        lock.check()
         if not isinstance(result, BaseException):
             yield from result
         elif worker_died(result):

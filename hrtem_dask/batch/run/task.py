@@ -5,6 +5,8 @@ A micrograph that fails gets a row with the reason, and the group goes on.
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,20 +19,25 @@ import psutil
 from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.batch.dashboard.population_state import MicrographSummary, summarize_micrograph
 from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record, gain_reference
+from hrtem_dask.errors import error_text, typed_error_text
 from hrtem_dask.provenance import code_version, record_hash
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.corrections import Correction
 from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.run_lock import require_owner
 
 __all__ = [
     "AnalysisTask",
     "Outcome",
     "PlannedMicrograph",
+    "check_parts",
     "commit_failed",
     "draw_overlay",
     "run_task",
 ]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,27 @@ class Outcome:
     """Its contribution to the live page *Population*."""
 
 
-def run_task(task: AnalysisTask, settings: Settings, folder: Location, models: ModelHashes) -> list[Outcome]:
+def check_parts(parts: Sequence[tuple[str, Sequence[ledger.Entry]]], folder: Location) -> dict[str, str]:
+    """Compare parts of earlier runs, and the labels of their micrographs, with what was written.
+
+    Parameters
+    ----------
+    parts : sequence of tuple
+        Name of each part, and the entries whose micrographs are kept.
+    folder : Location
+        The results folder.
+
+    Returns
+    -------
+    dict
+        `micrograph_id` → what is missing or damaged.
+    """
+    return {name: why for part, entries in parts for name, why in ledger.find_damage(folder, part, entries).items()}
+
+
+def run_task(
+    task: AnalysisTask, settings: Settings, folder: Location, models: ModelHashes, owner: str | None = None
+) -> list[Outcome]:
     """Analyze a group of micrographs and commit it.
 
     Parameters
@@ -103,25 +130,35 @@ def run_task(task: AnalysisTask, settings: Settings, folder: Location, models: M
         The results folder.
     models : ModelHashes
         Hashes that the models must have.
+    owner : str, optional
+        `RunLock.token` of the run: without its lock a task of a dead run would write into what the next run writes.
 
     Returns
     -------
     list of Outcome
         One per micrograph, in order.
+
+    Raises
+    ------
+    ResultsFolderError
+        If another run holds the lock of the results folder.
     """
+    require_owner(folder, owner)
     ledger.write_intent(folder, task.name, {i.record.micrograph_id: i.attempts + 1 for i in task.items})
     outcomes, parts = [], []
     for item in task.items:
         began = time.perf_counter()
         analysed = analyse_record(item.record, settings, models, item.correction)
-        picture = _write_pictures(folder, item, analysed, settings)
+        require_owner(folder, owner)
+        picture, labels_hash = _write_pictures(folder, item, analysed, settings)
         parts.append(_part(item, analysed))
         status, reason = analysed.row["status"], analysed.row.get("reason")
         entry = _entry(item, task.name, analysed.stat, analysed.row.get("source_hash"), status)
+        entry = dataclasses.replace(entry, labels_hash=labels_hash)
         seconds = time.perf_counter() - began
-        is_doubtful = analysed.row.get("verdict") == "doubtful"
-        summary = summarize_micrograph(analysed.particles, picture, n_doubtful=int(is_doubtful))
+        summary = _summary(analysed, picture)
         outcomes.append(Outcome(entry, item.record.source.path, reason, len(analysed.particles), seconds, summary))
+    require_owner(folder, owner)
     return _commit(task, parts, outcomes, folder)
 
 
@@ -179,29 +216,45 @@ def draw_overlay(item: PlannedMicrograph, settings: Settings, folder: Location) 
     record = item.record
     image, _ = analysis.without_marks(loading.read_image(record), settings)
     prepared, _ = analysis.prepare(image, settings, gain=gain_reference(settings.filtering.flat_field))
-    labels = zarr_store.read_labels(Location.of(folder.path("labels.zarr")), record.micrograph_id)
+    labels = zarr_store.read_labels(folder.inside(ledger.LABELS), record.micrograph_id)
     overlays.write_overlay(
         folder, record.micrograph_id, backend.to_numpy(prepared), labels, None, pixel_size_nm=record.pixel_size_nm
     )
 
 
+def _summary(analysed: Analysed, picture: np.ndarray | None) -> MicrographSummary:
+    """Return the contribution to the live page; a page is no reason to lose a micrograph."""
+    try:
+        is_doubtful = analysed.row.get("verdict") == "doubtful"
+        return summarize_micrograph(analysed.particles, picture, n_doubtful=int(is_doubtful))
+    except Exception:
+        logger.warning("%s is not on the live page", analysed.row["micrograph_id"], exc_info=True)
+        return MicrographSummary()
+
+
 def _write_pictures(
     folder: Location, item: PlannedMicrograph, analysed: Analysed, settings: Settings
-) -> np.ndarray | None:
-    """Write labels and, if planned, the overlay, which is returned; without labels the micrograph has failed."""
+) -> tuple[np.ndarray | None, str]:
+    """Write labels and, if planned, the overlay; return the overlay and the hash of the labels.
+
+    Without labels the micrograph has failed; without its overlay it has not.
+    """
     record, found = item.record, analysed.found
     picture = None
     if found is None:
         _remove_pictures(folder, record.micrograph_id)
-        return None
+        return None, ""
     began = time.perf_counter()
+    labels = folder.inside(ledger.LABELS)
     try:
-        zarr_store.write_labels(
-            Location.of(folder.path("labels.zarr")),
-            record.micrograph_id,
-            found.labels,
-            pixel_size_nm=record.pixel_size_nm,
-        )
+        zarr_store.write_labels(labels, record.micrograph_id, found.labels, pixel_size_nm=record.pixel_size_nm)
+        labels_hash = zarr_store.content_hash(labels, record.micrograph_id)
+    except Exception as error:  # noqa: BLE001 - a full disk is no reason to lose the other micrographs' rows
+        analysed.row |= {"status": "failed", "reason": f"its labels could not be written: {error_text(error)}"}
+        analysed.row |= dict.fromkeys(("n_regions", "n_particles", "n_counted", "coverage", "verdict", "doubt_reasons"))
+        analysed.regions, analysed.particles = tables.empty(tables.REGIONS), tables.empty(tables.PARTICLES)
+        return None, ""
+    try:
         if item.overlay and settings.execution.overlays != "none":
             picture = overlays.write_overlay(
                 folder,
@@ -211,17 +264,15 @@ def _write_pictures(
                 found.particles,
                 pixel_size_nm=record.pixel_size_nm,
             )
-    except Exception as error:  # noqa: BLE001 - a full disk is no reason to lose the other micrographs' rows
-        analysed.row |= {"status": "failed", "reason": f"its labels could not be written: {error}"}
-        analysed.row |= dict.fromkeys(("n_regions", "n_particles", "n_counted", "coverage", "verdict", "doubt_reasons"))
-        analysed.regions, analysed.particles = tables.empty(tables.REGIONS), tables.empty(tables.PARTICLES)
+    except Exception as error:  # noqa: BLE001 - the next run draws it
+        logger.warning("no overlay of %s: %s", record.micrograph_id, typed_error_text(error))
     analysed.execution["seconds_write"] = time.perf_counter() - began
-    return picture
+    return picture, labels_hash
 
 
 def _remove_pictures(folder: Location, micrograph_id: str) -> None:
     """Remove labels and overlay of an earlier attempt, which would contradict the row."""
-    zarr_store.remove(Location.of(folder.path("labels.zarr")), micrograph_id)
+    zarr_store.remove(folder.inside(ledger.LABELS), micrograph_id)
     overlays.remove_overlay(folder, micrograph_id)
 
 

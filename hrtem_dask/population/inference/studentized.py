@@ -15,6 +15,8 @@ import numpy as np
 __all__ = ["METHOD", "studentized_interval"]
 
 METHOD = "studentized bootstrap over micrographs of the logarithm"
+MAX_DISTANCE = float(np.log(10))
+"""Largest distance of an end from a statistic that is a logarithm: a factor of 10 is of no use to anyone."""
 _MAX_ENTRIES = 2_000_000  # of a matrix resamples × sums²
 
 
@@ -43,7 +45,9 @@ def studentized_interval(
     -------
     low, high : numpy.ndarray of float
         Shape (s,): θ − t_q se, with se by jackknife over the micrographs, t = (θ* − θ)/se* of each resample, and se*
-        from the influence of each micrograph to first order. NaN where fewer than half of the resamples have a value.
+        from the influence of each micrograph to first order. NaN where fewer than half of the resamples have a value,
+        and where an end is farther than `MAX_DISTANCE` from θ: resamples that lack the few micrographs with most of the
+        particles have a standard error near 0, and their t is meaningless.
     """
     m = len(sums)
     whole = statistics(sums.sum(axis=0))
@@ -60,6 +64,7 @@ def studentized_interval(
     if usable.any():
         tails = [(1 + confidence) / 2, (1 - confidence) / 2]
         ends[:, usable] = whole[usable] - np.nanquantile(t[:, usable], tails, axis=0) * error[usable]
+        ends[:, ~(np.abs(ends - whole).max(axis=0) <= MAX_DISTANCE)] = np.nan
     return ends[0], ends[1]
 
 

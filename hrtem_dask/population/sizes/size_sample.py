@@ -34,6 +34,16 @@ class Sizes:
         """Number of equally weighted particles that are as informative: (Σw)²/Σw² (L. Kish, Survey Sampling, 1965)."""
         return float(self.weights.sum() ** 2 / (self.weights**2).sum())
 
+    @property
+    def shares(self) -> np.ndarray:
+        """Shape (n_micrographs,): the share of each micrograph in the sum of the weights."""
+        return np.bincount(self.owners, self.weights, self.n_micrographs) / self.weights.sum()
+
+    @property
+    def effective_micrographs(self) -> float:
+        """Number of micrographs of equal weight that are as informative, by the same formula."""
+        return float(1 / (self.shares**2).sum())
+
 
 def select_sizes(counted: pd.DataFrame, column: str, weights: np.ndarray) -> tuple[Sizes, np.ndarray]:
     """Select one size from the table of counted particles.

@@ -3,9 +3,10 @@
 import dataclasses
 
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
 
 from hrtem_dask import Cluster
+from hrtem_dask.batch.cluster import cluster as starting
 from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.errors import SettingsError
 
@@ -37,3 +38,47 @@ def test_an_address_is_connected_to_and_its_workers_are_left_alone(client: Clien
 def test_a_cluster_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Cluster().workers = 2  # type: ignore[misc]
+
+
+def test_workers_that_do_not_start_are_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    honest, tries = starting._start_local, []
+
+    def start(*arguments: object, **options: object) -> LocalCluster:
+        tries.append(1)
+        if len(tries) < 3:
+            raise (RuntimeError("Nanny failed to start."), TimeoutError())[len(tries) - 1]
+        return honest(*arguments, **options)
+
+    monkeypatch.setattr(starting, "_start_local", start)
+    with connect("threads") as started:
+        assert started.submit(abs, -1).result() == 1
+    said = [r.getMessage().partition(": ")[2] for r in caplog.records if r.name.startswith("hrtem_dask")]
+    assert [line.partition(":")[0] for line in said] == ["RuntimeError", "TimeoutError"]
+    tries.clear()
+    monkeypatch.setattr(starting, "STARTS", 2)
+    with (
+        pytest.raises(SettingsError, match="no workers could be started on this machine in 2 tries"),
+        connect("threads"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), OSError(), RuntimeError("nanny"), AssertionError()])
+def test_a_cluster_that_does_not_close_is_no_error(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with connect("threads") as started:
+        local = started.cluster
+
+        def close(**_: object) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(local, "close", close)
+            starting.close_quietly(started, local)
+            assert local.scheduler.status.name == "closed"
+            assert not local.shutdown_on_close
+        assert started.status == "closed"
+    assert "Traceback" not in "".join(capfd.readouterr())

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import dask
 import numpy as np
 import pandas as pd
@@ -86,6 +87,15 @@ def test_thumbnails_stay_small(rng: np.random.Generator) -> None:
         jpeg = thumbnail(picture)
         assert jpeg is None or (jpeg.startswith(b"\xff\xd8") and len(jpeg) <= THUMBNAIL_BYTES)
     assert thumbnail(np.zeros((1024, 1024, 3), np.uint8)) is not None
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1024), (1024, 1), (600, 1), (2, 100_000)])
+def test_a_line_profile_has_a_thumbnail(shape: tuple[int, int]) -> None:
+    jpeg = thumbnail(np.zeros((*shape, 3), np.uint8))
+    assert jpeg is not None
+    small = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert max(small.shape[:2]) == min(240, max(shape))
+    assert min(small.shape[:2]) >= 1
 
 
 @given(st.lists(st.tuples(st.sampled_from(["done", "empty", "failed"]), st.lists(st.floats(0.1, 900))), max_size=20))

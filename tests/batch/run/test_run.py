@@ -108,12 +108,12 @@ def test_bad_files_become_rows_and_the_batch_goes_on(
     run(folder, out, settings=settings, cluster=client)
     rows = open_results(out).micrographs
     rows["file"] = [Path(source).name for source in rows["source"]]
-    assert len(rows) == 13
+    assert len(rows) == 12, "notes.txt is counted in a message and gets no row"
     assert rows["micrograph_id"].is_unique
     ended = rows.set_index("file")
     assert ended.loc["empty.tif", "status"] == "failed"
     assert ended.loc["cut.tif", "status"] == "failed"
-    assert ended.loc["notes.txt", "status"] == "set_aside"
+    assert "notes.txt" not in ended.index
     assert ended.loc["no scale.tif", "status"] == "set_aside"
     assert "pixel size" in ended.loc["no scale.tif", "reason"]
     assert ended.loc["constant.tif", "status"] == "empty"
@@ -365,3 +365,46 @@ def test_a_wrong_pixel_size_is_found_by_the_lattice_of_a_known_material(
         assert row["n_particles"] == len(scene.truth)
         assert row["lattice_scale_ratio"] == pytest.approx(ratio, abs=0.01)
         assert (None if pd.isna(row["calibration_flags"]) else row["calibration_flags"]) == flags
+
+
+def test_two_unicode_forms_of_one_name_are_two_micrographs(
+    tmp_path: Path, settings: Settings, client: Client, make_disks: MakeDisks, make_tiff: MakeTiff,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    for n, name in enumerate(("ne\u0301.tif", "n\u00e9.tif", "other.tif"), start=1):
+        make_tiff(tmp_path / "in" / name, make_disks(rng, n))
+    out = tmp_path / "out"
+    assert run(tmp_path / "in", out, settings=settings, cluster=client).counts["done"] == 3
+    results = open_results(out)
+    assert results.micrographs["micrograph_id"].is_unique
+    for row in results.micrographs.itertuples():
+        assert results.labels(row.micrograph_id).max() == row.n_particles
+    assert sorted(results.micrographs["n_particles"]) == [1, 2, 3]
+    assert run(tmp_path / "in", out, settings=settings, cluster=client).n_skipped == 3
+
+
+def test_a_line_profile_and_a_pipe_do_not_end_a_run(
+    folder: Path, tmp_path: Path, settings: Settings, client: Client, make_tiff: MakeTiff, rng: np.random.Generator
+) -> None:
+    for name, shape in (("tall.tif", (600, 1)), ("wide.tif", (1, 600)), ("ribbon.tif", (2, 2000))):
+        make_tiff(folder / name, rng.integers(0, 999, shape).astype(np.uint16))
+    os.mkfifo(folder / "pipe.tif")
+    (folder / "linked.mrc").symlink_to(folder / "pipe.tif")
+    summary = run(folder, tmp_path / "out", settings=settings, cluster=client)
+    assert sum(summary.counts.values()) == 3 + 3 + 2
+    rows = open_results(tmp_path / "out").micrographs
+    assert (rows["reason"].str.contains("named pipe").fillna(False)).sum() == 2
+    assert summary.counts["done"] >= 3
+
+
+def test_a_page_that_fails_costs_no_micrograph(
+    folder: Path, tmp_path: Path, settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("nobody thought of this")
+
+    monkeypatch.setattr(task, "summarize_micrograph", fail)
+    monkeypatch.setattr(task.overlays, "write_overlay", fail)
+    assert run(folder, tmp_path / "out", settings=settings, cluster=client).counts["done"] == 3
+    results = open_results(tmp_path / "out")
+    assert results.labels(results.micrographs["micrograph_id"].iloc[0]).max() == 3

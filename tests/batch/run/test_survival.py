@@ -1,5 +1,6 @@
 """What a run survives: its own death, a worker's, a model too many times asked for."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,11 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas.testing as pdt
+import psutil
 import pytest
 from distributed import Client, LocalCluster
 
 from hrtem_dask import Cluster, open_results, run
+from hrtem_dask.batch.run import run as run_module
+from hrtem_dask.errors import ResultsFolderError
 from hrtem_dask.settings import Settings
+from hrtem_dask.storage.run_lock import LOCK
 
 pytestmark = pytest.mark.slow
 
@@ -98,3 +103,96 @@ def test_each_worker_loads_the_model_once_and_no_graph_carries_it(
         run(few, tmp_path / "out", settings=with_network, cluster=client)
         assert set(client.run(segmenter_loads).values()) <= {0, 1}
         assert 1 in client.run(segmenter_loads).values()
+
+
+def start(inputs: Path, out: Path, recipe: Path, settings: Settings) -> subprocess.Popen[str]:
+    recipe.write_text(settings.to_toml())
+    command = [sys.executable, "-m", "hrtem_dask", "run", str(inputs), "-o", str(out), "--settings", str(recipe)]
+    return subprocess.Popen([*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_commits(out: Path, n: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 300
+    while len(list((out / "parts").glob("*.commit.json"))) < n:
+        assert time.monotonic() < deadline, f"{n} parts were not committed in five minutes"
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def test_a_second_run_into_one_folder_is_refused_until_the_first_is_dead(
+    many: Path, tmp_path: Path, settings: Settings
+) -> None:
+    out = tmp_path / "out"
+    other = settings.updated({"particles": {"min_area_px": 10}})
+    first = start(many, out, tmp_path / "first.toml", settings)
+    wait_for_commits(out, 3, first)
+    second = start(many, out, tmp_path / "second.toml", other)
+    printed, errors = second.communicate()
+    assert (second.returncode, printed) == (1, "")
+    (line,) = (line for line in errors.splitlines() if line.startswith("Error: "))
+    owner = json.loads((out / LOCK).read_text())
+    assert owner["pid"] == first.pid
+    assert f"another run is writing to {out} (process {first.pid} on {owner['host']}, since {owner['since']})" in line
+    assert "Traceback" not in errors
+    assert first.poll() is None, "the first goes on"
+    first.kill()
+    first.communicate()
+
+    third = start(many, out, tmp_path / "third.toml", other)
+    printed, errors = third.communicate()
+    assert third.returncode == 0, errors
+    assert "the lock of a run that has ended is taken over" in errors
+    assert not (out / LOCK).exists()
+    results = open_results(out)
+    assert len(results.micrographs) == 40
+    assert set(results.micrographs["settings_hash"]) == {other.science_hash()}
+    for name, rows in results.particles.groupby("micrograph_id"):
+        found = np.bincount(results.labels(str(name)).ravel())[1:]
+        assert np.array_equal(found, rows["area_px"].to_numpy()), f"labels of {name} contradict its rows"
+
+
+def test_a_run_that_is_replaced_stops(
+    many: Path, tmp_path: Path, settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    honest = run_module.stream_with_retry
+
+    def replace_the_lock(*arguments: object, **options: object) -> object:
+        owner = json.loads((out / LOCK).read_text())
+        if options["key"] == "analyse":
+            (out / LOCK).write_text(json.dumps(owner | {"token": "of another run"}))
+        return honest(*arguments, **options)
+
+    monkeypatch.setattr(run_module, "stream_with_retry", replace_the_lock)
+    with pytest.raises(ResultsFolderError, match="another run has taken over"):
+        run(many, out, settings=settings, cluster=client)
+    assert not list((out / "parts").glob("*"))
+    assert not list((out / "labels.zarr").glob("m*"))
+
+
+def test_a_worker_that_does_not_end_does_not_spoil_a_finished_run(
+    many: Path, tmp_path: Path, settings: Settings
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(many.iterdir())[:2]:
+        path.rename(few / path.name)
+    out = tmp_path / "out"
+    together = settings.updated({"execution": {"group_megapixels": 10.0}})
+    process = start(few, out, tmp_path / "s.toml", together)
+    wait_for_commits(out, 1, process)
+    stopped = [p for p in psutil.Process(process.pid).children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
+    assert stopped
+    # the outcome is on its way: the worker may need a moment to send it
+    while not (out / "micrographs.parquet").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.001)
+    for worker in stopped:
+        worker.suspend()
+    printed, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "micrographs: 2 done" in printed
+    assert "results:" in printed
+    assert "Traceback" not in errors
+    assert "Error" not in errors
+    assert all(not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE for worker in stopped)

@@ -7,7 +7,7 @@ import pytest
 
 from hrtem_dask.intervals import resamples
 from hrtem_dask.population.options import PopulationOptions
-from hrtem_dask.population.sizes.describe_size import with_intervals
+from hrtem_dask.population.sizes.describe_size import _interval_reason, with_intervals
 from hrtem_dask.population.sizes.precision import needed_for
 from hrtem_dask.population.sizes.size_sample import Sizes, size_statistics
 
@@ -84,3 +84,40 @@ def test_calibration_sets_the_ceiling(make_sizes: Draw, rng: np.random.Generator
     assert good["n_particles_needed_with_calibration"] > good["n_particles_needed"]["value"]
     assert bad["n_particles_needed_with_calibration"] is None  # ±3.9 % by calibration alone
     assert bad["n_particles_where_calibration_dominates"] < good["n_particles_where_calibration_dominates"]
+
+
+def mixed(overviews: int, details: int) -> Sizes:
+    """Overviews with hundreds of particles of 15 nm, and details with one or two of 7.5 nm."""
+    rng = np.random.default_rng(3)
+    per = [500 + 30 * i for i in range(overviews)] + [1 + i % 2 for i in range(details)]
+    values = [rng.normal(15, 1.5, n) for n in per[:overviews]] + [rng.normal(7.5, 0.3, n) for n in per[overviews:]]
+    owners = np.repeat(np.arange(len(per)), per)
+    return Sizes(np.concatenate(values), np.ones(len(owners)), owners, len(per))
+
+
+@pytest.mark.parametrize("overviews", [1, 2, 3])
+def test_an_interval_is_usable_or_absent_with_its_reason(overviews: int) -> None:
+    sizes = mixed(overviews, 6)
+    counts = resamples(sizes.n_micrographs, n_resamples=1000, seed=0)
+    shown = with_intervals(sizes, size_statistics(sizes, counts), counts, 0.95)
+    reason = _interval_reason(sizes, shown)
+    for name, found in shown.items():
+        assert found["value"] is not None, name
+        if name in WITHOUT:
+            continue
+        if found["low"] is None or found["high"] is None:
+            assert reason is not None
+            assert name in reason or reason.startswith("no intervals")
+        else:
+            assert found["value"] / 10 <= found["low"] <= found["value"] <= found["high"] <= found["value"] * 10, name
+    mean = shown["mean_nm"]
+    assert mean["low"] is None or (mean["low"] >= 7 and mean["high"] is not None and mean["high"] <= 20)
+    if overviews == 1:
+        assert "one of the 7 micrographs has 98% of the counted particles" in str(reason)
+
+
+def test_equal_micrographs_need_no_reason(make_sizes: Draw, rng: np.random.Generator) -> None:
+    sizes = make_sizes(rng, 12)
+    assert sizes.effective_micrographs > 6
+    counts = resamples(12, n_resamples=300, seed=0)
+    assert _interval_reason(sizes, with_intervals(sizes, size_statistics(sizes, counts), counts, 0.95)) is None
