@@ -26,6 +26,10 @@ NEAR_WEIGHT = 3
 """How many pieces of ink a piece that is nearly ink stands for: where gray values are continuous, there is no ink."""
 LEAST_INK = 0.6
 """Least share of the characters of a text that have the gray value of ink; of text at a bar, thin ones need not."""
+FILL = (0.2, 0.85)
+"""Share of its bounding box that a character fills, from and to."""
+LEAST_BAR_FILL = 0.5
+"""A bar that fills less of its bounding box (end ticks, arrows) does not support a text."""
 MOST_CONVEX = 0.85
 """A piece that fills more of its convex hull is no character."""
 BORDER_PX = 2
@@ -61,7 +65,7 @@ def lettering(pieces: Sequence[Piece], grays: Grays) -> list[tuple[str, list[Pie
     pieces = [replace(p, kind=p.kind or _kind(p, shape)) for p in pieces]
     n_near = sum(not p.is_ink and p.core >= LEAST_CORE and p.height >= LEAST_HEIGHT_PX for p in pieces)
     solid = [p for p in pieces if p.core >= LEAST_CORE or p.kind == "bar"]
-    bars = [p for p in solid if p.kind == "bar" and p.is_ink]
+    bars = [p for p in solid if p.kind == "bar" and p.is_ink and p.mask.mean() >= LEAST_BAR_FILL]
     crowd = sum(p.height >= LEAST_HEIGHT_PX and p.kind != "bar" and p.is_ink for p in solid) + NEAR_WEIGHT * n_near
     marks: list[tuple[str, list[Piece]]] = []
     used: set[int] = set()
@@ -89,7 +93,7 @@ def _kind(p: Piece, shape: tuple[int, ...]) -> str:
         return "bar"
     if not LEAST_HEIGHT_PX <= h <= LARGEST_HEIGHT * shorter:
         return "speck"
-    is_stroke = p.stroke_px <= 0.42 * h + 1 and fill <= 0.85 and _hull_share(p) <= MOST_CONVEX
+    is_stroke = p.stroke_px <= 0.42 * h + 1 and FILL[0] <= fill <= FILL[1] and _hull_share(p) <= MOST_CONVEX
     if w <= 1.8 * h and is_stroke:
         return "character"
     if 2 * w <= h:
