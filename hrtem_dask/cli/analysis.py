@@ -59,10 +59,11 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     from hrtem_dask.batch.run.run import run as run_batch
 
     with clear_errors():
+        settings = read_settings(options)
         summary = run_batch(
             list(inputs),
             out,
-            settings=read_settings(options),
+            settings=settings,
             metadata=options["metadata"],
             cluster=options["cluster"],
             progress=messages_are_shown() and sys.stderr.isatty(),
@@ -70,6 +71,9 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     counts = ", ".join(f"{n} {status}" for status, n in summary.counts.items())
     click.echo(f"micrographs: {counts}  ({summary.n_skipped} of them done before)")
     click.echo(f"particles:   {summary.n_particles}")
+    if summary.n_too_small:
+        limit = settings.particles.counting_limit
+        click.echo(f"too small:   {summary.n_too_small} objects below the counting limit of {limit} were not counted")
     click.echo(f"results:     {summary.results}  ({summary.seconds:.1f} s)")
     if not summary.analysed:
         click.echo("no micrograph could be analyzed: see the column reason of micrographs.parquet", err=True)

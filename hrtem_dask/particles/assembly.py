@@ -42,14 +42,21 @@ def particle_table(
     probability : numpy.ndarray, optional
         Shape (y, x), 0 to 1: particle probability.
     settings : ParticleSettings
-        Its `min_area_px`, `min_area_nm2` and `max_region_area_nm2` decide which particles are counted.
+        Its `min_area_px`, `min_area_nm2` and `max_region_area_nm2` decide which particles are counted, and
+        `min_shape_area_px` which have shape descriptors.
 
     Returns
     -------
     pandas.DataFrame
         `tables.PARTICLES`; micrograph, sample and lattice columns are null, the fault state unknown.
     """
-    table = measure_particles(labels, image, pixel_size_nm=pixel_size_nm, probability=probability)
+    table = measure_particles(
+        labels,
+        image,
+        pixel_size_nm=pixel_size_nm,
+        probability=probability,
+        min_shape_area_px=settings.min_shape_area_px,
+    )
     table = apply_population_rule(table, settings, shape=(labels.shape[0], labels.shape[1]))
     runs = find_runs(labels)
     table = table.assign(

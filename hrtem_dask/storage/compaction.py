@@ -46,7 +46,7 @@ def compact(
     done: Mapping[str, ledger.Entry],
     known: Mapping[str, ledger.Entry],
     settings: Settings,
-) -> tuple[dict[str, int], int]:
+) -> tuple[dict[str, int], int, int]:
     """Write the tables of a run from its parts.
 
     Parameters
@@ -68,6 +68,8 @@ def compact(
         Micrographs per status.
     n_particles : int
         Rows of the particle table.
+    n_too_small : int
+        Objects below the counting limit.
     """
     part = ledger.read_parts(folder, {r.micrograph_id: done[r.micrograph_id] for r in records if r.status == "ok"})
     others = [loading.to_row(r) for r in records if r.status != "ok"]
@@ -93,9 +95,11 @@ def compact(
     limits = PopulationOptions(min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2)
     statistics = summarize(written["particles"], written["micrographs"], limits)
     corrected = int(micrographs["corrected"].fillna(False).sum())
-    folder.write_json("summary.json", {"micrographs": counts, "corrected": corrected, **statistics})
+    n_too_small = int(micrographs["n_too_small"].fillna(0)[micrographs["status"] != "set_aside"].sum())
+    content = {"micrographs": counts, "corrected": corrected, "n_too_small": n_too_small, **statistics}
+    folder.write_json("summary.json", content)
     ledger.remove_replaced_parts(folder, known, {**known, **done})
-    return counts, len(written["particles"])
+    return counts, len(written["particles"]), n_too_small
 
 
 def _as_listed(micrographs: pd.DataFrame, records: Sequence[loading.MicrographRecord]) -> pd.DataFrame:

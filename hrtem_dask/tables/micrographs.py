@@ -49,6 +49,11 @@ MICROGRAPHS: Schema = (
     Column("n_regions", "int", "connected pieces of the mask, gaps bridged"),
     Column("n_particles", "int", "particles, counted or not"),
     Column("n_counted", "int", "particles that enter statistics"),
+    Column(
+        "n_too_small",
+        "int",
+        "objects below the counting limit: particles that are too_small, and pieces of the mask that cleaning removed",
+    ),
     Column("coverage", "float", "share of the image that is particle", "", "particle pixels / all pixels"),
     Column(
         "regime",

@@ -48,6 +48,8 @@ class RunSummary:
     """Number of micrographs that an earlier run had finished already."""
     seconds: float
     """Duration of the run (s)."""
+    n_too_small: int = 0
+    """Number of objects below the counting limit."""
 
     @property
     def analysed(self) -> int:
@@ -134,11 +136,11 @@ def run(
         page.begin(folder, plan)
         with RunLog(folder) as log:
             done = _analyse(client, job, plan, log, page, progress)
-            counts, n_particles = compact(folder, plan.records, done, entries, settings)
+            counts, n_particles, n_too_small = compact(folder, plan.records, done, entries, settings)
             _draw_missing_overlays(client, job, plan, log)
             seconds = time.perf_counter() - began
             log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
-    return RunSummary(folder.url, counts, n_particles, len(plan.kept), seconds)
+    return RunSummary(folder.url, counts, n_particles, len(plan.kept), seconds, n_too_small=n_too_small)
 
 
 def _make_plan(client: Client, job: _Job) -> tuple[RunPlan, dict[str, ledger.Entry]]:

@@ -213,7 +213,7 @@ def _write_pictures(
             )
     except Exception as error:  # noqa: BLE001 - a full disk is no reason to lose the other micrographs' rows
         analysed.row |= {"status": "failed", "reason": f"its labels could not be written: {error}"}
-        analysed.row |= dict.fromkeys(("n_regions", "n_particles", "n_counted", "coverage"))
+        analysed.row |= dict.fromkeys(("n_regions", "n_particles", "n_counted", "n_too_small", "coverage"))
         analysed.regions, analysed.particles = tables.empty(tables.REGIONS), tables.empty(tables.PARTICLES)
     analysed.execution["seconds_write"] = time.perf_counter() - began
     return picture
