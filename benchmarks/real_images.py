@@ -23,6 +23,8 @@ from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
 
 SOURCES = {"emps_tem": "labels", "tem_sintering": "masks", "dtsegnet": "masks"}
+DESCRIPTIVE = ("network_scale", "verdict", "doubt_reasons", "median_diameter_network_px", "area_to_number_median")
+"""Columns of `micrographs.parquet` that the table of images has, too."""
 LOCKED = {f"image_{i}" for i in range(8, 20)}
 """Images of `tem_sintering` that nothing was tuned on."""
 
@@ -70,7 +72,8 @@ def scores_of_source(data: Path, source: str, settings: Settings, every: int) ->
         found = analysis.analyse(image, pixel_size_nm=None, settings=settings, segmenter=segmenter)
         predicted = found.micrograph.get("predicted_dice")
         row: dict[str, Any] = {"source": source, "name": name, "predicted_dice": predicted}
-        rows.append(row | {"network_scale": found.micrograph.get("network_scale")} | score(found.labels, truth))
+        row |= {column: found.micrograph.get(column) for column in DESCRIPTIVE}
+        rows.append(row | score(found.labels, truth))
     return pd.DataFrame(rows)
 
 

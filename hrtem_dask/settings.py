@@ -140,10 +140,13 @@ class ParticleSettings:
     """Fill holes that are enclosed by a particle."""
     bridge_gap_nm: float = 0.4
     """Pieces nearer than this (nm) are one region; not used for micrographs without a pixel size."""
-    min_area_px: int = 100
-    """Smaller pieces are kept in the table, not counted: descriptors are meaningless below about 100 px."""
+    min_area_px: int = 25
+    """Smaller pieces (px) are not counted: below about 6 px across, noise cannot be told from particles."""
     min_area_nm2: float = 0.5
-    """Smaller pieces are kept in the table, not counted."""
+    """Smaller pieces (nm²) are not counted; not used for micrographs without a pixel size."""
+    min_shape_area_px: int = 100
+    """Smaller particles (px) are counted by size alone: their shape descriptors are null, and their outlines are not
+    cleaned; 0 describes the shape of all."""
     max_region_area_nm2: float | None = None
     """A region larger than this is an agglomeration even where it could not be split; None sets no limit."""
     outline: Literal["edge", "half"] = "edge"
@@ -158,9 +161,21 @@ class ParticleSettings:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        for name in ("opening_radius_px", "closing_radius_px", "bridge_gap_nm", "min_area_px", "min_area_nm2"):
+        for name in (
+            "opening_radius_px",
+            "closing_radius_px",
+            "bridge_gap_nm",
+            "min_area_px",
+            "min_area_nm2",
+            "min_shape_area_px",
+        ):
             _require(f"particles.{name}", getattr(self, name), 0)
         _require("particles.split_min_confidence", self.split_min_confidence, 0, 1)
+
+    @property
+    def counting_limit(self) -> str:
+        """The area below which particles are not counted, in words."""
+        return f"{self.min_area_px} px ({self.min_area_nm2:g} nm² where that is larger)"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask import tables
-from hrtem_dask.analysis.region_features import FEATURES, particle_features, region_features, shows_lattice
+from hrtem_dask.analysis.region_features import (
+    FEATURES,
+    is_assessable,
+    particle_features,
+    region_features,
+    shows_lattice,
+)
 from hrtem_dask.defects import DefectClassifier
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.find import Particles
@@ -71,7 +77,9 @@ def _classified_regions(
 ) -> pd.DataFrame:
     """Fill in the classes of regions; one too large for a particle is an agglomeration whatever it looks like."""
     table = found.regions.set_index("region_id", drop=False)
-    predicted = classifier.predict(features).reindex(table.index)  # specks are not measured
+    predicted = classifier.predict(features).reindex(
+        table.index
+    )  # specks, and particles counted by size alone, are not measured
     predicted["region_class"] = predicted["region_class"].fillna("unsure")
     features = features.reindex(table.index)
     limit = settings.particles.max_region_area_nm2
@@ -98,8 +106,7 @@ def _parts(
 ) -> pd.DataFrame:
     """Return by particle_id the probabilities of its region, or its own where the region was split."""
     owner = found.particles.set_index("particle_id")["region_id"].astype(np.int64)
-    sizable = (found.particles.set_index("particle_id")["exclusion_reason"] != "too_small").fillna(True).astype(bool)
-    owner = owner[sizable]
+    owner = owner[is_assessable(found.particles)]
     alone = owner.isin(features.index[features["n_parts"] == 1])
     whole = features.loc[owner[alone]].set_axis(owner.index[alone])
     own = particle_features(image, found, owner.index[~alone], pixel_size_nm=pixel_size_nm)

@@ -264,6 +264,7 @@ def analyse_segmented(
         "n_regions": len(found.regions),
         "n_particles": len(table),
         "n_counted": int(table["counted"].sum()),
+        "n_too_small": found.n_too_small,
         "coverage": _coverage(found.labels, marks),
         "seam_score": segmentation.seam_score,
         "regime": segmentation.regime,

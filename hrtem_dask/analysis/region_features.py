@@ -11,7 +11,7 @@ from hrtem_dask import fourier, particles, tables
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.find import Particles
 
-__all__ = ["particle_features", "region_features", "region_labels"]
+__all__ = ["is_assessable", "particle_features", "region_features", "region_labels"]
 
 FEATURES = tuple(column.name for column in tables.REGION_FEATURES)
 _SHAPE = ("solidity", "convexity", "circularity", "aspect_ratio", "eccentricity")
@@ -40,6 +40,23 @@ def shows_lattice(pixel_size_nm: PixelSize | None) -> bool:
     (True, False, False)
     """
     return pixel_size_nm is not None and max(pixel_size_nm) <= COARSEST_PIXEL_NM
+
+
+def is_assessable(table: pd.DataFrame) -> np.ndarray:
+    """Return which particles are large enough to be classified.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows of `tables.PARTICLES`.
+
+    Returns
+    -------
+    numpy.ndarray of bool
+        Shape (rows,): False for particles that are too small to be counted, or are counted by size alone.
+    """
+    too_small = (table["exclusion_reason"] == "too_small").fillna(False)
+    return np.asarray((~too_small & table["solidity"].notna()).to_numpy(dtype=bool))
 
 
 def region_labels(found: Particles) -> np.ndarray:
@@ -75,14 +92,14 @@ def region_features(image: np.ndarray, found: Particles, *, pixel_size_nm: Pixel
     Returns
     -------
     pandas.DataFrame
-        Index: region_id, of the regions that hold a part that is not too small. Columns: those of
+        Index: region_id, of the regions that hold a part for which `is_assessable` is true. Columns: those of
         `tables.REGION_FEATURES`, float64, NaN where there is nothing to measure, and ``plane_trace_deg`` and
         ``plane_offset_nm`` of the plane at which phases jump most, a fault or not.
     """
     labels = region_labels(found)
     boxes = found.regions.set_index("region_id")[list(tables.BOX_COLUMNS)]
-    sizable = found.particles[(found.particles["exclusion_reason"] != "too_small").fillna(True).to_numpy(bool)]
-    parts = sizable.groupby("region_id").size()
+    parts = found.particles[is_assessable(found.particles)]
+    parts = parts.groupby("region_id").size()
     parts.index = parts.index.astype(np.int64)
     boxes = boxes.loc[boxes.index.isin(parts.index)]
     return _features(image, labels, boxes, parts.reindex(boxes.index).to_numpy(float), pixel_size_nm)

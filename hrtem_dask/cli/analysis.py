@@ -60,10 +60,11 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     from hrtem_dask.population.verdicts import verdict_lines
 
     with clear_errors():
+        settings = read_settings(options)
         summary = run_batch(
             list(inputs),
             out,
-            settings=read_settings(options),
+            settings=settings,
             metadata=options["metadata"],
             cluster=options["cluster"],
             progress=messages_are_shown() and sys.stderr.isatty(),
@@ -71,6 +72,9 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     counts = ", ".join(f"{n} {status}" for status, n in summary.counts.items())
     click.echo(f"micrographs: {counts}  ({summary.n_skipped} of them done before)")
     click.echo(f"particles:   {summary.n_particles}")
+    if summary.n_too_small:
+        limit = settings.particles.counting_limit
+        click.echo(f"too small:   {summary.n_too_small} objects below the counting limit of {limit} were not counted")
     click.echo(f"results:     {summary.results}  ({summary.seconds:.1f} s)")
     for line in verdict_lines(summary.verdicts):
         click.echo(line)

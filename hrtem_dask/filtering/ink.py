@@ -150,7 +150,7 @@ def ink_levels(grays: Grays) -> Iterator[tuple[bool, float]]:
     """
     values = grays.values
     ends = float(values.min()), float(values.max())
-    spikes = np.zeros(0)
+    spikes = np.zeros(0, dtype=np.intp)
     if ends[0] >= 0 and ends[1] <= 65535 and bool((values[::5, ::5] == np.round(values[::5, ::5])).all()):
         counts = np.bincount(values.astype(np.uint16).ravel()).astype(np.float32)
         near = (cv2.blur(counts[None], (9, 1))[0] * 9 - counts) / 8

@@ -43,7 +43,8 @@ def particle_table(
     probability : numpy.ndarray, optional
         Shape (y, x), 0 to 1: particle probability.
     settings : ParticleSettings
-        Its `min_area_px`, `min_area_nm2` and `max_region_area_nm2` decide which particles are counted.
+        Its `min_area_px`, `min_area_nm2` and `max_region_area_nm2` decide which particles are counted, and
+        `min_shape_area_px` which have shape descriptors.
     marks : numpy.ndarray of bool, optional
         Shape (y, x): burnt-in marks.
 
@@ -52,7 +53,13 @@ def particle_table(
     pandas.DataFrame
         `tables.PARTICLES`; micrograph, sample and lattice columns are null, the fault state unknown.
     """
-    table = measure_particles(labels, image, pixel_size_nm=pixel_size_nm, probability=probability)
+    table = measure_particles(
+        labels,
+        image,
+        pixel_size_nm=pixel_size_nm,
+        probability=probability,
+        min_shape_area_px=settings.min_shape_area_px,
+    )
     at_mark = touches_mark(labels, marks, particle_ids=table["particle_id"].to_numpy(dtype=np.int64))
     table = apply_population_rule(table, settings, shape=(labels.shape[0], labels.shape[1]), at_mark=at_mark)
     runs = find_runs(labels)

@@ -3,6 +3,7 @@
 There is one rule, applied in this order. A particle is not counted if it reaches the border of the image (``edge``: its
 size is not known) or a burnt-in mark (``mark``: the same), or if it is smaller than either minimum (``too_small``), or
 if it alone is larger than a region may be (``agglomerate``: it was not split into parts below the limit).
+`counting_limit_px` is the larger of both minima.
 """
 
 from __future__ import annotations
@@ -11,9 +12,30 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.settings import ParticleSettings
 
-__all__ = ["apply_population_rule", "touches_edge", "touches_mark"]
+__all__ = ["apply_population_rule", "counting_limit_px", "touches_edge", "touches_mark"]
+
+
+def counting_limit_px(settings: ParticleSettings, pixel_size_nm: PixelSize | None) -> float:
+    """Return the area below which particles are not counted.
+
+    Parameters
+    ----------
+    settings : ParticleSettings
+        Its `min_area_px` and `min_area_nm2`.
+    pixel_size_nm : tuple of float or None
+        Height and width of a pixel (nm); without it (None) `min_area_nm2` does not apply.
+
+    Returns
+    -------
+    float
+        The larger of both limits (px).
+    """
+    if pixel_size_nm is None:
+        return settings.min_area_px
+    return max(settings.min_area_px, settings.min_area_nm2 / (pixel_size_nm[0] * pixel_size_nm[1]))
 
 
 def touches_edge(table: pd.DataFrame, *, shape: tuple[int, int]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,13 @@ from hrtem_dask import backend
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.assembly import particle_table, region_table
 from hrtem_dask.particles.components import renumber
+from hrtem_dask.particles.counting import counting_limit_px
 from hrtem_dask.particles.holes import fill_particle_holes, fill_within_particles
 from hrtem_dask.particles.morphology import clean_mask
 from hrtem_dask.particles.outlines.half_way import move_outlines_half_way
 from hrtem_dask.particles.regions import join_regions, label_regions
 from hrtem_dask.particles.runs import find_runs
+from hrtem_dask.particles.small_particles import keep_small_particles
 from hrtem_dask.particles.split import particle_core, split_touching
 from hrtem_dask.settings import ParticleSettings
 
@@ -32,6 +34,13 @@ class Particles:
     """One row per region, as `tables.REGIONS` defines it; micrograph, sample and probabilities are null."""
     particles: pd.DataFrame
     """One row per particle, as `tables.PARTICLES` defines it; micrograph, sample and lattice columns are null."""
+    n_removed: int = 0
+    """Objects below the counting limit that the cleaning removed whole: they have no row, see `n_too_small`."""
+
+    @property
+    def n_too_small(self) -> int:
+        """Number of objects below the counting limit, with and without a row."""
+        return self.n_removed + int((self.particles["exclusion_reason"] == "too_small").sum())
 
 
 def find_particles(
@@ -98,17 +107,25 @@ def find_particles(
     core = None
     if probability is not None and settings.split_by_probability:
         core = particle_core(backend.to_numpy(probability), backend.to_numpy(mask))
+    limit_px = counting_limit_px(settings, pixel_size_nm)
+    part_px = max(settings.min_area_px, settings.min_shape_area_px)
     cleaned = clean_mask(
         mask,
         opening_radius_px=settings.opening_radius_px,
         closing_radius_px=settings.closing_radius_px,
         fill_holes=False,
     )
+    cleaned, n_removed = keep_small_particles(
+        backend.to_numpy(mask).astype(bool),
+        backend.to_numpy(cleaned),
+        min_area_px=limit_px,
+        max_area_px=settings.min_shape_area_px,
+    )
     if settings.fill_holes:
         cleaned = fill_particle_holes(
-            backend.to_numpy(cleaned),
+            cleaned,
             min_confidence=settings.split_min_confidence,
-            min_part_area_px=settings.min_area_px,
+            min_part_area_px=part_px,
             pixel_size_nm=pixel_size_nm,
         )
     regions = label_regions(cleaned, pixel_size_nm=pixel_size_nm, bridge_gap_nm=settings.bridge_gap_nm)
@@ -116,9 +133,10 @@ def find_particles(
         labels, confidence = split_touching(
             regions,
             min_confidence=settings.split_min_confidence,
-            min_part_area_px=settings.min_area_px,
+            min_part_area_px=part_px,
             pixel_size_nm=pixel_size_nm,
             core=core,
+            min_core_part_area_px=min(limit_px, part_px),
         )
     else:
         labels, confidence = regions, np.full(int(regions.max(initial=0)), np.nan)
@@ -141,7 +159,8 @@ def find_particles(
         settings=settings,
         marks=marks,
     )
-    return _with_regions(labels, table, regions, settings, pixel_size_nm=pixel_size_nm)
+    found = _with_regions(labels, table, regions, settings, pixel_size_nm=pixel_size_nm)
+    return replace(found, n_removed=n_removed)
 
 
 def measure_labels(

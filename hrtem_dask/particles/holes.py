@@ -36,7 +36,7 @@ def fill_particle_holes(
     mask: np.ndarray,
     *,
     min_confidence: float,
-    min_part_area_px: int,
+    min_part_area_px: float,
     pixel_size_nm: PixelSize | None = None,
 ) -> np.ndarray:
     """Fill holes that are small, or whose piece is not split once its holes are filled.
@@ -47,7 +47,7 @@ def fill_particle_holes(
         Shape (y, x), True on particles.
     min_confidence : float
         Smallest confidence of a split, see `split_touching`.
-    min_part_area_px : int
+    min_part_area_px : float
         Smallest area (px) of a part, see `split_touching`; holes below a quarter of it are always filled.
     pixel_size_nm : tuple of float, optional
         Height and width of a pixel (nm), see `split_touching`.

@@ -69,6 +69,24 @@ class Runs:
         """
         return np.asarray(np.add.reduceat(values, self.first) if self.ids.size else values[:0])
 
+    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return centroids and central second moments, pixels taken as squares, not points.
+
+        Returns
+        -------
+        y, x : numpy.ndarray of float64
+            Shape (n,): centroid of each label (px).
+        yy, xx, yx : numpy.ndarray of float64
+            Shape (n,): variances and covariance of the coordinates of each label (px²).
+        """
+        area, n = self.area_px, self.stop - self.start
+        middle = (self.start + self.stop - 1) / 2
+        y, x = self.total(n * self.row) / area, self.total(n * middle) / area
+        dy, dx = self.row - y[self.index], middle - x[self.index]
+        yy = self.total(n * dy**2) / area + 1 / 12
+        xx = self.total(n * (dx**2 + (n**2 - 1) / 12)) / area + 1 / 12
+        return y, x, yy, xx, self.total(n * dy * dx) / area
+
 
 def find_runs(labels: np.ndarray) -> Runs:
     """Find the runs of a label image.

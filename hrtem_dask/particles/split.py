@@ -34,9 +34,10 @@ def split_touching(
     regions: np.ndarray,
     *,
     min_confidence: float,
-    min_part_area_px: int = 100,
+    min_part_area_px: float = 100,
     pixel_size_nm: PixelSize | None = None,
     core: np.ndarray | None = None,
+    min_core_part_area_px: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split regions into particles by a watershed of the distance transform.
 
@@ -51,12 +52,14 @@ def split_touching(
         Shape (y, x), 0 is background.
     min_confidence : float
         Smallest confidence of a cut, 0 to 1; cuts of lower confidence are undone.
-    min_part_area_px : int
+    min_part_area_px : float
         Smallest area (px) of a part; smaller parts are roughness of the outline and are not cut off.
     pixel_size_nm : tuple of float, optional
         Height and width of a pixel (nm). Only their ratio counts; None takes pixels as square.
     core : numpy.ndarray of bool, optional
         Shape (y, x): False on pixels where particles may touch, see `particle_core`. By default True everywhere.
+    min_core_part_area_px : float, optional
+        Smallest area (px) of a part whose cuts all run outside the core; by default `min_part_area_px`.
 
     Returns
     -------
@@ -89,12 +92,15 @@ def split_touching(
     if pixel_size_nm is not None and pixel_size_nm[0] != pixel_size_nm[1]:
         mean = np.sqrt(pixel_size_nm[0] * pixel_size_nm[1])
         sampling = (pixel_size_nm[0] / mean, pixel_size_nm[1] / mean)
+    smallest = (min_part_area_px, min_part_area_px)
+    if core is not None and min_core_part_area_px is not None:
+        smallest = (min_part_area_px, min_core_part_area_px)
     labels = connected_components(regions != 0)
     runs = find_runs(labels)
     n = runs.ids.size
     confidence = [float("nan")] * n
     for piece, (y0, x0, y1, x1), area in zip(runs.ids, runs.boxes, runs.area_px, strict=True):
-        if area < 2 * min_part_area_px:
+        if area < 2 * min(smallest):
             continue
         crop = labels[y0:y1, x0:x1]
         inside = crop == piece
@@ -102,7 +108,7 @@ def split_touching(
             inside,
             inside if core is None else _filled(inside & core[y0:y1, x0:x1]) & inside,
             min_confidence=min_confidence,
-            min_part_area_px=min_part_area_px,
+            smallest_px=smallest,
             sampling=sampling,
         )
         if len(scores) > 1:
@@ -163,7 +169,7 @@ def _split_piece(
     core: np.ndarray,
     *,
     min_confidence: float,
-    min_part_area_px: int,
+    smallest_px: tuple[float, float],
     sampling: tuple[float, float] | None,
 ) -> tuple[np.ndarray, list[float]]:
     """Return the parts of one piece, numbered from 1, and the confidence of each (NaN for a single part)."""
@@ -182,7 +188,7 @@ def _split_piece(
         saddles,
         areas=np.bincount(basins.ravel(), minlength=n),
         min_confidence=min_confidence,
-        min_part_area_px=min_part_area_px,
+        smallest_px=smallest_px,
     )
     names, numbers = np.unique(part[1:], return_inverse=True)
     scores = np.full(names.size, np.nan)
@@ -190,7 +196,7 @@ def _split_piece(
         width = np.array([peaks[1:][numbers == k].max() for k in range(names.size)])
         for (a, b), saddle in zip(numbers[pairs - 1], saddles, strict=True):
             if a != b:
-                score = 1 - saddle / min(width[a], width[b])
+                score = 1 - max(saddle, 0.0) / min(width[a], width[b])
                 scores[[a, b]] = np.fmin(scores[[a, b]], score)
     return np.append(0, numbers + 1)[basins], [float(score) for score in scores]
 
@@ -200,6 +206,8 @@ def _distance_px(piece: np.ndarray, sampling: tuple[float, float] | None) -> np.
     padded = np.pad(piece, 1)
     if sampling is None:
         distance = cv2.distanceTransform(padded.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        # OpenCV's last digit depends on where the array lies in memory; squares of distances are whole numbers
+        distance = np.sqrt(np.rint(distance * distance))
     else:
         distance = ndimage.distance_transform_edt(padded, sampling=sampling).astype(np.float32)
     return np.ascontiguousarray(distance[1:-1, 1:-1])
@@ -232,9 +240,12 @@ def _merge(
     *,
     areas: np.ndarray,
     min_confidence: float,
-    min_part_area_px: int,
+    smallest_px: tuple[float, float],
 ) -> np.ndarray:
-    """Return for each basin the basin that represents its part, after weak cuts are undone."""
+    """Return for each basin the basin that represents its part, after weak cuts are undone.
+
+    `smallest_px` is the least area of a part, and that of a part whose cut lies outside the core.
+    """
     part = list(range(peaks.size))
     width, area = peaks.tolist(), areas.tolist()
 
@@ -255,8 +266,8 @@ def _merge(
         if a != b and (1 - saddle / top < min_confidence or top - saddle < _RASTER_NOISE_PX):
             join(a, b)
     # of the cuts that bound too small a part, the widest neck is undone first; parts only grow, so one pass is enough
-    for p, q, _ in cuts:
+    for p, q, saddle in cuts:
         a, b = root(p), root(q)
-        if a != b and min(area[a], area[b]) < min_part_area_px:
+        if a != b and min(area[a], area[b]) < smallest_px[saddle <= 0]:
             join(a, b)
     return np.array([root(basin) for basin in range(len(part))])

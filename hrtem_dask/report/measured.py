@@ -55,7 +55,7 @@ def describe_measurement(micrographs: pd.DataFrame, particles: pd.DataFrame) -> 
         "calibration_flags": _flags(micrographs["calibration_flags"]),
         "quality_flags": _flags(micrographs["quality_flags"]),
         "left_out": _left_out(micrographs),
-        "particles": _particles(particles),
+        "particles": _particles(particles) | {"n_too_small": int(analyzed["n_too_small"].fillna(0).sum())},
     }
 
 
@@ -180,4 +180,5 @@ def _particles(particles: pd.DataFrame) -> JsonDict:
         "n_counted": int(counted.sum()),
         "excluded": [{"reason": str(reason), "n": int(n)} for reason, n in reasons.items()],
         "n_split": int(particles["split_confidence"].notna().sum()),
+        "n_without_shape": int((counted & particles["solidity"].isna()).sum()),
     }

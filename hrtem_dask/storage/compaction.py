@@ -48,7 +48,7 @@ def compact(
     done: Mapping[str, ledger.Entry],
     known: Mapping[str, ledger.Entry],
     settings: Settings,
-) -> tuple[dict[str, int], int, dict[str, Any]]:
+) -> tuple[dict[str, int], int, int, dict[str, Any]]:
     """Write the tables of a run from its parts.
 
     Parameters
@@ -70,6 +70,8 @@ def compact(
         Micrographs per status.
     n_particles : int
         Rows of the particle table.
+    n_too_small : int
+        Objects below the counting limit.
     verdicts : dict
         From `population.verdicts.describe_verdicts`.
     """
@@ -98,10 +100,17 @@ def compact(
     statistics = summarize(written["particles"], written["micrographs"], limits)
     verdicts = describe_verdicts(written["micrographs"], written["particles"])
     corrected = int(micrographs["corrected"].fillna(False).sum())
-    content = {"micrographs": counts, "corrected": corrected, "verdicts": verdicts, **statistics}
+    n_too_small = int(micrographs["n_too_small"].fillna(0)[micrographs["status"] != "set_aside"].sum())
+    content = {
+        "micrographs": counts,
+        "corrected": corrected,
+        "n_too_small": n_too_small,
+        "verdicts": verdicts,
+        **statistics,
+    }
     folder.write_json("summary.json", content)
     ledger.remove_replaced_parts(folder, known, {**known, **done})
-    return counts, len(written["particles"]), verdicts
+    return counts, len(written["particles"]), n_too_small, verdicts
 
 
 def _as_listed(micrographs: pd.DataFrame, records: Sequence[loading.MicrographRecord]) -> pd.DataFrame:

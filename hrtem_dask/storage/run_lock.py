@@ -297,7 +297,7 @@ def _parse(content: bytes) -> Owner | None:
         owner = Owner(**json.loads(content))
     except (ValueError, TypeError, RecursionError):
         return None
-    types = {"pid": int, "beat": int, "process_start": (int, float)}
+    types: dict[str, type | tuple[type, ...]] = {"pid": int, "beat": int, "process_start": (int, float)}
     return owner if all(isinstance(v, types.get(n, str)) for n, v in vars(owner).items()) else None
 
 

@@ -58,6 +58,11 @@ MICROGRAPHS: Schema = (
     Column("n_particles", "int", "particles, counted or not"),
     Column("n_counted", "int", "particles that enter statistics"),
     Column(
+        "n_too_small",
+        "int",
+        "objects below the counting limit: particles that are too_small, and pieces of the mask that cleaning removed",
+    ),
+    Column(
         "coverage",
         "float",
         "share of the image that is particle",

@@ -6,6 +6,8 @@ from hrtem_dask.tables.columns import AREA, BBOX, FAULT, ID, SAMPLE, Column, Sch
 
 __all__ = ["PARTICLES"]
 
+_SHAPE = "; null below particles.min_shape_area_px"
+
 PARTICLES: Schema = (
     ID,
     SAMPLE,
@@ -29,54 +31,55 @@ PARTICLES: Schema = (
     *lengths("equivalent_diameter", "diameter of the circle of equal area (ECD)", "√(4A/π), ISO 9276-6"),
     *lengths(
         "feret_max",
-        "largest caliper distance",
+        f"largest caliper distance{_SHAPE}",
         "rotating calipers on the convex hull of pixel corners, ISO 13322-1",
     ),
     *lengths(
         "feret_min",
-        "smallest caliper distance",
+        f"smallest caliper distance{_SHAPE}",
         "rotating calipers on the convex hull of pixel corners, ISO 13322-1",
     ),
     *lengths(
         "perimeter",
-        "length of the outline",
+        f"length of the outline{_SHAPE}",
         "Crofton's formula in eight directions, holes included",
     ),
     *lengths(
         "convex_perimeter",
-        "length of the convex hull's outline",
+        f"length of the convex hull's outline{_SHAPE}",
         "the same formula on the convex hull",
     ),
     Column(
         "aspect_ratio",
         "float",
-        "elongation, at least 1",
+        f"elongation, at least 1{_SHAPE}",
         "",
         "feret_max / feret_min (ISO 9276-6 states the inverse)",
     ),
     Column(
         "circularity",
         "float",
-        "1 for a disk, less for ragged or long ones",
+        f"1 for a disk, less for ragged or long ones{_SHAPE}",
         "",
         "4πA/P² (ImageJ's; ISO 9276-6 takes its square root)",
     ),
-    Column("roundness", "float", "1 for a disk, less for long ones", "", "4A/(π feret_max²)"),
-    Column("compactness", "float", "1 for a disk", "", "√(4A/π)/feret_max, ISO 9276-6"),
+    Column("roundness", "float", f"1 for a disk, less for long ones{_SHAPE}", "", "4A/(π feret_max²)"),
+    Column("compactness", "float", f"1 for a disk{_SHAPE}", "", "√(4A/π)/feret_max, ISO 9276-6"),
     Column(
         "solidity",
         "float",
-        "share of the convex hull that is filled",
+        f"share of the convex hull that is filled{_SHAPE}",
         "",
         "A / number of pixels in the convex hull of pixel centres, ISO 9276-6",
     ),
-    Column("convexity", "float", "smoothness of the outline", "", "convex perimeter / perimeter, ISO 9276-6"),
-    Column("eccentricity", "float", "of the ellipse with the same second moments", "", "√(1 − minor²/major²)"),
-    Column("extent", "float", "share of the bounding box that is filled", "", "A / area of the bounding box"),
+    Column("convexity", "float", f"smoothness of the outline{_SHAPE}", "", "convex perimeter / perimeter, ISO 9276-6"),
+    Column("eccentricity", "float", f"of the ellipse with the same second moments{_SHAPE}", "", "√(1 − minor²/major²)"),
+    Column("extent", "float", f"share of the bounding box that is filled{_SHAPE}", "", "A / area of the bounding box"),
     Column(
         "orientation_deg",
         "float",
-        "direction of the longest axis, counter-clockwise from +x on the screen, −90 to 90; null where there is none",
+        "direction of the longest axis, counter-clockwise from +x on the screen, −90 to 90; null where there is none, "
+        "and below particles.min_shape_area_px",
         "°",
         "from second moments",
     ),

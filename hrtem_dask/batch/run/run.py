@@ -53,6 +53,8 @@ class RunSummary:
     """Number of micrographs that an earlier run had finished already."""
     seconds: float
     """Duration of the run (s)."""
+    n_too_small: int = 0
+    """Number of objects below the counting limit."""
     verdicts: Mapping[str, Any] = field(default_factory=dict)
     """How many micrographs are doubtful, and why: see `population.verdicts.describe_verdicts`."""
 
@@ -145,11 +147,11 @@ def run(
         with RunLog(folder) as log:
             done = _analyse(client, job, plan, log, page, progress)
             job.lock.check()
-            counts, n_particles, verdicts = compact(folder, plan.records, done, entries, settings)
+            counts, n_particles, n_too_small, verdicts = compact(folder, plan.records, done, entries, settings)
             _draw_missing_overlays(client, job, plan, log)
             seconds = time.perf_counter() - began
             log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
-    return RunSummary(folder.url, counts, n_particles, len(plan.kept), seconds, verdicts)
+    return RunSummary(folder.url, counts, n_particles, len(plan.kept), seconds, n_too_small, verdicts)
 
 
 def _make_plan(client: Client, job: _Job) -> tuple[RunPlan, dict[str, ledger.Entry]]:

@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+_OF_LABELS = ("n_regions", "n_particles", "n_counted", "n_too_small", "coverage", "verdict", "doubt_reasons")
+"""Columns of `tables.MICROGRAPHS` that mean nothing without the labels."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,7 @@ def _write_pictures(
         labels_hash = zarr_store.content_hash(labels, record.micrograph_id)
     except Exception as error:  # noqa: BLE001 - a full disk is no reason to lose the other micrographs' rows
         analysed.row |= {"status": "failed", "reason": f"its labels could not be written: {error_text(error)}"}
-        analysed.row |= dict.fromkeys(("n_regions", "n_particles", "n_counted", "coverage", "verdict", "doubt_reasons"))
+        analysed.row |= dict.fromkeys(_OF_LABELS)
         analysed.regions, analysed.particles = tables.empty(tables.REGIONS), tables.empty(tables.PARTICLES)
         return None, ""
     try:

@@ -14,6 +14,15 @@ from hrtem_dask.particles.shape.surroundings import intensities, means
 
 __all__ = ["measure_particles"]
 
+_SHAPE_COLUMNS = (
+    *(
+        f"{name}_{unit}"
+        for name in ("feret_max", "feret_min", "perimeter", "convex_perimeter")
+        for unit in ("px", "nm")
+    ),
+    *("aspect_ratio", "circularity", "roundness", "compactness", "solidity", "convexity"),
+    *("eccentricity", "extent", "orientation_deg"),
+)
 _ROUND = 1e-9
 """Relative difference of the second moments below which a particle has no longest axis."""
 
@@ -24,6 +33,7 @@ def measure_particles(
     *,
     pixel_size_nm: PixelSize | None,
     probability: np.ndarray | None = None,
+    min_shape_area_px: float = 0,
 ) -> pd.DataFrame:
     """Measure every particle of a label image.
 
@@ -38,6 +48,9 @@ def measure_particles(
         it is known, else of square pixels; None leaves ``*_nm`` NaN.
     probability : numpy.ndarray or cupy.ndarray, optional
         Shape (y, x), 0 to 1: particle probability.
+    min_shape_area_px : float
+        Smaller particles (px) are measured by size alone: Feret diameters, perimeters, ratios of shape and the
+        orientation are NaN. Of disks of 6 px the aspect ratio is 1.18 instead of 1, and the roundness 0.73.
 
     Returns
     -------
@@ -75,19 +88,16 @@ def measure_particles(
         if probability is None
         else means(labels, backend.to_numpy(probability), runs=runs)
     )
+    few = runs.area_px < min_shape_area_px
+    columns |= {name: np.where(few, np.nan, columns[name]) for name in _SHAPE_COLUMNS}
     return pd.DataFrame(columns)
 
 
 def _moments(runs: Runs, pixel_size_nm: PixelSize | None) -> dict[str, np.ndarray]:
-    """Return centroids and what follows from second moments, pixels taken as rectangles, not points."""
-    area, n = runs.area_px, runs.stop - runs.start
-    middle = (runs.start + runs.stop - 1) / 2
-    y, x = runs.total(n * runs.row) / area, runs.total(n * middle) / area
-    dy, dx = runs.row - y[runs.index], middle - x[runs.index]
+    """Return centroids and what follows from second moments, pixels taken as rectangles."""
+    y, x, yy, xx, yx = runs.moments()
     height, width = pixel_size_nm or (1.0, 1.0)
-    yy = (runs.total(n * dy**2) / area + 1 / 12) * height**2
-    xx = (runs.total(n * (dx**2 + (n**2 - 1) / 12)) / area + 1 / 12) * width**2
-    yx = runs.total(n * dy * dx) / area * height * width
+    yy, xx, yx = yy * height**2, xx * width**2, yx * height * width
     spread = np.hypot(xx - yy, 2 * yx)
     # rows count downwards, angles upwards
     angle = np.rad2deg(np.arctan2(-2 * yx, xx - yy)) / 2

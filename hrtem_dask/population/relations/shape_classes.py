@@ -73,15 +73,15 @@ def classify_shapes(table: pd.DataFrame, *, rule: ShapeRule = ShapeRule()) -> pd
     is_round = circularity >= rule.min_circularity
     names = np.select(
         [
-            ~measured,
             area < rule.min_area_px,
+            ~measured,
             solidity < rule.min_solidity,
             aspect >= rule.rod_aspect_ratio,
             aspect >= rule.elongated_aspect_ratio,
             ~is_round,
             aspect >= rule.round_aspect_ratio,
         ],
-        ["not_measured", "too_few_pixels", "irregular", "rod_like", "elongated", "faceted", "elongated"],
+        ["too_few_pixels", "not_measured", "irregular", "rod_like", "elongated", "faceted", "elongated"],
         default="near_spherical",
     )
     return pd.Series(names, index=table.index, name="shape_class", dtype="str")

@@ -65,6 +65,7 @@ def describe_size(
     calibration = uncertainty.pixel_size_uncertainty(pixel_size_sources, options)
     return {
         "n": len(sizes.values),
+        "n_missing": len(counted) - len(sizes.values),
         **{name: value if np.isfinite(value) else None for name, value in digest.items()},
         "n_micrographs": m,
         "effective_n": sizes.effective_n,
