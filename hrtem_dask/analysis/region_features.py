@@ -98,8 +98,8 @@ def region_features(image: np.ndarray, found: Particles, *, pixel_size_nm: Pixel
     """
     labels = region_labels(found)
     boxes = found.regions.set_index("region_id")[list(tables.BOX_COLUMNS)]
-    parts = found.particles[is_assessable(found.particles)]
-    parts = parts.groupby("region_id").size()
+    assessable = found.particles[is_assessable(found.particles)]
+    parts = assessable.groupby("region_id").size()
     parts.index = parts.index.astype(np.int64)
     boxes = boxes.loc[boxes.index.isin(parts.index)]
     return _features(image, labels, boxes, parts.reindex(boxes.index).to_numpy(float), pixel_size_nm)
