@@ -111,7 +111,8 @@ def typical_diameter_px(micrograph: LabelledMicrograph) -> float | None:
     """
     shape = scaled_shape(micrograph.mask.shape, 1.0, pixel_size_nm=micrograph.pixel_size_nm)
     # beyond the border nothing is known, and a particle does not end there
-    mask = np.pad(resample(micrograph.mask.astype(np.float32), shape, method="bilinear") >= 0.5, 1)
+    drawn = micrograph.mask if micrograph.valid is None else micrograph.mask & micrograph.valid
+    mask = np.pad(resample(drawn.astype(np.float32), shape, method="bilinear") >= 0.5, 1)
     unknown = np.pad(np.zeros(shape, bool), 1, constant_values=True)
     if micrograph.valid is not None:
         unknown[1:-1, 1:-1] = resample(micrograph.valid.astype(np.float32), shape, method="bilinear") <= 0.999

@@ -20,7 +20,7 @@ class LabelledMicrograph:
     image: np.ndarray
     """Shape (y, x), float32 in [0, 1]: result of `filtering.prepare`."""
     mask: np.ndarray
-    """Shape (y, x), bool: True on particles; False where the mask is unknown."""
+    """Shape (y, x), bool: True on particles."""
     pixel_size_nm: PixelSize | None
     """Height and width of a pixel (nm). If it is unknown (None), the micrograph is used without resampling."""
     valid: np.ndarray | None = None
@@ -91,15 +91,11 @@ def make_labelled(
                 f"the {name} has shape {other.shape}, the image {image.shape}: they must have the same shape"
             )
     prepared, _ = prepare(image)
-    is_particle = mask != 0
-    if valid is not None:
-        # resampling reads neighbors, so what is drawn in unknown pixels must not reach the known ones
-        is_particle &= valid
     return LabelledMicrograph(
         image=prepared,
-        mask=is_particle,
+        mask=mask != 0,
         pixel_size_nm=pixel_size_nm,
         valid=valid,
-        labels=np.where(is_particle, mask, 0).astype(np.int32) if instances else None,
+        labels=np.asarray(mask, dtype=np.int32) if instances else None,
         recorded=image,
     )

@@ -13,12 +13,22 @@ import torch
 
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
-from hrtem_dask.segmentation.weights import load_dice_model, load_model, model_hash, model_metadata, with_dice_model
+from hrtem_dask.segmentation.weights import (
+    load_dice_model,
+    load_model,
+    model_hash,
+    model_metadata,
+    save_model,
+    with_dice_model,
+)
 from hrtem_dask.training.fine_tuning import fine_tune as module
 from hrtem_dask.training.fine_tuning import other_images
 from hrtem_dask.training.fine_tuning.fine_tune import fine_tune
 from hrtem_dask.training.fine_tuning.held_out import FineTuneOptions
+from hrtem_dask.training.fine_tuning.material import prepare_material
 from hrtem_dask.training.fine_tuning.result import FineTuningResult
+from hrtem_dask.training.fine_tuning.scoring import network_settings
+from hrtem_dask.training.labelled.sources import list_labelled
 from hrtem_dask.training.network.recipes import NO_AUGMENTATION, RECIPES, TrainingRecipe
 from hrtem_dask.training.network.train_unet import train_segmentation
 
@@ -35,9 +45,9 @@ CALIBRATION = DiceModel(
 
 @pytest.fixture(autouse=True)
 def _one_other_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Score one simulated image of each regime only."""
+    """Score one simulated image only, to save time."""
     monkeypatch.setattr(module, "simulated_lattice", lambda: other_images.simulated_lattice(1))
-    monkeypatch.setattr(module, "simulated_contrast", lambda: other_images.simulated_contrast(1))
+    monkeypatch.setattr(module, "simulated_contrast", lambda: other_images.simulated_contrast(0))
 
 
 @pytest.fixture(scope="module")
@@ -150,60 +160,36 @@ def test_images_of_another_kind_are_scored(tuned: tuple[Path, FineTuningResult])
     assert list(regimes) == ["lattice", "contrast"]
 
 
-def test_what_is_drawn_in_unknown_pixels_has_no_influence(
+def test_a_diameter_sets_the_scale_of_training_and_of_inference(
     initial: Path, tmp_path: Path, make_disks: Callable[..., Any]
 ) -> None:
-    def weights(name: str, *, drawn: bool, marked: bool) -> dict[str, torch.Tensor]:
-        folder = tmp_path / name
-        folder.mkdir()
-        write_folder(folder, make_disks, range(3))
-        for i in range(3):
-            mask = cv2.imread(str(folder / f"{i}_mask.png"), cv2.IMREAD_UNCHANGED)
-            mask[60:, 50:] = drawn
-            assert cv2.imwrite(str(folder / f"{i}_mask.png"), mask)
-            unknown = np.zeros_like(mask)
-            unknown[60:, 50:] = 255
-            if marked:
-                assert cv2.imwrite(str(folder / f"{i}_unknown.png"), unknown)
-        options = FineTuneOptions(folds=0, pixel_size_nm=0.04, device="cpu")
-        recipe = recipe_for(initial, epochs=2, learning_rate=1e-2)
-        recipe = dataclasses.replace(recipe, augmentation=dataclasses.replace(recipe.augmentation, scale=1.5))
-        result = fine_tune([folder], tmp_path / f"{name}.safetensors", recipe, start_from=initial, options=options)
-        return result.fit.model.state_dict()
-
-    empty, drawn = weights("empty", drawn=False, marked=True), weights("drawn", drawn=True, marked=True)
-    for name, tensor in empty.items():
-        torch.testing.assert_close(tensor, drawn[name], rtol=0, atol=0)
-    unmarked = weights("unmarked", drawn=True, marked=False)
-    assert any(not torch.equal(tensor, empty[name]) for name, tensor in unmarked.items())
-
-
-def test_images_without_a_pixel_size_are_trained_at_the_scale_of_inference(
-    initial: Path, tmp_path: Path, make_disks: Callable[..., Any]
-) -> None:
-    """Disks that are twice as large as those of the network are trained and found at about half the scale."""
-    for seed in range(20, 22):
-        image, labels = make_disks(seed)
-        large = cv2.resize(image.astype(np.float32), None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-        assert cv2.imwrite(str(tmp_path / f"{seed}.tif"), large)
-        mask = cv2.resize((labels > 0).astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-        assert cv2.imwrite(str(tmp_path / f"{seed}_mask.png"), mask)
-    recipe = recipe_for(initial, epochs=2, learning_rate=1e-3)
-    options = FineTuneOptions(device="cpu")
-    result = fine_tune([tmp_path], tmp_path / "out.safetensors", recipe, start_from=initial, options=options)
+    write_folder(tmp_path, make_disks, range(20, 22))
+    options = FineTuneOptions(device="cpu", diameter_px=50.0)
+    result = fine_tune(
+        [tmp_path], tmp_path / "o.safetensors", recipe_for(initial, epochs=1), start_from=initial, options=options
+    )
     assert set(result.held_out["regime"]) == {"contrast"}
-    # the folds of this network are searched too, and find the scale at which they were trained
-    assert result.held_out["training_scale"].to_numpy() == pytest.approx([0.5, 0.5], rel=0.5)
-    ratio = (result.held_out["scale_after"] / result.held_out["training_scale"]).to_numpy(float)
-    assert np.all(np.abs(np.log2(ratio)) <= 0.51)
-    assert result.change.after > 0.7
+    for column in ("training_scale", "scale_before", "scale_after"):
+        assert result.held_out[column].to_numpy(float) == pytest.approx([1.6, 1.6], rel=0.01)  # 80 network pixels
+    assert not any("another scale" in text for text in result.warnings)
+
+
+def test_particles_that_the_initial_network_does_not_see_set_the_scale(
+    initial: Path, tmp_path: Path, make_disks: Callable[..., Any]
+) -> None:
+    write_folder(tmp_path, make_disks, range(20, 22), dark=True)
+    material = prepare_material(list_labelled([tmp_path]), network_settings(initial), load_model(initial).config)
+    assert material.before["dice"].max() < 0.5
+    assert {scale.source for scale in material.scales.values()} == {"masks"}
+    for name, scale in material.scales.items():
+        assert scale.scale is not None
+        assert 80 / 28 * 0.95 < scale.scale < 80 / 16 * 1.05  # disks of 16 to 28 px
+        assert material.images[name].image.shape == (round(96 * scale.scale), round(112 * scale.scale))
 
 
 def test_a_network_without_a_prediction_gets_none(
     initial: Path, tmp_path: Path, make_disks: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    from hrtem_dask.segmentation.weights import save_model
-
     save_model(load_model(initial), tmp_path / "bare.safetensors")
     (tmp_path / "data").mkdir()
     write_folder(tmp_path / "data", make_disks, range(2))

@@ -158,3 +158,25 @@ def test_bfloat16_learns_as_well(data: PreparedData, tiny_recipe: TrainingRecipe
     assert max(row["dice_mean"] for row in result.rows) > 0.85
     assert all(tensor.dtype != torch.bfloat16 for tensor in result.model.state_dict().values())
     assert (uses_bfloat16("float32", "cpu"), uses_bfloat16("bfloat16", "cpu")) == (False, True)
+
+
+def test_what_is_drawn_in_unknown_pixels_has_no_influence(disk_micrographs: Any, tiny_recipe: TrainingRecipe) -> None:
+    """Not even through crops that are resampled, whose pixels are interpolated from several."""
+    recipe = dataclasses.replace(
+        tiny_recipe, crops_per_epoch=64, epochs=1, augmentation=dataclasses.replace(tiny_recipe.augmentation, scale=1.5)
+    )
+
+    def trained(*, drawn: bool, marked: bool) -> list[np.ndarray]:
+        images = []
+        for one in disk_micrographs[:3]:
+            labelled = one.read()
+            mask, valid = labelled.mask.copy(), np.ones(labelled.mask.shape, bool)
+            mask[50:, 40:], valid[50:, 40:] = drawn, not marked
+            images.append(make_training_image(dataclasses.replace(labelled, mask=mask, valid=valid), recipe.network))
+        return weights(train(PreparedData(training=images), recipe).model)
+
+    empty, drawn = trained(drawn=False, marked=True), trained(drawn=True, marked=True)
+    for one, other in zip(empty, drawn, strict=True):
+        np.testing.assert_array_equal(one, other)
+    unmarked = trained(drawn=True, marked=False)
+    assert any(not np.array_equal(one, other) for one, other in zip(empty, unmarked, strict=True))

@@ -25,7 +25,7 @@ class TrainingImage:
     image: np.ndarray
     """Shape (y, x), float16, scaled by the statistics of the whole image."""
     mask: np.ndarray
-    """Shape (y, x), bool: True on particles."""
+    """Shape (y, x), bool: True on particles; False where the mask is not known."""
     valid: np.ndarray | None
     """Shape (y, x), bool: True where the mask is known; None means everywhere."""
     labels: np.ndarray | None
@@ -79,7 +79,8 @@ def make_training_image(labelled: LabelledMicrograph, config: UNetConfig) -> Tra
     valid = labelled.valid
     if valid is not None:
         valid = resample(valid.astype(np.float32), seen.shape, method="bilinear") > 0.999
-    inside = np.argwhere(mask if valid is None else mask & valid).astype(np.int32)
+        mask &= valid  # resampled crops read neighbors: what is drawn in unknown pixels must not reach the known ones
+    inside = np.argwhere(mask).astype(np.int32)
     centers = inside[np.linspace(0, len(inside) - 1, N_CENTERS).astype(int)] if len(inside) else inside
     return TrainingImage(
         image=seen.astype(np.float16),
