@@ -16,6 +16,7 @@ import pandas as pd
 
 from hrtem_dask import backend, fourier, tables
 from hrtem_dask.analysis.classification import classify
+from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
 from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment
 from hrtem_dask.defects import DefectClassifier
 from hrtem_dask.errors import CalibrationError
@@ -53,7 +54,7 @@ class Analysis:
     status: str
     """done, empty (no particle) or set_aside."""
     reason: str | None
-    """Why it was set aside."""
+    """Why it was set aside, or that one crystal fills it."""
     labels: np.ndarray
     """Shape (y, x), int32: the particle_id of each pixel, 0 = background."""
     prepared: np.ndarray
@@ -66,6 +67,10 @@ class Analysis:
     """Columns of `tables.MICROGRAPHS` that the analysis fills."""
     execution: Mapping[str, object] = field(default_factory=dict)
     """Columns of `tables.EXECUTION` that the analysis fills."""
+    windows: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.WINDOWS))
+    """Rows of `tables.WINDOWS`, without the columns that the caller knows; none unless one crystal fills the field."""
+    fault_traces: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.FAULT_TRACES))
+    """Rows of `tables.FAULT_TRACES`, without the columns that the caller knows."""
 
 
 def analyse(
@@ -207,6 +212,8 @@ def analyse_segmented(
 ) -> Analysis:
     """Take one micrograph from the mask to its rows: find particles, measure and classify them.
 
+    A field without a particle that counts, which one crystal fills, is measured in windows and has no particles.
+
     Parameters
     ----------
     segmented : Segmented
@@ -233,6 +240,22 @@ def analyse_segmented(
     image, prepared = segmented.image, segmented.prepared
     found = label(image, segmentation, settings, pixel_size_nm=pixel_size_nm, corrected=corrected)
     clock.lap("seconds_particles")
+    row |= {
+        "seam_score": segmentation.seam_score,
+        "regime": segmentation.regime,
+        "network_scale": segmentation.scale,
+        "network_scale_margin": segmentation.scale_margin,
+    }
+    execution = {
+        **segmented.seconds,
+        "device": segmentation.device,
+        "engine": segmentation.engine,
+        "out_of_memory_steps": ", ".join(segmentation.out_of_memory_steps) or None,
+    }
+    # a particle that counts means that there is something around it, such as a crystalline support
+    may_be_crystal = corrected is None and not found.particles["counted"].fillna(False).any()
+    if may_be_crystal and pixel_size_nm is not None and is_one_crystal(prepared, settings, pixel_size_nm=pixel_size_nm):
+        return _one_crystal(segmented, row, execution, clock, settings, pixel_size_nm)
     found = replace(found, particles=measure(prepared, found, settings, pixel_size_nm=pixel_size_nm))
     clock.lap("seconds_fourier")
     found = classify(prepared, found, settings, classifier, pixel_size_nm=pixel_size_nm)
@@ -243,10 +266,7 @@ def analyse_segmented(
         "n_particles": len(table),
         "n_counted": int(table["counted"].sum()),
         "coverage": float(np.count_nonzero(found.labels) / found.labels.size),
-        "seam_score": segmentation.seam_score,
-        "regime": segmentation.regime,
-        "network_scale": segmentation.scale,
-        "network_scale_margin": segmentation.scale_margin,
+        "field_kind": "particles" if len(table) else None,
         **(segmented.predicted_quality if corrected is None else {}),
         **_lattice_check(table, settings),
     }
@@ -258,13 +278,7 @@ def analyse_segmented(
         regions=found.regions,
         particles=table,
         micrograph=row,
-        execution={
-            **segmented.seconds,
-            **clock.laps,
-            "device": segmentation.device,
-            "engine": segmentation.engine,
-            "out_of_memory_steps": ", ".join(segmentation.out_of_memory_steps) or None,
-        },
+        execution={**execution, **clock.laps},
     )
 
 
@@ -280,6 +294,32 @@ class _Clock:
         now = time.perf_counter()
         self.laps[name] = now - self._last
         self._last = now
+
+
+def _one_crystal(
+    segmented: Segmented,
+    row: Mapping[str, object],
+    execution: Mapping[str, object],
+    clock: _Clock,
+    settings: Settings,
+    pixel_size_nm: PixelSize,
+) -> Analysis:
+    """Return the analysis of a field that one crystal fills: windows and fault traces instead of particles."""
+    crystal = crystal_rows(segmented.prepared, settings, pixel_size_nm=pixel_size_nm)
+    clock.lap("seconds_fourier")
+    counts = dict.fromkeys(("n_regions", "n_particles", "n_counted"), 0)
+    return Analysis(
+        status="done",
+        reason=crystal.summary,
+        labels=np.zeros(segmented.prepared.shape, np.int32),
+        prepared=segmented.prepared,
+        regions=tables.empty(tables.REGIONS),
+        particles=tables.empty(tables.PARTICLES),
+        micrograph={**row, **counts, "field_kind": "one_crystal", **_lattice_check(crystal.windows, settings)},
+        execution={**execution, **clock.laps},
+        windows=crystal.windows,
+        fault_traces=crystal.fault_traces,
+    )
 
 
 def _nothing_found(segmented: Segmented, row: Mapping[str, object]) -> Analysis:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import read_rows, write_table
 
 __all__ = [
+    "RARE_TABLES",
     "Entry",
     "Part",
     "read_entries",
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 FOLDER = "parts"
+RARE_TABLES = ("windows", "fault_traces")
+"""Tables of fields that one crystal fills: most parts have no row of them, and then no file."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,10 @@ class Part:
     """One row per particle."""
     execution: pd.DataFrame
     """One row per micrograph: what may differ between runs."""
+    windows: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.WINDOWS))
+    """One row per window of a field that one crystal fills."""
+    fault_traces: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.FAULT_TRACES))
+    """One row per fault of such a field."""
 
 
 def write_intent(folder: Location, name: str, attempts: Mapping[str, int]) -> None:
@@ -100,7 +107,11 @@ def write_part(folder: Location, name: str, part: Part, entries: Iterable[Entry]
     """
     for table, schema in tables.SCHEMAS.items():
         rows = getattr(part, table)[[column.name for column in schema]]
-        write_table(folder, f"{FOLDER}/{name}.{table}.parquet", rows, schema)
+        file = f"{FOLDER}/{name}.{table}.parquet"
+        if table in RARE_TABLES and rows.empty:
+            folder.remove(file)  # of an earlier attempt that was cut off
+        else:
+            write_table(folder, file, rows, schema)
     folder.write_json(f"{FOLDER}/{name}.commit.json", [dataclasses.asdict(e) for e in entries])
 
 
@@ -168,6 +179,9 @@ def read_parts(folder: Location, entries: Mapping[str, Entry]) -> Part:
     gathered: dict[str, pd.DataFrame] = {}
     for table, schema in tables.SCHEMAS.items():
         files = {f"{FOLDER}/{part}.{table}.parquet": wanted[part] for part in sorted(wanted)}
+        if table in RARE_TABLES:
+            present = set(folder.names(FOLDER, f".{table}.parquet"))
+            files = {name: ids for name, ids in files.items() if name in present}
         rows = read_rows(folder, files, schema)
         rank = rows["micrograph_id"].map(order).to_numpy(dtype="int64")
         gathered[table] = rows.iloc[np.argsort(rank, kind="stable")].reset_index(drop=True)

@@ -19,7 +19,7 @@ from hrtem_dask.batch.dashboard.population_state import MicrographSummary, summa
 from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record, gain_reference
 from hrtem_dask.provenance import code_version, record_hash
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage import ledger, overlays, zarr_store
+from hrtem_dask.storage import ledger, overlays, results, zarr_store
 from hrtem_dask.storage.corrections import Correction
 from hrtem_dask.storage.location import Location
 
@@ -180,8 +180,15 @@ def draw_overlay(item: PlannedMicrograph, settings: Settings, folder: Location) 
         loading.read_image(record), settings, gain=gain_reference(settings.filtering.flat_field)
     )
     labels = zarr_store.read_labels(Location.of(folder.path("labels.zarr")), record.micrograph_id)
+    traces = results.open_results(folder).table("fault_traces")
     overlays.write_overlay(
-        folder, record.micrograph_id, backend.to_numpy(prepared), labels, None, pixel_size_nm=record.pixel_size_nm
+        folder,
+        record.micrograph_id,
+        backend.to_numpy(prepared),
+        labels,
+        None,
+        pixel_size_nm=record.pixel_size_nm,
+        fault_traces=traces[traces["micrograph_id"] == record.micrograph_id],
     )
 
 
@@ -210,11 +217,13 @@ def _write_pictures(
                 found.labels,
                 found.particles,
                 pixel_size_nm=record.pixel_size_nm,
+                fault_traces=found.fault_traces,
             )
     except Exception as error:  # noqa: BLE001 - a full disk is no reason to lose the other micrographs' rows
         analysed.row |= {"status": "failed", "reason": f"its labels could not be written: {error}"}
-        analysed.row |= dict.fromkeys(("n_regions", "n_particles", "n_counted", "coverage"))
-        analysed.regions, analysed.particles = tables.empty(tables.REGIONS), tables.empty(tables.PARTICLES)
+        analysed.row |= dict.fromkeys(("field_kind", "n_regions", "n_particles", "n_counted", "coverage"))
+        for name in ("regions", "particles", "windows", "fault_traces"):
+            setattr(analysed, name, tables.empty(tables.SCHEMAS[name]))
     analysed.execution["seconds_write"] = time.perf_counter() - began
     return picture
 
@@ -239,6 +248,8 @@ def _part(item: PlannedMicrograph, analysed: Analysed) -> ledger.Part:
         micrographs=tables.conform(pd.DataFrame([analysed.row]), tables.MICROGRAPHS),
         regions=analysed.regions,
         particles=analysed.particles,
+        windows=analysed.windows,
+        fault_traces=analysed.fault_traces,
         execution=tables.conform(pd.DataFrame([execution]), tables.EXECUTION),
     )
 
