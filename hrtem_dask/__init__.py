@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hrtem_dask.analysis import analyse as analyse
+    from hrtem_dask.analysis import analyse_crystal as analyse_crystal
     from hrtem_dask.batch.cluster.cluster import Cluster as Cluster
     from hrtem_dask.batch.collection import Collection as Collection
     from hrtem_dask.batch.collection import classify as classify
@@ -46,6 +47,7 @@ _HOMES = {
     "classify": "batch.collection",
     "summarize": "population",
     "analyse": "analysis",
+    "analyse_crystal": "analysis",
     "run": "batch.run.run",
     "write_report": "report",
     "evaluate": "batch.evaluation.evaluate",

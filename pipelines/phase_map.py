@@ -15,10 +15,9 @@ import cv2
 import numpy as np
 
 from hrtem_dask import loading
-from hrtem_dask.fourier import Reflection, between_deg, find_reflections, geometric_phase, region_features
+from hrtem_dask.fourier import PhaseMap, phase_maps, region_features
 
 SPACINGS_NM = (0.15, 0.5)
-SIGMA_PER_NM = 0.35
 
 
 def to_8_bits(image: np.ndarray) -> np.ndarray:
@@ -27,12 +26,9 @@ def to_8_bits(image: np.ndarray) -> np.ndarray:
     return np.clip(255 * (image - low) / (high - low), 0, 255).astype(np.uint8)
 
 
-def phase_picture(image: np.ndarray, reflection: Reflection, pixel_size_nm: tuple[float, float]) -> np.ndarray:
+def phase_picture(one: PhaseMap) -> np.ndarray:
     """Return a color image (blue, green, red) with the phase as hue and the amplitude as brightness."""
-    g = (reflection.frequency_y_per_nm, reflection.frequency_x_per_nm)
-    amplitude, phase = geometric_phase(
-        image, reflection_per_nm=g, pixel_size_nm=pixel_size_nm, sigma_per_nm=SIGMA_PER_NM
-    )
+    amplitude, phase = one.amplitude, one.phase_rad
     middle = np.angle((amplitude * np.exp(1j * phase)).mean())
     hue = (np.angle(np.exp(1j * (phase - middle))) + np.pi) / (2 * np.pi) * 179
     value = np.clip(255 * amplitude / np.percentile(amplitude, 95), 0, 255)
@@ -51,10 +47,9 @@ def main() -> None:
     options = parser.parse_args()
     image = loading.read_single_image(options.image).astype(np.float32)
     pixel = (options.pixel_size, options.pixel_size)
-    found = find_reflections(image, pixel_size_nm=pixel, spacing_range_nm=SPACINGS_NM, min_peak_snr=20)
-    if not found:
+    maps = phase_maps(image, pixel_size_nm=pixel, spacing_range_nm=SPACINGS_NM)
+    if not maps:
         raise SystemExit(f"{options.image}: no lattice fringes of {SPACINGS_NM[0]} to {SPACINGS_NM[1]} nm")
-    rows = found[:1] + [r for r in found if between_deg(r.direction_deg, found[0].direction_deg) > 12][:1]
     y0, y1, x0, x1 = options.box or (0, image.shape[0], 0, image.shape[1])
     crop = image[y0:y1, x0:x1]
     _, step = region_features(crop, np.ones(crop.shape, bool), pixel_size_nm=pixel, spacing_range_nm=SPACINGS_NM)
@@ -63,7 +58,7 @@ def main() -> None:
             f"gain {step.gain:.3f} (above about 0.13: a fault), step {step.step_rad:.2f} rad, amplitudes differ by "
             f"{step.amplitude_asymmetry:.2f} (1: a twin), trace {step.angle_deg:.1f}°, {step.offset_nm:+.2f} nm off"
         )
-    panels = [cv2.cvtColor(to_8_bits(image), cv2.COLOR_GRAY2BGR), *(phase_picture(image, r, pixel) for r in rows)]
+    panels = [cv2.cvtColor(to_8_bits(image), cv2.COLOR_GRAY2BGR), *(phase_picture(one) for one in maps)]
     for panel in panels:
         cv2.rectangle(panel, (x0, y0), (x1 - 1, y1 - 1), (255, 255, 255), 1)
     cv2.imwrite(options.out, np.hstack(panels))

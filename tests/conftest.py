@@ -1,6 +1,7 @@
 """What several tests need: the real data where it is, and arrays that refuse to be modified."""
 
 import dataclasses
+import functools
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
@@ -12,9 +13,14 @@ import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.ndimage
 import tomli_w
 
+from hrtem_dask.crystals.materials import ATOMIC_NUMBERS
 from hrtem_dask.simulation import simulate_scene
+from hrtem_dask.simulation.atoms import build_crystal, layer_index
+from hrtem_dask.simulation.crystals import find_crystal
+from hrtem_dask.simulation.stacking import Fault, fault_middle
 from hrtem_dask.simulation.truth import TRUTH_MICROGRAPHS, TRUTH_PARTICLES, TRUTH_REGIONS, SimulatedMicrograph
 from hrtem_dask.tables import conform
 
@@ -50,6 +56,66 @@ def xp_array() -> Callable[[Any], np.ndarray]:
 def rng() -> np.random.Generator:
     """The same random numbers in every run."""
     return np.random.default_rng(20211)
+
+
+@dataclass(frozen=True)
+class CrystalImage:
+    """A simulated field that one crystal fills, seen along a close-packed row."""
+
+    image: np.ndarray
+    pixel_size_nm: tuple[float, float]
+    trace_deg: float
+    offset_nm: float
+    """Distance of the fault from the middle of the image, positive 90° counter-clockwise of the trace."""
+
+
+def crystal_image(
+    material: str,
+    kind: Any = None,
+    *,
+    shape: tuple[int, int] = (320, 320),
+    pixel_size_nm: float = 0.03,
+    normal_deg: float = 20.0,
+    height_nm: float = 0.8,
+    counts: float = 50.0,
+    seed: int = 1,
+) -> CrystalImage:
+    """Image the atoms of a crystal as in HAADF-STEM: incoherent, with Poisson noise.
+
+    The stacking normal points to ``normal_deg``; a fault of the kind lies about ``height_nm`` along it.
+    """
+    rng = np.random.default_rng(seed)
+    crystal = find_crystal(material)
+    radius = float(np.hypot(*shape)) * pixel_size_nm / 2 + 1
+    origin = rng.uniform(-0.5, 0.5, 3) * crystal.row_nm
+    layer = layer_index(crystal, radius, height_nm, origin[2])
+    faults = [Fault(kind, layer)] if kind else []
+    atoms, kinds = build_crystal(crystal, radius, origin_nm=origin, faults=faults)
+    thin = np.abs(atoms[:, 0]) < 1.5  # along the beam
+    atoms, kinds = atoms[thin] + rng.normal(0, crystal.displacement_nm, (int(thin.sum()), 3)), kinds[thin]
+    angle = np.deg2rad(normal_deg)
+    normal, along = np.array([-np.sin(angle), np.cos(angle)]), np.array([-np.cos(angle), -np.sin(angle)])
+    places = np.outer(atoms[:, 2], normal) + np.outer(atoms[:, 1], along)
+    weight = np.array([ATOMIC_NUMBERS[e] for e in crystal.elements])[kinds] ** 1.7
+    edges = [(np.arange(-20, n + 21) - n / 2) * pixel_size_nm for n in shape]
+    columns, _, _ = np.histogram2d(*places.T, bins=edges, weights=weight)
+    blurred = scipy.ndimage.gaussian_filter(columns, 0.05 / pixel_size_nm)[20:-20, 20:-20]
+    image = rng.poisson(counts * (0.3 + 0.7 * blurred / blurred.mean()))
+    offset = 0.0
+    if kind:
+        first = layer_index(crystal, radius, origin[2], origin[2])
+        # layers count from their first atom; their middle is the mean of their atoms
+        middle = fault_middle(crystal, faults[0]) + float(np.mean([height for _, height, _ in crystal.basis]))
+        offset = (middle - first) * crystal.layer_nm + float(origin[2])
+    trace = (normal_deg + 90) % 180
+    same = np.cos(np.deg2rad(trace + 90 - normal_deg)) > 0
+    return CrystalImage(image.astype(np.float32), (pixel_size_nm,) * 2, trace, offset if same else -offset)
+
+
+@pytest.fixture(scope="session")
+def make_crystal() -> Callable[..., CrystalImage]:
+    """A simulated field of one crystal, with or without a fault."""
+    return functools.cache(crystal_image)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ HEAD = """# The tables and their columns
 
 <!-- Written by tools/write_tables_page.py from hrtem_dask/tables/: change it there. -->
 
-A run writes four Parquet files into its results folder. Every column may hold nulls: null means not known.
+A run writes six Parquet files into its results folder. Every column may hold nulls: null means not known.
 Lengths in px count pixels as if they were square. Lengths in nm use the true height and width of a pixel, and are null
-where the pixel size is not known. Columns of the `--metadata` file follow those of the tables `micrographs`, `regions`
-and `particles`.
+where the pixel size is not known. Columns of the `--metadata` file follow those of all tables but
+`execution`.
 The Parquet files hold meaning, unit and formula of each column too
 (`pyarrow.parquet.read_schema("results/particles.parquet").field("circularity").metadata`), and the schema's version.
 
@@ -23,6 +23,8 @@ ABOUT = {
     "regions": "One row per region: a connected piece of the mask, small gaps bridged.",
     "particles": "One row per particle: a region, or a part of a region that was split. Statistics take the rows with "
     "`counted`.",
+    "windows": "One row per window of a field that one crystal fills (`field_kind`).",
+    "fault_traces": "One row per stacking fault or twin boundary of such a field.",
     "execution": "One row per micrograph that was analysed: what may differ between two runs of the same micrographs.",
 }
 TYPES = {"str": "text", "int": "integer", "float": "number", "bool": "true or false"}

@@ -1,14 +1,17 @@
 """The stages composed for one micrograph: image in, labels and rows out. No Dask, no files."""
 
 from hrtem_dask.analysis.classification import classify
+from hrtem_dask.analysis.crystal_fields import CrystalAnalysis, analyse_crystal
 from hrtem_dask.analysis.pipeline import Analysis, Segmented, analyse, analyse_segmented, segment_micrograph
 from hrtem_dask.analysis.region_features import particle_features, region_features, region_labels, shows_lattice
 from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment, without_marks
 
 __all__ = [
     "Analysis",
+    "CrystalAnalysis",
     "Segmented",
     "analyse",
+    "analyse_crystal",
     "analyse_segmented",
     "classify",
     "judge_quality",

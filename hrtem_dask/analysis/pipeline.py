@@ -16,6 +16,7 @@ import pandas as pd
 
 from hrtem_dask import backend, fourier, tables
 from hrtem_dask.analysis.classification import classify
+from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
 from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment, without_marks
 from hrtem_dask.analysis.verdict import evidence, judge_micrograph
 from hrtem_dask.defects import DefectClassifier
@@ -59,7 +60,7 @@ class Analysis:
     status: str
     """done, empty (no particle) or set_aside."""
     reason: str | None
-    """Why it was set aside."""
+    """Why it was set aside, or that one crystal fills it."""
     labels: np.ndarray
     """Shape (y, x), int32: the particle_id of each pixel, 0 = background."""
     prepared: np.ndarray
@@ -72,6 +73,10 @@ class Analysis:
     """Columns of `tables.MICROGRAPHS` that the analysis fills."""
     execution: Mapping[str, object] = field(default_factory=dict)
     """Columns of `tables.EXECUTION` that the analysis fills."""
+    windows: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.WINDOWS))
+    """Rows of `tables.WINDOWS`, without the columns that the caller knows; none unless one crystal fills the field."""
+    fault_traces: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.FAULT_TRACES))
+    """Rows of `tables.FAULT_TRACES`, without the columns that the caller knows."""
 
 
 def analyse(
@@ -228,6 +233,8 @@ def analyse_segmented(
 ) -> Analysis:
     """Take one micrograph from the mask to its rows: find particles, measure and classify them.
 
+    A field without a particle that counts, which one crystal fills, is measured in windows and has no particles.
+
     Parameters
     ----------
     segmented : Segmented
@@ -255,6 +262,23 @@ def analyse_segmented(
     marks = segmented.marks
     found = label(image, segmentation, settings, pixel_size_nm=pixel_size_nm, corrected=corrected, marks=marks)
     clock.lap("seconds_particles")
+    row |= {
+        "seam_score": segmentation.seam_score,
+        "regime": segmentation.regime,
+        "network_scale": segmentation.scale,
+        "network_scale_score": segmentation.scale_score,
+        "network_scale_margin": segmentation.scale_margin,
+    }
+    execution = {
+        **segmented.seconds,
+        "device": segmentation.device,
+        "engine": segmentation.engine,
+        "out_of_memory_steps": ", ".join(segmentation.out_of_memory_steps) or None,
+    }
+    # a particle that counts means that there is something around it, such as a crystalline support
+    may_be_crystal = corrected is None and not found.particles["counted"].fillna(False).any()
+    if may_be_crystal and pixel_size_nm is not None and is_one_crystal(prepared, settings, pixel_size_nm=pixel_size_nm):
+        return _one_crystal(segmented, row, execution, clock, settings, pixel_size_nm)
     found = replace(found, particles=measure(prepared, found, settings, pixel_size_nm=pixel_size_nm))
     clock.lap("seconds_fourier")
     found = classify(prepared, found, settings, classifier, pixel_size_nm=pixel_size_nm)
@@ -266,11 +290,7 @@ def analyse_segmented(
         "n_counted": int(table["counted"].sum()),
         "n_too_small": found.n_too_small,
         "coverage": _coverage(found.labels, marks),
-        "seam_score": segmentation.seam_score,
-        "regime": segmentation.regime,
-        "network_scale": segmentation.scale,
-        "network_scale_score": segmentation.scale_score,
-        "network_scale_margin": segmentation.scale_margin,
+        "field_kind": "particles" if len(table) else None,
         **(segmented.predicted_quality if corrected is None else {}),
         **evidence(table, network_scale=segmentation.scale),
         **_lattice_check(table, settings),
@@ -284,13 +304,7 @@ def analyse_segmented(
         regions=found.regions,
         particles=table,
         micrograph=row,
-        execution={
-            **segmented.seconds,
-            **clock.laps,
-            "device": segmentation.device,
-            "engine": segmentation.engine,
-            "out_of_memory_steps": ", ".join(segmentation.out_of_memory_steps) or None,
-        },
+        execution={**execution, **clock.laps},
     )
 
 
@@ -314,6 +328,32 @@ def _coverage(labels: np.ndarray, marks: np.ndarray | None) -> float:
         return float(np.count_nonzero(labels) / labels.size)
     field_px = np.count_nonzero(~marks)
     return float(np.count_nonzero(labels[~marks]) / field_px) if field_px else 0.0
+
+
+def _one_crystal(
+    segmented: Segmented,
+    row: Mapping[str, object],
+    execution: Mapping[str, object],
+    clock: _Clock,
+    settings: Settings,
+    pixel_size_nm: PixelSize,
+) -> Analysis:
+    """Return the analysis of a field that one crystal fills: windows and fault traces instead of particles."""
+    crystal = crystal_rows(segmented.prepared, settings, pixel_size_nm=pixel_size_nm)
+    clock.lap("seconds_fourier")
+    counts = dict.fromkeys(("n_regions", "n_particles", "n_counted", "n_too_small"), 0)
+    return Analysis(
+        status="done",
+        reason=crystal.summary,
+        labels=np.zeros(segmented.prepared.shape, np.int32),
+        prepared=segmented.prepared,
+        regions=tables.empty(tables.REGIONS),
+        particles=tables.empty(tables.PARTICLES),
+        micrograph={**row, **counts, "field_kind": "one_crystal", **_lattice_check(crystal.windows, settings)},
+        execution={**execution, **clock.laps},
+        windows=crystal.windows,
+        fault_traces=crystal.fault_traces,
+    )
 
 
 def _nothing_found(segmented: Segmented, row: Mapping[str, object]) -> Analysis:

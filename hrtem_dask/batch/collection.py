@@ -276,7 +276,7 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
     ----------
     micrographs : Collection
         From `label`.
-    table : {"particles", "regions", "micrographs"}
+    table : {"particles", "regions", "windows", "fault_traces", "micrographs"}
         Which rows.
 
     Returns

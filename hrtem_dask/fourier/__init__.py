@@ -1,5 +1,8 @@
 """Fourier: power spectra of particles, their lattice, and the paper's ring features."""
 
+from hrtem_dask.fourier.crystal_fields.detection import CrystalCover, crystal_cover
+from hrtem_dask.fourier.crystal_fields.measurement import MeasuredWindow, PhaseMap, measure_windows, phase_maps
+from hrtem_dask.fourier.crystal_fields.traces import FaultTrace, joined_traces
 from hrtem_dask.fourier.geometric_phase import geometric_phase
 from hrtem_dask.fourier.groschner2021 import groschner2021_features, ring_integrals
 from hrtem_dask.fourier.lattice import Reflection, find_reflections, measure_lattice
@@ -21,22 +24,30 @@ __all__ = [
     "PHASE_STEP_COLUMNS",
     "REGION_COLUMNS",
     "ZONE_AXIS_COLUMNS",
+    "CrystalCover",
+    "FaultTrace",
     "LatticeScale",
+    "MeasuredWindow",
+    "PhaseMap",
     "PhaseStep",
     "Reflection",
     "ReflectionStep",
     "RowDisplacement",
     "ZoneAxisCandidate",
     "between_deg",
+    "crystal_cover",
     "find_reflections",
     "frequencies_per_nm",
     "geometric_phase",
     "groschner2021_features",
+    "joined_traces",
     "lattice_scale_ratio",
     "lattice_shares",
     "measure_lattice",
+    "measure_windows",
     "measure_zone_axis",
     "on_zone_score",
+    "phase_maps",
     "phase_step",
     "power_spectrum",
     "radial_power_spectrum",

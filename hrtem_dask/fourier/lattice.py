@@ -17,6 +17,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ from hrtem_dask.backend import Array, to_numpy
 from hrtem_dask.fourier.spectrum import frequencies_per_nm, windowed
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["Reflection", "find_reflections", "measure_lattice"]
+__all__ = ["Reflection", "describe_lattice", "find_reflections", "measure_lattice"]
 
 LATTICE_COLUMNS = (
     "n_reflections", "peak_snr", "spacing_1_nm", "spacing_2_nm", "angle_12_deg", "lattice_orientation_deg",
@@ -179,12 +180,34 @@ def measure_lattice(
     >>> lattice["n_reflections"], round(lattice["angle_12_deg"])
     (2, 90)
     """
-    result: dict[str, float | int | None] = dict.fromkeys(LATTICE_COLUMNS)
     if pixel_size_nm is None:
-        return result
-    reflections = find_reflections(
-        crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=min_peak_snr
+        return dict.fromkeys(LATTICE_COLUMNS)
+    return describe_lattice(
+        find_reflections(
+            crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=min_peak_snr
+        )
     )
+
+
+def describe_lattice(reflections: Sequence[Reflection]) -> dict[str, float | int | None]:
+    """Return number, spacings and angle of reflections.
+
+    Parameters
+    ----------
+    reflections : sequence of Reflection
+        From `find_reflections`, largest SNR first.
+
+    Returns
+    -------
+    dict of str to float, int or None
+        As `measure_lattice`.
+
+    Examples
+    --------
+    >>> describe_lattice([Reflection(0.0, 4.0, 90.0), Reflection(5.0, 0.0, 50.0)])["spacing_2_nm"]
+    0.2
+    """
+    result: dict[str, float | int | None] = dict.fromkeys(LATTICE_COLUMNS)
     result["n_reflections"] = len(reflections)
     if not reflections:
         return result

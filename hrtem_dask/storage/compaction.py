@@ -87,11 +87,9 @@ def compact(
     set_aside = set(micrographs.loc[micrographs["status"] == "set_aside", "micrograph_id"])
     columns = pd.DataFrame([{"sample": r.sample, **dict(r.covariates)} for r in records], index=list(order))
     written: dict[str, pd.DataFrame] = {}
-    for name, table in (
-        ("micrographs", micrographs),
-        ("regions", part.regions[~part.regions["micrograph_id"].isin(set_aside)]),
-        ("particles", part.particles[~part.particles["micrograph_id"].isin(set_aside)]),
-    ):
+    found = {name: getattr(part, name) for name in ("regions", "particles", "windows", "fault_traces")}
+    kept = {name: table[~table["micrograph_id"].isin(set_aside)] for name, table in found.items()}
+    for name, table in {"micrographs": micrographs, **kept}.items():
         written[name] = _with_covariates(table, columns)
         write_table(folder, f"{name}.parquet", written[name], tables.SCHEMAS[name])
     write_table(folder, "execution.parquet", part.execution, tables.EXECUTION)

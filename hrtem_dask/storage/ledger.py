@@ -13,7 +13,7 @@ import dataclasses
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import read_rows, table_bytes
 
 __all__ = [
+    "RARE_TABLES",
     "Entry",
     "Part",
     "find_damage",
@@ -41,6 +42,8 @@ FOLDER = "parts"
 LABELS = "labels.zarr"
 
 logger = logging.getLogger(__name__)
+RARE_TABLES = ("windows", "fault_traces")
+"""Tables of fields that one crystal fills: most parts have no row of them, and then no file."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,10 @@ class Part:
     """One row per particle."""
     execution: pd.DataFrame
     """One row per micrograph: what may differ between runs."""
+    windows: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.WINDOWS))
+    """One row per window of a field that one crystal fills."""
+    fault_traces: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.FAULT_TRACES))
+    """One row per fault of such a field."""
 
 
 def write_intent(folder: Location, name: str, attempts: Mapping[str, int]) -> None:
@@ -112,7 +119,11 @@ def write_part(folder: Location, name: str, part: Part, entries: Iterable[Entry]
     """
     hashes = {}
     for table, schema in tables.SCHEMAS.items():
-        content = table_bytes(getattr(part, table)[[column.name for column in schema]], schema)
+        rows = getattr(part, table)[[column.name for column in schema]]
+        if table in RARE_TABLES and rows.empty:
+            folder.remove(_table_file(name, table))  # of an earlier attempt that was cut off
+            continue
+        content = table_bytes(rows, schema)
         folder.write_bytes(_table_file(name, table), content)
         hashes[table] = bytes_hash(content)
     record: dict[str, Any] = {"entries": [dataclasses.asdict(e) for e in entries], "tables": hashes}
@@ -208,6 +219,8 @@ def find_damage(folder: Location, part: str, entries: Sequence[Entry]) -> dict[s
     except (OSError, ValueError, RecursionError) as error:
         return {entry.micrograph_id: f"its commit is damaged: {error_text(error)}" for entry in entries}
     for table in tables.SCHEMAS:
+        if table in RARE_TABLES and table not in hashes:
+            continue
         name = _table_file(part, table)
         try:
             problem = None if bytes_hash(folder.read_bytes(name)) == hashes.get(table) else "is not what was written"
@@ -266,6 +279,9 @@ def read_parts(folder: Location, entries: Mapping[str, Entry]) -> Part:
     gathered: dict[str, pd.DataFrame] = {}
     for table, schema in tables.SCHEMAS.items():
         files = {_table_file(part, table): wanted[part] for part in sorted(wanted)}
+        if table in RARE_TABLES:
+            present = set(folder.names(FOLDER, f".{table}.parquet"))
+            files = {name: ids for name, ids in files.items() if name in present}
         try:
             rows = read_rows(folder, files, schema)
         except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors

@@ -25,6 +25,7 @@ def write_overlay(
     particles: pd.DataFrame | None,
     *,
     pixel_size_nm: PixelSize | None,
+    fault_traces: pd.DataFrame | None = None,
 ) -> np.ndarray:
     """Write the outlines of the particles on their micrograph, as JPEG of at most 1024 px.
 
@@ -42,13 +43,17 @@ def write_overlay(
         Rows of `tables.PARTICLES`: what is not counted is drawn in another color; None draws all in one.
     pixel_size_nm : tuple of float or None
         (y, x) in nm, for the scale bar.
+    fault_traces : pandas.DataFrame, optional
+        Rows of `tables.FAULT_TRACES`, drawn as lines.
 
     Returns
     -------
     numpy.ndarray of uint8
         The picture that was written, before compression, shape (y, x, 3).
     """
-    picture = draw_overlay(image, labels, table=particles, pixel_size_nm=pixel_size_nm)
+    ends = ("end_1_y_px", "end_1_x_px", "end_2_y_px", "end_2_x_px")
+    lines = np.zeros((0, 2, 2)) if fault_traces is None else fault_traces[list(ends)].to_numpy(float).reshape(-1, 2, 2)
+    picture = draw_overlay(image, labels, table=particles, lines_px=lines, pixel_size_nm=pixel_size_nm)
     done, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise OSError(f"could not encode the overlay of {micrograph_id!r}, shape {picture.shape}")

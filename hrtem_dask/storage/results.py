@@ -15,6 +15,7 @@ from hrtem_dask import loading, tables
 from hrtem_dask.errors import ResultsFolderError, error_text
 from hrtem_dask.micrograph import PixelSize, make_micrograph
 from hrtem_dask.storage import zarr_store
+from hrtem_dask.storage.ledger import RARE_TABLES
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import read_table
 
@@ -45,8 +46,8 @@ class Results:
 
         Parameters
         ----------
-        name : {"micrographs", "regions", "particles", "execution"}
-            Which one.
+        name : {"micrographs", "regions", "particles", "windows", "fault_traces", "execution"}
+            Which one. The tables of windows and fault traces of an older run, which had none, are empty.
 
         Returns
         -------
@@ -65,8 +66,10 @@ class Results:
     def _table(self, name: str) -> pd.DataFrame:
         """Return one table as it was read, not to be modified."""
         if name not in self._tables:
+            file, schema = f"{name}.parquet", tables.SCHEMAS[name]
+            absent = name in RARE_TABLES and not self.folder.exists(file)
             try:
-                self._tables[name] = read_table(self.folder, f"{name}.parquet", tables.SCHEMAS[name])
+                self._tables[name] = tables.empty(schema) if absent else read_table(self.folder, file, schema)
             except FileNotFoundError:
                 raise
             except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors
@@ -90,6 +93,16 @@ class Results:
     def particles(self) -> pd.DataFrame:
         """One row per particle."""
         return self.table("particles")
+
+    @property
+    def windows(self) -> pd.DataFrame:
+        """One row per window of a field that one crystal fills."""
+        return self.table("windows")
+
+    @property
+    def fault_traces(self) -> pd.DataFrame:
+        """One row per fault of such a field."""
+        return self.table("fault_traces")
 
     def labels(self, micrograph_id: str) -> np.ndarray:
         """Read the labels of one micrograph.

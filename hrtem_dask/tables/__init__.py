@@ -6,6 +6,7 @@ and are null where the pixel size is not known.
 """
 
 from hrtem_dask.tables.columns import BOX_COLUMNS, Column, Schema
+from hrtem_dask.tables.crystal_fields import FAULT_TRACES, WINDOWS
 from hrtem_dask.tables.micrographs import ANALYZED_STATUSES, EXECUTION, MICROGRAPHS, STATUSES, Status
 from hrtem_dask.tables.particles import PARTICLES
 from hrtem_dask.tables.regions import REGION_CLASSES, REGION_FEATURES, REGIONS
@@ -15,6 +16,7 @@ __all__ = [
     "ANALYZED_STATUSES",
     "BOX_COLUMNS",
     "EXECUTION",
+    "FAULT_TRACES",
     "MICROGRAPHS",
     "PARTICLES",
     "REGIONS",
@@ -23,6 +25,7 @@ __all__ = [
     "SCHEMAS",
     "SCHEMA_VERSION",
     "STATUSES",
+    "WINDOWS",
     "Column",
     "Schema",
     "Status",
@@ -35,5 +38,7 @@ SCHEMAS: dict[str, Schema] = {
     "micrographs": MICROGRAPHS,
     "regions": REGIONS,
     "particles": PARTICLES,
+    "windows": WINDOWS,
+    "fault_traces": FAULT_TRACES,
     "execution": EXECUTION,
 }

@@ -22,7 +22,13 @@ MICROGRAPHS: Schema = (
     Column("frame", "int", "number of the 2-D image in a stack"),
     Column("title", "str", "the file's own name for the signal"),
     Column("status", "str", "done, empty (no particle), set_aside or failed"),
-    Column("reason", "str", "why it was set aside or failed, in words"),
+    Column("reason", "str", "why it was set aside or failed, or what an unusual field holds, in words"),
+    Column(
+        "field_kind",
+        "str",
+        "particles, or one_crystal: one crystal fills the field, see the tables windows and fault_traces; null where "
+        "nothing was found",
+    ),
     Column(
         "corrected", "bool", "whether its labels are those that `hrtem-dask correct` took back, not the segmenter's"
     ),

@@ -52,6 +52,10 @@ class Analysed:
     """Rows of its regions."""
     particles: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.PARTICLES))
     """Rows of its particles."""
+    windows: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.WINDOWS))
+    """Rows of its windows, where one crystal fills it."""
+    fault_traces: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.FAULT_TRACES))
+    """Rows of the faults of that crystal."""
     execution: dict[str, Any] = field(default_factory=dict)
     """Columns of `tables.EXECUTION`, such as durations."""
     found: analysis.Analysis | None = None
@@ -256,6 +260,8 @@ def _fill(
     named = {"micrograph_id": record.micrograph_id, "sample": record.sample}
     analysed.regions = tables.conform(found.regions.assign(**named), tables.REGIONS)
     analysed.particles = tables.conform(found.particles.assign(**named), tables.PARTICLES)
+    analysed.windows = tables.conform(found.windows.assign(**named), tables.WINDOWS)
+    analysed.fault_traces = tables.conform(found.fault_traces.assign(**named), tables.FAULT_TRACES)
     analysed.execution |= found.execution
     analysed.found = found
 

@@ -22,7 +22,7 @@ from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_
 from hrtem_dask.errors import error_text, typed_error_text
 from hrtem_dask.provenance import code_version, record_hash
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage import ledger, overlays, zarr_store
+from hrtem_dask.storage import ledger, overlays, results, zarr_store
 from hrtem_dask.storage.corrections import Correction
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.run_lock import require_owner
@@ -38,7 +38,16 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-_OF_LABELS = ("n_regions", "n_particles", "n_counted", "n_too_small", "coverage", "verdict", "doubt_reasons")
+_OF_LABELS = (
+    "field_kind",
+    "n_regions",
+    "n_particles",
+    "n_counted",
+    "n_too_small",
+    "coverage",
+    "verdict",
+    "doubt_reasons",
+)
 """Columns of `tables.MICROGRAPHS` that mean nothing without the labels."""
 
 
@@ -219,8 +228,15 @@ def draw_overlay(item: PlannedMicrograph, settings: Settings, folder: Location) 
     image, _ = analysis.without_marks(loading.read_image(record), settings)
     prepared, _ = analysis.prepare(image, settings, gain=gain_reference(settings.filtering.flat_field))
     labels = zarr_store.read_labels(folder.inside(ledger.LABELS), record.micrograph_id)
+    traces = results.open_results(folder).table("fault_traces")
     overlays.write_overlay(
-        folder, record.micrograph_id, backend.to_numpy(prepared), labels, None, pixel_size_nm=record.pixel_size_nm
+        folder,
+        record.micrograph_id,
+        backend.to_numpy(prepared),
+        labels,
+        None,
+        pixel_size_nm=record.pixel_size_nm,
+        fault_traces=traces[traces["micrograph_id"] == record.micrograph_id],
     )
 
 
@@ -254,7 +270,8 @@ def _write_pictures(
     except Exception as error:  # noqa: BLE001 - a full disk is no reason to lose the other micrographs' rows
         analysed.row |= {"status": "failed", "reason": f"its labels could not be written: {error_text(error)}"}
         analysed.row |= dict.fromkeys(_OF_LABELS)
-        analysed.regions, analysed.particles = tables.empty(tables.REGIONS), tables.empty(tables.PARTICLES)
+        for name in ("regions", "particles", "windows", "fault_traces"):
+            setattr(analysed, name, tables.empty(tables.SCHEMAS[name]))
         return None, ""
     try:
         if item.overlay and settings.execution.overlays != "none":
@@ -265,6 +282,7 @@ def _write_pictures(
                 found.labels,
                 found.particles,
                 pixel_size_nm=record.pixel_size_nm,
+                fault_traces=found.fault_traces,
             )
     except Exception as error:  # noqa: BLE001 - the next run draws it
         logger.warning("no overlay of %s: %s", record.micrograph_id, typed_error_text(error))
@@ -292,6 +310,8 @@ def _part(item: PlannedMicrograph, analysed: Analysed) -> ledger.Part:
         micrographs=tables.conform(pd.DataFrame([analysed.row]), tables.MICROGRAPHS),
         regions=analysed.regions,
         particles=analysed.particles,
+        windows=analysed.windows,
+        fault_traces=analysed.fault_traces,
         execution=tables.conform(pd.DataFrame([execution]), tables.EXECUTION),
     )
 

@@ -36,6 +36,7 @@ def draw_overlay(
     labels: np.ndarray,
     *,
     table: pd.DataFrame | None = None,
+    lines_px: np.ndarray | None = None,
     pixel_size_nm: PixelSize | None = None,
     max_side_px: int = 1024,
 ) -> np.ndarray:
@@ -50,6 +51,8 @@ def draw_overlay(
     table : pandas.DataFrame, optional
         With ``particle_id`` and ``exclusion_reason``: outlines are colored by it (`OUTLINE_COLORS`); without it
         all are drawn as counted. With ``fault_trace_deg`` and ``fault_offset_nm`` the traces of faults are drawn too.
+    lines_px : numpy.ndarray, optional
+        Shape (line, 2, 2): ends (y, x) in px of further lines, such as the faults of a crystal that fills the field.
     pixel_size_nm : tuple of float, optional
         Height and width of a pixel (nm). With it a scale bar is drawn, and non-square pixels are shown in true shape.
     max_side_px : int
@@ -94,12 +97,19 @@ def draw_overlay(
         if (trace := traces.get(int(label))) is not None and pixel_size_nm is not None:
             ends = fault_trace(inside > 0, trace_deg=trace[0], offset_nm=trace[1], pixel_size_nm=pixel_size_nm)
             if ends is not None:
-                drawn = ((np.array(ends)[:, ::-1] + corner) * (scale_x, scale_y) - 0.5) * 2**_SHIFT
-                first, last = np.rint(drawn).astype(int).tolist()
-                cv2.line(picture, first, last, TRACE_COLOR, 1, cv2.LINE_AA, _SHIFT)
+                _draw_line(picture, np.array(ends) + np.array([y0, x0]), (scale_y, scale_x))
+    for line in () if lines_px is None else lines_px:
+        _draw_line(picture, line, (scale_y, scale_x))
     if pixel_size_nm is not None:
         _draw_scale_bar(picture, nm_per_px=pixel_size_nm[1] / scale_x)
     return picture
+
+
+def _draw_line(picture: np.ndarray, ends_px: np.ndarray, scale: tuple[float, float]) -> None:
+    """Draw a line between two ends (end, y or x), from the centers of full-size pixels to those of the picture."""
+    drawn = ((ends_px + 0.5) * scale - 0.5) * 2**_SHIFT
+    first, last = np.rint(drawn[:, ::-1]).astype(int).tolist()
+    cv2.line(picture, first, last, TRACE_COLOR, 1, cv2.LINE_AA, _SHIFT)
 
 
 def _traces(table: pd.DataFrame | None) -> dict[int, tuple[float, float]]:
