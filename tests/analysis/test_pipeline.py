@@ -62,8 +62,8 @@ def test_a_burnt_in_bar_is_no_particle_and_changes_no_other(scene: Scene) -> Non
     clean, found = analyse(scene.image), analyse(image)
     assert clean.micrograph["marked_fraction"] == 0
     assert len(found.particles) == len(clean.particles)
-    sizes = [table["equivalent_diameter_nm"].astype(float) for table in (found.particles, clean.particles)]
-    np.testing.assert_allclose(*sizes, rtol=0.01)
+    sizes, expected = (t["equivalent_diameter_nm"].to_numpy(dtype=float) for t in (found.particles, clean.particles))
+    np.testing.assert_allclose(sizes, expected, rtol=0.01)
     field_px = round(drawn.size * (1 - float(str(found.micrograph["marked_fraction"]))))
     assert found.micrograph["coverage"] == pytest.approx(np.count_nonzero(found.labels) / field_px)
 
