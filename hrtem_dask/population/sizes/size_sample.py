@@ -37,7 +37,7 @@ class Sizes:
     @property
     def shares(self) -> np.ndarray:
         """Shape (n_micrographs,): the share of each micrograph in the sum of the weights."""
-        return np.bincount(self.owners, self.weights, self.n_micrographs) / self.weights.sum()
+        return np.asarray(np.bincount(self.owners, self.weights, self.n_micrographs) / self.weights.sum())
 
     @property
     def effective_micrographs(self) -> float:
