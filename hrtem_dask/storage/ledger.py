@@ -224,8 +224,10 @@ def find_damage(folder: Location, part: str, entries: Sequence[Entry]) -> dict[s
         name = _table_file(part, table)
         try:
             problem = None if bytes_hash(folder.read_bytes(name)) == hashes.get(table) else "is not what was written"
+        except FileNotFoundError:
+            problem = "is missing"
         except OSError as error:
-            problem = f"cannot be read ({error_text(error)})"
+            problem = f"cannot be read ({error.strerror or error_text(error)})"
         if problem is not None:
             return {entry.micrograph_id: f"{name} {problem}" for entry in entries}
     labels = folder.inside(LABELS)

@@ -197,9 +197,9 @@ def _find_damage(client: Client, plan: RunPlan, folder: Location) -> list[str]:
             raise result
         damaged |= result
     if damaged:
-        shown = "; ".join(f"{name}: {why}" for name, why in list(damaged.items())[:3]) + (
-            "; …" if len(damaged) > 3 else ""
-        )
+        by_reason = {why: name for name, why in reversed(damaged.items())}
+        reasons = [f"{name}: {why}" for why, name in by_reason.items()]
+        shown = "; ".join(reasons[:3]) + ("; …" if len(reasons) > 3 else "")
         logger.warning("%d micrographs are done again, because their results are damaged (%s)", len(damaged), shown)
     return list(damaged)
 
