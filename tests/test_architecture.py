@@ -67,6 +67,7 @@ LIBRARIES = {
 }
 MAX_MODULES_PER_FOLDER = 16
 NAMED_FOR_A_TOPIC = {
+    "batch/run/test_damage": "results folders with damage of every kind, by every module that reads them",
     "batch/run/test_survival": "a run that is interrupted, by every module that takes part",
     "loading/test_bad_input": "damaged files of every format",
     "loading/formats/test_real_files": "files of real microscopes, in every format",
