@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hrtem_dask import analysis
+from hrtem_dask import analysis, tables
 from hrtem_dask.defects import Calibration, DefectClassifier, Forest
 from hrtem_dask.defects.forest import LEAF
 from hrtem_dask.particles import Particles
@@ -153,3 +153,13 @@ def test_features_do_not_depend_on_where_a_region_is() -> None:
     here = analysis.region_features(image, found, pixel_size_nm=PIXEL)
     there = analysis.region_features(np.roll(image, (7, -11), (0, 1)), moved, pixel_size_nm=PIXEL)
     pd.testing.assert_frame_equal(here, there, rtol=1e-5)
+
+
+def test_particles_counted_by_size_alone_are_not_classified() -> None:
+    image, found = field((80, 80), radius=4)
+    sized = found.particles.assign(exclusion_reason=None, counted=True, solidity=None)
+    found = replace(found, particles=tables.conform(sized, tables.PARTICLES))
+    done = analysis.classify(image, found, SETTINGS, says(stacking_fault=1.0), pixel_size_nm=PIXEL)
+    assert done.regions["region_class"].tolist() == ["unsure"]
+    assert done.particles["fault_state"].tolist() == ["unknown"]
+    assert done.particles["counted"].all()

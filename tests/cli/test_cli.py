@@ -64,6 +64,18 @@ def test_run_ends_with_its_doubts_and_what_to_do(micrograph: Path, tmp_path: Pat
     assert json.loads((out / "summary.json").read_text())["verdicts"]["n_doubtful"] == 1
 
 
+def test_run_says_how_many_objects_are_below_the_counting_limit(micrograph: Path, tmp_path: Path) -> None:
+
+    image = tifffile.imread(micrograph)
+    image[80:83, 10:13] = image[80:83, 50:53] = 100
+    tifffile.imwrite(micrograph, image, imagej=True, resolution=(20, 20), metadata={"unit": "nm"})
+    code, output = call("run", micrograph, "--out", tmp_path / "out", "--method", "otsu", "--scheduler", "threads")
+    assert code == 0, output
+    assert "2 objects below the counting limit of 25 px (0.5 nm² where that is larger) were not counted" in output
+    assert pd.read_parquet(tmp_path / "out" / "micrographs.parquet")["n_too_small"].tolist() == [2]
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["n_too_small"] == 2
+
+
 def test_run_says_when_nothing_could_be_analysed(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "broken.dm3").write_bytes(b"\x00\x00")

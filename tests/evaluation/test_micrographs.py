@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from hrtem_dask.evaluation import score_micrograph
 from hrtem_dask.evaluation.micrographs import connected_pieces, counting_limit_px
+from hrtem_dask.particles import measure_labels
+from hrtem_dask.settings import ParticleSettings
 
 
 def squares(side: int, *, margin: int = 10, n: int = 3) -> np.ndarray:
@@ -99,3 +101,21 @@ def test_the_limit_is_the_stricter_one() -> None:
     assert counting_limit_px((0.05, 0.05), min_area_px=100, min_area_nm2=0.5) == pytest.approx(200)
     assert counting_limit_px((0.2, 0.2), min_area_px=100, min_area_nm2=0.5) == 100
     assert counting_limit_px(None, min_area_px=100, min_area_nm2=0.5) == 100
+
+
+@pytest.mark.parametrize("pixel_size_nm", [None, (0.05, 0.05), (0.2, 0.3)])
+def test_the_limit_is_that_of_the_run(pixel_size_nm: tuple[float, float] | None) -> None:
+    """Without particles at the border, a run counts what the evaluation judges."""
+    labels = np.zeros((200, 200), dtype=np.int32)
+    for k in range(1, 17):
+        y, x = np.divmod(k - 1, 4)
+        labels[50 * y + 10 : 50 * y + 10 + k, 50 * x + 10 : 50 * x + 10 + k] = k
+    found = measure_labels(labels, np.zeros(labels.shape), pixel_size_nm=pixel_size_nm)
+    limits = ParticleSettings()
+    row = score_micrograph(
+        found.labels, labels, pixel_size_nm=pixel_size_nm,
+        min_area_px=limits.min_area_px, min_area_nm2=limits.min_area_nm2,
+    ).row  # fmt: skip
+    assert row["n_true"] == row["n_predicted"] == found.particles["counted"].sum()
+    assert found.n_too_small == 16 - row["n_true"] > 0
+    assert score_micrograph(found.labels, labels, pixel_size_nm=pixel_size_nm).row["n_true"] == row["n_true"]

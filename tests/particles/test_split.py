@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from hrtem_dask.particles.morphology import clean_mask
 from hrtem_dask.particles.regions import label_regions
-from hrtem_dask.particles.split import particle_core, split_touching
+from hrtem_dask.particles.split import _distance_px, particle_core, split_touching
 
 
 def disk(shape, centre, radius, sizes=(1.0, 1.0)):
@@ -203,3 +203,42 @@ def test_core_is_relative_to_the_lowest_probability_of_the_mask():
     np.testing.assert_array_equal(core[0], [False, True, True, False, True, True])
     assert particle_core(probability, np.zeros_like(mask)) is None
     assert particle_core(np.full((4, 6), 0.9), mask) is None  # as by a threshold
+
+
+def touching_small_disks():
+    """Two disks of 50 px that touch, and a core without the line between them, 1 px wide."""
+    mask = disk((40, 60), (20, 22), 4) | disk((40, 60), (20, 30), 4)
+    core = mask.copy()
+    core[:, 26] = False
+    return mask, core
+
+
+def test_small_particles_are_cut_along_a_line_of_low_probability_only():
+    mask, core = touching_small_disks()
+    limits = {"min_part_area_px": 100, "min_core_part_area_px": 25}
+    assert split(mask, **limits)[0].max() == 1
+    assert split(mask, core=core, min_part_area_px=100)[0].max() == 1
+    labels, confidence = split(mask, core=core, **limits)
+    assert labels.max() == 2
+    np.testing.assert_allclose(np.bincount(labels.ravel())[1:], mask.sum() / 2, rtol=0.12)
+    np.testing.assert_array_equal(confidence, 1)  # the neck has no width
+    assert split(mask, core=core, min_part_area_px=100, min_core_part_area_px=50)[0].max() == 1
+
+
+def test_a_small_part_is_not_cut_off_where_its_neck_is_within_the_core():
+    mask = disk((120, 120), (60, 50), 30) | disk((120, 120), (60, 84.5), 5)
+    core = mask.copy()
+    core[40:42, 48:52] = False  # an uncertain spot elsewhere
+    labels, _ = split(mask, core=core, min_part_area_px=100, min_core_part_area_px=25)
+    assert labels.max() == 1
+
+
+def test_distances_do_not_depend_on_where_an_array_lies_in_memory():
+    mask = pair(31, 0.2, 0.7, shape=(101, 131))
+    expected = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    expected = np.sqrt(np.rint(expected**2).astype(np.float32))
+    store = np.zeros(mask.size + 64, dtype=bool)
+    for offset in range(0, 64, 3):
+        moved = store[offset : offset + mask.size].reshape(mask.shape)
+        moved[:] = mask
+        np.testing.assert_array_equal(_distance_px(moved, None), expected)

@@ -41,3 +41,13 @@ def test_quantiles_are_those_of_the_sizes(rng: np.random.Generator) -> None:
     sizes = rng.lognormal(2, 0.3, 501)
     summary = summarize(particles(list(sizes)))["samples"]["Au"]["equivalent_diameter_nm"]
     assert [summary["d10"], summary["d90"]] == pytest.approx(np.quantile(sizes, [0.1, 0.9], method="hazen").tolist())
+
+
+def test_sizes_state_how_many_particles_lack_them() -> None:
+    table = particles([3.0, 4.0, 6.0, 8.0]).assign(feret_min_nm=pd.array([None, 3.5, 5.0, 7.0], dtype="Float64"))
+    summary = summarize(table)["samples"]["Au"]
+    counts = {
+        size: (summary[size]["n"], summary[size]["n_missing"]) for size in ("equivalent_diameter_nm", "feret_min_nm")
+    }
+    assert counts == {"equivalent_diameter_nm": (4, 0), "feret_min_nm": (3, 1)}
+    assert summary["feret_min_nm"]["median"] == 5.0

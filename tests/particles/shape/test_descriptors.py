@@ -269,3 +269,21 @@ def test_labels_need_not_be_consecutive_and_shapes_must_agree():
 def test_convex_exits_are_those_of_a_convex_particle():
     runs = find_runs(ellipse((90, 90), (44.3, 45.1), (38, 20), 0.4).astype(np.int32))
     np.testing.assert_array_equal(convex_exits(runs), outline_exits(runs))
+
+
+def test_small_particles_have_a_size_and_no_shape():
+    y, x = np.mgrid[:60, :120]
+    labels = ((y - 30) ** 2 + (x - 30) ** 2 <= 36).astype(np.int32)
+    labels[(y - 30.3) ** 2 + (x - 80) ** 2 <= 16] = 2
+    image = np.where(labels > 0, 5.0, 9.0) + x / 100
+    whole = measure_particles(labels, image, pixel_size_nm=(0.1, 0.2))
+    sized = measure_particles(labels, image, pixel_size_nm=(0.1, 0.2), min_shape_area_px=100)
+    assert whole["area_px"].tolist() == [113, 49]
+    pd.testing.assert_series_equal(sized.loc[0], whole.loc[0])
+    null = sized.columns[sized.loc[1].isna() & whole.loc[1].notna()]
+    lengths = {"feret_max", "feret_min", "perimeter", "convex_perimeter"}
+    ratios = {"aspect_ratio", "circularity", "roundness", "compactness", "solidity", "convexity", "eccentricity"}
+    expected = {f"{name}_{unit}" for name in lengths for unit in ("px", "nm")} | ratios | {"extent", "orientation_deg"}
+    assert set(null) == expected
+    known = sized.columns.difference(null)
+    pd.testing.assert_series_equal(sized.loc[1, known], whole.loc[1, known])

@@ -106,3 +106,15 @@ def test_no_particle_no_distribution() -> None:
     rows = shape_distributions(tables.empty(tables.PARTICLES))
     assert all(row["quantiles"] is None and row["reason"] for row in rows.values())
     assert shape_classes(tables.empty(tables.PARTICLES))["classes"]["faceted"]["fraction"]["reason"] == "no particles"
+
+
+def test_particles_counted_by_size_alone_have_no_class_and_are_stated(rng: np.random.Generator) -> None:
+    large, small = measured("ellipse 1", 400, rng), measured("ellipse 1", 60, rng)
+    shapes = ["aspect_ratio", "circularity", "roundness", "compactness", "solidity", "convexity", "eccentricity"]
+    table = pd.concat([large, small.assign(**dict.fromkeys(shapes, np.nan))], ignore_index=True)
+    assert classify_shapes(table).tolist() == ["near_spherical"] * len(large) + ["too_few_pixels"] * len(small)
+    alone, both = shape_classes(large)["classes"], shape_classes(table)["classes"]
+    assert both["too_few_pixels"]["count"] == len(small)
+    assert both["near_spherical"] == alone["near_spherical"]
+    for name, row in shape_distributions(table).items():
+        assert row == shape_distributions(large)[name] | {"n_missing": len(small)}
