@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import platform
-import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 
 import numpy as np
@@ -17,6 +17,7 @@ from hrtem_dask.population.particle_table import is_counted
 from hrtem_dask.population.relations.describe_relations import relations
 from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.measured import describe_measurement, describe_quality
+from hrtem_dask.storage.compaction import read_run_file
 from hrtem_dask.storage.results import Results
 
 __all__ = ["gather", "plain_json", "plain_json_dict", "weighted_particles"]
@@ -139,14 +140,14 @@ def _run_file(results: Results) -> JsonDict:
     """Read run.toml; return an empty dict if the folder has none."""
     if not results.folder.exists("run.toml"):
         return {}
-    return tomllib.loads(results.folder.read_bytes("run.toml").decode())
+    return read_run_file(results.folder)
 
 
 def _summary(results: Results, run: JsonDict, particles: pd.DataFrame, micrographs: pd.DataFrame) -> JsonDict:
     """Read the summary that the run wrote, or compute it if there is none."""
-    if results.folder.exists("summary.json"):
+    with suppress(OSError, ValueError):  # a damaged one is computed again
         summary: JsonDict = json.loads(results.folder.read_bytes("summary.json"))
-        if {"definitions", "all", "samples"} <= set(summary):
+        if isinstance(summary, dict) and {"definitions", "all", "samples"} <= set(summary):
             return summary
     limits = run.get("settings", {}).get("particles", {})
     options = PopulationOptions(**{k: limits[k] for k in ("min_area_px", "min_area_nm2") if k in limits})
