@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
@@ -297,7 +297,7 @@ def _parse(content: bytes) -> Owner | None:
         owner = Owner(**json.loads(content))
     except (ValueError, TypeError, RecursionError):
         return None
-    types = {"pid": int, "beat": int, "process_start": (int, float)}
+    types: dict[str, Any] = {"pid": int, "beat": int, "process_start": (int, float)}
     return owner if all(isinstance(v, types.get(n, str)) for n, v in vars(owner).items()) else None
 
 
