@@ -305,7 +305,7 @@ def _read(folder: Location) -> tuple[bytes | None, Owner | None]:
     """Return the content of the lock, None where there is none, and its owner, None where it cannot be read."""
     try:
         content = folder.read_bytes(LOCK)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):  # the next beat makes way for it
         return None, None
     return content, _parse(content)
 
