@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import platform
-import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 
 import numpy as np
@@ -18,6 +18,7 @@ from hrtem_dask.population.relations.describe_relations import relations
 from hrtem_dask.population.verdicts import KEPT, LEFT_OUT, describe_verdicts, doubtful_micrographs
 from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.measured import describe_measurement, describe_quality
+from hrtem_dask.storage.compaction import read_run_file
 from hrtem_dask.storage.results import Results
 
 __all__ = ["gather", "plain_json", "plain_json_dict", "weighted_particles", "without_doubtful"]
@@ -163,7 +164,7 @@ def _run_file(results: Results) -> JsonDict:
     """Read run.toml; return an empty dict if the folder has none."""
     if not results.folder.exists("run.toml"):
         return {}
-    return tomllib.loads(results.folder.read_bytes("run.toml").decode())
+    return read_run_file(results.folder)
 
 
 def _summary(
@@ -172,7 +173,7 @@ def _summary(
     """Read the summary that the run wrote, or compute it if there is none with the same micrographs."""
     counts: JsonDict = {}
     definitions: JsonDict = {}
-    if results.folder.exists("summary.json"):
+    with suppress(OSError, ValueError, AttributeError):  # a damaged one is computed again
         summary: JsonDict = json.loads(results.folder.read_bytes("summary.json"))
         counts = {key: summary[key] for key in ("micrographs", "corrected") if key in summary}
         definitions = summary.get("definitions", {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 import tomli_w
 
 from hrtem_dask import loading, tables
+from hrtem_dask.errors import ResultsFolderError, error_text
 from hrtem_dask.population import PopulationOptions, summarize
 from hrtem_dask.population.verdicts import describe_verdicts
 from hrtem_dask.provenance import code_version
@@ -18,7 +20,7 @@ from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import write_table
 from hrtem_dask.toml_records import record_to_dict
 
-__all__ = ["compact", "write_run_file"]
+__all__ = ["compact", "read_run_file", "write_run_file"]
 
 
 def write_run_file(folder: Location, settings: Settings, *, models: Mapping[str, str | None]) -> None:
@@ -40,6 +42,35 @@ def write_run_file(folder: Location, settings: Settings, *, models: Mapping[str,
     }
     content["models"] = {stage: content_hash for stage, content_hash in models.items() if content_hash is not None}
     folder.write_bytes("run.toml", tomli_w.dumps(content).encode())
+
+
+def read_run_file(folder: Location) -> dict[str, Any]:
+    """Read ``run.toml``.
+
+    Parameters
+    ----------
+    folder : Location
+        The results folder.
+
+    Returns
+    -------
+    dict
+        What `write_run_file` wrote: ``settings`` and, where there are models, ``models`` are dictionaries.
+
+    Raises
+    ------
+    ResultsFolderError
+        If it is missing or damaged.
+    """
+    try:
+        content = tomllib.loads(folder.read_bytes("run.toml").decode())
+        if not isinstance(content.get("settings"), dict) or not isinstance(content.get("models", {}), dict):
+            raise TypeError("it has no settings")
+    except (OSError, ValueError, TypeError) as error:
+        raise ResultsFolderError(
+            f"{folder.path('run.toml')} is missing or damaged ({error_text(error)}): run again into this folder first"
+        ) from error
+    return content
 
 
 def compact(

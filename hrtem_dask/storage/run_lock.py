@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
@@ -297,7 +297,7 @@ def _parse(content: bytes) -> Owner | None:
         owner = Owner(**json.loads(content))
     except (ValueError, TypeError, RecursionError):
         return None
-    types: dict[str, type | tuple[type, ...]] = {"pid": int, "beat": int, "process_start": (int, float)}
+    types: dict[str, Any] = {"pid": int, "beat": int, "process_start": (int, float)}
     return owner if all(isinstance(v, types.get(n, str)) for n, v in vars(owner).items()) else None
 
 
@@ -305,7 +305,7 @@ def _read(folder: Location) -> tuple[bytes | None, Owner | None]:
     """Return the content of the lock, None where there is none, and its owner, None where it cannot be read."""
     try:
         content = folder.read_bytes(LOCK)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):  # the next beat makes way for it
         return None, None
     return content, _parse(content)
 

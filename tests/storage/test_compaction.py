@@ -3,9 +3,12 @@
 import tomllib
 from pathlib import Path
 
+import pytest
+
+from hrtem_dask.errors import ResultsFolderError
 from hrtem_dask.provenance import code_version
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage.compaction import write_run_file
+from hrtem_dask.storage.compaction import read_run_file, write_run_file
 from hrtem_dask.storage.location import Location
 
 
@@ -17,3 +20,14 @@ def test_the_run_file_states_the_code_of_the_rows_and_the_settings(tmp_path: Pat
     assert content["settings_hash"] == settings.science_hash()
     assert content["models"] == {"defects": "0123"}
     assert Settings.from_file(tmp_path / "run.toml") == settings
+    assert read_run_file(Location.of(tmp_path)) == content
+
+
+@pytest.mark.parametrize(
+    "damaged", [None, b"", b"\xff\x00", b"settings = 1", b"[settings", b"models = 1\n[settings]\n"]
+)
+def test_a_damaged_run_file_is_said_to_be(tmp_path: Path, damaged: bytes | None) -> None:
+    if damaged is not None:
+        (tmp_path / "run.toml").write_bytes(damaged)
+    with pytest.raises(ResultsFolderError, match=r"run.toml is missing or damaged .*: run again"):
+        read_run_file(Location.of(tmp_path))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import logging
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +20,10 @@ from hrtem_dask.batch.run.progress import RunLog
 from hrtem_dask.batch.run.record_analysis import ModelHashes
 from hrtem_dask.batch.run.run import analyse_tasks, checked_models
 from hrtem_dask.batch.run.task import AnalysisTask, Outcome
-from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, ResultsFolderError, SettingsError, error_text
+from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError, error_text
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, zarr_store
-from hrtem_dask.storage.compaction import compact
+from hrtem_dask.storage.compaction import compact, read_run_file
 from hrtem_dask.storage.corrections import (
     create_corrections,
     labels_hash,
@@ -325,17 +324,6 @@ def _store_correction(labels: _CorrectedLabels, folder: Location) -> CorrectionO
     return CorrectionOutcome(name, path, "corrected", record=record)
 
 
-def _read_run_file(folder: Location) -> tuple[Settings, ModelHashes]:
-    """Return the settings and the models of the run."""
-    try:
-        text = folder.read_bytes("run.toml").decode()
-        return Settings.from_toml(text), ModelHashes(**tomllib.loads(text).get("models", {}))
-    except (OSError, ValueError, TypeError) as error:
-        raise ResultsFolderError(
-            f"{folder.path('run.toml')} is missing or damaged ({error_text(error)}): run again into this folder first"
-        ) from error
-
-
 @dataclass(frozen=True)
 class _Session:
     """A results folder whose run has ended, with the settings, models and ledger of the run."""
@@ -352,10 +340,12 @@ class _Session:
         """Open a results folder, and refuse it if new rows would not fit the others."""
         opened = open_results(results)
         results_folder = opened.folder
-        settings, before = _read_run_file(results_folder)
+        run_file = read_run_file(results_folder)
+        settings = Settings().updated(run_file["settings"])
         if device is not None:
             settings = settings.updated({"execution": {"device": device}})
-        models = checked_models(settings)
+        models, known = checked_models(settings), run_file.get("models", {})
+        before = ModelHashes(known.get("segmentation"), known.get("defects"))
         if models != before:
             raise SettingsError(f"the models of the run were {before}, they are {models} now: run again first")
         micrographs, entries = opened.micrographs, ledger.read_entries(results_folder)
