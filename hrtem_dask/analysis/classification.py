@@ -63,7 +63,7 @@ def classify(
     if classifier is None or not shows_lattice(pixel_size_nm) or not len(found.regions):
         return found
     assert pixel_size_nm is not None
-    dark = image if settings.segmentation.particles_are == "dark" else image.max() - image
+    dark = image.max() - image if settings.segmentation.particles_are == "bright" else image
     features = region_features(dark, found, pixel_size_nm=pixel_size_nm)
     regions = _classified_regions(found, features, settings, classifier)
     parts = _parts(dark, found, features, classifier, pixel_size_nm)

@@ -201,6 +201,7 @@ def segment_micrograph(
             **metrics,
             "n_nonfinite": n_nonfinite,
             "quality_flags": ",".join(flags) or None,
+            "particles_are": "bright" if settings.segmentation.particles_are == "bright" else "dark",
             "marked_fraction": 0.0 if marks is None else float(marks.mean()),
         },
         marks=marks,

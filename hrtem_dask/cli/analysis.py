@@ -35,6 +35,11 @@ __all__ = ["demo", "ingest", "inspect", "run"]
     type=click.Choice(["auto", "lattice", "contrast"]),
     help="How the U-Net finds its scale: from the pixel size (lattice) or from the image (contrast).",
 )
+@click.option(
+    "--particles",
+    type=click.Choice(["auto", "dark", "bright"]),
+    help="Darker or brighter than the support; auto: bright where the file names a dark-field detector, such as HAADF.",
+)
 @click.option("--diameter", type=float, metavar="NM", help="Typical particle diameter in nm, for the contrast regime.")
 @click.option("--diameter-px", type=float, metavar="PX", help="The same in pixels of the micrograph.")
 @click.option("--material", metavar="NAME", help="Known material, such as Au: its lattice checks the pixel size.")

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from hrtem_dask.loading.access import local_copy, source_hash, source_stat
     from hrtem_dask.loading.discover import find_sources, other_kind
     from hrtem_dask.loading.pixel_sizes import calibration_flags, length_in_nm
+    from hrtem_dask.loading.polarity import stated_polarity
     from hrtem_dask.loading.records import MicrographRecord, micrograph_id, set_aside_uncalibrated, to_row
     from hrtem_dask.loading.sample_table import SampleMetadata, read_metadata
     from hrtem_dask.loading.signals import list_micrographs, read_image, read_micrograph, read_single_image
@@ -32,11 +33,13 @@ __all__ = [
     "set_aside_uncalibrated",
     "source_hash",
     "source_stat",
+    "stated_polarity",
     "to_row",
 ]
 
 _HOME = {
     "access": ("local_copy", "source_hash", "source_stat"),
+    "polarity": ("stated_polarity",),
     "pixel_sizes": ("calibration_flags", "length_in_nm"),
     "discover": ("find_sources", "other_kind"),
     "sample_table": ("SampleMetadata", "read_metadata"),

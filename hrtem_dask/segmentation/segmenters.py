@@ -81,7 +81,7 @@ class OtsuSegmenter(_Baseline):  # numpydoc ignore=PR02
         size = pixel_size_nm or (1.0, 1.0)  # without a pixel size sigma is 0, so the scale does not matter
         mask = otsu_mask(
             image,
-            particles_are=self._settings.particles_are,
+            particles_are="bright" if self._settings.particles_are == "bright" else "dark",
             sigma_px=(sigma_nm / size[0], sigma_nm / size[1]),
         )
         return self._segmentation(mask)
@@ -202,6 +202,8 @@ def make_segmenter(segmentation: SegmentationSettings, execution: ExecutionSetti
     True
     """
     global _loads
+    if segmentation.particles_are == "auto":  # the same network, whether the file states nothing or the user dark
+        segmentation = replace(segmentation, particles_are="dark")
     method = segmentation.chosen_method
     if method == "otsu":
         return OtsuSegmenter(segmentation)

@@ -60,6 +60,7 @@ MICROGRAPHS: Schema = (
     Column("magnification", "float", "magnification as the file states it"),
     Column("instrument", "str", "microscope as the file names it"),
     Column("acquired_at", "str", "time of acquisition, ISO 8601, as the file states it"),
+    Column("particles_are", "str", "dark or bright, as the segmenter took them"),
     Column("n_regions", "int", "connected pieces of the mask, gaps bridged"),
     Column("n_particles", "int", "particles, counted or not"),
     Column("n_counted", "int", "particles that enter statistics"),

@@ -15,7 +15,7 @@ from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.batch.cluster.stream import failure_reason, stream
 from hrtem_dask.batch.evaluation.methods import Method
 from hrtem_dask.batch.listing import list_sources
-from hrtem_dask.batch.run.record_analysis import gain_reference
+from hrtem_dask.batch.run.record_analysis import gain_reference, settings_of
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, UnreadableMicrographError, typed_error_text
 from hrtem_dask.evaluation import MicrographScores, curve, score_micrograph, summarize_scores
 from hrtem_dask.micrograph import PixelSize
@@ -264,6 +264,7 @@ def _segment(item: _Item, settings: Settings) -> tuple[np.ndarray, np.ndarray | 
     record = next(r for r in records if (r.signal, r.frame) == (row["signal"], row["frame"]))
     if loading.source_hash(record.source) != row["source_hash"]:
         raise UnreadableMicrographError(f"{record.source.path} is not the file that was analyzed, or has changed since")
+    settings = settings_of(record, settings)
     gain = gain_reference(settings.filtering.flat_field)
     image, marks = analysis.without_marks(loading.read_image(record), settings)
     prepared, _ = analysis.prepare(image, settings, gain=gain)

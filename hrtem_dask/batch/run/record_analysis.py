@@ -29,6 +29,7 @@ __all__ = [
     "gain_reference",
     "read_record",
     "segment_record",
+    "settings_of",
 ]
 
 
@@ -170,6 +171,7 @@ def segment_record(
     """
     if read.image is None:
         return SegmentedRecord(read, error=read.error)
+    settings = settings_of(read.record, settings)
     try:
         segmenter = make_segmenter(settings.segmentation, settings.execution)
         if models is not None:
@@ -227,7 +229,8 @@ def analyse_segmented_record(
     try:
         if segmented.segmented is None:
             raise segmented.error or UnreadableMicrographError("the micrograph was not segmented")
-        _fill(analysed, segmented.segmented, read.record, settings, models, correction)
+        own = settings_of(read.record, settings)
+        _fill(analysed, segmented.segmented, read.record, own, models, correction)
     except Exception as error:  # noqa: BLE001 - whatever an image provokes, the batch goes on and reports it
         row |= {"status": "failed", "reason": typed_error_text(error)}
     return analysed
@@ -264,6 +267,27 @@ def _fill(
     analysed.fault_traces = tables.conform(found.fault_traces.assign(**named), tables.FAULT_TRACES)
     analysed.execution |= found.execution
     analysed.found = found
+
+
+def settings_of(record: loading.MicrographRecord, settings: Settings) -> Settings:
+    """Return the settings for one micrograph.
+
+    Parameters
+    ----------
+    record : loading.MicrographRecord
+        Record of the listing.
+    settings : Settings
+        Settings of the run.
+
+    Returns
+    -------
+    Settings
+        With ``segmentation.particles_are`` decided: where it is ``"auto"``, bright if the file states a dark-field
+        detector, else dark.
+    """
+    if settings.segmentation.particles_are != "auto":
+        return settings
+    return settings.updated({"segmentation": {"particles_are": loading.stated_polarity(record) or "dark"}})
 
 
 def _require_same(file: str | None, here: str | None, expected: str | None) -> None:
