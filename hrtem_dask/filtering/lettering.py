@@ -28,7 +28,7 @@ LEAST_INK = 0.6
 """Least share of the characters of a text that have the gray value of ink; of text at a bar, thin ones need not."""
 FILL = (0.2, 0.85)
 """Share of its bounding box that a character fills, from and to."""
-LEAST_BAR_FILL = 0.5
+LEAST_BAR_FILL = 0.8
 """A bar that fills less of its bounding box (end ticks, arrows) does not support a text."""
 MOST_CONVEX = 0.85
 """A piece that fills more of its convex hull is no character."""

@@ -22,7 +22,7 @@ def test_a_dark_field_detector_makes_particles_bright_unless_the_user_states_the
 ) -> None:  # fmt: skip
     image = 4000 - make_disks(rng, 4)
     record = loading.list_micrographs(loading.find_sources(make_tiff(tmp_path / "a.tif", image))[0])[0]
-    chosen = settings.updated({"segmentation": {"particles_are": stated}})
+    chosen = settings.updated({"segmentation": {"particles_are": stated}, "particles": {"fill_holes": False}})
     analysed = analyse_record(replace(record, title=title), chosen)
     assert analysed.row["particles_are"] == expected
     assert analysed.row["settings_hash"] == chosen.science_hash()
