@@ -39,7 +39,7 @@ FOLDERS = {
 GOLD = "gold_scalebar"
 """Folder with pixel sizes in scale.csv and without masks: what its samples are is in the table GOLD_NM."""
 GOLD_NM = {"AuNP20nm_004.jpg": 20.0, "AuNP80nm_004.jpg": 80.0}
-"""Micrograph → nominal diameter of its spheres (nm); the nodules of the others have no single diameter."""
+"""Micrograph → nominal diameter of its spheres (nm); the nanorods of the others have no single diameter."""
 BAD_DICE, WRONG_MEDIAN = 0.8, 0.2
 MIN_AREA_PX = Settings().particles.min_area_px
 TRUTH = ("folder", "name", "dice", "median_error")
