@@ -65,7 +65,14 @@ def test_workers_that_do_not_start_are_tried_again(
         pass
 
 
-@pytest.mark.parametrize("error", [TimeoutError(), OSError(), RuntimeError("nanny"), AssertionError()])
+@pytest.mark.parametrize(
+    "error",
+    # each case waits for a scheduler that does not hear from its workers any more
+    [
+        TimeoutError(),
+        *(pytest.param(e, marks=pytest.mark.slow) for e in (OSError(), RuntimeError("x"), AssertionError())),
+    ],
+)
 def test_a_cluster_that_does_not_close_is_no_error(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
