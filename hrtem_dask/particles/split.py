@@ -59,7 +59,8 @@ def split_touching(
     core : numpy.ndarray of bool, optional
         Shape (y, x): False on pixels where particles may touch, see `particle_core`. By default True everywhere.
     min_core_part_area_px : float, optional
-        Smallest area (px) of a part whose cuts all run outside the core; by default `min_part_area_px`.
+        Smallest area (px) of parts that are both smaller than `min_part_area_px`, where the cut between them runs
+        outside the core; by default `min_part_area_px`.
 
     Returns
     -------
@@ -244,7 +245,7 @@ def _merge(
 ) -> np.ndarray:
     """Return for each basin the basin that represents its part, after weak cuts are undone.
 
-    `smallest_px` is the least area of a part, and that of a part whose cut lies outside the core.
+    `smallest_px` is the least area of a part, and that of two smaller parts whose cut lies outside the core.
     """
     part = list(range(peaks.size))
     width, area = peaks.tolist(), areas.tolist()
@@ -268,6 +269,7 @@ def _merge(
     # of the cuts that bound too small a part, the widest neck is undone first; parts only grow, so one pass is enough
     for p, q, saddle in cuts:
         a, b = root(p), root(q)
-        if a != b and min(area[a], area[b]) < smallest_px[saddle <= 0]:
+        is_between_small = saddle <= 0 and max(area[a], area[b]) < smallest_px[0]
+        if a != b and min(area[a], area[b]) < smallest_px[is_between_small]:
             join(a, b)
     return np.array([root(basin) for basin in range(len(part))])

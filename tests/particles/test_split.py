@@ -227,10 +227,16 @@ def test_small_particles_are_cut_along_a_line_of_low_probability_only():
 
 def test_a_small_part_is_not_cut_off_where_its_neck_is_within_the_core():
     mask = disk((120, 120), (60, 50), 30) | disk((120, 120), (60, 84.5), 5)
-    core = mask.copy()
-    core[40:42, 48:52] = False  # an uncertain spot elsewhere
-    labels, _ = split(mask, core=core, min_part_area_px=100, min_core_part_area_px=25)
+    labels, _ = split(mask, core=mask.copy(), min_part_area_px=100, min_core_part_area_px=25)
     assert labels.max() == 1
+
+
+def test_a_small_part_of_a_large_particle_is_not_cut_off_by_a_line():
+    mask = disk((120, 120), (60, 50), 30) | disk((120, 120), (60, 84.5), 5)
+    core = mask.copy()
+    core[:, 79:81] = False
+    assert split(mask, core=core, min_part_area_px=50)[0].max() == 2
+    assert split(mask, core=core, min_part_area_px=100, min_core_part_area_px=25)[0].max() == 1
 
 
 def test_distances_do_not_depend_on_where_an_array_lies_in_memory():
