@@ -229,4 +229,4 @@ def test_a_page_that_cannot_be_updated_any_more_costs_one_line(messages: Callabl
     reporter = PopulationReporter(Refusing())  # type: ignore[arg-type]
     reporter.end()
     reporter.end()
-    assert messages() == ["the page population is not updated from here on: gone"]
+    assert messages() == ["the page population is not updated from here on: OSError: gone"]
