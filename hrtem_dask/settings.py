@@ -141,8 +141,9 @@ class ParticleSettings:
     """Fill holes that are enclosed by a particle."""
     bridge_gap_nm: float = 0.4
     """Pieces nearer than this (nm) are one region; not used for micrographs without a pixel size."""
-    min_area_px: int = 25
-    """Smaller pieces (px) are not counted: below about 6 px across, noise cannot be told from particles."""
+    min_area_px: int = 100
+    """Smaller pieces (px) are not counted. A lower limit, down to 25 px, counts small particles by their size alone; on
+    noisy images it counts specks of noise too."""
     min_area_nm2: float = 0.5
     """Smaller pieces (nm²) are not counted; not used for micrographs without a pixel size."""
     min_shape_area_px: int = 100

@@ -55,7 +55,7 @@ def test_words_do_not_count(copy: Path) -> None:
     [
         ("filtering/spikes.py", "return ", "return 2 * "),
         ("analysis/region_features.py", "0.1", "0.2"),
-        ("settings.py", "min_area_px: int = 25", "min_area_px: int = 26"),
+        ("settings.py", "min_area_px: int = 100", "min_area_px: int = 101"),
         ("tables/regions.py", '"misoriented"', '"misaligned"'),
         ("batch/run/record_analysis.py", '"failed"', '"broken"'),
     ],

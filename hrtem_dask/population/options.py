@@ -17,7 +17,7 @@ class PopulationOptions:
     """Weight each counted particle by 1/P (Miles and Lantuéjoul), where the size of the image is known."""
     leave_out_doubtful: bool = False
     """Leave out the particles of micrographs whose verdict is doubtful; they are kept, and marked, by default."""
-    min_area_px: float = 25.0
+    min_area_px: float = 100.0
     """Detection limit (px): particles of a smaller area are not counted (settings ``particles.min_area_px``)."""
     min_area_nm2: float = 0.5
     """Detection limit (nm²); the larger of the two limits is used."""

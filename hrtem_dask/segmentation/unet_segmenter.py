@@ -64,7 +64,8 @@ class UNetSegmenter:
         self.contrast_dice_model = load_dice_model(path, "contrast") if segmentation.predict_quality else None
         self._scale_finder = ScaleFinder(segmentation, predictor)
         self._judges = judge_always or self.dice_model is not None
-        needed = self.dice_model is not None and "mask_agreement" in self.dice_model.coefficients
+        models = (self.dice_model, self.contrast_dice_model)
+        needed = any(model is not None and "mask_agreement" in model.coefficients for model in models)
         self._turns = judge_always or segmentation.mask_agreement or needed
         self.receptive_field_px: int | None = self.config.receptive_field_px
         self.model_pixel_size_nm = segmentation.model_pixel_size_nm or self.config.pixel_size_nm

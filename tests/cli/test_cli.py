@@ -71,7 +71,7 @@ def test_run_says_how_many_objects_are_below_the_counting_limit(micrograph: Path
     tifffile.imwrite(micrograph, image, imagej=True, resolution=(20, 20), metadata={"unit": "nm"})
     code, output = call("run", micrograph, "--out", tmp_path / "out", "--method", "otsu", "--scheduler", "threads")
     assert code == 0, output
-    assert "2 objects below the counting limit of 25 px (0.5 nm² where that is larger) were not counted" in output
+    assert "2 objects below the counting limit of 100 px (0.5 nm² where that is larger) were not counted" in output
     assert pd.read_parquet(tmp_path / "out" / "micrographs.parquet")["n_too_small"].tolist() == [2]
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["n_too_small"] == 2
 

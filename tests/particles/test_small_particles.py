@@ -11,6 +11,7 @@ from hrtem_dask.settings import ParticleSettings, Settings
 from hrtem_dask.simulation import simulate_scene
 
 OLD = ParticleSettings(min_area_px=100, min_shape_area_px=0)
+SMALL = ParticleSettings(min_area_px=25)
 """The rule for large particles, applied to all."""
 PITCH_PX = 20
 
@@ -38,7 +39,7 @@ def kept(mask, *, min_area_px=25, max_area_px=100):
 @pytest.mark.parametrize("diameter_px", [6.3, 8.0, 10.0])
 def test_the_size_of_small_disks_is_unbiased(diameter_px, rng):
     truth = disks(diameter_px, rng)
-    found = find_particles(truth > 0, np.zeros(truth.shape), pixel_size_nm=None)
+    found = find_particles(truth > 0, np.zeros(truth.shape), SMALL, pixel_size_nm=None)
     np.testing.assert_array_equal(found.labels > 0, truth > 0)
     table = found.particles
     assert len(table) == truth.max()
@@ -53,13 +54,13 @@ def test_the_size_of_small_disks_is_unbiased(diameter_px, rng):
 @pytest.mark.parametrize("gap_px", [1, 2, 3])
 def test_small_particles_side_by_side_are_not_joined(gap_px, rng):
     truth = disks(8.0, rng, pitch_px=10 + gap_px)
-    assert find_particles(truth > 0, np.zeros(truth.shape), pixel_size_nm=None).labels.max() >= truth.max()
+    assert find_particles(truth > 0, np.zeros(truth.shape), SMALL, pixel_size_nm=None).labels.max() >= truth.max()
     np.testing.assert_array_equal(kept(truth > 0)[0], truth > 0)
 
 
 def test_shape_is_null_exactly_below_the_area_for_shapes(rng):
     truth = disks(11.3, rng)  # 100 px on average
-    found = find_particles(truth > 0, np.zeros(truth.shape), pixel_size_nm=(0.2, 0.2))
+    found = find_particles(truth > 0, np.zeros(truth.shape), SMALL, pixel_size_nm=(0.2, 0.2))
     table = found.particles
     few = table["area_px"] < 100
     assert 0 < few.sum() < len(table)
@@ -80,7 +81,7 @@ def test_large_particles_of_real_masks_are_the_same_bit_by_bit(data):
     for i in range(0, 20, 3):
         mask = cv2.imread(str(data / "tem_sintering" / "masks" / f"image_{i}.png"), cv2.IMREAD_UNCHANGED) > 0
         image = np.zeros(mask.shape)
-        before, after = (find_particles(mask, image, s, pixel_size_nm=None) for s in (OLD, ParticleSettings()))
+        before, after = (find_particles(mask, image, s, pixel_size_nm=None) for s in (OLD, SMALL))
         assert large_labels(before) == large_labels(after)
         assert len(large_labels(before)) > 5
 
@@ -93,7 +94,7 @@ def test_large_particles_of_lattice_masks_are_the_same_bit_by_bit(seed):
     noise = cv2.GaussianBlur(rng.normal(size=(300, 300)).astype(np.float32), (0, 0), 1.2)
     level = cv2.GaussianBlur((scene.labels > 0).astype(np.float32), (0, 0), 1.5)
     mask = level + 0.9 * noise > 0.5
-    before, after = (find_particles(mask, scene.image, s, pixel_size_nm=(0.1, 0.1)) for s in (OLD, ParticleSettings()))
+    before, after = (find_particles(mask, scene.image, s, pixel_size_nm=(0.1, 0.1)) for s in (OLD, SMALL))
     assert large_labels(before) == large_labels(after)
     assert large_labels(before)
 
@@ -115,7 +116,7 @@ def test_specks_lines_and_corners_are_removed_and_those_below_the_limit_counted(
     np.testing.assert_array_equal(after[55:80], cleaned(mask)[55:80])
     assert 0 < np.count_nonzero(after[55:80]) < 204
     np.testing.assert_array_equal(after[85:], mask[85:])
-    found = find_particles(mask, np.zeros(mask.shape), pixel_size_nm=None)
+    found = find_particles(mask, np.zeros(mask.shape), SMALL, pixel_size_nm=None)
     assert (len(found.particles), found.n_removed, found.n_too_small) == (2, 5, 5)
     assert kept(mask, min_area_px=37)[1] == 6  # the L too; of the particle the cleaning leaves a piece, which has a row
     stricter = find_particles(mask, np.zeros(mask.shape), ParticleSettings(min_area_px=37), pixel_size_nm=None)
@@ -144,7 +145,7 @@ def test_the_limit_is_the_larger_of_both():
     assert counting_limit_px(settings, (0.2, 0.2)) == 25
     assert counting_limit_px(settings, (0.05, 0.1)) == pytest.approx(100)
     truth = disks(8.0, np.random.default_rng(0))  # 50 px: 0.125 nm² at 0.05 nm per pixel
-    fine = find_particles(truth > 0, np.zeros(truth.shape), pixel_size_nm=(0.05, 0.05))
+    fine = find_particles(truth > 0, np.zeros(truth.shape), SMALL, pixel_size_nm=(0.05, 0.05))
     assert not fine.particles["counted"].any()
     assert fine.n_too_small == truth.max()
 

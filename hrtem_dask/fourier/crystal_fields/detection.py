@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hrtem_dask.backend import Array, to_numpy
+from hrtem_dask.errors import CalibrationError
 from hrtem_dask.fourier.bragg_maps import CRYSTALLINE_SNR, bragg_maps
 from hrtem_dask.fourier.crystal_fields.windows import WINDOW_NM, Grid, binned
 from hrtem_dask.fourier.flattening import flattened
@@ -95,6 +96,10 @@ def crystal_cover(
     False
     """
     nothing = CrystalCover(False, 0, 0, 0.0)
+    if pixel_size_nm is not None and not all(np.isfinite(size) and size > 0 for size in pixel_size_nm):
+        raise CalibrationError(
+            f"a pixel size must be positive and finite, got {pixel_size_nm} nm: check the calibration"
+        )
     if pixel_size_nm is None or max(pixel_size_nm) > MAX_PIXEL_NM:
         return nothing
     sides_nm = [n * size for n, size in zip(image.shape, pixel_size_nm, strict=True)]

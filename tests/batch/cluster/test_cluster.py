@@ -6,6 +6,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from hrtem_dask import Cluster
+from hrtem_dask.batch.cluster import closing
 from hrtem_dask.batch.cluster import cluster as starting
 from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.errors import SettingsError
@@ -76,6 +77,7 @@ def test_workers_that_do_not_start_are_tried_again(
 def test_a_cluster_that_does_not_close_is_no_error(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(closing, "CLOSE_S", 2.0)  # the workers of this cluster cannot be reached any more
     with connect("threads") as started:
         local = started.cluster
 

