@@ -127,8 +127,8 @@ def log_odds_shift(predicted: np.ndarray, truth: np.ndarray, *, n_micrographs: i
     Returns
     -------
     float
-        m / (m + 4) of the shift δ with mean(σ(logit(predicted) + δ)) = mean(truth), and |δ| at most 5; 0 without any
-        prediction. The factor is that of the mean of m observations whose prior has a quarter of their variance.
+        The share m / (m + 4) of the shift δ with mean(σ(logit(predicted) + δ)) = mean(truth), and |δ| at most 5; 0
+        without any prediction. The factor is that of the mean of m observations whose prior has a quarter of their variance.
 
     Examples
     --------
