@@ -128,7 +128,7 @@ def log_odds_shift(predicted: np.ndarray, truth: np.ndarray, *, n_micrographs: i
     -------
     float
         The share m / (m + 4) of the shift δ with mean(σ(logit(predicted) + δ)) = mean(truth), and |δ| at most 5; 0
-        without any prediction. The factor is that of the mean of m observations whose prior has a quarter of their variance.
+        without any prediction. It is that of the mean of m observations whose prior has a quarter of their variance.
 
     Examples
     --------
