@@ -37,7 +37,7 @@ def score_micrograph(
     mask: np.ndarray | None = None,
     probability: np.ndarray | None = None,
     instances: bool = True,
-    min_area_px: float = 25,
+    min_area_px: float = 100,
     min_area_nm2: float = 0.5,
 ) -> MicrographScores:
     """Score one micrograph: pixels, particles, sizes.
