@@ -83,6 +83,7 @@ def record_to_toml(record: DataclassInstance) -> str:
     spike_threshold_sd = 8.0
     spike_scale = "residual"
     flatten = true
+    find_marks = true
     <BLANKLINE>
     """
     return tomli_w.dumps(record_to_dict(record))

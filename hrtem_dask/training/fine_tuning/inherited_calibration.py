@@ -133,7 +133,8 @@ def log_odds_shift(predicted: np.ndarray, truth: np.ndarray, *, n_micrographs: i
     Examples
     --------
     >>> import numpy as np
-    >>> log_odds_shift(np.full(4, 0.5), np.full(4, 0.8), n_micrographs=4) / np.log(0.8 / 0.2)
+    >>> shift = log_odds_shift(np.full(4, 0.5), np.full(4, 0.8), n_micrographs=4)
+    >>> round(float(shift / np.log(0.8 / 0.2)), 6)
     0.5
     """
     if not len(predicted):
