@@ -143,12 +143,12 @@ def strongest_pairs(rows: list[JsonDict], limit: int = 10) -> list[int]:
     Returns
     -------
     list of int
-        Indices into `rows`, strongest first. Pairs that are computed from the same lengths are left out.
+        Indices into `rows`, strongest first. Pairs that share an ingredient are left out.
     """
     candidates = [
         i
         for i, row in enumerate(rows)
-        if row["coefficient"] == "spearman" and row["estimate"] is not None and not row["same_ingredients"]
+        if row["coefficient"] == "spearman" and row["estimate"] is not None and not row["shared_ingredients"]
     ]
     return sorted(candidates, key=lambda i: -abs(rows[i]["estimate"]))[:limit]
 

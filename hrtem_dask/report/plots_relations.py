@@ -143,8 +143,8 @@ def correlation_plot(rows: list[JsonDict], coefficient: str = "spearman") -> Plo
     Returns
     -------
     Plot or None
-        Heat map with the coefficient in each cell, in bold type if its adjusted p is at most 0.05; None if there are
-        no pairs.
+        Heat map with the coefficient in each cell, in bold type if its adjusted p is at most 0.05, and in brackets if
+        the pair shares an ingredient and is therefore not tested; None if there are no pairs.
     """
     table = pd.DataFrame(rows)
     if table.empty or not (table := table[table["coefficient"] == coefficient]).estimate.notna().any():
@@ -157,6 +157,9 @@ def correlation_plot(rows: list[JsonDict], coefficient: str = "spearman") -> Plo
     labels = [words(name) for name in names]
     significant = shown["p_adjusted"].astype(float).le(0.05)
     shown["text"] = [f"{r:.2f}".replace("-", "−") for r in shown["estimate"]]
+    shown["text"] = shown["text"].where(~shown["shared_ingredients"].astype(bool), "(" + shown["text"] + ")")
+    shown["shared"] = [", ".join(names) or "nothing" for names in shown["shared_ingredients"]]
+    shown = shown.drop(columns="shared_ingredients")
     shown["style"] = np.where(significant, "bold", "normal")
     shown["color"] = np.where(shown["estimate"].abs() > 0.6, "white", np.where(significant, BLACK, "#595959"))
     plot = new_figure("", "", width=660, height=560, x_range=labels, y_range=labels[::-1], tools="save")
@@ -167,12 +170,14 @@ def correlation_plot(rows: list[JsonDict], coefficient: str = "spearman") -> Plo
               text_font_size="11px",
               text_baseline="middle", text_color="color", text_font_style="style")  # fmt: skip
     tips = [("pair", "@first – @second"), ("coefficient", "@text"), ("95 %", "@low{0.00} to @high{0.00}")]
-    plot.add_tools(HoverTool(renderers=[cells], tooltips=[*tips, ("adjusted p", "@p_adjusted{0.0000}"), ("n", "@n")]))
+    tips += [("adjusted p", "@p_adjusted{0.0000}"), ("shared ingredients", "@shared"), ("n", "@n")]
+    plot.add_tools(HoverTool(renderers=[cells], tooltips=tips))
     bar = ColorBar(color_mapper=mapper, ticker=FixedTicker(ticks=[-1, -0.5, 0, 0.5, 1]), width=10)
     plot.add_layout(bar, "right")
     plot.xaxis.major_label_orientation = "vertical"
     plot.grid.grid_line_color = None
-    columns = ["first", "second", "estimate", "low", "high", "p_value", "p_adjusted", "n", "same_ingredients"]
+    columns = ["first", "second", "estimate", "low", "high", "p_value", "p_adjusted", "n", "shared_ingredients"]
+    table = table.assign(shared_ingredients=table["shared_ingredients"].map("; ".join))
     return Plot(plot, table[columns], "Heat map of the rank correlations of all pairs of descriptors.")
 
 

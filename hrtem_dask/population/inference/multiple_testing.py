@@ -22,8 +22,8 @@ def adjust_p_values(
         P-values, 0 to 1; None stands for no test and is not counted.
     method : {"holm", "benjamini_hochberg"}
         ``holm`` bounds the probability of any false finding (S. Holm, Scand. J. Stat. 6 (1979) 65),
-        ``benjamini_hochberg`` the expected share of false findings (Y. Benjamini, Y. Hochberg, J. R. Stat. Soc. B 57
-        (1995) 289).
+        ``benjamini_hochberg`` the false discovery rate, which is the expected share of false findings among all
+        findings (Y. Benjamini, Y. Hochberg, J. R. Stat. Soc. B 57 (1995) 289).
 
     Returns
     -------

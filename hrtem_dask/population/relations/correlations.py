@@ -20,6 +20,7 @@ from hrtem_dask.population.particle_table import (
     weight_column,
 )
 from hrtem_dask.population.relations.defect_fraction import fault_states
+from hrtem_dask.population.relations.ingredients import shared_ingredients
 
 __all__ = ["DESCRIPTORS", "correlations"]
 
@@ -41,11 +42,6 @@ DESCRIPTORS = (
 )
 """Default descriptors; ``faulted`` is 1 for fault, 0 for no fault, and missing where unknown."""
 
-_RELATED = (
-    {"equivalent_diameter_nm", "feret_min_nm", "feret_max_nm", "area_nm2", "perimeter_nm"},
-    {"aspect_ratio", "roundness", "compactness", "eccentricity", "circularity", "extent"},
-    {"solidity", "convexity", "circularity", "extent"},
-)
 _MIN_PARTICLES = 10
 _TOLERANCE = 1e-12
 
@@ -70,8 +66,9 @@ def correlations(
     -------
     list of dict
         One per pair and coefficient (``pearson``, ``spearman``): ``first``, ``second``, ``coefficient``, the keys
-        of `clusters.estimate_row`, ``p_adjusted`` (Benjamini–Hochberg over the whole list) and ``same_ingredients``
-        (true where the two descriptors follow from the same lengths, so that a correlation is expected).
+        of `clusters.estimate_row`, ``shared_ingredients`` (see `ingredients.shared_ingredients`; a correlation of
+        such pairs is expected) and ``p_adjusted``: Benjamini–Hochberg over the pairs without shared ingredients and
+        both coefficients; None for the others, which are not tested for a discovery.
         Intervals and tests are the delete-one-micrograph jackknife's on Fisher's z, with Student's t of as many
         degrees of freedom as micrographs less samples.
     """
@@ -86,10 +83,11 @@ def correlations(
         x, y = values[first][known], values[second][known]
         for coefficient in ("pearson", "spearman"):
             row = _correlation_row(x, y, weights[known], codes[known], samples[known], coefficient, confidence)
-            related = any({first, second} <= group for group in _RELATED)
             names = {"first": first, "second": second, "coefficient": coefficient}
-            rows.append({**names, **row, "same_ingredients": related})
-    adjusted = adjust_p_values([row["p_value"] for row in rows], method="benjamini_hochberg")
+            rows.append({**names, **row, "shared_ingredients": shared_ingredients(first, second)})
+    # certain correlations in the family would let others pass: the limit of each rises with the number of rejections
+    family = [None if row["shared_ingredients"] else row["p_value"] for row in rows]
+    adjusted = adjust_p_values(family, method="benjamini_hochberg")
     return [{**row, "p_adjusted": p} for row, p in zip(rows, adjusted, strict=True)]
 
 

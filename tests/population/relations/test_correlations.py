@@ -6,6 +6,7 @@ import scipy.stats
 from hrtem_dask import tables
 from hrtem_dask.population.inference import jackknife_correlations as correlations_left_out
 from hrtem_dask.population.relations.correlations import correlations
+from hrtem_dask.population.relations.ingredients import shared_ingredients
 
 SIZE = "equivalent_diameter_nm"
 PAIR = (SIZE, "solidity")
@@ -110,9 +111,29 @@ def test_what_is_made_of_the_same_lengths_is_no_discovery(rng: np.random.Generat
     table = particles(rng)
     table["feret_min_nm"], table["feret_max_nm"] = table[SIZE] * 0.9, table[SIZE] + 0.1
     rows = {(r["first"], r["second"], r["coefficient"]): r for r in correlations(table)}
-    assert rows[SIZE, "feret_min_nm", "pearson"]["same_ingredients"]
+    assert rows[SIZE, "feret_min_nm", "pearson"]["shared_ingredients"] == ["size"]
     assert "perfectly correlated" in rows[SIZE, "feret_min_nm", "spearman"]["reason"]
-    assert not rows[SIZE, "solidity", "pearson"]["same_ingredients"]
+    assert rows[SIZE, "solidity", "pearson"]["shared_ingredients"] == ["area"]
+
+
+def test_certain_correlations_do_not_make_others_pass(rng: np.random.Generator) -> None:
+    table = particles(rng)
+    noise = {name: rng.normal(size=300) for name in ("contrast", "spacing_1_nm", "aspect_ratio")}
+    certain = {name: noise["aspect_ratio"] + 0.1 * rng.normal(size=300) for name in ("roundness", "compactness")}
+    table = tables.conform(table.assign(**noise, **certain), tables.PARTICLES)
+    rows = correlations(table, descriptors=("contrast", "spacing_1_nm", "aspect_ratio", "roundness", "compactness"))
+    family = [row for row in rows if not row["shared_ingredients"]]
+    assert len(family) == len(rows) - 6  # three pairs of shape ratios, two coefficients
+    expected = scipy.stats.false_discovery_control([row["p_value"] for row in family], method="bh")
+    assert [row["p_adjusted"] for row in family] == pytest.approx(list(expected))
+    assert all(row["p_adjusted"] is None and row["p_value"] < 1e-6 for row in rows if row["shared_ingredients"])
+
+
+def test_ratios_share_the_area_of_the_diameter_but_not_the_aspect_ratio() -> None:
+    for name in ("roundness", "compactness", "circularity", "extent", "solidity"):
+        assert shared_ingredients(SIZE, name) == shared_ingredients(name, SIZE) == ["area"]
+    for name in ("aspect_ratio", "eccentricity", "convexity", "contrast", "spacing_1_nm", "faulted"):
+        assert shared_ingredients(SIZE, name) == []
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,8 @@ def null_study(rng: np.random.Generator, sample: str = "Au") -> pd.DataFrame:
 def any_correlation(rng: np.random.Generator) -> Hit:
     rows = correlations(null_study(rng), descriptors=DESCRIPTORS)
     one = rows[0]["p_value"] <= 0.05
-    return [any(row["p_adjusted"] <= 0.05 for row in rows), one, rows[1]["p_value"] <= 0.05]
+    family = [row["p_adjusted"] for row in rows if not row["shared_ingredients"]]
+    return [min(family) <= 0.05, one, rows[1]["p_value"] <= 0.05]
 
 
 def any_effect(rng: np.random.Generator) -> Hit:
