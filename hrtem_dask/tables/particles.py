@@ -32,12 +32,12 @@ PARTICLES: Schema = (
     *lengths(
         "feret_max",
         f"largest caliper distance{_SHAPE}",
-        "rotating calipers on the convex hull of pixel corners, ISO 13322-1",
+        "rotating calipers, ISO 13322-1, on ends corrected for the pixels",
     ),
     *lengths(
         "feret_min",
         f"smallest caliper distance{_SHAPE}",
-        "rotating calipers on the convex hull of pixel corners, ISO 13322-1",
+        "rotating calipers, ISO 13322-1, on ends corrected for the pixels",
     ),
     *lengths(
         "perimeter",

@@ -8,7 +8,8 @@ import pandas as pd
 from hrtem_dask import backend, tables
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.runs import Runs, find_runs
-from hrtem_dask.particles.shape.hulls import convex_hulls, feret_diameters, hull_pixels
+from hrtem_dask.particles.shape.calipers import feret_diameters
+from hrtem_dask.particles.shape.hulls import convex_hulls, hull_pixels
 from hrtem_dask.particles.shape.perimeters import convex_exits, crofton_perimeters, outline_exits
 from hrtem_dask.particles.shape.surroundings import intensities, means
 
@@ -116,14 +117,14 @@ def _shape(runs: Runs, pixel_size_nm: PixelSize | None) -> dict[str, np.ndarray]
     """Return sizes in px and nm, and ratios of the true shape."""
     hulls = convex_hulls(runs)
     exits = outline_exits(runs), convex_exits(runs)
-    pixels = _sizes(runs.area_px, hulls, *exits, scale=(1.0, 1.0))
+    pixels = _sizes(runs, hulls, *exits, scale=(1.0, 1.0))
     if pixel_size_nm is None:
         true, nm = pixels, {name: np.full(runs.ids.size, np.nan) for name in pixels}
     elif pixel_size_nm[0] == pixel_size_nm[1]:
         size = pixel_size_nm[0]
         true = nm = {name: v * (size**2 if name == "area" else size) for name, v in pixels.items()}
     else:
-        true = nm = _sizes(runs.area_px, hulls, *exits, scale=pixel_size_nm)
+        true = nm = _sizes(runs, hulls, *exits, scale=pixel_size_nm)
     area, diameter, perimeter = true["area"], true["equivalent_diameter"], true["perimeter"]
     columns = {"area_px": runs.area_px, "area_nm2": nm["area"]}
     for name in ("equivalent_diameter", "feret_max", "feret_min", "perimeter", "convex_perimeter"):
@@ -141,7 +142,7 @@ def _shape(runs: Runs, pixel_size_nm: PixelSize | None) -> dict[str, np.ndarray]
 
 
 def _sizes(
-    area_px: np.ndarray,
+    runs: Runs,
     hulls: list[np.ndarray],
     exits: np.ndarray,
     hull_exits: np.ndarray,
@@ -149,8 +150,8 @@ def _sizes(
     scale: tuple[float, float],
 ) -> dict[str, np.ndarray]:
     """Return areas and lengths with pixels of the given height and width."""
-    area = area_px * (scale[0] * scale[1])
-    feret_max, feret_min = feret_diameters(hulls, scale=scale)
+    area = runs.area_px * (scale[0] * scale[1])
+    feret_max, feret_min = feret_diameters(runs, hulls, scale=scale)
     return {
         "area": area,
         "equivalent_diameter": np.sqrt(4 * area / np.pi),

@@ -21,6 +21,7 @@ from hrtem_dask.population.particle_table import (
 )
 from hrtem_dask.population.relations.defect_fraction import fault_states
 from hrtem_dask.population.relations.ingredients import shared_ingredients
+from hrtem_dask.population.relations.pixel_effects import pixel_warning
 
 __all__ = ["DESCRIPTORS", "correlations"]
 
@@ -67,7 +68,7 @@ def correlations(
     list of dict
         One per pair and coefficient (``pearson``, ``spearman``): ``first``, ``second``, ``coefficient``, the keys
         of `clusters.estimate_row`, ``shared_ingredients`` (see `ingredients.shared_ingredients`; a correlation of
-        such pairs is expected) and ``p_adjusted``: Benjamini–Hochberg over the pairs without shared ingredients and
+        such pairs is expected), ``pixel_warning`` (see `pixel_effects.pixel_warning`) and ``p_adjusted``: Benjamini–Hochberg over the pairs without shared ingredients and
         both coefficients; None for the others, which are not tested for a discovery.
         Intervals and tests are the delete-one-micrograph jackknife's on Fisher's z, with Student's t of as many
         degrees of freedom as micrographs less samples.
@@ -77,6 +78,7 @@ def correlations(
     present = [name for name, column in values.items() if np.isfinite(column).any()]
     weights, codes = weight_column(table), micrograph_codes(table)
     samples = np.asarray(pd.factorize(table["sample"].fillna(""))[0])
+    diameters = numbers(table, "equivalent_diameter_px")
     rows = []
     for first, second in itertools.combinations(present, 2):
         known = np.isfinite(values[first]) & np.isfinite(values[second]) & (weights > 0)
@@ -84,7 +86,10 @@ def correlations(
         for coefficient in ("pearson", "spearman"):
             row = _correlation_row(x, y, weights[known], codes[known], samples[known], coefficient, confidence)
             names = {"first": first, "second": second, "coefficient": coefficient}
-            rows.append({**names, **row, "shared_ingredients": shared_ingredients(first, second)})
+            warning = pixel_warning(first, second, x, y, diameters[known])
+            rows.append(
+                {**names, **row, "shared_ingredients": shared_ingredients(first, second), "pixel_warning": warning}
+            )
     # certain correlations in the family would let others pass: the limit of each rises with the number of rejections
     family = [None if row["shared_ingredients"] else row["p_value"] for row in rows]
     adjusted = adjust_p_values(family, method="benjamini_hochberg")

@@ -51,9 +51,9 @@ def test_disk(radius):
     assert table["circularity"].max() <= 1.02
     np.testing.assert_allclose(table["circularity"], 1, atol=0.25 / radius + 0.008)
     np.testing.assert_allclose(table["perimeter_px"].mean(), 2 * np.pi * radius, rtol=0.02 / radius + 0.005)
-    # hulls of pixel corners are up to a pixel wider than the disk, never narrower than its pixels
     for feret in ("feret_max_px", "feret_min_px"):
-        assert (table[feret] - 2 * radius).between(-1, 1.5).all()
+        assert (table[feret] - 2 * radius).between(-0.6, 0.6).all()
+        assert abs(table[feret].mean() - 2 * radius) < 0.3
     np.testing.assert_array_equal(table["solidity"], 1)
     np.testing.assert_allclose(table["convexity"], 1, atol=1e-12)
 
@@ -63,8 +63,9 @@ def test_rectangle_is_exact(height, width):
     labels = np.zeros((40, 40), dtype=np.int32)
     labels[3 : 3 + height, 5 : 5 + width] = 1
     row = measure(labels, pixel_size_nm=(0.02, 0.03)).iloc[0]
-    assert row["feret_max_px"] == pytest.approx(np.hypot(height, width))
-    assert row["feret_max_nm"] == pytest.approx(np.hypot(0.02 * height, 0.03 * width))
+    corrected = 0.3 if max(height, width) > 10 else 1e-9  # ends of larger particles are corrected for the pixels
+    assert row["feret_max_px"] == pytest.approx(np.hypot(height, width), abs=corrected)
+    assert row["feret_max_nm"] == pytest.approx(np.hypot(0.02 * height, 0.03 * width), abs=0.025 * corrected)
     assert row["feret_min_px"] == pytest.approx(min(height, width))
     assert row["feret_min_nm"] == pytest.approx(min(0.02 * height, 0.03 * width))
     assert row["area_nm2"] == pytest.approx(height * width * 0.02 * 0.03)
@@ -119,10 +120,13 @@ def test_hull_and_calipers_equal_brute_force(seed, sigma):
         y, x = np.nonzero(inside)
         corners = np.concatenate([np.stack([y + a, x + b], axis=1) for a in (0, 1) for b in (0, 1)])
         true = corners * (0.5, 0.8)
-        assert row["feret_max_nm"] == pytest.approx(pdist(true).max() if len(true) < 900 else row["feret_max_nm"])
+        # the calipers of the corners, corrected by what pixels can hide; two ends of a nearly round one are averaged
+        hidden = 0.5 * np.hypot(0.5, 0.8)
+        assert pdist(true).max() - 2 * hidden - 1e-9 <= row["feret_max_nm"] <= pdist(true).max() + 2 * hidden
         hull = ConvexHull(true)
         widths = (true @ hull.equations[:, :2].T).max(axis=0) - (true @ hull.equations[:, :2].T).min(axis=0)
-        assert row["feret_min_nm"] == pytest.approx(widths.min())
+        assert widths.min() - 2 * hidden - 1e-9 <= row["feret_min_nm"] <= widths.min() + 2 * hidden
+        assert row["feret_min_nm"] <= row["feret_max_nm"]
         if np.linalg.matrix_rank(np.stack([y - y[0], x - x[0]])) == 2:  # scikit-image refuses hulls without area
             assert counts[i] == convex_hull_image(inside, offset_coordinates=False).sum()
 

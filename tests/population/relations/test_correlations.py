@@ -129,6 +129,16 @@ def test_certain_correlations_do_not_make_others_pass(rng: np.random.Generator) 
     assert all(row["p_adjusted"] is None and row["p_value"] < 1e-6 for row in rows if row["shared_ingredients"])
 
 
+def test_pixels_that_could_make_a_correlation_are_named(rng: np.random.Generator) -> None:
+    table = particles(rng)
+    px = table[SIZE] * 10
+    disks = table.assign(equivalent_diameter_px=px, aspect_ratio=1 + 0.12 / px + 0.0003 * rng.random(300))
+    rods = table.assign(equivalent_diameter_px=px, aspect_ratio=1 + rng.random(300))
+    for rows, warned in ((disks, True), (rods, False)):
+        row = correlations(tables.conform(rows, tables.PARTICLES), descriptors=(SIZE, "aspect_ratio"))[0]
+        assert (row["pixel_warning"] is not None) == warned
+
+
 def test_ratios_share_the_area_of_the_diameter_but_not_the_aspect_ratio() -> None:
     for name in ("roundness", "compactness", "circularity", "extent", "solidity"):
         assert shared_ingredients(SIZE, name) == shared_ingredients(name, SIZE) == ["area"]
