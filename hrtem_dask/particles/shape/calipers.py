@@ -19,7 +19,7 @@ _SHALLOW_PX, _DEEP_PX = 2.0, 4.0
 _HALF_SLAB_PX = 1.0
 """The chord is the area between lines this distance (px) on both sides, divided by twice the distance."""
 _SMALLEST_PX = 12.0
-"""Narrower particles (px) keep the distance between pixel corners: four pixels are no end of them, but a part."""
+"""Narrower particles (px) keep the distances between pixel corners: four pixels are no end of them, but a part."""
 _EDGE, _ROUND, _CORNER = 1.0, 1.5, 2.0
 _OUTSIDE_PX = 0.5
 """Largest distance (px) by which an outline may lie outside the outermost pixel corner: half of a pixel is not seen."""
@@ -59,8 +59,9 @@ def feret_diameters(
     found = np.zeros((len(hulls), 2))
     for i, hull in enumerate(hulls):
         centers = _centers(runs, slice(int(bounds[i]), int(bounds[i + 1]))) * pixel
-        directions = _largest(hull * pixel), _smallest(hull * pixel)
-        found[i] = [_width(centers, ties, pixel) for ties in directions]
+        smallest = _smallest(hull * pixel)
+        narrow = float(np.ptp(hull * pixel @ smallest[0])) < _SMALLEST_PX
+        found[i] = [_width(centers, ties, pixel, correct=not narrow) for ties in (_largest(hull * pixel), smallest)]
     found[:, :] = np.where(found[:, :1] < found[:, 1:], found.mean(axis=1, keepdims=True), found)
     return found[:, 0] * unit, found[:, 1] * unit
 
@@ -90,14 +91,14 @@ def _smallest(hull: np.ndarray) -> np.ndarray:
     return np.asarray(normals[across <= across.min() * (1 + _TIE)])
 
 
-def _width(centers: np.ndarray, directions: np.ndarray, pixel: np.ndarray) -> float:
+def _width(centers: np.ndarray, directions: np.ndarray, pixel: np.ndarray, *, correct: bool) -> float:
     """Return the mean width of a particle over directions in which its hull is equally wide."""
     widths = []
     for direction in directions:
         footprint = float(np.abs(direction) @ pixel)
         along = centers @ direction
         width = float(np.ptp(along)) + footprint
-        if width >= _SMALLEST_PX:
+        if correct:
             width -= sum(_beyond(end, footprint, width / 2) for end in (along, -along))
         widths.append(width)
     return float(np.mean(widths))

@@ -68,8 +68,9 @@ def correlations(
     list of dict
         One per pair and coefficient (``pearson``, ``spearman``): ``first``, ``second``, ``coefficient``, the keys
         of `clusters.estimate_row`, ``shared_ingredients`` (see `ingredients.shared_ingredients`; a correlation of
-        such pairs is expected), ``pixel_warning`` (see `pixel_effects.pixel_warning`) and ``p_adjusted``: Benjamini–Hochberg over the pairs without shared ingredients and
-        both coefficients; None for the others, which are not tested for a discovery.
+        such pairs is expected), ``pixel_warning`` (see `pixel_effects.pixel_warning`) and ``p_adjusted``:
+        Benjamini–Hochberg over the pairs without shared ingredients and both coefficients; None for the others, which
+        are not tested for a discovery.
         Intervals and tests are the delete-one-micrograph jackknife's on Fisher's z, with Student's t of as many
         degrees of freedom as micrographs less samples.
     """

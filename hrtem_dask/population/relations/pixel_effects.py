@@ -1,4 +1,4 @@
-"""Correlations of size and shape that pixels alone could make: small particles have coarser outlines than large ones."""
+"""Correlations of size and shape that pixels alone could make, because small particles have coarser outlines."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pixel_warning(first: str, second: str, x: np.ndarray, y: np.ndarray, diamete
     --------
     >>> d = np.linspace(20, 60, 9)
     >>> pixel_warning("equivalent_diameter_nm", "aspect_ratio", d / 10, 1 + 0.1 / d, d)
-    'pixels alone could make a correlation of 0.97: the particles are 20 to 60 px across'
+    'pixels alone could make a correlation of 0.95: the particles are 20 to 60 px across'
     >>> pixel_warning("equivalent_diameter_nm", "aspect_ratio", d / 10, 1 + 0.3 * (d % 2), d) is None
     True
     """
