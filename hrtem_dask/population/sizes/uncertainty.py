@@ -1,7 +1,8 @@
-"""Uncertainty budget of a size: pixel size, threshold, split and sampling give the expanded uncertainty (k = 2).
+"""Uncertainty budget of a size: pixel size, threshold, split and sampling give the expanded uncertainty.
 
 According to JCGM 100:2008 (GUM), the squares of the standard uncertainties of independent sources are added, and a
-quantity that is uniformly distributed within ±a has the standard uncertainty a/√3.
+quantity that is uniformly distributed within ±a has the standard uncertainty a/√3. The coverage factor is Student's t at
+the effective degrees of freedom (annex G.4): few micrographs know their own spread badly.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.sizes.size_sample import Sizes
 
-__all__ = ["COVERAGE_FACTOR", "SizeStatistic", "pixel_size_uncertainty", "uncertainty_budget"]
+__all__ = ["SizeStatistic", "effective_degrees_of_freedom", "pixel_size_uncertainty", "uncertainty_budget"]
 
-COVERAGE_FACTOR = 2.0
-"""Factor k between the combined standard uncertainty and the expanded uncertainty."""
 _ASSUMED = {"lattice": 0.005, "user": 0.01, "metadata": 0.01, "file": 0.02}
 _UNKNOWN = 0.03
 _KINDS = {"mean_nm": "mean", "median_nm": "median"}
@@ -34,6 +34,8 @@ class SizeStatistic:
     """Value (nm)."""
     sampling: float | None
     """Standard error (nm) by bootstrap over micrographs; None with too few of them."""
+    degrees_of_freedom: float
+    """Degrees of freedom of the sampling uncertainty: micrographs of equal weight that are as informative, less 1."""
     without_split: float | None
     """Value (nm) without particles that were split from others; None where no particle, or every one, was split."""
 
@@ -69,6 +71,31 @@ def pixel_size_uncertainty(sources: pd.Series | None, options: PopulationOptions
     )
 
 
+def effective_degrees_of_freedom(combined: float, sampling: float, degrees_of_freedom: float) -> float:
+    """Return the effective degrees of freedom of a combined uncertainty by the formula of Welch and Satterthwaite.
+
+    Parameters
+    ----------
+    combined : float
+        Combined standard uncertainty.
+    sampling : float
+        Its component that is estimated from the micrographs, in the same unit; all others count as known.
+    degrees_of_freedom : float
+        Degrees of freedom of that component, above 0.
+
+    Returns
+    -------
+    float
+        u⁴ ν / u_s⁴ (JCGM 100:2008, G.2b); infinite where the component is 0.
+
+    Examples
+    --------
+    >>> effective_degrees_of_freedom(0.2, 0.1, 4.0)
+    64.0
+    """
+    return float("inf") if sampling == 0 else degrees_of_freedom * (combined / sampling) ** 4
+
+
 def uncertainty_budget(
     sizes: Sizes,
     statistic: SizeStatistic,
@@ -96,7 +123,8 @@ def uncertainty_budget(
     -------
     dict
         ``value_nm``; ``sources``, a list of ``source``, ``standard_uncertainty_nm``, ``relative``, ``basis``;
-        ``combined_standard_uncertainty_nm``, ``coverage_factor``, ``expanded_uncertainty_nm``,
+        ``combined_standard_uncertainty_nm``, ``degrees_of_freedom`` (effective; None where infinite),
+        ``coverage_factor`` (Student's t at them and the confidence of the options), ``expanded_uncertainty_nm``,
         ``expanded_relative``. The combined numbers are None, with ``reason``, where the sampling uncertainty is not
         known.
     """
@@ -121,6 +149,11 @@ def uncertainty_budget(
         ("sampling", sampling, "standard error by bootstrap over micrographs"),
     ]
     combined = None if sampling is None else float(np.sqrt(sum(float(u or 0) ** 2 for _, u, _ in rows)))
+    freedom, factor = None, None
+    if combined is not None and sampling is not None:
+        freedom = effective_degrees_of_freedom(combined, sampling, statistic.degrees_of_freedom)
+        factor = float(scipy.stats.t.ppf((1 + options.confidence) / 2, freedom))
+    expanded = None if combined is None or factor is None else factor * combined
     return {
         "value_nm": value,
         "sources": [
@@ -133,8 +166,9 @@ def uncertainty_budget(
             for name, u, text in rows
         ],
         "combined_standard_uncertainty_nm": combined,
-        "coverage_factor": COVERAGE_FACTOR,
-        "expanded_uncertainty_nm": None if combined is None else COVERAGE_FACTOR * combined,
-        "expanded_relative": None if combined is None else COVERAGE_FACTOR * combined / value,
+        "degrees_of_freedom": freedom if freedom is not None and np.isfinite(freedom) else None,
+        "coverage_factor": factor,
+        "expanded_uncertainty_nm": expanded,
+        "expanded_relative": None if expanded is None else expanded / value,
         "reason": None if combined is not None else "too few micrographs for the uncertainty of sampling",
     }
