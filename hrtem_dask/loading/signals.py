@@ -17,6 +17,7 @@ from hrtem_dask.errors import (
     UnreadableMicrographError,
 )
 from hrtem_dask.loading.access import local_copy
+from hrtem_dask.loading.agreement import contradiction
 from hrtem_dask.loading.discover import find_sources
 from hrtem_dask.loading.formats.file_format import Reader, identify
 from hrtem_dask.loading.pixel_sizes import calibration_flags
@@ -150,6 +151,9 @@ def _record(
     """Make the record of one frame of one signal."""
     size = signal.calibration.pixel_size_nm
     is_image = signal.status == "ok"
+    contradicted = contradiction(signal.calibration) if is_image else ""
+    flags = calibration_flags(size, plausible_nm=plausible_nm) if is_image else ()
+    remark = signal.calibration.note if is_image and size is None else ""
     return MicrographRecord(
         micrograph_id=micrograph_id(source, number, frame),
         source=source,
@@ -161,13 +165,13 @@ def _record(
         dtype=signal.dtype,
         pixel_size_nm=size,
         pixel_size_source=signal.calibration.source,
-        calibration_flags=calibration_flags(size, plausible_nm=plausible_nm) if is_image else (),
+        calibration_flags=(*flags, "contradictory") if contradicted else flags,
         voltage_kv=signal.voltage_kv,
         magnification=signal.magnification,
         instrument=signal.instrument,
         acquired_at=signal.acquired_at,
         status=signal.status,
-        reason=signal.note,
+        reason="; ".join(filter(None, [contradicted, remark, signal.note])),
     )
 
 

@@ -49,7 +49,7 @@ MICROGRAPHS: Schema = (
     Column(
         "calibration_flags",
         "str",
-        "doubts about the pixel size, comma-separated: missing, non_square, implausible, off_lattice",
+        "doubts about the pixel size, comma-separated: missing, non_square, implausible, contradictory, off_lattice",
     ),
     Column(
         "lattice_scale_ratio",

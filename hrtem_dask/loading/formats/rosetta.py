@@ -296,7 +296,8 @@ def _refusal(entry: dict[str, Any], axes: list[dict[str, Any]]) -> str:
 
 def _calibration(y: dict[str, Any], x: dict[str, Any], kind: str) -> Calibration:
     """Return the pixel size that two axes state."""
-    found = calibrate((y.get("scale"), x.get("scale")), (y.get("units"), x.get("units")), _CALIBRATION_ENTRY[kind])
+    scales, units = (y.get("scale"), x.get("scale")), (y.get("units"), x.get("units"))
+    found = calibrate(scales, units, _CALIBRATION_ENTRY[kind], signed=True)
     one_meter_nm = 1e9
     if kind in ("ser", "emi") and found.pixel_size_nm is not None and max(found.pixel_size_nm) > one_meter_nm:
         # a .ser does not state whether its scale is in m or, for a diffraction pattern, in 1/m
