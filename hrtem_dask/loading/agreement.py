@@ -11,8 +11,8 @@ __all__ = ["combine", "contradiction"]
 
 MAX_DIFFERENCE = 0.05
 """Relative difference above which two pixel sizes contradict each other; rounded magnifications differ by less."""
-MAX_ANISOTROPY = 2.0
-"""Height over width, or width over height, of a pixel that no camera or scan has: one of the units is wrong."""
+MAX_ANISOTROPY = 8.0
+"""Height over width, or width over height, that a camera or a scan does not have: units differ by a factor of 10."""
 _DEFAULT_SIZES = {(1.0, 1.0), (1e3, 1e3), (1e7, 1e7), (1e9, 1e9)}
 """Pixels of 1 in some unit, which programs write where the pixel size is not known (nm)."""
 
@@ -66,7 +66,7 @@ def contradiction(calibration: Calibration) -> str:
     Returns
     -------
     str
-        All sizes with their sources; empty where they agree within 5 %, and height and width within a factor of 2.
+        All sizes with their sources; empty where they agree within 5 %, and height and width within a factor of 8.
 
     Examples
     --------

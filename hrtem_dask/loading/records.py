@@ -89,6 +89,8 @@ class MicrographRecord:
     """Microscope as the file names it."""
     acquired_at: str | None = None
     """Time of acquisition as the file states it, ISO 8601."""
+    imaging: str = ""
+    """How the file says that the image was taken, see `stated_imaging`; empty where it does not say."""
     sample: str = ""
     """Name of the sample: that of the metadata file, else of the file, else of the parent folder."""
     covariates: tuple[tuple[str, Any], ...] = ()
@@ -196,6 +198,7 @@ def to_row(record: MicrographRecord) -> dict[str, Any]:
         "magnification": record.magnification,
         "instrument": record.instrument,
         "acquired_at": record.acquired_at,
+        "imaging": record.imaging or None,
         **dict(record.covariates),
     }
     return {name: printable(value) if isinstance(value, str) else value for name, value in row.items()}

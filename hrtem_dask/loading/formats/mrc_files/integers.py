@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from hrtem_dask.errors import RefusedSignalError
+
 __all__ = ["PACKED_FLAG", "imod_flags", "true_dtype"]
 
 _IMOD_STAMP = 1146047817
@@ -22,7 +24,7 @@ PACKED_FLAG = 16
 """Flag of IMOD: each byte holds two 4-bit values."""
 SAMPLE_ROWS = 256
 MAX_ROUGHNESS_RATIO = 0.8
-"""The differences between neighbors, unsigned over signed, below which values are taken to be unsigned."""
+"""Differences between neighbors in one reading over those in the other, below which the first is the right one."""
 
 
 def imod_flags(header: Any) -> int | None:
@@ -60,6 +62,11 @@ def true_dtype(dtype: np.dtype, header: Any, pixels: np.ndarray) -> np.dtype:
     numpy.dtype
         Unsigned for signed integers of 1 and 2 bytes, where the first of these that decides says so: the stamp of
         IMOD (bytes only), the smallest and largest value in the header, their mean, the smoothness of the image.
+
+    Raises
+    ------
+    RefusedSignalError
+        If nothing decides about bytes.
     """
     if dtype.kind != "i" or dtype.itemsize > 2:
         return dtype
@@ -81,7 +88,22 @@ def true_dtype(dtype: np.dtype, header: Any, pixels: np.ndarray) -> np.dtype:
         signed_error, unsigned_error = abs(sample.mean() - mean), abs(sample.view(unsigned).mean() - mean)
         if abs(signed_error - unsigned_error) > 0.1 * np.iinfo(dtype).max:
             return unsigned if unsigned_error < signed_error else dtype
-    return unsigned if _roughness(sample.view(unsigned)) < MAX_ROUGHNESS_RATIO * _roughness(sample) else dtype
+    return _smoother(sample, dtype, unsigned)
+
+
+def _smoother(sample: np.ndarray, dtype: np.dtype, unsigned: np.dtype) -> np.dtype:
+    """Return the reading with smaller differences between neighbors, since the wrong one tears the image apart."""
+    if (sample < 0).all():
+        return dtype  # both readings differ by a constant
+    signed_roughness, unsigned_roughness = _roughness(sample), _roughness(sample.view(unsigned))
+    if unsigned_roughness < MAX_ROUGHNESS_RATIO * signed_roughness:
+        return unsigned
+    if dtype.itemsize == 1 and signed_roughness > MAX_ROUGHNESS_RATIO * unsigned_roughness:
+        raise RefusedSignalError(
+            "the file does not state whether its bytes have a sign, and its values do not show it: save it again with "
+            "the smallest and largest value in its header, or with 16 bits"
+        )
+    return dtype
 
 
 def _sample(pixels: np.ndarray) -> np.ndarray:
