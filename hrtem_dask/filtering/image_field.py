@@ -157,4 +157,4 @@ def _constant_border(image: np.ndarray, value: float, known: np.ndarray) -> np.n
     rim &= at_outside & ~known
     if not rim.any() or (image[rim] == value).mean() > MAX_FILL_AT_RIM:
         return nothing
-    return outside & (image == value)
+    return np.asarray(outside & (image == value))
