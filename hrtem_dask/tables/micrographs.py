@@ -112,14 +112,14 @@ MICROGRAPHS: Schema = (
         "float",
         "predicted Dice at that scale, in the part of the image that was searched; null where no scale showed any",
         "",
-        "see segmentation.scale_search",
+        "see segmentation.scales",
     ),
     Column(
         "network_scale_margin",
         "float",
         "how clearly the scale was found: predicted Dice there minus that of the best clearly different scale",
         "",
-        "see segmentation.scale_search",
+        "see segmentation.scales",
     ),
     Column(
         "pixel_size_in_training",
