@@ -13,7 +13,7 @@ from hrtem_dask import loading, tables
 from hrtem_dask.errors import ResultsFolderError, error_text
 from hrtem_dask.population import PopulationOptions, summarize
 from hrtem_dask.population.verdicts import describe_verdicts
-from hrtem_dask.provenance import code_version
+from hrtem_dask.provenance import code_version, command_line
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.location import Location
@@ -23,7 +23,9 @@ from hrtem_dask.toml_records import record_to_dict
 __all__ = ["compact", "read_run_file", "write_run_file"]
 
 
-def write_run_file(folder: Location, settings: Settings, *, models: Mapping[str, str | None]) -> None:
+def write_run_file(
+    folder: Location, settings: Settings, *, models: Mapping[str, str | None], inputs: Sequence[str] = ()
+) -> None:
     """Write ``run.toml``: what is needed to run again.
 
     Parameters
@@ -34,12 +36,17 @@ def write_run_file(folder: Location, settings: Settings, *, models: Mapping[str,
         All settings; `Settings.from_file` reads them back from the table ``[settings]`` of this file.
     models : mapping of str to str or None
         Stage → content hash of its model.
+    inputs : sequence of str
+        Files, folders, globs or URLs that the run was given.
     """
     content: dict[str, object] = {
         "code_version": code_version(),
         "settings_hash": settings.science_hash(),
+        "inputs": list(inputs),
         "settings": record_to_dict(settings),
     }
+    if (command := command_line()) is not None:
+        content["command"] = command
     content["models"] = {stage: content_hash for stage, content_hash in models.items() if content_hash is not None}
     folder.write_bytes("run.toml", tomli_w.dumps(content).encode())
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.compaction import compact, write_run_file
 from hrtem_dask.storage.corrections import sound_corrections
+from hrtem_dask.storage.exchange.ro_crate import write_crate
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.run_lock import RunLock
 
@@ -72,6 +74,7 @@ class RunSummary:
 class _Job:
     """Everything that a run needs, checked before it begins."""
 
+    inputs: Sequence[str]
     sources: Sequence[loading.Source]
     folder: Location
     settings: Settings
@@ -146,13 +149,15 @@ def run(
     >>> len(hd.open_results(folder / "results").particles) == summary.n_particles
     True
     """
-    began = time.perf_counter()
+    began, started_at = time.perf_counter(), datetime.now(UTC)
     chosen = choose_settings(settings, pixel_size_nm=pixel_size_nm, method=method, material=material)
     chosen = _with_absolute_paths(chosen)
     folder = Location.of(out)
     samples = loading.read_metadata(metadata) if metadata is not None else None
     models = checked_models(chosen)
-    job = _Job(find_inputs(inputs, leave_out=folder), folder, chosen, samples, models, RunLock(folder))
+    given = [str(one) for one in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    sources = find_inputs(inputs, leave_out=folder)
+    job = _Job(given, sources, folder, chosen, samples, models, RunLock(folder))
     with job.lock, connect(cluster, device=chosen.execution.device) as client:
         page = add_population_page(client)
         plan, entries = _make_plan(client, job)
@@ -162,10 +167,16 @@ def run(
             job.lock.check()
             counts, n_particles, n_too_small, verdicts = compact(folder, plan.records, done, entries, chosen)
             _draw_missing_overlays(client, job, plan, log)
+            write_crate(folder, began=_text(started_at), ended=_text(datetime.now(UTC)))
             seconds = time.perf_counter() - began
             log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
     bright = _taken_as_bright(plan.records, chosen)
     return RunSummary(folder.url, counts, n_particles, len(plan.kept), seconds, n_too_small, verdicts, bright)
+
+
+def _text(moment: datetime) -> str:
+    """Return date and time as ISO 8601 text."""
+    return moment.isoformat(timespec="seconds")
 
 
 def _taken_as_bright(records: Sequence[loading.MicrographRecord], settings: Settings) -> dict[str, int]:
@@ -193,7 +204,7 @@ def _make_plan(client: Client, job: _Job) -> tuple[RunPlan, dict[str, ledger.Ent
         logger.warning(
             "%d micrographs of earlier runs are not among these inputs: the tables leave them out", len(absent)
         )
-    write_run_file(folder, job.settings, models=dataclasses.asdict(job.models))
+    write_run_file(folder, job.settings, models=dataclasses.asdict(job.models), inputs=job.inputs)
     folder.make_way(ledger.LABELS, folder=True)
     zarr_store.create_store(folder.inside(ledger.LABELS))
     logger.info(
