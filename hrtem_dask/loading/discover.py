@@ -20,7 +20,7 @@ from hrtem_dask.loading.source import Source
 
 __all__ = ["find_sources", "other_kind"]
 
-_DOCUMENTS = {".txt", ".md", ".rst", ".xml", ".html", ".htm", ".pdf", ".doc", ".docx", ".ppt", ".pptx", ".odt", ".log"}
+_DOCUMENTS = {".txt", ".md", ".rst", ".xml", ".ome", ".html", ".htm", ".pdf", ".doc", ".docx", ".ppt", ".pptx", ".odt", ".log"}
 _TABLES = {".csv", ".tsv", ".json", ".jsonl", ".xls", ".xlsx", ".parquet", ".db", ".sqlite", ".npz", ".pkl", ".pickle"}
 _PROGRAMS = {
     ".py",
@@ -298,7 +298,7 @@ def _checked(source: Source) -> Source:
 def _paired(sources: list[Source]) -> Iterator[Source]:
     """Combine an ``.emi`` and its ``.ser`` files, and the parts of a ``.tvips``, to one source each."""
     set_aside = [s for s in sources if s.status != "ok"]
-    sources = [s for s in sources if s.status == "ok"]
+    sources = [_with_description(s, set_aside) for s in sources if s.status == "ok"]
     leaders = {s.path: s for s in sources if s.suffix == ".emi" or s.name.lower().endswith("_000.tvips")}
     siblings = _Siblings(sources)
     companions: set[str] = set()
@@ -315,6 +315,16 @@ def _paired(sources: list[Source]) -> Iterator[Source]:
         if source.path not in companions:
             yield leaders.get(source.path, source)
     yield from set_aside
+
+
+def _with_description(source: Source, others: list[Source]) -> Source:
+    """Add the companion file of an OME-TIFF set to a source that is copied to be read; else it is found beside it."""
+    if not source.name.lower().endswith((".ome.tif", ".ome.tiff")) or (source.is_local and not source.member):
+        return source
+    folder, place = posixpath.dirname(source.member or source.url), source.url if source.member else ""
+    beside = [o for o in others if o.name.lower().endswith(".companion.ome") and (o.url if o.member else "") == place]
+    paths = [o.member or o.url for o in beside if posixpath.dirname(o.member or o.url) == folder]
+    return replace(source, companions=tuple(paths))
 
 
 class _Siblings:

@@ -3,13 +3,42 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from hrtem_dask.errors import RefusedSignalError
+from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.records import Signal
 
-__all__ = ["describe_array", "list_signals", "read_frame"]
+__all__ = ["describe_array", "has_color_axis", "list_signals", "read_frame"]
+
+MAX_CHANNELS = 4
+"""Largest length of an axis of colors: red, green, blue and alpha."""
+MIN_SIDE_PX = 16
+"""An image is at least this high and wide where its last axis is taken for one of colors."""
+
+
+def has_color_axis(shape: tuple[int, ...]) -> bool:
+    """Return whether the last axis of a 3-D array is one of colors: frames 3 px wide are no images.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the array.
+
+    Returns
+    -------
+    bool
+        True for (y, x, 1 to 4), where y and x have at least 16 px.
+
+    Examples
+    --------
+    >>> has_color_axis((512, 512, 3)), has_color_axis((3, 512, 512))
+    (True, False)
+    """
+    return len(shape) == 3 and shape[2] in range(1, MAX_CHANNELS + 1) and min(shape[:2]) >= MIN_SIDE_PX
 
 
 def describe_array(shape: tuple[int, ...], dtype: np.dtype) -> Signal:
@@ -36,6 +65,8 @@ def describe_array(shape: tuple[int, ...], dtype: np.dtype) -> Signal:
         refused = f"{len(shape)}-D: a profile or a spectrum, not an image"
     elif len(shape) > 3:
         refused = f"{len(shape)}-D data of shape {shape}: a data cube, not a stack of images"
+    elif has_color_axis(shape):
+        refused = f"its last axis of {shape[2]} is one of colors, not of pixels: shape {shape}"
     elif 0 in shape:
         refused = f"no pixels: shape {shape}"
     if refused:
@@ -54,10 +85,26 @@ def list_signals(path: Path) -> list[Signal]:
     Returns
     -------
     list of Signal
-        One signal.
+        One signal. An array with an axis of colors is read, to find out whether it is in fact gray.
     """
     array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return [describe_array(array.shape, array.dtype)]
+    if not has_color_axis(array.shape) or array.dtype.kind not in "uifb":
+        return [describe_array(array.shape, array.dtype)]
+    described = describe_array(array.shape[:2], array.dtype)
+    try:
+        note = _gray(array)[1]
+    except RefusedSignalError as error:
+        return [replace(described, status="set_aside", note=str(error))]
+    return [replace(described, note=note)]
+
+
+def _gray(picture: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return the gray image of an array (y, x, colors), and a remark; two channels may be two detectors."""
+    if picture.shape[2] == 1:
+        return picture[..., 0], ""
+    if picture.shape[2] == 2:
+        raise RefusedSignalError("an image with two channels, whose meaning is not known: save one of them")
+    return gray_channel(picture)
 
 
 def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG001 - the file holds one signal
@@ -78,4 +125,6 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG0
         Shape (y, x).
     """
     array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if has_color_axis(array.shape):
+        return np.array(_gray(array)[0])
     return np.array(array if array.ndim == 2 else array[frame])

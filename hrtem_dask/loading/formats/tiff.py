@@ -14,6 +14,7 @@ from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.formats.header_limits import check_size
 from hrtem_dask.loading.formats.npy import describe_array
 from hrtem_dask.loading.formats.tiff_acquisition import acquisition
+from hrtem_dask.loading.formats.tiff_sets.own_series import OwnSeries, own_series
 from hrtem_dask.loading.formats.tiff_tags import TiffImage, calibration
 from hrtem_dask.loading.records import Signal
 
@@ -33,7 +34,8 @@ def list_signals(path: Path) -> list[Signal]:
     Returns
     -------
     list of Signal
-        One signal per series. Only color pictures are read, to find out whether they are in fact gray.
+        One signal per series, made of the pages of this file alone, also where it belongs to a set of files. Only color
+        pictures are read, to find out whether they are in fact gray.
 
     Raises
     ------
@@ -41,20 +43,20 @@ def list_signals(path: Path) -> list[Signal]:
         If the file is not a TIFF file.
     """
     with tifffile.TiffFile(path) as tif:
-        colored = ["S" in series.axes for series in tif.series]
-        return [_signal(tif, n, beside_gray=colored[n] and not all(colored)) for n in range(len(tif.series))]
+        found = own_series(tif, path)
+        colored = ["S" in series.axes for series in found]
+        return [_signal(tif, s, n, beside_gray=colored[n] and not all(colored)) for n, s in enumerate(found)]
 
 
-def _signal(tif: Any, number: int, *, beside_gray: bool) -> Signal:
+def _signal(tif: Any, series: OwnSeries, number: int, *, beside_gray: bool) -> Signal:
     """Describe one series."""
-    series = tif.series[number]
     page = series.keyframe
     shape = tuple(n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS")
     check_size(series.nbytes, tif.filehandle.size, n_frames=math.prod(shape))
     described = describe_array((math.prod(shape), page.imagelength, page.imagewidth), np.dtype(series.dtype))
     if described.status != "ok":
         return described
-    image = TiffImage(tif, page, number)
+    image = TiffImage(tif, page, number, None if series.image is None else series.image.pixels)
     size = calibration(image)
     refused, note = "", ""
     try:
@@ -81,7 +83,7 @@ def _signal(tif: Any, number: int, *, beside_gray: bool) -> Signal:
         n_frames=1 if refused else math.prod(shape),
         calibration=size,
         status="set_aside" if refused else "ok",
-        note=refused or note,
+        note=refused or "; ".join(filter(None, [note, series.note])),
         **acquisition(image),
     )
 
@@ -110,7 +112,7 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:
         If the file is cut off.
     """
     with tifffile.TiffFile(path) as tif:
-        series = tif.series[signal]
+        series = own_series(tif, path)[signal]
         page = series.keyframe
         image = _page_pixels(tif, series, frame)
         if "S" in series.axes:
@@ -120,7 +122,7 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:
         return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
 
 
-def _page_pixels(tif: Any, series: Any, frame: int) -> np.ndarray:
+def _page_pixels(tif: Any, series: OwnSeries, frame: int) -> np.ndarray:
     """Read the pixels of one frame, with all channels, and of no other frame."""
     if len(series.pages) == 1 and series.dataoffset is not None and series.shape != series.keyframe.shape:
         # ImageJ describes a stack beyond 4 GB by its first page only; the others follow it without a gap
@@ -149,10 +151,11 @@ def _check_whole(tif: Any, page: Any) -> None:
         raise UnreadableMicrographError(
             f"the TIFF file is cut off: {tif.filehandle.size} bytes, its pixels end at byte {end}"
         )
-    check_size(page.nbytes, tif.filehandle.size)
-    stored, compressed = sum(page.databytecounts), page.compression != tifffile.COMPRESSION.NONE
-    if math.prod(page.chunked) > len(page.dataoffsets) or (
-        not compressed and stored < page.size * page.bitspersample // 8
+    first = page.keyframe  # the other pages of a series have their positions only
+    check_size(first.nbytes, tif.filehandle.size)
+    stored, compressed = sum(page.databytecounts), first.compression != tifffile.COMPRESSION.NONE
+    if math.prod(first.chunked) > len(page.dataoffsets) or (
+        not compressed and stored < first.size * first.bitspersample // 8
     ):
         raise UnreadableMicrographError("the TIFF file is damaged: it has fewer pixels than its header states")
 
