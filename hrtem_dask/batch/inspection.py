@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from hrtem_dask import loading
+from hrtem_dask.batch.copies import compare_here, find_copies
 from hrtem_dask.batch.listing import find_inputs, list_sources, warn_of_unmatched_rows
+from hrtem_dask.errors import typed_error_text
+from hrtem_dask.loading.similarity import make_fingerprint
 from hrtem_dask.settings import Settings
 
 __all__ = ["inspect_files", "print_inspection"]
@@ -21,19 +25,23 @@ def inspect_files(
     *,
     settings: Settings | None = None,
     metadata: str | Path | None = None,
+    headers_only: bool = False,
 ) -> pd.DataFrame:
-    """List the micrographs that would be read from files, without analyzing them.
+    """List the micrographs that `run` would analyze, and those that it would set aside, without analyzing them.
 
-    It runs in this process and reads headers only. Rows of `metadata` that match no file are logged as warnings.
+    It runs in this process. Images are read to find copies of one field. Rows of `metadata` that match no file are
+    logged as warnings.
 
     Parameters
     ----------
     files : str, path-like or sequence of these
         Files, folders, globs, or fsspec URLs.
     settings : Settings, optional
-        Settings, of which `loading` is used.
+        Settings, of which `loading` is used, and the scales at which the segmenter can work.
     metadata : str or path-like, optional
         Table that gives files their sample and covariates.
+    headers_only : bool
+        Whether no image is read: then copies are not found.
 
     Returns
     -------
@@ -61,7 +69,43 @@ def inspect_files(
     sources = find_inputs(files)
     samples = loading.read_metadata(metadata) if metadata is not None else None
     warn_of_unmatched_rows(samples, sources)
-    return pd.DataFrame([loading.to_row(record) for record in list_sources(sources, settings, samples)])
+    records = [_if_segmentable(record, settings) for record in list_sources(sources, settings, samples)]
+    if not headers_only:
+        records = _without_copies(records, settings)
+    return pd.DataFrame([loading.to_row(record) for record in records])
+
+
+def _without_copies(
+    records: Sequence[loading.MicrographRecord], settings: Settings
+) -> list[loading.MicrographRecord]:
+    """Set aside, or remark on, what shows the field of another micrograph, as a run does; unreadable images fail."""
+    fingerprints: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    for record in records:
+        if record.status == "ok":
+            try:
+                fingerprints[record.micrograph_id] = make_fingerprint(loading.read_image(record)).encode()
+            except Exception as error:  # noqa: BLE001 - whatever a file provokes, a run reports it in its row
+                failed[record.micrograph_id] = typed_error_text(error)
+    copies = find_copies(records, fingerprints, compare_here)
+    set_aside = settings.loading.duplicates == "set_aside" or "duplicate" in settings.quality.set_aside
+    found = []
+    for record in records:
+        if (copy := copies.get(record.micrograph_id)) is not None:
+            changed: dict[str, Any] = {"duplicate_of": copy.of, "reason": copy.reason}
+            record = replace(record, **changed, status="set_aside" if copy.is_certain and set_aside else "ok")
+        elif record.micrograph_id in failed:
+            record = replace(record, status="failed", reason=failed[record.micrograph_id])
+        found.append(record)
+    return found
+
+
+def _if_segmentable(record: loading.MicrographRecord, settings: Settings) -> loading.MicrographRecord:
+    """Set a micrograph aside whose pixel size the segmenter of a run refuses."""
+    if record.status != "ok":
+        return record
+    refusal = None
+    return record if refusal is None else replace(record, status="set_aside", reason=refusal)
 
 
 def print_inspection(table: pd.DataFrame) -> None:

@@ -16,6 +16,7 @@ from distributed import Client
 from hrtem_dask import loading
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError
+from hrtem_dask.loading.detectors import one_per_scan
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.location import Location
 
@@ -108,16 +109,18 @@ def list_sources(
         One per 2-D image, and one per signal or file that yields none.
     """
     options = settings.loading
-    listed = [
-        loading.set_aside_uncalibrated(record, pixels=options.pixels) if calibrated_only else record
-        for source in sources
-        for record in loading.list_micrographs(
+    listed: list[loading.MicrographRecord] = []
+    for source in sources:
+        of_file = loading.list_micrographs(
             source,
             pixel_size_nm=options.pixel_size_nm,
             plausible_pixel_size_nm=options.plausible_pixel_size_nm,
             metadata=samples,
         )
-    ]
+        if calibrated_only:
+            of_file = [loading.set_aside_uncalibrated(record, pixels=options.pixels) for record in of_file]
+            of_file = one_per_scan(of_file) if options.duplicates == "set_aside" else of_file
+        listed += of_file
     return _with_unique_ids(listed)
 
 

@@ -62,6 +62,7 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     have changed.
     """
     from hrtem_dask.batch.run.run import run as run_batch
+    from hrtem_dask.population.same_fields import same_field_lines
     from hrtem_dask.population.verdicts import verdict_lines
 
     with clear_errors():
@@ -81,7 +82,7 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
         limit = settings.particles.counting_limit
         click.echo(f"too small:   {summary.n_too_small} objects below the counting limit of {limit} were not counted")
     click.echo(f"results:     {summary.results}  ({summary.seconds:.1f} s)")
-    for line in verdict_lines(summary.verdicts):
+    for line in (*same_field_lines(summary.same_fields), *verdict_lines(summary.verdicts)):
         click.echo(line)
     if not summary.analysed:
         click.echo("no micrograph could be analyzed: see the column reason of micrographs.parquet", err=True)
