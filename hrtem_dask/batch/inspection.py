@@ -75,9 +75,7 @@ def inspect_files(
     return pd.DataFrame([loading.to_row(record) for record in records])
 
 
-def _without_copies(
-    records: Sequence[loading.MicrographRecord], settings: Settings
-) -> list[loading.MicrographRecord]:
+def _without_copies(records: Sequence[loading.MicrographRecord], settings: Settings) -> list[loading.MicrographRecord]:
     """Set aside, or remark on, what shows the field of another micrograph, as a run does; unreadable images fail."""
     fingerprints: dict[str, str] = {}
     failed: dict[str, str] = {}

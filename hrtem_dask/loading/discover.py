@@ -20,7 +20,22 @@ from hrtem_dask.loading.source import Source
 
 __all__ = ["find_sources", "other_kind"]
 
-_DOCUMENTS = {".txt", ".md", ".rst", ".xml", ".ome", ".html", ".htm", ".pdf", ".doc", ".docx", ".ppt", ".pptx", ".odt", ".log"}
+_DOCUMENTS = {
+    ".txt",
+    ".md",
+    ".rst",
+    ".xml",
+    ".ome",
+    ".html",
+    ".htm",
+    ".pdf",
+    ".doc",
+    ".docx",
+    ".ppt",
+    ".pptx",
+    ".odt",
+    ".log",
+}
 _TABLES = {".csv", ".tsv", ".json", ".jsonl", ".xls", ".xlsx", ".parquet", ".db", ".sqlite", ".npz", ".pkl", ".pickle"}
 _PROGRAMS = {
     ".py",

@@ -117,11 +117,11 @@ def _reader(path: Path, kind: str, note: str) -> Reader:
     """Return the reader of a format; modules are imported here because some are slow to import."""
     module: Any
     if kind == "tiff":
-        from hrtem_dask.loading.formats import tiff as module
+        from hrtem_dask.loading.formats.tiff_files import images as module
     elif kind == "picture":
         from hrtem_dask.loading.formats import pictures as module
     elif kind == "mrc":
-        from hrtem_dask.loading.formats import mrc as module
+        from hrtem_dask.loading.formats.mrc_files import sections as module
     elif kind == "npy":
         from hrtem_dask.loading.formats import npy as module
     else:

@@ -72,7 +72,9 @@ def _at_common_scale(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray,
     images = []
     for image in (first, second):
         rows = round(image.shape[0] * width / image.shape[1])
-        images.append(image if image.shape[1] == width else cv2.resize(image, (width, rows), interpolation=cv2.INTER_AREA))
+        images.append(
+            image if image.shape[1] == width else cv2.resize(image, (width, rows), interpolation=cv2.INTER_AREA)
+        )
     rows = min(image.shape[0] for image in images)
     images = [image[:rows] for image in images]
     # the way in which an image was made smaller, or compressed as JPEG, matters less in averages of 2 × 2 px

@@ -16,7 +16,15 @@ import numpy as np
 
 from hrtem_dask.loading.quality import image_hash
 
-__all__ = ["MIN_PLACES", "WIDTHS_PX", "Fingerprint", "compared_width", "fingerprint_agreement", "finite_float", "make_fingerprint"]
+__all__ = [
+    "MIN_PLACES",
+    "WIDTHS_PX",
+    "Fingerprint",
+    "compared_width",
+    "fingerprint_agreement",
+    "finite_float",
+    "make_fingerprint",
+]
 
 WIDTHS_PX = (512, 256, 128)
 """Widths to which an image is averaged; only those that are not larger than it."""

@@ -291,7 +291,7 @@ def test_an_array_with_an_axis_of_colors_is_one_gray_image_or_refused(tmp_path: 
     found = [list_micrographs(source) for source in find_sources(tmp_path)]
     assert [len(records) for records in found] == [1, 1, 1, 1, 3]
     assert [records[0].status for records in found] == ["ok", "ok", "set_aside", "set_aside", "ok"]
-    for (record, *_) in (found[0], found[1], found[4]):
+    for record, *_ in (found[0], found[1], found[4]):
         np.testing.assert_array_equal(read_image(record), gray)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from hrtem_dask.loading.formats.tiff_sets.ome_xml import OmeDescription, OmeImage, describe_file
+from hrtem_dask.loading.formats.tiff_files.ome_xml import OmeDescription, OmeImage, describe_file
 
 __all__ = ["OwnSeries", "own_series"]
 
@@ -82,7 +82,13 @@ def _of_this_file(tif: tifffile.TiffFile, series: Any, image: OmeImage | None) -
         own = [page for page in series.pages if page is not None and page.parent is tif]
         return _grouped(own, str(series.name), image, "")
     known = OwnSeries(
-        series.pages, tuple(series.shape), series.axes, np.dtype(series.dtype), str(series.name), series.dataoffset, image
+        series.pages,
+        tuple(series.shape),
+        series.axes,
+        np.dtype(series.dtype),
+        str(series.name),
+        series.dataoffset,
+        image,
     )
     return [known]
 

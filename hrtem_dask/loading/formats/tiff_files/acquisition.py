@@ -7,7 +7,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
-from hrtem_dask.loading.formats.tiff_tags import TiffImage, fei_labels, jeol_xml, tag_value
+from hrtem_dask.loading.formats.tiff_files.tags import TiffImage, fei_labels, jeol_xml, tag_value
 
 __all__ = ["acquisition"]
 

@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from hrtem_dask.loading.formats.tiff_sets.ome_xml import OmeDescription, Planes, read_description
+from hrtem_dask.loading.formats.tiff_files.ome_xml import OmeDescription, Planes, read_description
 
 
 def described(tiff_data: str, attributes: str = 'SizeC="2" SizeZ="3" SizeT="4"') -> OmeDescription:

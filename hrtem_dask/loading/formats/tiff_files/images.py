@@ -13,9 +13,9 @@ from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
 from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.formats.header_limits import check_size
 from hrtem_dask.loading.formats.npy import describe_array
-from hrtem_dask.loading.formats.tiff_acquisition import acquisition
-from hrtem_dask.loading.formats.tiff_sets.own_series import OwnSeries, own_series
-from hrtem_dask.loading.formats.tiff_tags import TiffImage, calibration
+from hrtem_dask.loading.formats.tiff_files.acquisition import acquisition
+from hrtem_dask.loading.formats.tiff_files.own_series import OwnSeries, own_series
+from hrtem_dask.loading.formats.tiff_files.tags import TiffImage, calibration
 from hrtem_dask.loading.records import Signal
 
 __all__ = ["list_signals", "read_frame"]

@@ -1,0 +1,1 @@
+"""TIFF files: images, and the tags of every maker of microscopes."""

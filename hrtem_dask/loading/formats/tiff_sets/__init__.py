@@ -1,1 +1,0 @@
-"""TIFF files that are parts of a set of files: which pages and which description belong to each of them."""
