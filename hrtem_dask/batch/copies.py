@@ -24,7 +24,7 @@ from hrtem_dask.storage.compaction import Copy
 __all__ = ["Compared", "Pair", "compare_here", "compare_on_workers", "find_copies"]
 
 MIN_AGREEMENT = 0.35
-"""Smallest agreement of the fingerprints of two micrographs whose pixels are compared: 7 standard deviations of chance."""
+"""Smallest agreement of the fingerprints of micrographs whose pixels are compared: 7 standard deviations of chance."""
 MIN_DETECTOR_AGREEMENT = 0.25
 """The same for two detectors of one scan, whose noise differs and whose contrast may be opposite."""
 MAX_PARTNERS = 4

@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from hrtem_dask import loading
+from hrtem_dask import analysis, loading
 from hrtem_dask.batch.copies import compare_here, find_copies
 from hrtem_dask.batch.listing import find_inputs, list_sources, warn_of_unmatched_rows
-from hrtem_dask.errors import typed_error_text
+from hrtem_dask.errors import CalibrationError, typed_error_text
 from hrtem_dask.loading.similarity import make_fingerprint
+from hrtem_dask.segmentation import Segmenter, make_segmenter
 from hrtem_dask.settings import Settings
 
 __all__ = ["inspect_files", "print_inspection"]
@@ -69,41 +71,60 @@ def inspect_files(
     sources = find_inputs(files)
     samples = loading.read_metadata(metadata) if metadata is not None else None
     warn_of_unmatched_rows(samples, sources)
-    records = [_if_segmentable(record, settings) for record in list_sources(sources, settings, samples)]
+    on_host = replace(settings.execution, device="cpu")
+    segmenter = make_segmenter(settings.segmentation, on_host)
+    records = [_if_segmentable(record, segmenter) for record in list_sources(sources, settings, samples)]
     if not headers_only:
-        records = _without_copies(records, settings)
+        records = _as_after_reading(records, settings)
     return pd.DataFrame([loading.to_row(record) for record in records])
 
 
-def _without_copies(records: Sequence[loading.MicrographRecord], settings: Settings) -> list[loading.MicrographRecord]:
+def _as_after_reading(
+    records: Sequence[loading.MicrographRecord], settings: Settings
+) -> list[loading.MicrographRecord]:
     """Set aside, or remark on, what shows the field of another micrograph, as a run does; unreadable images fail."""
     fingerprints: dict[str, str] = {}
-    failed: dict[str, str] = {}
+    ended: dict[str, dict[str, Any]] = {}
     for record in records:
         if record.status == "ok":
             try:
-                fingerprints[record.micrograph_id] = make_fingerprint(loading.read_image(record)).encode()
+                image = loading.read_image(record)
+                fingerprints[record.micrograph_id] = make_fingerprint(image).encode()
+                if refusal := _quality_refusal(image, record, settings):
+                    ended[record.micrograph_id] = {"status": "set_aside", "reason": refusal}
             except Exception as error:  # noqa: BLE001 - whatever a file provokes, a run reports it in its row
-                failed[record.micrograph_id] = typed_error_text(error)
+                ended[record.micrograph_id] = {"status": "failed", "reason": typed_error_text(error)}
     copies = find_copies(records, fingerprints, compare_here)
     set_aside = settings.loading.duplicates == "set_aside" or "duplicate" in settings.quality.set_aside
     found = []
     for record in records:
         if (copy := copies.get(record.micrograph_id)) is not None:
             changed: dict[str, Any] = {"duplicate_of": copy.of, "reason": copy.reason}
-            record = replace(record, **changed, status="set_aside" if copy.is_certain and set_aside else "ok")
-        elif record.micrograph_id in failed:
-            record = replace(record, status="failed", reason=failed[record.micrograph_id])
-        found.append(record)
+            is_set_aside = copy.is_certain and set_aside
+            record = replace(record, **changed, status="set_aside" if is_set_aside else record.status)
+        found.append(replace(record, **ended.get(record.micrograph_id, {})))
     return found
 
 
-def _if_segmentable(record: loading.MicrographRecord, settings: Settings) -> loading.MicrographRecord:
+def _if_segmentable(record: loading.MicrographRecord, segmenter: Segmenter) -> loading.MicrographRecord:
     """Set a micrograph aside whose pixel size the segmenter of a run refuses."""
     if record.status != "ok":
         return record
-    refusal = None
-    return record if refusal is None else replace(record, status="set_aside", reason=refusal)
+    try:
+        segmenter.check_pixel_size(record.pixel_size_nm)
+    except CalibrationError as error:
+        return replace(record, status="set_aside", reason="; ".join(filter(None, [str(error), record.reason])))
+    return record
+
+
+def _quality_refusal(image: np.ndarray, record: loading.MicrographRecord, settings: Settings) -> str:
+    """Return for which flags of its quality a run sets a micrograph aside; empty where there are none."""
+    if not set(settings.quality.set_aside) - {"duplicate"}:
+        return ""
+    judged, _ = analysis.without_marks(image, settings)
+    _, flags = analysis.judge_quality(judged, settings, pixel_size_nm=record.pixel_size_nm)
+    refused = [flag for flag in flags if flag in settings.quality.set_aside]
+    return f"quality: {', '.join(refused)} (settings quality.set_aside)" if refused else ""
 
 
 def print_inspection(table: pd.DataFrame) -> None:

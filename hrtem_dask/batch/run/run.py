@@ -15,8 +15,8 @@ from distributed import Client
 from hrtem_dask import crystals, loading, tables
 from hrtem_dask.batch.cluster.cluster import Cluster, connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream, stream_with_retry, worker_died
-from hrtem_dask.batch.dashboard.live import PopulationReporter, add_population_page
 from hrtem_dask.batch.copies import compare_on_workers, find_copies
+from hrtem_dask.batch.dashboard.live import PopulationReporter, add_population_page
 from hrtem_dask.batch.listing import find_inputs, list_on_workers, warn_of_unmatched_rows
 from hrtem_dask.batch.run.plan import RunPlan, make_plan, memory_warning
 from hrtem_dask.batch.run.progress import RunLog, progress_bar
