@@ -15,6 +15,7 @@ from distributed import Client
 
 from hrtem_dask import loading
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
+from hrtem_dask.batch.own_files import without_own_results
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError
 from hrtem_dask.loading.detectors import one_per_scan
 from hrtem_dask.settings import Settings
@@ -55,6 +56,7 @@ def find_inputs(
     if leave_out is not None:
         results = _canonical(leave_out.url)
         sources = [s for s in sources if not f"{_canonical(s.url)}/".startswith(f"{results}/")]
+    sources = without_own_results(sources)
     if not sources:
         raise NothingToAnalyseError(f"no file in {inputs!s}: give micrographs, a folder of them, or a glob")
     given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs

@@ -92,10 +92,11 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("--csv", "csv_file", type=click.Path(), metavar="FILE", help="Write the table as CSV instead.")
+@click.option("--headers-only", is_flag=True, help="Read no image: faster, but copies of one field are not found.")
 @loading_options
 @message_options
-def inspect(files: tuple[str, ...], csv_file: str | None, **options: Any) -> None:
-    """Show the micrographs that would be read from files, and problems with them.
+def inspect(files: tuple[str, ...], csv_file: str | None, headers_only: bool, **options: Any) -> None:
+    """Show the micrographs that a run would analyze, those that it would set aside, and the reasons.
 
     Nothing is analyzed. The exit status is not zero if no file holds a micrograph that can be analyzed.
     """
@@ -106,6 +107,7 @@ def inspect(files: tuple[str, ...], csv_file: str | None, **options: Any) -> Non
             list(files),
             settings=read_settings(options),
             metadata=options["metadata"],
+            headers_only=headers_only,
         )
     if csv_file:
         table.to_csv(csv_file, index=False)

@@ -37,11 +37,10 @@ def detector_in(text: str) -> tuple[str, str] | None:
     >>> detector_in("gold_07_BF"), detector_in("gold_07_HAADF"), detector_in("buffer")
     (('bf', 'gold_07_'), ('haadf', 'gold_07_'), None)
     """
-    found = None
-    for found in _DETECTOR.finditer(text.replace("_", " ")):
-        pass
-    if found is None:
+    matches = list(_DETECTOR.finditer(text.replace("_", " ")))
+    if not matches:
         return None
+    found = matches[-1]
     return found.group(0).lower(), text[: found.start()] + text[found.end() :]
 
 
@@ -94,7 +93,7 @@ def one_per_scan(records: Sequence[MicrographRecord]) -> list[MicrographRecord]:
         for number, frames in signals.items():
             for frame, of in zip(frames, signals[kept], strict=True):
                 if number != kept:
-                    reason = f"{frame.title} and {of.title} are detectors of one scan: its field is counted once, by {of.title}"
+                    reason = f"another detector of the scan of {of.title}: its field is counted once"
                     changed[frame.micrograph_id] = dataclasses.replace(
                         frame, status="set_aside", reason=reason, duplicate_of=of.micrograph_id
                     )

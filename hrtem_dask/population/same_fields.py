@@ -29,8 +29,8 @@ def describe_same_fields(micrographs: pd.DataFrame) -> dict[str, Any]:
 
     Examples
     --------
-    >>> rows = {"micrograph_id": ["a", "b"], "duplicate_of": [None, "a"], "status": ["done", "set_aside"]}
-    >>> table = pd.DataFrame({**rows, "quality_flags": [None, "duplicate"], "reason": [None, "the same image as a.tif"]})
+    >>> table = pd.DataFrame({"micrograph_id": ["a", "b"], "duplicate_of": [None, "a"], "reason": [None, "as a.tif"]})
+    >>> table = table.assign(status=["done", "set_aside"], quality_flags=[None, "duplicate"])
     >>> describe_same_fields(table)["n_set_aside"]
     1
     """
@@ -68,18 +68,19 @@ def same_field_lines(described: Mapping[str, Any]) -> list[str]:
     --------
     >>> one = {"micrograph": "b-2", "same_as": "a-1", "reason": "the same image as a.tif (same pixels)"}
     >>> same_field_lines({"n_set_aside": 1, "set_aside": [one]})
-    ['1 micrograph shows the field of another one and is set aside', '  b-2: the same image as a.tif (same pixels)']
+    ['1 micrograph shows the field of another one, and is set aside', '  b-2: the same image as a.tif (same pixels)']
     """
     words = {
-        "set_aside": ("shows the field of another one and is set aside", "show the field of another one and are set aside"),
-        "counted_again": ("shows the field of another one and is counted again", "show the field of another one and are counted again"),
-        "possible": ("possibly shows the field of another one: look at it", "possibly show the field of another one: look at them"),
-    }  # fmt: skip
+        "set_aside": ("shows", "show", "the field of another one, and {} set aside"),
+        "counted_again": ("shows", "show", "the field of another one, and {} counted again"),
+        "possible": ("possibly shows", "possibly show", "the field of another one, and {} counted: look at both"),
+    }
     lines = []
-    for name, (one, several) in words.items():
+    for name, (one, several, rest) in words.items():
         n = int(described.get(f"n_{name}", 0))
         if n:
-            lines.append(f"1 micrograph {one}" if n == 1 else f"{n} micrographs {several}")
+            subject = f"1 micrograph {one}" if n == 1 else f"{n} micrographs {several}"
+            lines.append(f"{subject} {rest.format('is' if n == 1 else 'are')}")
             lines += [f"  {row['micrograph']}: {row['reason']}" for row in described[name]]
             lines += ["  …"] if n > len(described[name]) else []
     return lines

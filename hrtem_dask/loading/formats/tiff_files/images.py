@@ -65,6 +65,8 @@ def _signal(tif: Any, series: OwnSeries, number: int, *, beside_gray: bool) -> S
             refused = "a diffraction pattern: its axes are spatial frequencies"
         elif page.is_reduced:
             refused = "a thumbnail"
+        elif (tif.imagej_metadata or {}).get("hrtem_dask"):
+            refused = f"{tif.imagej_metadata['hrtem_dask']} that `hrtem-dask export` wrote, not a micrograph"
         elif beside_gray:
             refused = "a color display copy beside the measured image"
         elif "S" in series.axes:

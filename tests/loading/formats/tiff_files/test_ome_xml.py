@@ -8,7 +8,8 @@ from hrtem_dask.loading.formats.tiff_files.ome_xml import OmeDescription, Planes
 def described(tiff_data: str, attributes: str = 'SizeC="2" SizeZ="3" SizeT="4"') -> OmeDescription:
     return read_description(
         ElementTree.fromstring(
-            f'<OME UUID="u1"><Image Name="a"><Pixels DimensionOrder="XYCZT" {attributes}>{tiff_data}</Pixels></Image></OME>'
+            f'<OME UUID="u1"><Image Name="a"><Pixels DimensionOrder="XYCZT" {attributes}>{tiff_data}</Pixels>'
+            "</Image></OME>"
         )
     )
 
