@@ -38,6 +38,7 @@ WINGS = {
     "batch/evaluation": {"batch/cluster", "batch/run"},
     "batch/reproduction": {"batch/cluster"},
     "batch/training": {"batch/cluster"},
+    "loading/similarity": {"loading/quality"},
     "particles/outlines": {"particles/shape"},
     "population/relations": {"population/inference"},
     "population/sizes": {"population/inference"},

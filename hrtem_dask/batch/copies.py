@@ -144,7 +144,9 @@ def _alike(known: Sequence[_Known]) -> list[Pair]:
     partners: dict[int, list[tuple[float, int]]] = {}
     for level in WIDTHS_PX:
         has = np.array([i for i, one in enumerate(known) if level in one.fingerprint.signs], int)
-        signs = np.array([known[i].fingerprint.signs[level] for i in has], np.float32).reshape(len(has), -1)
+        if len(has) < 2:
+            continue
+        signs = np.array([known[i].fingerprint.signs[level] for i in has], np.float32)
         widths = np.array([known[i].fingerprint.shape[1] for i in has], int)
         for start in range(0, len(has), ROWS_AT_A_TIME):
             some = slice(start, start + ROWS_AT_A_TIME)
