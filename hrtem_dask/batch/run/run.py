@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,8 @@ class RunSummary:
     """How many micrographs are doubtful, and why: see `population.verdicts.describe_verdicts`."""
     same_fields: Mapping[str, Any] = field(default_factory=dict)
     """Micrographs that show the field of another one: see `population.same_fields.describe_same_fields`."""
+    taken_as_bright: Mapping[str, int] = field(default_factory=dict)
+    """What their files say about the way of imaging → number of micrographs whose particles are therefore bright."""
 
     @property
     def analysed(self) -> int:
@@ -158,9 +161,24 @@ def run(
             seconds = time.perf_counter() - began
             log.write("end", **ended.counts, n_particles=ended.n_particles, seconds=round(seconds, 3))
     return RunSummary(
-        folder.url, ended.counts, ended.n_particles, len(plan.kept), seconds, ended.n_too_small, ended.verdicts,
-        ended.same_fields,
-    )  # fmt: skip
+        results=folder.url,
+        counts=ended.counts,
+        n_particles=ended.n_particles,
+        n_skipped=len(plan.kept),
+        seconds=seconds,
+        n_too_small=ended.n_too_small,
+        verdicts=ended.verdicts,
+        same_fields=ended.same_fields,
+        taken_as_bright=_taken_as_bright(plan.records, settings),
+    )
+
+
+def _taken_as_bright(records: Sequence[loading.MicrographRecord], settings: Settings) -> dict[str, int]:
+    """Count the micrographs whose particles are bright because their files say so."""
+    if settings.segmentation.particles_are != "auto":
+        return {}
+    bright = [r.imaging for r in records if r.status == "ok" and loading.stated_polarity(r) == "bright"]
+    return dict(Counter(bright).most_common())
 
 
 def _make_plan(client: Client, job: _Job) -> tuple[RunPlan, dict[str, ledger.Entry]]:
