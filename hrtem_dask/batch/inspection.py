@@ -14,6 +14,7 @@ import pandas as pd
 from hrtem_dask import analysis, loading
 from hrtem_dask.batch.copies import compare_here, find_copies
 from hrtem_dask.batch.listing import find_inputs, list_sources, warn_of_unmatched_rows
+from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 from hrtem_dask.errors import CalibrationError, typed_error_text
 from hrtem_dask.loading.similarity import make_fingerprint
 from hrtem_dask.segmentation import Segmenter, make_segmenter
@@ -25,7 +26,8 @@ __all__ = ["inspect_files", "print_inspection"]
 def inspect_files(
     files: str | Path | Sequence[str | Path],
     *,
-    settings: Settings | None = None,
+    settings: SettingsLike | None = None,
+    pixel_size_nm: float | None = None,
     metadata: str | Path | None = None,
     headers_only: bool = False,
 ) -> pd.DataFrame:
@@ -38,8 +40,10 @@ def inspect_files(
     ----------
     files : str, path-like or sequence of these
         Files, folders, globs, or fsspec URLs.
-    settings : Settings, optional
+    settings : Settings, mapping, str or path-like, optional
         Settings, of which `loading` is used, and the scales at which the segmenter can work.
+    pixel_size_nm : float, optional
+        Pixel size (nm) of all files, instead of what they state.
     metadata : str or path-like, optional
         Table that gives files their sample and covariates.
     headers_only : bool
@@ -67,15 +71,15 @@ def inspect_files(
       status  height_px  width_px  pixel_size_y_nm
     0     ok        256       256             0.04
     """
-    settings = settings or Settings()
+    chosen = choose_settings(settings, pixel_size_nm=pixel_size_nm)
     sources = find_inputs(files)
     samples = loading.read_metadata(metadata) if metadata is not None else None
     warn_of_unmatched_rows(samples, sources)
-    on_host = replace(settings.execution, device="cpu")
-    segmenter = make_segmenter(settings.segmentation, on_host)
-    records = [_if_segmentable(record, segmenter) for record in list_sources(sources, settings, samples)]
+    on_host = replace(chosen.execution, device="cpu")
+    segmenter = make_segmenter(chosen.segmentation, on_host)
+    records = [_if_segmentable(record, segmenter) for record in list_sources(sources, chosen, samples)]
     if not headers_only:
-        records = _as_after_reading(records, settings)
+        records = _as_after_reading(records, chosen)
     return pd.DataFrame([loading.to_row(record) for record in records])
 
 
