@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hrtem_dask.errors import UnreadableMicrographError
 from hrtem_dask.loading.records import Signal
 
 __all__ = ["describe_array", "list_signals", "read_frame"]
+
+
+MAX_HEADER_BYTES = 10_000
 
 
 def describe_array(shape: tuple[int, ...], dtype: np.dtype) -> Signal:
@@ -56,8 +60,32 @@ def list_signals(path: Path) -> list[Signal]:
     list of Signal
         One signal.
     """
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return [describe_array(array.shape, array.dtype)]
+    shape, dtype, start = _header(path)
+    if dtype.hasobject:
+        raise UnreadableMicrographError(
+            "it holds Python objects, which are not read because they can run code: save the image as numbers"
+        )
+    described = describe_array(shape, dtype)
+    if described.status == "ok" and path.stat().st_size < start + math.prod(shape) * dtype.itemsize:
+        raise UnreadableMicrographError(
+            f"the NumPy file is cut off: {path.stat().st_size} bytes of "
+            f"{start + math.prod(shape) * dtype.itemsize} that its header states"
+        )
+    return [described]
+
+
+def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Return shape, data type and the start of the values; nothing is unpickled."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        size = 2 if version == (1, 0) else 4
+        length = int.from_bytes(file.read(size), "little")
+        if length > MAX_HEADER_BYTES:  # NumPy would read all of it before it refuses it
+            raise UnreadableMicrographError(f"the NumPy file is damaged: it states a header of {length} bytes")
+        file.seek(-size, 1)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        return shape, dtype, file.tell()
 
 
 def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG001 - the file holds one signal

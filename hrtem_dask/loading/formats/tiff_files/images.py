@@ -11,9 +11,10 @@ import tifffile
 
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
 from hrtem_dask.loading.formats.colour import gray_channel
-from hrtem_dask.loading.formats.header_limits import check_size
+from hrtem_dask.loading.formats.header_limits import check_color_size, check_size
 from hrtem_dask.loading.formats.npy import describe_array
 from hrtem_dask.loading.formats.tiff_files.acquisition import acquisition
+from hrtem_dask.loading.formats.tiff_files.pages import check_pages
 from hrtem_dask.loading.formats.tiff_files.tags import TiffImage, calibration
 from hrtem_dask.loading.records import Signal
 
@@ -40,6 +41,7 @@ def list_signals(path: Path) -> list[Signal]:
     tifffile.TiffFileError
         If the file is not a TIFF file.
     """
+    check_pages(path)
     with tifffile.TiffFile(path) as tif:
         colored = ["S" in series.axes for series in tif.series]
         return [_signal(tif, n, beside_gray=colored[n] and not all(colored)) for n in range(len(tif.series))]
@@ -66,6 +68,7 @@ def _signal(tif: Any, number: int, *, beside_gray: bool) -> Signal:
         elif beside_gray:
             refused = "a color display copy beside the measured image"
         elif "S" in series.axes:
+            check_color_size(page.imagelength, page.imagewidth, page.samplesperpixel * series.dtype.itemsize)
             note = gray_channel(_channels_last(_page_pixels(tif, series, 0), page))[1]
         elif page.photometric == tifffile.PHOTOMETRIC.PALETTE and not _is_gray_palette(page.colormap):
             refused = "a picture in false colors (palette), not a micrograph"
@@ -109,6 +112,7 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:
     UnreadableMicrographError
         If the file is cut off.
     """
+    check_pages(path)
     with tifffile.TiffFile(path) as tif:
         series = tif.series[signal]
         page = series.keyframe
@@ -149,10 +153,11 @@ def _check_whole(tif: Any, page: Any) -> None:
         raise UnreadableMicrographError(
             f"the TIFF file is cut off: {tif.filehandle.size} bytes, its pixels end at byte {end}"
         )
-    check_size(page.nbytes, tif.filehandle.size)
-    stored, compressed = sum(page.databytecounts), page.compression != tifffile.COMPRESSION.NONE
-    if math.prod(page.chunked) > len(page.dataoffsets) or (
-        not compressed and stored < page.size * page.bitspersample // 8
+    check_size(page.keyframe.nbytes, tif.filehandle.size)
+    stored, described = sum(page.databytecounts), page.keyframe  # tifffile reads only offsets of the later pages
+    compressed = described.compression != tifffile.COMPRESSION.NONE
+    if math.prod(described.chunked) > len(page.dataoffsets) or (
+        not compressed and stored < described.size * described.bitspersample // 8
     ):
         raise UnreadableMicrographError("the TIFF file is damaged: it has fewer pixels than its header states")
 
