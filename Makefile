@@ -16,8 +16,9 @@ env: .venv/made
 demo: env
 	$(BIN)/hrtem-dask demo --out demo
 
+# two processes; the tests of one file stay together, because they share expensive fixtures
 test: env lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: env
 	$(BIN)/python -m pytest -m "not gpu"

@@ -85,7 +85,7 @@ class SegmentationSettings:
     512² px, which hardly improve the guess."""
     particles_are: Literal["dark", "bright", "auto"] = "auto"
     """Dark in bright-field TEM, bright in HAADF-STEM; ``"auto"`` is bright where the file names a dark-field detector,
-    else dark. It is the side of Otsu's threshold that is particle; the U-Net sees the
+    or STEM without a detector, else dark. It is the side of Otsu's threshold that is particle; the U-Net sees the
     image of bright ones inverted. The Fourier filter sees no difference."""
     otsu_sigma_nm: float = 0.0
     """Gaussian smoothing before Otsu's threshold (nm)."""

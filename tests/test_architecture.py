@@ -41,6 +41,7 @@ WINGS = {
     "particles/outlines": {"particles/shape"},
     "population/relations": {"population/inference"},
     "population/sizes": {"population/inference"},
+    "segmentation/scales": {"segmentation/quality"},
     "training/fine_tuning": {"training/labelled", "training/network"},
     "training/network": {"training/labelled"},
 }

@@ -38,7 +38,7 @@ __all__ = ["demo", "ingest", "inspect", "run"]
 @click.option(
     "--particles",
     type=click.Choice(["auto", "dark", "bright"]),
-    help="Darker or brighter than the support; auto: bright where the file names a dark-field detector, such as HAADF.",
+    help="Darker or brighter than the support; auto: bright where the file names HAADF, another dark field, or STEM.",
 )
 @click.option("--diameter", type=float, metavar="NM", help="Typical particle diameter in nm, for the contrast regime.")
 @click.option("--diameter-px", type=float, metavar="PX", help="The same in pixels of the micrograph.")
@@ -80,6 +80,11 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     if summary.n_too_small:
         limit = settings.particles.counting_limit
         click.echo(f"too small:   {summary.n_too_small} objects below the counting limit of {limit} were not counted")
+    if summary.taken_as_bright:
+        stated = ", ".join(f"{words}: {n}" for words, n in summary.taken_as_bright.items())
+        click.echo(
+            f"bright:      particles were taken as bright, as the files say ({stated}); --particles dark overrides it"
+        )
     click.echo(f"results:     {summary.results}  ({summary.seconds:.1f} s)")
     for line in verdict_lines(summary.verdicts):
         click.echo(line)

@@ -27,9 +27,9 @@ class Segmentation:
     scale: float | None = None
     """Network pixels per pixel of the image (geometric mean of both axes); None for the baselines."""
     scale_score: float | None = None
-    """Predicted Dice coefficient in the part that was searched for the scale, see `scale_search.ScaleChoice`."""
+    """Predicted Dice coefficient in the part that was searched for the scale, see `scales.search.ScaleChoice`."""
     scale_margin: float | None = None
-    """How clearly the scale was found, see `scale_search.ScaleChoice`; None where it was not searched for."""
+    """How clearly the scale was found, see `scales.search.ScaleChoice`; None where it was not searched for."""
     seam_score: float | None = None
     """Largest difference of logits between neighboring tiles; None where the image was segmented as a whole."""
     quality_terms: Mapping[str, float] | None = None

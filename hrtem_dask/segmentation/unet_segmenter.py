@@ -16,7 +16,8 @@ from hrtem_dask.segmentation.memory import logits_within_memory
 from hrtem_dask.segmentation.network_input import resampled_input
 from hrtem_dask.segmentation.quality.agreement import judge_mask
 from hrtem_dask.segmentation.rescale import model_shape, resample
-from hrtem_dask.segmentation.scale_search import ScaleFinder, scaled_shape
+from hrtem_dask.segmentation.scales.finder import ScaleFinder
+from hrtem_dask.segmentation.scales.geometry import scaled_shape
 from hrtem_dask.segmentation.tensors import as_array, as_tensor
 from hrtem_dask.segmentation.weights import load_dice_model, load_model, model_hash
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings

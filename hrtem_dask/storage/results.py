@@ -272,7 +272,7 @@ def listed_record(row: pd.Series) -> loading.MicrographRecord:
     schema = {column.name for column in tables.MICROGRAPHS}
     analysed = known["settings_hash"] is not None
     flags = str(known["calibration_flags"] or "").split(",")
-    texts: dict[str, Any] = {name: str(known[name] or "") for name in ("title", "dtype", "sample")}
+    texts: dict[str, Any] = {name: str(known[name] or "") for name in ("title", "dtype", "sample", "imaging")}
     same: tuple[str, ...] = (
         "signal",
         "frame",

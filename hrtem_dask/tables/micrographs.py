@@ -49,7 +49,7 @@ MICROGRAPHS: Schema = (
     Column(
         "calibration_flags",
         "str",
-        "doubts about the pixel size, comma-separated: missing, non_square, implausible, off_lattice",
+        "doubts about the pixel size, comma-separated: missing, non_square, implausible, contradictory, off_lattice",
     ),
     Column(
         "lattice_scale_ratio",
@@ -60,7 +60,19 @@ MICROGRAPHS: Schema = (
     Column("magnification", "float", "magnification as the file states it"),
     Column("instrument", "str", "microscope as the file names it"),
     Column("acquired_at", "str", "time of acquisition, ISO 8601, as the file states it"),
-    Column("particles_are", "str", "dark or bright, as the segmenter took them"),
+    Column(
+        "imaging",
+        "str",
+        "how the file says that the image was taken: dark field or bright field with its words, or STEM; null where it "
+        "does not say",
+        "",
+        "see loading.imaging",
+    ),
+    Column(
+        "particles_are",
+        "str",
+        "dark or bright, as the segmenter took them: as set, else bright where `imaging` is dark field or STEM",
+    ),
     Column("n_regions", "int", "connected pieces of the mask, gaps bridged"),
     Column("n_particles", "int", "particles, counted or not"),
     Column("n_counted", "int", "particles that enter statistics"),
@@ -74,8 +86,16 @@ MICROGRAPHS: Schema = (
         "float",
         "share of the image that is particle",
         "",
-        "particle pixels / all pixels that are no burnt-in mark",
+        "particle pixels / all pixels of the image that are no burnt-in mark",
     ),
+    Column(
+        "field_height_px",
+        "float",
+        "height of the part that is image: less than height_px where pixels are missing at its border",
+        "px",
+        "see filtering.image_field",
+    ),
+    Column("field_width_px", "float", "width of the part that is image", "px", "see filtering.image_field"),
     Column(
         "marked_fraction",
         "float",
@@ -92,14 +112,14 @@ MICROGRAPHS: Schema = (
         "float",
         "predicted Dice at that scale, in the part of the image that was searched; null where no scale showed any",
         "",
-        "see segmentation.scale_search",
+        "see segmentation.scales",
     ),
     Column(
         "network_scale_margin",
         "float",
         "how clearly the scale was found: predicted Dice there minus that of the best clearly different scale",
         "",
-        "see segmentation.scale_search",
+        "see segmentation.scales",
     ),
     Column(
         "pixel_size_in_training",

@@ -1,5 +1,7 @@
 """The verdict follows its truth table, and what it rests on follows the sizes."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,3 +122,10 @@ def test_only_counted_particles_are_evidence() -> None:
     nothing = {"median_diameter_network_px": None, "area_to_number_median": None}
     assert evidence(sizes([100.0], [False]), network_scale=1.0) == nothing
     assert evidence(sizes([100.0]), network_scale=None)["median_diameter_network_px"] is None
+
+
+def test_the_concepts_name_the_limits() -> None:
+    concepts = (Path(__file__).parents[2] / "docs" / "concepts.md").read_text(encoding="utf-8")
+    assert f"`predicted_dice` is below {verdict.MIN_PREDICTED_DICE:g} |" in concepts
+    assert f"`median_diameter_network_px` is below {SMALLEST:g} or above {LARGEST:g} network pixels" in concepts
+    assert f"`area_to_number_median` is above {verdict.MAX_AREA_TO_NUMBER_MEDIAN:g}:" in concepts

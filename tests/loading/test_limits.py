@@ -318,7 +318,8 @@ def test_mrc_and_ser_headers(tmp_path: Path) -> None:
     struct.pack_into("<4i", header, 0, 10**6, 10**6, 1000, 1)
     (tmp_path / "a.mrc").write_bytes(bytes(header) + bytes(4096))
     assert "cut off" in only(tmp_path / "a.mrc").reason
-    struct.pack_into("<4i", header, 0, 100, 100, 10**6, 0)
+    struct.pack_into("<10i", header, 0, 100, 100, 10**6, 0, 0, 0, 0, 100, 100, 1)
+    struct.pack_into("<3f", header, 40, 50.0, 50.0, 0.5)
     with (tmp_path / "b.mrc").open("wb") as file:
         file.write(header)
         file.truncate(1024 + 10**10)  # sparse

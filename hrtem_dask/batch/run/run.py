@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,8 @@ class RunSummary:
     """Number of objects below the counting limit."""
     verdicts: Mapping[str, Any] = field(default_factory=dict)
     """How many micrographs are doubtful, and why: see `population.verdicts.describe_verdicts`."""
+    taken_as_bright: Mapping[str, int] = field(default_factory=dict)
+    """What their files say about the way of imaging → number of micrographs whose particles are therefore bright."""
 
     @property
     def analysed(self) -> int:
@@ -151,7 +154,16 @@ def run(
             _draw_missing_overlays(client, job, plan, log)
             seconds = time.perf_counter() - began
             log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
-    return RunSummary(folder.url, counts, n_particles, len(plan.kept), seconds, n_too_small, verdicts)
+    bright = _taken_as_bright(plan.records, settings)
+    return RunSummary(folder.url, counts, n_particles, len(plan.kept), seconds, n_too_small, verdicts, bright)
+
+
+def _taken_as_bright(records: Sequence[loading.MicrographRecord], settings: Settings) -> dict[str, int]:
+    """Count the micrographs whose particles are bright because their files say so."""
+    if settings.segmentation.particles_are != "auto":
+        return {}
+    bright = [r.imaging for r in records if r.status == "ok" and loading.stated_polarity(r) == "bright"]
+    return dict(Counter(bright).most_common())
 
 
 def _make_plan(client: Client, job: _Job) -> tuple[RunPlan, dict[str, ledger.Entry]]:

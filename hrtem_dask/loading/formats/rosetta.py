@@ -22,7 +22,7 @@ import rsciio
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
 from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.formats.header_limits import check_chunks, check_size
-from hrtem_dask.loading.formats.rosetta_metadata import acquisition
+from hrtem_dask.loading.formats.rosetta_metadata import acquisition, description, is_diffraction_mode
 from hrtem_dask.loading.pixel_sizes import Calibration, calibrate
 from hrtem_dask.loading.records import Signal
 
@@ -286,6 +286,7 @@ def _signal(entry: Any, kind: str) -> Signal:
         width_px=int(data.shape[x]),
         n_frames=math.prod(data.shape) // (data.shape[y] * data.shape[x]),
         calibration=found,
+        description=description(entry),
         note=note,
         **acquisition(entry),
     )
@@ -306,7 +307,7 @@ def _refusal(entry: dict[str, Any], axes: list[dict[str, Any]]) -> str:
         return f"{data.ndim}-D: a profile or spectrum, not an image"
     if kind.upper().startswith(("EELS", "EDS")) or units & _ENERGY_UNITS or signal_axes == 1:
         return "a spectrum or spectrum image"
-    if "diffraction" in kind.lower():
+    if "diffraction" in kind.lower() or is_diffraction_mode(entry):
         return "a diffraction pattern"
     if data.ndim > 3:
         return f"{data.ndim}-D data: a data cube, not a stack of images"
@@ -321,7 +322,8 @@ def _refusal(entry: dict[str, Any], axes: list[dict[str, Any]]) -> str:
 
 def _calibration(y: dict[str, Any], x: dict[str, Any], kind: str) -> Calibration:
     """Return the pixel size that two axes state."""
-    found = calibrate((y.get("scale"), x.get("scale")), (y.get("units"), x.get("units")), _CALIBRATION_ENTRY[kind])
+    scales, units = (y.get("scale"), x.get("scale")), (y.get("units"), x.get("units"))
+    found = calibrate(scales, units, _CALIBRATION_ENTRY[kind], signed=True)
     one_meter_nm = 1e9
     if kind in ("ser", "emi") and found.pixel_size_nm is not None and max(found.pixel_size_nm) > one_meter_nm:
         # a .ser does not state whether its scale is in m or, for a diffraction pattern, in 1/m

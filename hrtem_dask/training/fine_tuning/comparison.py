@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from hrtem_dask.segmentation.scale_search import NETWORK_DIAMETER_PX
+from hrtem_dask.segmentation.scales.geometry import NETWORK_DIAMETER_PX
 from hrtem_dask.segmentation.weights import ScaleRegime
 from hrtem_dask.training.fine_tuning.inherited_calibration import InheritedCalibration
 

@@ -10,17 +10,15 @@ import numpy as np
 import tifffile
 
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
-from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.formats.header_limits import check_color_size, check_size
 from hrtem_dask.loading.formats.npy import describe_array
-from hrtem_dask.loading.formats.tiff_files.acquisition import acquisition
+from hrtem_dask.loading.formats.tiff_files.acquisition import acquisition, description
+from hrtem_dask.loading.formats.tiff_files.gray_values import gray_image
 from hrtem_dask.loading.formats.tiff_files.pages import check_pages
 from hrtem_dask.loading.formats.tiff_files.tags import TiffImage, calibration
 from hrtem_dask.loading.records import Signal
 
 __all__ = ["list_signals", "read_frame"]
-
-MIN_GRAY_PALETTE = 0.9
 
 
 def list_signals(path: Path) -> list[Signal]:
@@ -34,7 +32,8 @@ def list_signals(path: Path) -> list[Signal]:
     Returns
     -------
     list of Signal
-        One signal per series. Only color pictures are read, to find out whether they are in fact gray.
+        One signal per series. Only pictures in color or with a palette are read, to find out whether they are in fact
+        gray.
 
     Raises
     ------
@@ -67,11 +66,9 @@ def _signal(tif: Any, number: int, *, beside_gray: bool) -> Signal:
             refused = "a thumbnail"
         elif beside_gray:
             refused = "a color display copy beside the measured image"
-        elif "S" in series.axes:
+        elif "S" in series.axes or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
             check_color_size(page.imagelength, page.imagewidth, page.samplesperpixel * series.dtype.itemsize)
-            note = gray_channel(_channels_last(_page_pixels(tif, series, 0), page))[1]
-        elif page.photometric == tifffile.PHOTOMETRIC.PALETTE and not _is_gray_palette(page.colormap):
-            refused = "a picture in false colors (palette), not a micrograph"
+            note = gray_image(_page_pixels(tif, series, 0), page)[1]
     except RefusedSignalError as error:
         refused = str(error)
     except UnreadableMicrographError as error:
@@ -85,6 +82,7 @@ def _signal(tif: Any, number: int, *, beside_gray: bool) -> Signal:
         calibration=size,
         status="set_aside" if refused else "ok",
         note=refused or note,
+        description=description(image),
         **acquisition(image),
     )
 
@@ -104,8 +102,7 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Shape (y, x), native byte order. Images whose zero means white are inverted, as the standard requires. For
-        palette images the indices are returned, which are the gray values.
+        Shape (y, x), native byte order. Images whose zero means white are inverted, as the standard requires.
 
     Raises
     ------
@@ -117,10 +114,7 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:
         series = tif.series[signal]
         page = series.keyframe
         image = _page_pixels(tif, series, frame)
-        if "S" in series.axes:
-            image = gray_channel(_channels_last(image, page))[0]
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and image.dtype.kind in "ub":
-            image = ~image if image.dtype.kind == "b" else np.iinfo(image.dtype).max - image
+        image = gray_image(image, page)[0]
         return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
 
 
@@ -148,6 +142,11 @@ def _page_pixels(tif: Any, series: Any, frame: int) -> np.ndarray:
 
 def _check_whole(tif: Any, page: Any) -> None:
     """Raise if the file ends before the pixels of a page; a decoder would fill the rest with zeros."""
+    missing = sum(not n for n in page.databytecounts)
+    if missing:
+        raise UnreadableMicrographError(
+            f"{missing} of the {len(page.databytecounts)} parts of the TIFF image were never written"
+        )
     end = max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True) if o), default=0)
     if end > tif.filehandle.size:
         raise UnreadableMicrographError(
@@ -160,17 +159,3 @@ def _check_whole(tif: Any, page: Any) -> None:
         not compressed and stored < described.size * described.bitspersample // 8
     ):
         raise UnreadableMicrographError("the TIFF file is damaged: it has fewer pixels than its header states")
-
-
-def _channels_last(image: np.ndarray, page: Any) -> np.ndarray:
-    """Return the image as (y, x, channels), also where the file stores one plane per color."""
-    return np.moveaxis(image, 0, -1) if page.axes.startswith("S") else image
-
-
-def _is_gray_palette(colormap: np.ndarray | None) -> bool:
-    """Return whether the indices are gray values; the first few are often the colors of overlays."""
-    if colormap is None:
-        return False
-    gray = np.all(colormap == colormap[:1], axis=0)
-    rising = np.diff(colormap[0].astype(np.int64)) >= 0
-    return bool(gray.mean() >= MIN_GRAY_PALETTE and rising.mean() >= MIN_GRAY_PALETTE)

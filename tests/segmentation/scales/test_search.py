@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from hrtem_dask.errors import CalibrationError, SettingsError
 from hrtem_dask.evaluation import dice
 from hrtem_dask.filtering import prepare
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.segmentation.rescale import resample
-from hrtem_dask.segmentation.scale_search import ScaleFinder, choose_scale, scale_for_diameter, scaled_shape
+from hrtem_dask.segmentation.scales.search import choose_scale
 from hrtem_dask.settings import ExecutionSettings, Regime, SegmentationSettings
 
 STRIDE = 32
@@ -71,50 +70,20 @@ def test_a_field_without_particles_has_no_score() -> None:
     assert (choice.scale, choice.score, choice.margin) == (1.0, None, None)
 
 
-def test_the_pixel_size_decides_the_regime() -> None:
-    dice_model = make_segmenter(SegmentationSettings(), ExecutionSettings(device="cpu")).dice_model
-    assert dice_model is not None
+def test_of_equally_good_scales_that_with_the_best_size_is_taken() -> None:
+    """The window of every scale has scores within 0.01, so that the size of the disks decides."""
 
-    def regime(pixel_size_nm: float | None, **options: object) -> bool:
-        finder = ScaleFinder(SegmentationSettings(**options), None if "unable" in options else dice_model)  # type: ignore[arg-type]
-        return finder._is_contrast(None if pixel_size_nm is None else (pixel_size_nm, pixel_size_nm))
+    def equally_sure(images: np.ndarray) -> np.ndarray:
+        return np.stack([np.where(ndimage.gaussian_filter(image, 1) < -0.7, 6.0, -6.0) for image in images])
 
-    assert [regime(size) for size in (0.02, 0.1, 0.11, 3.0, None)] == [False, False, True, True, True]
-    assert regime(0.02, regime="contrast")
-    assert not regime(3.0, regime="lattice")
-    # a network that cannot predict the quality of its masks, such as a fine-tuned one, cannot choose either
-    assert not ScaleFinder(SegmentationSettings(), None)._is_contrast(None)
-
-
-def test_a_stated_diameter_sets_the_scale() -> None:
-    assert scale_for_diameter(80) == 1
-    assert scale_for_diameter(10) == pytest.approx(8)
-    assert scale_for_diameter(1e9) == pytest.approx(1 / 8)
-    found = make_segmenter(SegmentationSettings(diameter_nm=40.0), ExecutionSettings(device="cpu"))(
-        disks(160, 20), pixel_size_nm=(2.0, 2.0)
-    )
-    assert found.regime == "contrast"
-    assert found.scale == pytest.approx(4.0)
-    assert found.mask.shape == (160, 160)
-    with pytest.raises(CalibrationError, match="needs a pixel size"):
-        make_segmenter(SegmentationSettings(diameter_nm=40.0), ExecutionSettings(device="cpu"))(
-            disks(160, 20), pixel_size_nm=None
+    for diameter in (15.0, 60.0, 120.0):
+        choice = choose_scale(
+            disks(512, diameter), equally_sure, scaling="standard", stride_px=STRIDE, threshold=0.5, dice_model=None
         )
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"regime": "both"}, {"diameter_nm": 0.0}, {"diameter_px": -1.0}, {"diameter_nm": 1.0, "diameter_px": 1.0}],
-)
-def test_impossible_settings_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(SettingsError):
-        SegmentationSettings(**options)  # type: ignore[arg-type]
-
-
-def test_pixels_that_are_far_from_square_are_refused() -> None:
-    assert scaled_shape((100, 100), 1.0, pixel_size_nm=(2.0, 0.5)) == (200, 50)
-    with pytest.raises(CalibrationError, match="times as long as wide"):
-        scaled_shape((100, 100), 1.0, pixel_size_nm=(3.0, 0.002))
+        assert choice.score is not None
+        assert 30 <= choice.scale * diameter <= 90, diameter
+        assert choice.margin is not None
+        assert abs(choice.margin) <= 0.01
 
 
 @pytest.mark.parametrize("zoom", [0.5, 2.0])

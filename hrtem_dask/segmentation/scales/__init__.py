@@ -1,0 +1,1 @@
+"""The scale at which a network sees a micrograph: stated, or found from the micrograph itself."""

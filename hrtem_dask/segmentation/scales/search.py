@@ -1,0 +1,144 @@
+"""The scale at which a network sees a micrograph best, found from the micrograph itself.
+
+A network recognizes particles of the sizes (in pixels) that it was trained on. Where the pixel size is not known, or is
+far from that of training, the network looks at the same part of the micrograph at several scales, and the scale is
+taken at which its own output predicts the best mask. A network is often equally sure at several scales. Of these, the
+one is taken at which the particles have the size that the network segments best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from hrtem_dask.segmentation.network_input import scale_input
+from hrtem_dask.segmentation.quality.agreement import judge_mask
+from hrtem_dask.segmentation.quality.dice_model import DiceModel
+from hrtem_dask.segmentation.rescale import resample
+from hrtem_dask.segmentation.scales.apparent_size import apparent_diameter_px
+from hrtem_dask.segmentation.scales.geometry import SCALES
+from hrtem_dask.segmentation.tensors import as_array, as_tensor
+from hrtem_dask.segmentation.unet import InputScaling
+
+__all__ = ["ScaleChoice", "choose_scale"]
+
+WINDOW_PX = 512
+"""Side (px) of what the network sees at each scale."""
+MIN_SIDE_PX = 64
+"""Scales at which the shorter side of the micrograph is smaller than this (network pixels) are left out."""
+OTHER_SCALE = 1.9
+"""Scales that differ by at least this factor from the chosen one compete with it for the margin."""
+EQUAL_SCORES = 0.01
+"""Scores that differ by no more than this are equally good."""
+BEST_DIAMETER_PX = 60.0
+"""Diameter (network pixels) that particles should have where scores are equal. With simulated and with real particles,
+scales at which they have 45 to 100 px are about equally good."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleChoice:
+    """The scale at which a network sees a micrograph."""
+
+    scale: float
+    """Network pixels per pixel of the micrograph."""
+    score: float | None
+    """Predicted Dice coefficient in the window at this scale; None where no scale shows a particle."""
+    margin: float | None
+    """Score minus the best score of a clearly different scale, slightly negative where equal scores were decided by the
+    size of the particles; None where there is none. A small margin means doubt."""
+
+
+def choose_scale(
+    image: np.ndarray,
+    network: Callable[[np.ndarray], np.ndarray],
+    *,
+    scaling: InputScaling,
+    stride_px: int,
+    threshold: float,
+    dice_model: DiceModel | None,
+    scales: Sequence[float] = SCALES,
+) -> ScaleChoice:
+    """Choose the scale at which the output of a network predicts the best mask.
+
+    Parameters
+    ----------
+    image : numpy.ndarray or cupy.ndarray
+        Shape (y, x), filtered and scaled to [0, 1].
+    network : callable
+        From images of shape (n, y, x) to log-odds of the same shape.
+    scaling : {"min_max", "standard"}
+        `UNetConfig.input_scaling`.
+    stride_px : int
+        Total stride of the network.
+    threshold : float
+        Probability from which a pixel belongs to a particle.
+    dice_model : DiceModel or None
+        Predicts the Dice coefficient; without one, the confidence of the mask is the score.
+    scales : sequence of float
+        Scales that are tried.
+
+    Returns
+    -------
+    ScaleChoice
+        The scale with the highest score, or that among equal ones at which the particles have the best size; 1 where no
+        scale shows a particle.
+    """
+    scores: dict[float, float] = {}
+    diameters_px: dict[float, float] = {}
+    for scale in _possible(image, scales):
+        seen, shape = _window(image, scale, scaling)
+        logits = as_tensor(network(seen[None]))[0]
+        probability = as_array(torch.sigmoid(logits)[: shape[0], : shape[1]].contiguous(), like=image)
+        terms = judge_mask(
+            seen[: shape[0], : shape[1]], probability, network, threshold=threshold, stride_px=stride_px, turn=False
+        )
+        if terms is not None and terms["mask_fraction"] > 0:
+            scores[scale] = terms["mask_confidence"] if dice_model is None else dice_model.predict(terms, {})
+            diameters_px[scale] = apparent_diameter_px(probability >= threshold) or 1.0
+    if not scores:
+        return ScaleChoice(scale=1.0, score=None, margin=None)
+    equal = [scale for scale in scores if scores[scale] >= max(scores.values()) - EQUAL_SCORES]
+    best = min(equal, key=lambda scale: abs(math.log(diameters_px[scale] / BEST_DIAMETER_PX)))
+    others = [score for scale, score in scores.items() if max(scale / best, best / scale) >= OTHER_SCALE]
+    return ScaleChoice(scale=best, score=scores[best], margin=scores[best] - max(others) if others else None)
+
+
+def _possible(image: np.ndarray, scales: Sequence[float]) -> list[float]:
+    """Return the scales at which the micrograph is neither a stamp nor enlarged beyond one window."""
+    short, long = min(image.shape), max(image.shape)
+    possible = [s for s in scales if short * s >= MIN_SIDE_PX and (s <= 1 or long * s <= 8 * WINDOW_PX)]
+    return possible or [1.0]
+
+
+def _window(image: np.ndarray, scale: float, scaling: InputScaling) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return what the network sees at one scale, a square padded by reflection, and the shape without padding.
+
+    The input is scaled by the statistics of the window, which stands for the whole micrograph.
+    """
+    side = round(WINDOW_PX / scale)
+    part = _liveliest(image, side)
+    shape = (min(WINDOW_PX, round(part.shape[0] * scale)), min(WINDOW_PX, round(part.shape[1] * scale)))
+    seen = scale_input(resample(part, shape, method="bicubic"), scaling)
+    padding = (0, WINDOW_PX - shape[1], 0, WINDOW_PX - shape[0])
+    padded = as_tensor(seen)[None, None]
+    while any(padding):  # reflection pads by less than the image at a time
+        step = (0, min(padding[1], padded.shape[3] - 1), 0, min(padding[3], padded.shape[2] - 1))
+        padded = torch.nn.functional.pad(padded, step, mode="reflect")
+        padding = (0, padding[1] - step[1], 0, padding[3] - step[3])
+    return as_array(padded[0, 0].contiguous(), like=image), shape
+
+
+def _liveliest(image: np.ndarray, side: int) -> np.ndarray:
+    """Return the square part, of nine, that varies most on the scale of particles."""
+    height, width = image.shape
+    rows, columns = (sorted({0, max(0, (n - side) // 2), max(0, n - side)}) for n in (height, width))
+    parts = [image[y : y + side, x : x + side] for y in rows for x in columns]
+    if len(parts) == 1:
+        return parts[0]
+    block = max(1, side // 64)
+    spreads = [float(torch.nn.functional.avg_pool2d(as_tensor(part)[None], block).std()) for part in parts]
+    return parts[int(np.argmax(spreads))]
