@@ -11,7 +11,7 @@ import pandas as pd
 
 from hrtem_dask import loading
 from hrtem_dask.batch.listing import find_inputs, list_sources, warn_of_unmatched_rows
-from hrtem_dask.settings import Settings
+from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 
 __all__ = ["inspect_files", "print_inspection"]
 
@@ -19,7 +19,8 @@ __all__ = ["inspect_files", "print_inspection"]
 def inspect_files(
     files: str | Path | Sequence[str | Path],
     *,
-    settings: Settings | None = None,
+    settings: SettingsLike | None = None,
+    pixel_size_nm: float | None = None,
     metadata: str | Path | None = None,
 ) -> pd.DataFrame:
     """List the micrographs that would be read from files, without analyzing them.
@@ -30,8 +31,10 @@ def inspect_files(
     ----------
     files : str, path-like or sequence of these
         Files, folders, globs, or fsspec URLs.
-    settings : Settings, optional
+    settings : Settings, mapping, str or path-like, optional
         Settings, of which `loading` is used.
+    pixel_size_nm : float, optional
+        Pixel size (nm) of all files, instead of what they state.
     metadata : str or path-like, optional
         Table that gives files their sample and covariates.
 
@@ -57,11 +60,11 @@ def inspect_files(
       status  height_px  width_px  pixel_size_y_nm
     0     ok        256       256             0.04
     """
-    settings = settings or Settings()
+    chosen = choose_settings(settings, pixel_size_nm=pixel_size_nm)
     sources = find_inputs(files)
     samples = loading.read_metadata(metadata) if metadata is not None else None
     warn_of_unmatched_rows(samples, sources)
-    return pd.DataFrame([loading.to_row(record) for record in list_sources(sources, settings, samples)])
+    return pd.DataFrame([loading.to_row(record) for record in list_sources(sources, chosen, samples)])
 
 
 def print_inspection(table: pd.DataFrame) -> None:

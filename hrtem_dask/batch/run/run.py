@@ -22,6 +22,7 @@ from hrtem_dask.batch.run.plan import RunPlan, make_plan, memory_warning
 from hrtem_dask.batch.run.progress import RunLog, progress_bar
 from hrtem_dask.batch.run.record_analysis import ModelHashes, gain_reference
 from hrtem_dask.batch.run.task import AnalysisTask, Outcome, check_parts, commit_failed, draw_overlay, run_task
+from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.segmentation import make_segmenter
@@ -83,7 +84,10 @@ def run(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
-    settings: Settings | None = None,
+    settings: SettingsLike | None = None,
+    pixel_size_nm: float | None = None,
+    method: str | None = None,
+    material: str | None = None,
     metadata: str | Path | None = None,
     cluster: Cluster | Client | str | None = None,
     progress: bool = False,
@@ -99,8 +103,14 @@ def run(
         Files, folders, globs, or fsspec URLs.
     out : str or path-like
         The results folder, or an fsspec URL.
-    settings : Settings, optional
-        Settings of all stages; by default ``Settings()``.
+    settings : Settings, mapping, str or path-like, optional
+        Settings of all stages, a dictionary of those that differ from the defaults, or the path of a TOML file.
+    pixel_size_nm : float, optional
+        Pixel size (nm) of all files, instead of what they state: ``loading.pixel_size_nm``.
+    method : {"unet", "otsu", "fourier"}, optional
+        How particles are separated from the support: ``segmentation.method``.
+    material : str, optional
+        Known material, such as ``"Au"``, whose lattice checks the pixel size: ``fourier.material``.
     metadata : str or path-like, optional
         Table that gives files their sample and covariates; see `loading.read_metadata`.
     cluster : Cluster, distributed.Client or str, optional
@@ -130,31 +140,31 @@ def run(
     >>> import hrtem_dask as hd
     >>> from hrtem_dask.batch.example import write_example
     >>> folder = write_example(tempfile.mkdtemp(), n_particles=3)
-    >>> settings = hd.Settings().updated({"segmentation": {"method": "otsu"}})
-    >>> summary = hd.run(folder / "images", folder / "results", settings=settings, cluster="threads")
+    >>> summary = hd.run(folder / "images", folder / "results", method="otsu", cluster="threads")
     >>> summary.counts
     {'done': 1, 'empty': 0, 'set_aside': 0, 'failed': 0}
     >>> len(hd.open_results(folder / "results").particles) == summary.n_particles
     True
     """
     began = time.perf_counter()
-    settings = _with_absolute_paths(settings or Settings())
+    chosen = choose_settings(settings, pixel_size_nm=pixel_size_nm, method=method, material=material)
+    chosen = _with_absolute_paths(chosen)
     folder = Location.of(out)
     samples = loading.read_metadata(metadata) if metadata is not None else None
-    models = checked_models(settings)
-    job = _Job(find_inputs(inputs, leave_out=folder), folder, settings, samples, models, RunLock(folder))
-    with job.lock, connect(cluster, device=settings.execution.device) as client:
+    models = checked_models(chosen)
+    job = _Job(find_inputs(inputs, leave_out=folder), folder, chosen, samples, models, RunLock(folder))
+    with job.lock, connect(cluster, device=chosen.execution.device) as client:
         page = add_population_page(client)
         plan, entries = _make_plan(client, job)
         page.begin(folder, plan)
         with RunLog(folder) as log:
             done = _analyse(client, job, plan, log, page, progress)
             job.lock.check()
-            counts, n_particles, n_too_small, verdicts = compact(folder, plan.records, done, entries, settings)
+            counts, n_particles, n_too_small, verdicts = compact(folder, plan.records, done, entries, chosen)
             _draw_missing_overlays(client, job, plan, log)
             seconds = time.perf_counter() - began
             log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
-    bright = _taken_as_bright(plan.records, settings)
+    bright = _taken_as_bright(plan.records, chosen)
     return RunSummary(folder.url, counts, n_particles, len(plan.kept), seconds, n_too_small, verdicts, bright)
 
 

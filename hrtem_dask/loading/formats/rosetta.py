@@ -187,6 +187,7 @@ def _read_emi(path: Path) -> list[Any]:
     for number, part in parts:
         xml = described[number - 1 : number] or described[:1] or None
         try:
+            _check_ser(part)
             entries = ser_reader(str(part), xml, lazy=True)
         except Exception as error:  # noqa: BLE001 - one damaged .ser must not hide the others
             found.append(UnreadableMicrographError(f"{part.name} cannot be read: {type(error).__name__}: {error}"))
@@ -220,13 +221,27 @@ def _read_tvips(path: Path) -> list[Any]:
     return found
 
 
+def _read_ser(path: Path) -> list[Any]:
+    _check_ser(path)
+    found: list[Any] = _by_path("tia")(path)
+    return found
+
+
+def _check_ser(path: Path) -> None:
+    """Raise if a ``.ser`` states more elements than it has bytes: rosettasciio allocates their offsets."""
+    with path.open("rb") as file:
+        counts = np.frombuffer(file.read(22)[14:], "<u4")
+    if counts.size and int(counts.max()) > path.stat().st_size:
+        raise UnreadableMicrographError(f"{path.name} is damaged: it states {counts.max()} images")
+
+
 _READERS: dict[str, Any] = {
     "velox": _read_velox,
     "ncem": _read_ncem,
     "hspy": _read_hspy,
     "emi": _read_emi,
     "dm": _read_dm,
-    "ser": _by_path("tia"),
+    "ser": _read_ser,
     "bcf": _by_path("bruker"),
     "tvips": _read_tvips,
 }
