@@ -136,6 +136,7 @@ def write_micrograph(
         chunks=chunks,
         compressors=[BloscCodec(cname="lz4", shuffle="bitshuffle", typesize=image.dtype.itemsize)],
         dimension_names=("y", "x"),
+        config={"write_empty_chunks": True},  # readers take a chunk that is missing for missing pixels
     )
     array[:] = image
     _write_coordinates(group, image.shape, pixel_size_nm)

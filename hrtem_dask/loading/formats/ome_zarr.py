@@ -16,6 +16,7 @@ from hrtem_dask.addresses import file_system
 from hrtem_dask.errors import UnreadableMicrographError
 from hrtem_dask.loading.formats.header_limits import ALWAYS_ALLOWED_BYTES, MAX_IMAGES, check_chunks, check_size
 from hrtem_dask.loading.formats.npy import describe_array
+from hrtem_dask.loading.formats.zarr_chunks import read_with_missing
 from hrtem_dask.loading.pixel_sizes import Calibration, calibrate
 from hrtem_dask.loading.records import Signal
 
@@ -112,7 +113,7 @@ def _check(array: Any, url: str) -> None:
 
 
 def read_frame(url: str, signal: int, frame: int) -> np.ndarray:
-    """Read one image; only the chunks of that frame are fetched.
+    """Read one image; only the chunks of that frame are fetched, and missing ones are NaN.
 
     Parameters
     ----------
@@ -131,7 +132,8 @@ def read_frame(url: str, signal: int, frame: int) -> np.ndarray:
     node = _opened(url)
     if not isinstance(node, zarr.Array):
         node = node[_ome(node)["multiscales"][signal]["datasets"][0]["path"]]
-    return np.asarray(node[np.unravel_index(frame, node.shape[:-2])] if node.ndim > 2 else node[...])
+    index = tuple(int(n) for n in np.unravel_index(frame, node.shape[:-2])) if node.ndim > 2 else ()
+    return read_with_missing(node, (*index, slice(None), slice(None)))
 
 
 def _opened(url: str) -> Any:
