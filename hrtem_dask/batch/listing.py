@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import fsspec
 from distributed import Client
 
 from hrtem_dask import loading
+from hrtem_dask.addresses import file_system
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
 from hrtem_dask.batch.own_files import without_own_results
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError
@@ -80,7 +80,7 @@ def _canonical(url: str) -> str:
     """Return one spelling for every path or URL of a folder: links resolved, no slash at the end."""
     if "://" not in url:
         return os.path.realpath(url)
-    fs, path = fsspec.core.url_to_fs(url)
+    fs, path = file_system(url)
     return os.path.realpath(path) if "file" in fs.protocol else str(fs.unstrip_protocol(path)).rstrip("/")
 
 

@@ -12,13 +12,13 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-import fsspec
 import numpy as np
 import xarray as xr
 import zarr
 import zarr.storage
 from zarr.codecs import BloscCodec
 
+from hrtem_dask.addresses import file_system
 from hrtem_dask.micrograph import PixelSize, make_micrograph
 from hrtem_dask.storage import ngff
 from hrtem_dask.storage.location import Location
@@ -75,7 +75,7 @@ def content_hash(folder: Location, micrograph_id: str) -> str:
         BLAKE2b hash (32 hexadecimal digits) of the names and contents of its files as they are stored, without reading
         pixels; empty where there are none. Files whose names begin with a dot, which file managers leave, do not count.
     """
-    fs, root = fsspec.core.url_to_fs(folder.path(micrograph_id))
+    fs, root = file_system(folder.path(micrograph_id))
     fs.invalidate_cache()
     digest = hashlib.blake2b(digest_size=16)
     found = sorted(fs.find(root)) if fs.isdir(root) else []
@@ -276,7 +276,7 @@ def remove(folder: Location, micrograph_id: str) -> None:
     micrograph_id : str
         Name of its group.
     """
-    fs, path = fsspec.core.url_to_fs(folder.path(micrograph_id))
+    fs, path = file_system(folder.path(micrograph_id))
     if fs.exists(path):
         fs.rm(path, recursive=True)
 

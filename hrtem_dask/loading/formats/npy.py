@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hrtem_dask.errors import RefusedSignalError
+from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
 from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.records import Signal
 
@@ -39,6 +39,9 @@ def has_color_axis(shape: tuple[int, ...]) -> bool:
     (True, False)
     """
     return len(shape) == 3 and shape[2] in range(1, MAX_CHANNELS + 1) and min(shape[:2]) >= MIN_SIDE_PX
+
+
+MAX_HEADER_BYTES = 10_000
 
 
 def describe_array(shape: tuple[int, ...], dtype: np.dtype) -> Signal:
@@ -87,12 +90,22 @@ def list_signals(path: Path) -> list[Signal]:
     list of Signal
         One signal. An array with an axis of colors is read, to find out whether it is in fact gray.
     """
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not has_color_axis(array.shape) or array.dtype.kind not in "uifb":
-        return [describe_array(array.shape, array.dtype)]
-    described = describe_array(array.shape[:2], array.dtype)
+    shape, dtype, start = _header(path)
+    if dtype.hasobject:
+        raise UnreadableMicrographError(
+            "it holds Python objects, which are not read because they can run code: save the image as numbers"
+        )
+    colored = has_color_axis(shape) and dtype.kind in "uifb"
+    described = describe_array(shape[:2] if colored else shape, dtype)
+    if described.status == "ok" and path.stat().st_size < start + math.prod(shape) * dtype.itemsize:
+        raise UnreadableMicrographError(
+            f"the NumPy file is cut off: {path.stat().st_size} bytes of "
+            f"{start + math.prod(shape) * dtype.itemsize} that its header states"
+        )
+    if not colored:
+        return [described]
     try:
-        note = _gray(array)[1]
+        note = _gray(np.load(path, mmap_mode="r", allow_pickle=False))[1]
     except RefusedSignalError as error:
         return [replace(described, status="set_aside", note=str(error))]
     return [replace(described, note=note)]
@@ -105,6 +118,20 @@ def _gray(picture: np.ndarray) -> tuple[np.ndarray, str]:
     if picture.shape[2] == 2:
         raise RefusedSignalError("an image with two channels, whose meaning is not known: save one of them")
     return gray_channel(picture)
+
+
+def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Return shape, data type and the start of the values; nothing is unpickled."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        size = 2 if version == (1, 0) else 4
+        length = int.from_bytes(file.read(size), "little")
+        if length > MAX_HEADER_BYTES:  # NumPy would read all of it before it refuses it
+            raise UnreadableMicrographError(f"the NumPy file is damaged: it states a header of {length} bytes")
+        file.seek(-size, 1)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        return shape, dtype, file.tell()
 
 
 def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG001 - the file holds one signal

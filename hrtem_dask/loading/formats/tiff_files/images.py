@@ -10,11 +10,12 @@ import numpy as np
 import tifffile
 
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
-from hrtem_dask.loading.formats.header_limits import check_size
+from hrtem_dask.loading.formats.header_limits import check_color_size, check_size
 from hrtem_dask.loading.formats.npy import describe_array
 from hrtem_dask.loading.formats.tiff_files.acquisition import acquisition, description
 from hrtem_dask.loading.formats.tiff_files.gray_values import gray_image
 from hrtem_dask.loading.formats.tiff_files.own_series import OwnSeries, own_series
+from hrtem_dask.loading.formats.tiff_files.pages import check_pages
 from hrtem_dask.loading.formats.tiff_files.tags import TiffImage, calibration
 from hrtem_dask.loading.records import Signal
 
@@ -40,6 +41,7 @@ def list_signals(path: Path) -> list[Signal]:
     tifffile.TiffFileError
         If the file is not a TIFF file.
     """
+    check_pages(path)
     with tifffile.TiffFile(path) as tif:
         found = own_series(tif, path)
         colored = ["S" in series.axes for series in found]
@@ -68,6 +70,7 @@ def _signal(tif: Any, series: OwnSeries, number: int, *, beside_gray: bool) -> S
         elif beside_gray:
             refused = "a color display copy beside the measured image"
         elif "S" in series.axes or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+            check_color_size(page.imagelength, page.imagewidth, page.samplesperpixel * series.dtype.itemsize)
             note = gray_image(_page_pixels(tif, series, 0), page)[1]
     except RefusedSignalError as error:
         refused = str(error)
@@ -109,6 +112,7 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:
     UnreadableMicrographError
         If the file is cut off.
     """
+    check_pages(path)
     with tifffile.TiffFile(path) as tif:
         series = own_series(tif, path)[signal]
         page = series.keyframe
@@ -151,10 +155,10 @@ def _check_whole(tif: Any, page: Any) -> None:
         raise UnreadableMicrographError(
             f"the TIFF file is cut off: {tif.filehandle.size} bytes, its pixels end at byte {end}"
         )
-    first = page.keyframe  # the other pages of a series have their positions only
-    check_size(first.nbytes, tif.filehandle.size)
-    stored, compressed = sum(page.databytecounts), first.compression != tifffile.COMPRESSION.NONE
-    if math.prod(first.chunked) > len(page.dataoffsets) or (
-        not compressed and stored < first.size * first.bitspersample // 8
+    check_size(page.keyframe.nbytes, tif.filehandle.size)
+    stored, described = sum(page.databytecounts), page.keyframe  # tifffile reads only offsets of the later pages
+    compressed = described.compression != tifffile.COMPRESSION.NONE
+    if math.prod(described.chunked) > len(page.dataoffsets) or (
+        not compressed and stored < described.size * described.bitspersample // 8
     ):
         raise UnreadableMicrographError("the TIFF file is damaged: it has fewer pixels than its header states")
