@@ -34,6 +34,9 @@ class LoadingSettings:
     """Analyse micrographs without a pixel size in pixels, the ``*_nm`` columns left null."""
     plausible_pixel_size_nm: tuple[float, float] = (0.001, 10.0)
     """A pixel size outside this range (nm) is flagged as implausible and the micrograph set aside."""
+    duplicates: Literal["set_aside", "keep"] = "set_aside"
+    """Set aside what shows the field of another micrograph: copies, exports, further detectors of a scan; or keep and
+    only flag them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,7 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     have changed.
     """
     from hrtem_dask.batch.run.run import run as run_batch
+    from hrtem_dask.population.same_fields import same_field_lines
     from hrtem_dask.population.verdicts import verdict_lines
 
     with clear_errors():
@@ -86,7 +87,7 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
             f"bright:      particles were taken as bright, as the files say ({stated}); --particles dark overrides it"
         )
     click.echo(f"results:     {summary.results}  ({summary.seconds:.1f} s)")
-    for line in verdict_lines(summary.verdicts):
+    for line in (*same_field_lines(summary.same_fields), *verdict_lines(summary.verdicts)):
         click.echo(line)
     if not summary.analysed:
         click.echo("no micrograph could be analyzed: see the column reason of micrographs.parquet", err=True)
@@ -96,10 +97,11 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("--csv", "csv_file", type=click.Path(), metavar="FILE", help="Write the table as CSV instead.")
+@click.option("--headers-only", is_flag=True, help="Read no image: faster, but copies of one field are not found.")
 @loading_options
 @message_options
-def inspect(files: tuple[str, ...], csv_file: str | None, **options: Any) -> None:
-    """Show the micrographs that would be read from files, and problems with them.
+def inspect(files: tuple[str, ...], csv_file: str | None, headers_only: bool, **options: Any) -> None:
+    """Show the micrographs that a run would analyze, those that it would set aside, and the reasons.
 
     Nothing is analyzed. The exit status is not zero if no file holds a micrograph that can be analyzed.
     """
@@ -110,6 +112,7 @@ def inspect(files: tuple[str, ...], csv_file: str | None, **options: Any) -> Non
             list(files),
             settings=read_settings(options),
             metadata=options["metadata"],
+            headers_only=headers_only,
         )
     if csv_file:
         table.to_csv(csv_file, index=False)

@@ -21,6 +21,8 @@ MAX_FILL_AT_RIM = 0.3
 """Largest share of the rim of an image with exactly the value outside; a background that goes on has more."""
 MIN_BORDER_PX = 2
 """Thinnest border of one value; a single constant line is one of a camera."""
+MIN_OUTSIDE = 5e-4
+"""Smallest share of the array that is a border; a few equal pixels in a corner are chance."""
 _RIM_PX = 3
 
 
@@ -150,7 +152,7 @@ def _constant_border(image: np.ndarray, value: float, known: np.ndarray) -> np.n
     thickness = max(rows[0], columns[0], image.shape[0] - 1 - rows[-1], image.shape[1] - 1 - columns[-1])
     is_cut = bool(thickness >= MIN_BORDER_PX) or len(corners) > 4 or left.mean() < 1 - 2 / min(image.shape)
     outside = left == 0
-    if not (is_shape and is_cut and outside.any()):
+    if not (is_shape and is_cut and outside.mean() > MIN_OUTSIDE):
         return nothing
     rim = (cv2.erode(left, np.ones((2 * _RIM_PX + 1,) * 2, np.uint8)) == 0) & (left > 0)
     at_outside = cv2.dilate(outside.view(np.uint8), np.ones((2 * _RIM_PX + 1,) * 2, np.uint8)) > 0

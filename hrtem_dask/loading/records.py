@@ -99,6 +99,8 @@ class MicrographRecord:
     """``ok`` can be read; ``set_aside`` is not a micrograph or has no pixel size; ``failed`` cannot be read."""
     reason: str = ""
     """Reason of the status in a sentence; for ``ok`` a remark, mostly empty."""
+    duplicate_of: str = ""
+    """`micrograph_id` of the micrograph of the same field that is counted instead; mostly empty."""
 
 
 def micrograph_id(source: Source, signal: int = 0, frame: int = 0, *, path: str | None = None) -> str:
@@ -198,6 +200,7 @@ def to_row(record: MicrographRecord) -> dict[str, Any]:
         "magnification": record.magnification,
         "instrument": record.instrument,
         "acquired_at": record.acquired_at,
+        "duplicate_of": record.duplicate_of or None,
         "imaging": record.imaging or None,
         **dict(record.covariates),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from hrtem_dask.loading.access import local_copy
 from hrtem_dask.loading.agreement import contradiction
 from hrtem_dask.loading.discover import find_sources
 from hrtem_dask.loading.formats.file_format import Reader, identify
+from hrtem_dask.loading.formats.header_limits import bounded_signals
 from hrtem_dask.loading.imaging import stated_imaging, stated_reciprocal
 from hrtem_dask.loading.pixel_sizes import calibration_flags
 from hrtem_dask.loading.records import MicrographRecord, Signal, micrograph_id, printable, with_pixel_size
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["list_micrographs", "read_image", "read_micrograph", "read_single_image"]
 
 PLAUSIBLE_NM = (0.001, 10.0)
+MAX_ERROR_CHARACTERS = 500
+"""Errors of damaged files may quote the damage, at any length."""
 _ATTRIBUTES = ("title", "voltage_kv", "magnification", "instrument", "acquired_at", "sample")
 
 
@@ -109,7 +113,7 @@ def _signals(source: Source) -> list[Signal]:
         return [Signal(status=source.status, note=source.reason)]
     try:
         with _reader(source) as reader:
-            signals = reader.list_signals()
+            signals = bounded_signals(reader.list_signals())
     except RefusedSignalError as error:
         return [Signal(status="set_aside", note=str(error))]
     except Exception as error:  # noqa: BLE001 - readers raise errors of any kind on damaged bytes
@@ -143,7 +147,7 @@ def _reader(source: Source, local_path: Path | None = None) -> Iterator[Reader]:
     elif local_path is not None:
         yield identify(local_path)
     else:
-        with local_copy(source) as path:
+        with local_copy(source, known_format=True) as path:
             yield identify(path)
 
 
@@ -153,9 +157,12 @@ def _in_words(error: Exception) -> str:
         return str(error)
     if isinstance(error, PermissionError):
         return "permission denied: this user may not read it"
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        return "a link that leads to itself"
     if isinstance(error, FileNotFoundError):
         return "the file does not exist (any more)"
-    return f"damaged, cut off, or of another format than its name states ({type(error).__name__}: {error})"
+    text = " ".join(str(error).split())[:MAX_ERROR_CHARACTERS]
+    return f"damaged, cut off, or of another format than its name states ({type(error).__name__}: {text})"
 
 
 def _record(

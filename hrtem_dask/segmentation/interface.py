@@ -59,3 +59,7 @@ class Segmenter(Protocol):
 
     def __call__(self, image: np.ndarray, *, pixel_size_nm: PixelSize | None) -> Segmentation:
         """Segment an image of shape (y, x), filtered and scaled to [0, 1]."""
+        ...
+
+    def check_pixel_size(self, pixel_size_nm: PixelSize | None) -> None:
+        """Raise CalibrationError if the segmenter cannot work with a pixel size."""

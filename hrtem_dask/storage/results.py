@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from hrtem_dask import loading, tables
-from hrtem_dask.errors import ResultsFolderError, error_text, suggestion
+from hrtem_dask.errors import NothingToAnalyseError, ResultsFolderError, error_text, suggestion
 from hrtem_dask.micrograph import PixelSize, make_micrograph
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.ledger import RARE_TABLES
@@ -358,10 +360,18 @@ def find_record(row: pd.Series) -> loading.MicrographRecord:
         If it has changed since.
     """
     path = str(row["source"])
-    for source in loading.find_sources(path.split("::")[0]):
+    for source in _sources_at(path):
         if source.path != path:
             continue
         if loading.source_hash(source) != row["source_hash"]:
             raise ValueError(f"{path} has changed since it was analysed: run again into the same results folder")
         return dataclasses.replace(listed_record(row), source=source)
     raise FileNotFoundError(f"{path} is no longer there, or no longer holds what it held")
+
+
+def _sources_at(path: str) -> Iterator[loading.Source]:
+    """Yield the sources of the file of a path: ``::`` stands before a member, or is a part of its name."""
+    parts = path.split("::")
+    for n in range(len(parts), 0, -1):
+        with contextlib.suppress(NothingToAnalyseError):
+            yield from loading.find_sources("::".join(parts[:n]))

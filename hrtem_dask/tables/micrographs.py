@@ -165,7 +165,8 @@ MICROGRAPHS: Schema = (
     Column(
         "quality_flags",
         "str",
-        "doubts about the image, comma-separated: blur, drift, empty_field, saturation, gradient, duplicate",
+        "doubts about the image, comma-separated: blur, drift, empty_field, saturation, gradient, duplicate, "
+        "possible_duplicate",
     ),
     Column("sharpness", "float", "power above white noise at high frequency, 0 (blurred) to 1; see loading.quality"),
     Column("anisotropy", "float", "second harmonic over angle of the power spectrum, 0 to 1: drift or astigmatism"),
@@ -176,7 +177,7 @@ MICROGRAPHS: Schema = (
     Column("saturated_fraction", "float", "share of pixels at the end of the range"),
     Column("gradient", "float", "intensity change of the fitted plane across the field over the mean"),
     Column("n_nonfinite", "int", "NaN and infinite pixels, replaced before analysis"),
-    Column("duplicate_of", "str", "micrograph_id of an earlier micrograph with the same pixels"),
+    Column("duplicate_of", "str", "micrograph_id of the micrograph of the same field that is counted"),
     Column("image_hash", "str", "hash of the pixels"),
     Column("source_hash", "str", "hash of the file"),
     Column("settings_hash", "str", "hash of every setting that decides the result"),

@@ -17,6 +17,7 @@ from distributed import Client
 from hrtem_dask import crystals, loading, tables
 from hrtem_dask.batch.cluster.cluster import Cluster, connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream, stream_with_retry, worker_died
+from hrtem_dask.batch.copies import compare_on_workers, find_copies
 from hrtem_dask.batch.dashboard.live import PopulationReporter, add_population_page
 from hrtem_dask.batch.listing import find_inputs, list_on_workers, warn_of_unmatched_rows
 from hrtem_dask.batch.run.plan import RunPlan, make_plan, memory_warning
@@ -61,6 +62,8 @@ class RunSummary:
     """Number of objects below the counting limit."""
     verdicts: Mapping[str, Any] = field(default_factory=dict)
     """How many micrographs are doubtful, and why: see `population.verdicts.describe_verdicts`."""
+    same_fields: Mapping[str, Any] = field(default_factory=dict)
+    """Micrographs that show the field of another one: see `population.same_fields.describe_same_fields`."""
     taken_as_bright: Mapping[str, int] = field(default_factory=dict)
     """What their files say about the way of imaging → number of micrographs whose particles are therefore bright."""
 
@@ -165,13 +168,25 @@ def run(
         with RunLog(folder) as log:
             done = _analyse(client, job, plan, log, page, progress)
             job.lock.check()
-            counts, n_particles, n_too_small, verdicts = compact(folder, plan.records, done, entries, chosen)
+            listed = [record for record in plan.records if record.status == "ok"]
+            marks = {record.micrograph_id: done[record.micrograph_id].fingerprint for record in listed}
+            copies = find_copies(listed, marks, compare_on_workers(client))
+            ended = compact(folder, plan.records, done, entries, chosen, copies)
             _draw_missing_overlays(client, job, plan, log)
             write_crate(folder, began=_text(started_at), ended=_text(datetime.now(UTC)))
             seconds = time.perf_counter() - began
-            log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
-    bright = _taken_as_bright(plan.records, chosen)
-    return RunSummary(folder.url, counts, n_particles, len(plan.kept), seconds, n_too_small, verdicts, bright)
+            log.write("end", **ended.counts, n_particles=ended.n_particles, seconds=round(seconds, 3))
+    return RunSummary(
+        results=folder.url,
+        counts=ended.counts,
+        n_particles=ended.n_particles,
+        n_skipped=len(plan.kept),
+        seconds=seconds,
+        n_too_small=ended.n_too_small,
+        verdicts=ended.verdicts,
+        same_fields=ended.same_fields,
+        taken_as_bright=_taken_as_bright(plan.records, chosen),
+    )
 
 
 def _text(moment: datetime) -> str:

@@ -165,7 +165,7 @@ def run_task(
         parts.append(_part(item, analysed))
         status, reason = analysed.row["status"], analysed.row.get("reason")
         entry = _entry(item, task.name, analysed.stat, analysed.row.get("source_hash"), status)
-        entry = dataclasses.replace(entry, labels_hash=labels_hash)
+        entry = dataclasses.replace(entry, labels_hash=labels_hash, fingerprint=analysed.fingerprint)
         seconds = time.perf_counter() - began
         summary = _summary(analysed, picture)
         outcomes.append(Outcome(entry, item.record.source.path, reason, len(analysed.particles), seconds, summary))

@@ -12,6 +12,7 @@ import mrcfile
 import numpy as np
 
 from hrtem_dask.errors import UnreadableMicrographError
+from hrtem_dask.loading.formats.header_limits import bounded_signals
 from hrtem_dask.loading.formats.mrc_files.headers import acquisition, calibration, labels
 from hrtem_dask.loading.formats.mrc_files.integers import PACKED_FLAG, imod_flags, true_dtype
 from hrtem_dask.loading.records import Signal
@@ -63,6 +64,9 @@ def list_signals(path: Path) -> list[Signal]:
         refused = "two 4-bit values in each byte: convert it to bytes (newstack -mode 0 of IMOD)"
     if refused:
         return [Signal(dtype=str(dtype), status="set_aside", note=refused)]
+    [within] = bounded_signals([Signal(height_px=shape[1], width_px=shape[2], n_frames=shape[0])])
+    if within.status != "ok":  # before values are compared
+        return [within]
     if dtype.kind == "i":
         with _opened(path, header_only=False) as file:
             dtype = true_dtype(dtype, file.header, _sections(file))

@@ -10,10 +10,12 @@ import numpy as np
 import tifffile
 
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
-from hrtem_dask.loading.formats.header_limits import check_size
+from hrtem_dask.loading.formats.header_limits import check_color_size, check_size
 from hrtem_dask.loading.formats.npy import describe_array
 from hrtem_dask.loading.formats.tiff_files.acquisition import acquisition, description
 from hrtem_dask.loading.formats.tiff_files.gray_values import gray_image
+from hrtem_dask.loading.formats.tiff_files.own_series import OwnSeries, own_series
+from hrtem_dask.loading.formats.tiff_files.pages import check_pages
 from hrtem_dask.loading.formats.tiff_files.tags import TiffImage, calibration
 from hrtem_dask.loading.records import Signal
 
@@ -31,29 +33,30 @@ def list_signals(path: Path) -> list[Signal]:
     Returns
     -------
     list of Signal
-        One signal per series. Only pictures in color or with a palette are read, to find out whether they are in fact
-        gray.
+        One signal per series, made of the pages of this file alone, also where it belongs to a set of files. Only
+        pictures in color or with a palette are read, to find out whether they are in fact gray.
 
     Raises
     ------
     tifffile.TiffFileError
         If the file is not a TIFF file.
     """
+    check_pages(path)
     with tifffile.TiffFile(path) as tif:
-        colored = ["S" in series.axes for series in tif.series]
-        return [_signal(tif, n, beside_gray=colored[n] and not all(colored)) for n in range(len(tif.series))]
+        found = own_series(tif, path)
+        colored = ["S" in series.axes for series in found]
+        return [_signal(tif, s, n, beside_gray=colored[n] and not all(colored)) for n, s in enumerate(found)]
 
 
-def _signal(tif: Any, number: int, *, beside_gray: bool) -> Signal:
+def _signal(tif: Any, series: OwnSeries, number: int, *, beside_gray: bool) -> Signal:
     """Describe one series."""
-    series = tif.series[number]
     page = series.keyframe
     shape = tuple(n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS")
     check_size(series.nbytes, tif.filehandle.size, n_frames=math.prod(shape))
     described = describe_array((math.prod(shape), page.imagelength, page.imagewidth), np.dtype(series.dtype))
     if described.status != "ok":
         return described
-    image = TiffImage(tif, page, number)
+    image = TiffImage(tif, page, number, None if series.image is None else series.image.pixels)
     size = calibration(image)
     refused, note = "", ""
     try:
@@ -62,9 +65,12 @@ def _signal(tif: Any, number: int, *, beside_gray: bool) -> Signal:
             refused = "a diffraction pattern: its axes are spatial frequencies"
         elif page.is_reduced:
             refused = "a thumbnail"
+        elif (tif.imagej_metadata or {}).get("hrtem_dask"):
+            refused = f"{tif.imagej_metadata['hrtem_dask']} that `hrtem-dask export` wrote, not a micrograph"
         elif beside_gray:
             refused = "a color display copy beside the measured image"
         elif "S" in series.axes or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+            check_color_size(page.imagelength, page.imagewidth, page.samplesperpixel * series.dtype.itemsize)
             note = gray_image(_page_pixels(tif, series, 0), page)[1]
     except RefusedSignalError as error:
         refused = str(error)
@@ -78,7 +84,7 @@ def _signal(tif: Any, number: int, *, beside_gray: bool) -> Signal:
         n_frames=1 if refused else math.prod(shape),
         calibration=size,
         status="set_aside" if refused else "ok",
-        note=refused or note,
+        note=refused or "; ".join(filter(None, [note, series.note])),
         description=description(image),
         **acquisition(image),
     )
@@ -106,15 +112,16 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:
     UnreadableMicrographError
         If the file is cut off.
     """
+    check_pages(path)
     with tifffile.TiffFile(path) as tif:
-        series = tif.series[signal]
+        series = own_series(tif, path)[signal]
         page = series.keyframe
         image = _page_pixels(tif, series, frame)
         image = gray_image(image, page)[0]
         return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
 
 
-def _page_pixels(tif: Any, series: Any, frame: int) -> np.ndarray:
+def _page_pixels(tif: Any, series: OwnSeries, frame: int) -> np.ndarray:
     """Read the pixels of one frame, with all channels, and of no other frame."""
     if len(series.pages) == 1 and series.dataoffset is not None and series.shape != series.keyframe.shape:
         # ImageJ describes a stack beyond 4 GB by its first page only; the others follow it without a gap
@@ -148,9 +155,10 @@ def _check_whole(tif: Any, page: Any) -> None:
         raise UnreadableMicrographError(
             f"the TIFF file is cut off: {tif.filehandle.size} bytes, its pixels end at byte {end}"
         )
-    check_size(page.nbytes, tif.filehandle.size)
-    stored, compressed = sum(page.databytecounts), page.compression != tifffile.COMPRESSION.NONE
-    if math.prod(page.chunked) > len(page.dataoffsets) or (
-        not compressed and stored < page.size * page.bitspersample // 8
+    check_size(page.keyframe.nbytes, tif.filehandle.size)
+    stored, described = sum(page.databytecounts), page.keyframe  # tifffile reads only offsets of the later pages
+    compressed = described.compression != tifffile.COMPRESSION.NONE
+    if math.prod(described.chunked) > len(page.dataoffsets) or (
+        not compressed and stored < described.size * described.bitspersample // 8
     ):
         raise UnreadableMicrographError("the TIFF file is damaged: it has fewer pixels than its header states")

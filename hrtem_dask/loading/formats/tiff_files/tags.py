@@ -6,7 +6,7 @@ rosettasciio drops ImageJ's unit and ignores the resolution unit, so these tags 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
@@ -36,6 +36,8 @@ class TiffImage:
     """The image's first page."""
     series: int
     """Number of the image in the file."""
+    ome_pixels: Mapping[str, str] | None = None
+    """Attributes of its own element ``Pixels`` of the OME-XML; None where there is none, or it is not known which."""
 
 
 def calibration(image: TiffImage) -> Calibration:
@@ -228,10 +230,10 @@ def _digital_micrograph(image: TiffImage) -> Calibration | None:
 
 
 def _ome(image: TiffImage) -> Calibration | None:
-    """Read OME-XML: PhysicalSizeX of the image of the same number; its default unit is µm."""
-    if image.tif.ome_metadata is None:
+    """Read OME-XML: PhysicalSizeX of the image; its default unit is µm."""
+    pixels = image.ome_pixels
+    if pixels is None:
         return None
-    pixels = ElementTree.fromstring(image.tif.ome_metadata).findall("{*}Image/{*}Pixels")[image.series].attrib
     units = tuple(pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "YX")
     sizes = pixels.get("PhysicalSizeY"), pixels.get("PhysicalSizeX")
     return calibrate(sizes, (units[0], units[1]), "file: TIFF OME-XML PhysicalSizeX")
