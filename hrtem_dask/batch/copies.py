@@ -121,11 +121,11 @@ def _copy(original: _Known, other: _Known, how: str, *, is_certain: bool = True)
     """Return what is known of a copy, with a remark where its pixel size contradicts the original's."""
     what = "the same image as" if is_certain else "possibly the same image as"
     remark = ""
-    sizes = original.record.pixel_size_nm, other.record.pixel_size_nm
-    if sizes[0] is not None and sizes[1] is not None:
-        fields = [s[1] * k.fingerprint.shape[1] for s, k in zip(sizes, (original, other), strict=True)]
-        if abs(fields[0] - fields[1]) > 0.02 * fields[0]:
-            remark = f"; their pixel sizes contradict each other: {sizes[0][1]:.4g} and {sizes[1][1]:.4g} nm"
+    first, second = original.record.pixel_size_nm, other.record.pixel_size_nm
+    if first is not None and second is not None:
+        widths = first[1] * original.fingerprint.shape[1], second[1] * other.fingerprint.shape[1]
+        if abs(widths[0] - widths[1]) > 0.02 * widths[0]:
+            remark = f"; their pixel sizes contradict each other: {first[1]:.4g} and {second[1]:.4g} nm"
     reason = f"{what} {_name(original.record)} ({how}{remark})"
     return Copy(original.record.micrograph_id, reason, is_certain)
 
