@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from hrtem_dask.errors import SettingsError
 
-__all__ = ["check_address"]
+__all__ = ["check_address", "file_system"]
 
 KNOWN = (
     "paths of this machine, file://, http://, https://, s3:// (with s3fs), gs:// (gcsfs), abfs:// (adlfs), memory://"
@@ -53,3 +56,29 @@ def check_address(address: str) -> str:
         except ImportError as error:
             raise SettingsError(f"{address}: {protocol}:// needs a package that is not installed: {error}") from error
     return address
+
+
+def file_system(address: str) -> tuple[Any, str]:
+    """Return the file system of an address, and the path in it.
+
+    Parameters
+    ----------
+    address : str
+        Path, or fsspec URL. In a path ``::`` is a part of the name, as it is on the disk.
+
+    Returns
+    -------
+    fs : fsspec.AbstractFileSystem
+        The file system.
+    path : str
+        Path in this file system.
+
+    Examples
+    --------
+    >>> file_system("/data/a::b")[1]
+    '/data/a::b'
+    """
+    if "://" not in address:
+        return LocalFileSystem(), address
+    fs, path = fsspec.core.url_to_fs(address)
+    return fs, str(path)

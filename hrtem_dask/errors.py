@@ -1,5 +1,8 @@
 """The errors of this package: each message states the value, the limit and the remedy."""
 
+import difflib
+from collections.abc import Sequence
+
 
 class HrtemDaskError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -84,3 +87,33 @@ def typed_error_text(error: BaseException) -> str:
     text = error_text(error)
     name = type(error).__name__
     return text if text.startswith(f"{name}: ") else f"{name}: {text}"
+
+
+def suggestion(wrong: str, known: Sequence[str]) -> str:
+    """Return the end of a message about a name that does not exist: the names that it may stand for.
+
+    Parameters
+    ----------
+    wrong : str
+        The name.
+    known : sequence of str
+        The names that exist.
+
+    Returns
+    -------
+    str
+        Starts with ": "; the three most similar names, else the first ones.
+
+    Examples
+    --------
+    >>> suggestion("gold_01", ["gold-01-3f2a", "copper-02-77ab"])
+    ": did you mean 'gold-01-3f2a'?"
+    >>> suggestion("x", ["a", "b", "c", "d"])
+    ": known are 'a', 'b', 'c' and 1 more"
+    """
+    if not known:
+        return ": there is none"
+    if similar := difflib.get_close_matches(wrong, known, n=3, cutoff=0.6):
+        return f": did you mean {' or '.join(repr(name) for name in similar)}?"
+    more = f" and {len(known) - 3} more" if len(known) > 3 else ""
+    return f": known are {', '.join(repr(name) for name in known[:3])}{more}"

@@ -6,11 +6,25 @@ import ast
 import functools
 import hashlib
 import json
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["ROW_CODE", "SIMULATION_CODE", "WHOLE_PACKAGE", "bytes_hash", "code_hash", "code_version", "record_hash"]
+__all__ = [
+    "ROW_CODE",
+    "SIMULATION_CODE",
+    "WHOLE_PACKAGE",
+    "bytes_hash",
+    "code_hash",
+    "code_version",
+    "command_line",
+    "record_hash",
+]
+
+COMMAND = "hrtem-dask"
+"""Name of the program of this package."""
 
 ROW_CODE = (
     "__init__.py",
@@ -174,3 +188,20 @@ def _add_code(node: ast.AST, add: Callable[[bytes], None]) -> None:
 def _is_docstring(item: object) -> bool:
     """Return whether a statement is a string alone: a docstring, or the text below a field of a dataclass."""
     return isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)
+
+
+def command_line() -> str | None:
+    """Return the command with which this process was started.
+
+    Returns
+    -------
+    str or None
+        The command as a shell takes it, without the folder of the program; None outside of the command line.
+
+    Examples
+    --------
+    >>> command_line() is None  # in a test or a notebook
+    True
+    """
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    return shlex.join([COMMAND, *sys.argv[1:]]) if program in {COMMAND, f"{COMMAND}.exe"} else None

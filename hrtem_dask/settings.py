@@ -34,6 +34,9 @@ class LoadingSettings:
     """Analyse micrographs without a pixel size in pixels, the ``*_nm`` columns left null."""
     plausible_pixel_size_nm: tuple[float, float] = (0.001, 10.0)
     """A pixel size outside this range (nm) is flagged as implausible and the micrograph set aside."""
+    duplicates: Literal["set_aside", "keep"] = "set_aside"
+    """Set aside what shows the field of another micrograph: copies, exports, further detectors of a scan; or keep and
+    only flag them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +88,7 @@ class SegmentationSettings:
     512² px, which hardly improve the guess."""
     particles_are: Literal["dark", "bright", "auto"] = "auto"
     """Dark in bright-field TEM, bright in HAADF-STEM; ``"auto"`` is bright where the file names a dark-field detector,
-    else dark. It is the side of Otsu's threshold that is particle; the U-Net sees the
+    or STEM without a detector, else dark. It is the side of Otsu's threshold that is particle; the U-Net sees the
     image of bright ones inverted. The Fourier filter sees no difference."""
     otsu_sigma_nm: float = 0.0
     """Gaussian smoothing before Otsu's threshold (nm)."""

@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "hrtem_dask"
 TESTS = Path(__file__).parent
 FOUNDATION = {
-    "addresses", "errors", "backend", "micrograph", "settings", "tables", "crystals", "intervals", "provenance",
-    "text_encoding", "toml_records",
+    "addresses", "chosen_settings", "errors", "backend", "micrograph", "settings", "tables", "crystals", "intervals",
+    "provenance", "text_encoding", "toml_records",
 }  # fmt: skip
 STAGES = {
     "loading", "filtering", "segmentation", "particles", "fourier", "defects", "population",
@@ -38,6 +38,7 @@ WINGS = {
     "batch/evaluation": {"batch/cluster", "batch/run"},
     "batch/reproduction": {"batch/cluster"},
     "batch/training": {"batch/cluster"},
+    "loading/similarity": {"loading/quality"},
     "particles/outlines": {"particles/shape"},
     "population/relations": {"population/inference"},
     "population/sizes": {"population/inference"},
@@ -72,6 +73,7 @@ NAMED_FOR_A_TOPIC = {
     "batch/run/test_damage": "results folders with damage of every kind, by every module that reads them",
     "batch/run/test_survival": "a run that is interrupted, by every module that takes part",
     "loading/test_bad_input": "damaged files of every format",
+    "loading/test_limits": "small files that ask for much",
     "loading/formats/test_real_files": "files of real microscopes, in every format",
     "particles/test_given_labels": "labels corrected by hand, through every module of the stage",
     "population/relations/test_coverage_of_relations": "coverage of the intervals of every relation",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask import backend, fourier, tables
+from hrtem_dask import backend, filtering, fourier, tables
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
 from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment, without_marks
@@ -34,7 +34,8 @@ class Segmented:
     """One micrograph between segmentation and the search for particles."""
 
     image: np.ndarray
-    """Shape (y, x), as it was in the file; burnt-in marks are replaced by their surroundings."""
+    """Shape (y, x), as it was in the file; burnt-in marks are replaced by their surroundings, and what is no image by
+    the median."""
     prepared: np.ndarray
     """Shape (y, x), float32 in [0, 1]: the filtered image, on the host."""
     segmentation: Segmentation | None
@@ -45,6 +46,8 @@ class Segmented:
     """Columns of `tables.MICROGRAPHS` that are known so far."""
     marks: np.ndarray | None = None
     """Shape (y, x), True on burnt-in marks; None where there is none."""
+    outside: np.ndarray | None = None
+    """Shape (y, x), True on pixels that are no image, see `filtering.find_outside`; None where there is none."""
     predicted_quality: Mapping[str, float | None] = field(default_factory=dict)
     """Columns of `tables.MICROGRAPHS` that describe the segmenter's mask, not labels corrected by hand."""
     is_calibrated: bool = False
@@ -185,10 +188,16 @@ def segment_micrograph(
     """
     clock = _Clock()
     original = image
-    image, marks = without_marks(image, settings)
-    metrics, flags = judge_quality(image, settings, pixel_size_nm=pixel_size_nm)
+    outside = filtering.find_outside(image)
+    image, marks = without_marks(filtering.replace_outside(image, outside), settings)
+    if outside is not None and marks is not None:
+        marks = marks & ~outside
+    metrics, flags = judge_quality(image, settings, pixel_size_nm=pixel_size_nm, outside=outside)
     metrics["image_hash"] = image_hash(original)
     on_device, n_nonfinite = prepare(image, settings, gain=gain)
+    if outside is not None and original.dtype.kind == "f":
+        n_nonfinite += int(np.count_nonzero(~np.isfinite(original[outside])))
+    field_px = filtering.field_sides(outside, (image.shape[0], image.shape[1]))
     prepared = backend.to_numpy(on_device)  # once: a GPU's image is measured on the host
     clock.lap("seconds_filter")
     refused = [flag for flag in flags if flag in settings.quality.set_aside]
@@ -203,8 +212,11 @@ def segment_micrograph(
             "quality_flags": ",".join(flags) or None,
             "particles_are": "bright" if settings.segmentation.particles_are == "bright" else "dark",
             "marked_fraction": 0.0 if marks is None else float(marks.mean()),
+            "field_height_px": field_px[0],
+            "field_width_px": field_px[1],
         },
         marks=marks,
+        outside=outside,
         seconds=clock.laps,
     )
     if refused and not always:
@@ -260,8 +272,16 @@ def analyse_segmented(
         return _nothing_found(segmented, row)
     clock = _Clock()
     image, prepared = segmented.image, segmented.prepared
-    marks = segmented.marks
-    found = label(image, segmentation, settings, pixel_size_nm=pixel_size_nm, corrected=corrected, marks=marks)
+    marks, outside = segmented.marks, segmented.outside
+    found = label(
+        image,
+        segmentation,
+        settings,
+        pixel_size_nm=pixel_size_nm,
+        corrected=corrected,
+        marks=marks,
+        outside=outside,
+    )
     clock.lap("seconds_particles")
     row |= {
         "seam_score": segmentation.seam_score,
@@ -290,7 +310,7 @@ def analyse_segmented(
         "n_particles": len(table),
         "n_counted": int(table["counted"].sum()),
         "n_too_small": found.n_too_small,
-        "coverage": _coverage(found.labels, marks),
+        "coverage": _coverage(found.labels, marks, outside),
         "field_kind": "particles" if len(table) else None,
         **(segmented.predicted_quality if corrected is None else {}),
         **evidence(table, network_scale=segmentation.scale),
@@ -323,12 +343,13 @@ class _Clock:
         self._last = now
 
 
-def _coverage(labels: np.ndarray, marks: np.ndarray | None) -> float:
-    """Return the share of the field that is particle; burnt-in marks are no part of the field."""
-    if marks is None:
-        return float(np.count_nonzero(labels) / labels.size)
-    field_px = np.count_nonzero(~marks)
-    return float(np.count_nonzero(labels[~marks]) / field_px) if field_px else 0.0
+def _coverage(labels: np.ndarray, *hidden: np.ndarray | None) -> float:
+    """Return the share of the field that is particle; burnt-in marks and what is no image are no part of the field."""
+    field = np.ones(labels.shape, dtype=bool)
+    for mask in hidden:
+        field &= True if mask is None else ~mask
+    field_px = np.count_nonzero(field)
+    return float(np.count_nonzero(labels[field]) / field_px) if field_px else 0.0
 
 
 def _one_crystal(

@@ -77,7 +77,11 @@ def prepare(image: np.ndarray, settings: Settings, *, gain: np.ndarray | None = 
 
 
 def judge_quality(
-    image: np.ndarray, settings: Settings, *, pixel_size_nm: PixelSize | None
+    image: np.ndarray,
+    settings: Settings,
+    *,
+    pixel_size_nm: PixelSize | None,
+    outside: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Measure the quality of the raw image and flag doubts.
 
@@ -89,6 +93,8 @@ def judge_quality(
         Of these, `quality`.
     pixel_size_nm : tuple of float or None
         (y, x) in nm.
+    outside : numpy.ndarray of bool, optional
+        Shape (y, x): pixels that are no image; the rectangle around what is left is judged.
 
     Returns
     -------
@@ -97,6 +103,9 @@ def judge_quality(
     flags : tuple of str
         Names of doubts.
     """
+    if outside is not None:
+        rows, columns = (np.flatnonzero(~outside.all(axis=axis)) for axis in (1, 0))
+        image = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     metrics = quality.quality_metrics(image, pixel_size_nm=pixel_size_nm)
     limits = settings.quality
     flags = quality.quality_flags(
@@ -139,6 +148,7 @@ def label(
     pixel_size_nm: PixelSize | None,
     corrected: np.ndarray | None = None,
     marks: np.ndarray | None = None,
+    outside: np.ndarray | None = None,
 ) -> particles.Particles:
     """Find regions and particles in a mask, and measure their size and shape.
 
@@ -156,6 +166,8 @@ def label(
         Shape (y, x): labels corrected by hand, which are measured instead of the mask.
     marks : numpy.ndarray of bool, optional
         Shape (y, x), from `without_marks`.
+    outside : numpy.ndarray of bool, optional
+        Shape (y, x), from `filtering.find_outside`.
 
     Returns
     -------
@@ -166,7 +178,13 @@ def label(
     finite = filtering.replace_nonfinite(image)[0]
     if corrected is not None:
         return particles.measure_labels(
-            corrected, finite, rules, pixel_size_nm=pixel_size_nm, probability=segmentation.probability, marks=marks
+            corrected,
+            finite,
+            rules,
+            pixel_size_nm=pixel_size_nm,
+            probability=segmentation.probability,
+            marks=marks,
+            outside=outside,
         )
     return particles.find_particles(
         segmentation.mask,
@@ -175,6 +193,7 @@ def label(
         pixel_size_nm=pixel_size_nm,
         probability=segmentation.probability,
         marks=marks,
+        outside=outside,
     )
 
 

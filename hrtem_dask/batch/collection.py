@@ -8,7 +8,7 @@ only: a model is loaded by path, once per worker.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,8 +29,11 @@ from hrtem_dask.batch.collection_tasks import (
     rows_of,
     segment_on_host,
 )
+from hrtem_dask.batch.description import describe, describe_html
 from hrtem_dask.batch.listing import find_inputs, list_sources
 from hrtem_dask.batch.run.record_analysis import analyse_segmented_record, read_record
+from hrtem_dask.chosen_settings import SettingsLike, choose_settings
+from hrtem_dask.errors import suggestion
 from hrtem_dask.micrograph import make_micrograph
 from hrtem_dask.settings import Settings
 
@@ -68,6 +71,26 @@ class Collection:
         """Count the micrographs that can be analysed."""
         return len(self._records)
 
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the micrographs that can be analysed."""
+        return (record.micrograph_id for record in self._records)
+
+    def __getitem__(self, micrograph_id: str) -> xr.DataArray:
+        """Return one micrograph, still lazy: the intensity of `micrograph`."""
+        return self.micrograph(micrograph_id)
+
+    def __repr__(self) -> str:
+        """Describe the collection in a few lines."""
+        return "\n".join(describe(self.index, self._records, self._variables(), self.settings))
+
+    def _repr_html_(self) -> str:
+        """Describe the collection in a few lines, for notebooks."""
+        return describe_html(describe(self.index, self._records, self._variables(), self.settings))
+
+    def _variables(self) -> list[str]:
+        """Return what the steps so far have added to each micrograph."""
+        return list(next(iter(self._stages.values()), {}))
+
     def micrograph(self, micrograph_id: str, variable: str = "intensity") -> xr.DataArray:
         """Return one micrograph, still lazy.
 
@@ -90,7 +113,9 @@ class Collection:
         """
         record = next((r for r in self._records if r.micrograph_id == micrograph_id), None)
         if record is None:
-            raise KeyError(f"no micrograph {micrograph_id!r} that can be analysed: see .index")
+            raise KeyError(
+                f"no micrograph {micrograph_id!r} that can be analysed{suggestion(micrograph_id, list(self))}"
+            )
         stacked = self.tree[_node(record)][variable]
         image = stacked.data[list(stacked.indexes["micrograph"]).index(micrograph_id)]
         return make_micrograph(
@@ -101,7 +126,10 @@ class Collection:
 def open_micrographs(
     inputs: str | Path | Sequence[str | Path],
     *,
-    settings: Settings | None = None,
+    settings: SettingsLike | None = None,
+    pixel_size_nm: float | None = None,
+    method: str | None = None,
+    material: str | None = None,
     metadata: str | Path | None = None,
 ) -> Collection:
     """Open micrographs lazily: files are listed, no image is read.
@@ -110,8 +138,15 @@ def open_micrographs(
     ----------
     inputs : str, path-like or sequence of these
         Files, folders, globs, or fsspec URLs.
-    settings : Settings, optional
-        Settings of this and the following steps.
+    settings : Settings, mapping, str or path-like, optional
+        Settings of this and the following steps, a dictionary of those that differ from the defaults, or the path of a
+        TOML file.
+    pixel_size_nm : float, optional
+        Pixel size (nm) of all files, instead of what they state: ``loading.pixel_size_nm``.
+    method : {"unet", "otsu", "fourier"}, optional
+        How particles are separated from the support: ``segmentation.method``.
+    material : str, optional
+        Known material, such as ``"Au"``, whose lattice checks the pixel size: ``fourier.material``.
     metadata : str or path-like, optional
         Table that gives files their sample and covariates; see `loading.read_metadata`.
 
@@ -139,18 +174,17 @@ def open_micrographs(
     ...     diameter_nm=(1, 1.5),
     ...     contrast=SceneContrast(darkness=0.6),
     ... )
-    >>> settings = hd.Settings().updated({"loading": {"pixel_size_nm": 0.05}, "segmentation": {"method": "otsu"}})
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.save(f"{folder}/a.npy", scene.image)
-    ...     micrographs = hd.open_micrographs(folder, settings=settings)
+    ...     micrographs = hd.open_micrographs(folder, pixel_size_nm=0.05, method="otsu")
     ...     image = micrographs.tree["96x128"].intensity[0].compute()
     >>> bool((image == scene.image).all())
     True
     """
-    settings = settings or Settings()
+    chosen = choose_settings(settings, pixel_size_nm=pixel_size_nm, method=method, material=material)
     sources = find_inputs(inputs)
     samples = loading.read_metadata(metadata) if metadata is not None else None
-    records = list_sources(sources, settings, samples)
+    records = list_sources(sources, chosen, samples)
     rows = pd.DataFrame([loading.to_row(r) for r in records])
     index = tables.conform(rows, tables.MICROGRAPHS)[list(rows.columns)].set_index("micrograph_id", drop=False)
     usable = tuple(r for r in records if r.status == "ok")
@@ -158,17 +192,17 @@ def open_micrographs(
     for record in usable:
         read = delayed(read_record)(record)
         stages[record.micrograph_id] = {"read": read, "intensity": delayed(image_of)(read)}
-    return Collection(index, _tree(usable, stages, "intensity", None), settings, usable, stages)
+    return Collection(index, _tree(usable, stages, "intensity", None), chosen, usable, stages)
 
 
-def segment(micrographs: Collection, *, settings: Settings | None = None) -> Collection:
+def segment(micrographs: Collection, *, settings: SettingsLike | None = None) -> Collection:
     """Separate particles from the support on every micrograph, lazily.
 
     Parameters
     ----------
     micrographs : Collection
         From `open_micrographs`.
-    settings : Settings, optional
+    settings : Settings, mapping, str or path-like, optional
         Used from here on, instead of the collection's.
 
     Returns
@@ -199,7 +233,8 @@ def segment(micrographs: Collection, *, settings: Settings | None = None) -> Col
     >>> bool(np.mean(mask == (scene.labels > 0)) > 0.95)
     True
     """
-    chosen = settings or micrographs.settings
+    _require_collection(micrographs)
+    chosen = micrographs.settings if settings is None else choose_settings(settings)
     stages: dict[str, dict[str, Delayed]] = {}
     for record in micrographs._records:
         known = micrographs._stages[record.micrograph_id]
@@ -373,9 +408,18 @@ def classify(micrographs: Collection) -> dd.DataFrame:
 
 
 def _require(micrographs: Collection, stage: str, step: str) -> None:
-    """Refuse a collection that a step has not been applied to yet."""
+    """Refuse what is no collection, or one that a step has not been applied to yet."""
+    _require_collection(micrographs)
     if any(stage not in known for known in micrographs._stages.values()):
         raise ValueError(f"the collection is not {stage} yet: call {step}(micrographs) first")
+
+
+def _require_collection(micrographs: object) -> None:
+    """Refuse what is no collection, and say how to get one."""
+    if not isinstance(micrographs, Collection):
+        raise TypeError(
+            f"need a Collection, got {type(micrographs).__name__}: open files with open_micrographs(…) first"
+        )
 
 
 def _node(record: loading.MicrographRecord) -> str:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from hrtem_dask import loading
+from hrtem_dask import analysis, loading
+from hrtem_dask.batch.copies import compare_here, find_copies
 from hrtem_dask.batch.listing import find_inputs, list_sources, warn_of_unmatched_rows
+from hrtem_dask.chosen_settings import SettingsLike, choose_settings
+from hrtem_dask.errors import CalibrationError, typed_error_text
+from hrtem_dask.loading.similarity import make_fingerprint
+from hrtem_dask.segmentation import Segmenter, make_segmenter
 from hrtem_dask.settings import Settings
 
 __all__ = ["inspect_files", "print_inspection"]
@@ -19,21 +26,28 @@ __all__ = ["inspect_files", "print_inspection"]
 def inspect_files(
     files: str | Path | Sequence[str | Path],
     *,
-    settings: Settings | None = None,
+    settings: SettingsLike | None = None,
+    pixel_size_nm: float | None = None,
     metadata: str | Path | None = None,
+    headers_only: bool = False,
 ) -> pd.DataFrame:
-    """List the micrographs that would be read from files, without analyzing them.
+    """List the micrographs that `run` would analyze, and those that it would set aside, without analyzing them.
 
-    It runs in this process and reads headers only. Rows of `metadata` that match no file are logged as warnings.
+    It runs in this process. Images are read to find copies of one field. Rows of `metadata` that match no file are
+    logged as warnings.
 
     Parameters
     ----------
     files : str, path-like or sequence of these
         Files, folders, globs, or fsspec URLs.
-    settings : Settings, optional
-        Settings, of which `loading` is used.
+    settings : Settings, mapping, str or path-like, optional
+        Settings, of which `loading` is used, and the scales at which the segmenter can work.
+    pixel_size_nm : float, optional
+        Pixel size (nm) of all files, instead of what they state.
     metadata : str or path-like, optional
         Table that gives files their sample and covariates.
+    headers_only : bool
+        Whether no image is read: then copies are not found.
 
     Returns
     -------
@@ -57,11 +71,64 @@ def inspect_files(
       status  height_px  width_px  pixel_size_y_nm
     0     ok        256       256             0.04
     """
-    settings = settings or Settings()
+    chosen = choose_settings(settings, pixel_size_nm=pixel_size_nm)
     sources = find_inputs(files)
     samples = loading.read_metadata(metadata) if metadata is not None else None
     warn_of_unmatched_rows(samples, sources)
-    return pd.DataFrame([loading.to_row(record) for record in list_sources(sources, settings, samples)])
+    on_host = replace(chosen.execution, device="cpu")
+    segmenter = make_segmenter(chosen.segmentation, on_host)
+    records = [_if_segmentable(record, segmenter) for record in list_sources(sources, chosen, samples)]
+    if not headers_only:
+        records = _as_after_reading(records, chosen)
+    return pd.DataFrame([loading.to_row(record) for record in records])
+
+
+def _as_after_reading(
+    records: Sequence[loading.MicrographRecord], settings: Settings
+) -> list[loading.MicrographRecord]:
+    """Set aside, or remark on, what shows the field of another micrograph, as a run does; unreadable images fail."""
+    fingerprints: dict[str, str] = {}
+    ended: dict[str, dict[str, Any]] = {}
+    for record in records:
+        if record.status == "ok":
+            try:
+                image = loading.read_image(record)
+                fingerprints[record.micrograph_id] = make_fingerprint(image).encode()
+                if refusal := _quality_refusal(image, record, settings):
+                    ended[record.micrograph_id] = {"status": "set_aside", "reason": refusal}
+            except Exception as error:  # noqa: BLE001 - whatever a file provokes, a run reports it in its row
+                ended[record.micrograph_id] = {"status": "failed", "reason": typed_error_text(error)}
+    copies = find_copies(records, fingerprints, compare_here)
+    set_aside = settings.loading.duplicates == "set_aside" or "duplicate" in settings.quality.set_aside
+    found = []
+    for record in records:
+        if (copy := copies.get(record.micrograph_id)) is not None:
+            changed: dict[str, Any] = {"duplicate_of": copy.of, "reason": copy.reason}
+            is_set_aside = copy.is_certain and set_aside
+            record = replace(record, **changed, status="set_aside" if is_set_aside else record.status)
+        found.append(replace(record, **ended.get(record.micrograph_id, {})))
+    return found
+
+
+def _if_segmentable(record: loading.MicrographRecord, segmenter: Segmenter) -> loading.MicrographRecord:
+    """Set a micrograph aside whose pixel size the segmenter of a run refuses."""
+    if record.status != "ok":
+        return record
+    try:
+        segmenter.check_pixel_size(record.pixel_size_nm)
+    except CalibrationError as error:
+        return replace(record, status="set_aside", reason="; ".join(filter(None, [str(error), record.reason])))
+    return record
+
+
+def _quality_refusal(image: np.ndarray, record: loading.MicrographRecord, settings: Settings) -> str:
+    """Return for which flags of its quality a run sets a micrograph aside; empty where there are none."""
+    if not set(settings.quality.set_aside) - {"duplicate"}:
+        return ""
+    judged, _ = analysis.without_marks(image, settings)
+    _, flags = analysis.judge_quality(judged, settings, pixel_size_nm=record.pixel_size_nm)
+    refused = [flag for flag in flags if flag in settings.quality.set_aside]
+    return f"quality: {', '.join(refused)} (settings quality.set_aside)" if refused else ""
 
 
 def print_inspection(table: pd.DataFrame) -> None:

@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import fsspec
 from distributed import Client
 
 from hrtem_dask import loading
+from hrtem_dask.addresses import file_system
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
+from hrtem_dask.batch.own_files import without_own_results
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError
+from hrtem_dask.loading.detectors import one_per_scan
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.location import Location
 
@@ -54,6 +56,7 @@ def find_inputs(
     if leave_out is not None:
         results = _canonical(leave_out.url)
         sources = [s for s in sources if not f"{_canonical(s.url)}/".startswith(f"{results}/")]
+    sources = without_own_results(sources)
     if not sources:
         raise NothingToAnalyseError(f"no file in {inputs!s}: give micrographs, a folder of them, or a glob")
     given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
@@ -77,7 +80,7 @@ def _canonical(url: str) -> str:
     """Return one spelling for every path or URL of a folder: links resolved, no slash at the end."""
     if "://" not in url:
         return os.path.realpath(url)
-    fs, path = fsspec.core.url_to_fs(url)
+    fs, path = file_system(url)
     return os.path.realpath(path) if "file" in fs.protocol else str(fs.unstrip_protocol(path)).rstrip("/")
 
 
@@ -108,16 +111,18 @@ def list_sources(
         One per 2-D image, and one per signal or file that yields none.
     """
     options = settings.loading
-    listed = [
-        loading.set_aside_uncalibrated(record, pixels=options.pixels) if calibrated_only else record
-        for source in sources
-        for record in loading.list_micrographs(
+    listed: list[loading.MicrographRecord] = []
+    for source in sources:
+        of_file = loading.list_micrographs(
             source,
             pixel_size_nm=options.pixel_size_nm,
             plausible_pixel_size_nm=options.plausible_pixel_size_nm,
             metadata=samples,
         )
-    ]
+        if calibrated_only:
+            of_file = [loading.set_aside_uncalibrated(record, pixels=options.pixels) for record in of_file]
+            of_file = one_per_scan(of_file) if options.duplicates == "set_aside" else of_file
+        listed += of_file
     return _with_unique_ids(listed)
 
 

@@ -38,7 +38,7 @@ __all__ = ["demo", "ingest", "inspect", "run"]
 @click.option(
     "--particles",
     type=click.Choice(["auto", "dark", "bright"]),
-    help="Darker or brighter than the support; auto: bright where the file names a dark-field detector, such as HAADF.",
+    help="Darker or brighter than the support; auto: bright where the file names HAADF, another dark field, or STEM.",
 )
 @click.option("--diameter", type=float, metavar="NM", help="Typical particle diameter in nm, for the contrast regime.")
 @click.option("--diameter-px", type=float, metavar="PX", help="The same in pixels of the micrograph.")
@@ -62,6 +62,7 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     have changed.
     """
     from hrtem_dask.batch.run.run import run as run_batch
+    from hrtem_dask.population.same_fields import same_field_lines
     from hrtem_dask.population.verdicts import verdict_lines
 
     with clear_errors():
@@ -80,8 +81,13 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     if summary.n_too_small:
         limit = settings.particles.counting_limit
         click.echo(f"too small:   {summary.n_too_small} objects below the counting limit of {limit} were not counted")
+    if summary.taken_as_bright:
+        stated = ", ".join(f"{words}: {n}" for words, n in summary.taken_as_bright.items())
+        click.echo(
+            f"bright:      particles were taken as bright, as the files say ({stated}); --particles dark overrides it"
+        )
     click.echo(f"results:     {summary.results}  ({summary.seconds:.1f} s)")
-    for line in verdict_lines(summary.verdicts):
+    for line in (*same_field_lines(summary.same_fields), *verdict_lines(summary.verdicts)):
         click.echo(line)
     if not summary.analysed:
         click.echo("no micrograph could be analyzed: see the column reason of micrographs.parquet", err=True)
@@ -91,10 +97,11 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("--csv", "csv_file", type=click.Path(), metavar="FILE", help="Write the table as CSV instead.")
+@click.option("--headers-only", is_flag=True, help="Read no image: faster, but copies of one field are not found.")
 @loading_options
 @message_options
-def inspect(files: tuple[str, ...], csv_file: str | None, **options: Any) -> None:
-    """Show the micrographs that would be read from files, and problems with them.
+def inspect(files: tuple[str, ...], csv_file: str | None, headers_only: bool, **options: Any) -> None:
+    """Show the micrographs that a run would analyze, those that it would set aside, and the reasons.
 
     Nothing is analyzed. The exit status is not zero if no file holds a micrograph that can be analyzed.
     """
@@ -105,6 +112,7 @@ def inspect(files: tuple[str, ...], csv_file: str | None, **options: Any) -> Non
             list(files),
             settings=read_settings(options),
             metadata=options["metadata"],
+            headers_only=headers_only,
         )
     if csv_file:
         table.to_csv(csv_file, index=False)

@@ -6,7 +6,6 @@ import datetime
 import functools
 import hashlib
 import posixpath
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,9 +13,12 @@ from typing import IO
 
 import fsspec
 
+from hrtem_dask.addresses import file_system
 from hrtem_dask.errors import UnreadableMicrographError
 from hrtem_dask.loading.archives import open_member
+from hrtem_dask.loading.formats.file_format import HEAD_BYTES, check_head
 from hrtem_dask.loading.source import Source
+from hrtem_dask.loading.temporary_copies import temporary_folder
 
 __all__ = ["MAX_COPY_BYTES", "local_copy", "source_hash", "source_stat"]
 
@@ -26,7 +28,7 @@ _BLOCK_BYTES = 8 * 2**20
 
 
 @contextmanager
-def local_copy(source: Source, *, max_bytes: int = MAX_COPY_BYTES) -> Iterator[Path]:
+def local_copy(source: Source, *, max_bytes: int = MAX_COPY_BYTES, known_format: bool = False) -> Iterator[Path]:
     """Provide a path on this machine for a source, for readers that need one.
 
     Parameters
@@ -36,6 +38,8 @@ def local_copy(source: Source, *, max_bytes: int = MAX_COPY_BYTES) -> Iterator[P
         blocks of 8 MiB, and the copy is deleted afterwards.
     max_bytes : int
         Largest size of a copied file in bytes.
+    known_format : bool
+        Whether a file is copied only if its name and its first bytes are those of a format that is read.
 
     Yields
     ------
@@ -45,7 +49,9 @@ def local_copy(source: Source, *, max_bytes: int = MAX_COPY_BYTES) -> Iterator[P
     Raises
     ------
     UnreadableMicrographError
-        If the copy would be larger than `max_bytes`.
+        If the copy would be larger than `max_bytes`, or does not begin as its format does.
+    RefusedSignalError
+        If its format is not one of microscopy.
     OSError
         If the source cannot be read.
 
@@ -64,18 +70,22 @@ def local_copy(source: Source, *, max_bytes: int = MAX_COPY_BYTES) -> Iterator[P
     if source.is_local and not source.member:
         yield Path(source.url)
         return
-    with tempfile.TemporaryDirectory(prefix="hrtem_dask-") as folder:
+    with temporary_folder() as folder:
         for part in (source.member or source.url, *source.companions):
-            target = Path(folder) / posixpath.basename(part)
+            target = folder / posixpath.basename(part)
             with _open_part(source, part) as reader, target.open("wb") as writer:
-                _copy(reader, writer, max_bytes, source)
-        yield Path(folder) / source.name
+                _copy(reader, writer, max_bytes, source, check=known_format and target.name == source.name)
+        yield folder / source.name
 
 
-def _copy(reader: IO[bytes], writer: IO[bytes], max_bytes: int, source: Source) -> None:
-    """Copy in blocks, up to a limit."""
+def _copy(reader: IO[bytes], writer: IO[bytes], max_bytes: int, source: Source, *, check: bool) -> None:
+    """Copy in blocks, up to a limit, after a look at the first bytes."""
     copied = 0
-    while block := reader.read(_BLOCK_BYTES):
+    size = HEAD_BYTES
+    while (block := reader.read(size)) or (check and not copied):
+        if check and not copied:
+            check_head(Path(source.name), block)
+        size = _BLOCK_BYTES
         copied += len(block)
         if copied > max_bytes:
             raise UnreadableMicrographError(
@@ -115,8 +125,7 @@ def source_stat(source: Source) -> tuple[int, int]:
 
     Examples
     --------
-    >>> import tempfile
-    >>> from pathlib import Path
+    >>>     >>> from pathlib import Path
     >>> from hrtem_dask.loading import find_sources, source_stat
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = (Path(folder) / "a.mrc").write_bytes(b"12345")
@@ -136,7 +145,7 @@ def _stats(url: str, is_folder: bool) -> list[tuple[int, int]]:
     if "://" not in url:
         paths = sorted(p for p in Path(url).rglob("*") if p.is_file()) if is_folder else [Path(url)]
         return [(s.st_size, s.st_mtime_ns) for s in (p.stat() for p in paths)]
-    fs, path = fsspec.core.url_to_fs(url)
+    fs, path = file_system(url)
     infos = fs.find(path, detail=True).values() if is_folder else [fs.info(path)]
     return [(int(info.get("size") or 0), _time_ns(info)) for info in infos]
 
@@ -173,8 +182,7 @@ def source_hash(source: Source) -> str:
 
     Examples
     --------
-    >>> import tempfile
-    >>> from pathlib import Path
+    >>>     >>> from pathlib import Path
     >>> from hrtem_dask.loading import find_sources, source_hash
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = (Path(folder) / "a.mrc").write_bytes(b"same"), (Path(folder) / "b.mrc").write_bytes(b"same")
@@ -189,7 +197,7 @@ def source_hash(source: Source) -> str:
 def _hash(source: Source, stat: tuple[int, int]) -> str:  # noqa: ARG001 - the stat is part of the key
     digest = hashlib.blake2b(digest_size=16)
     if source.is_folder:
-        fs, root = fsspec.core.url_to_fs(source.content_url)
+        fs, root = file_system(source.content_url)
         for path in sorted(fs.find(root)):
             digest.update(posixpath.relpath(path, root).encode(errors="surrogatepass") + b"\0")
             with fs.open(path, "rb") as file:

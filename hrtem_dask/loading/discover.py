@@ -11,16 +11,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
-from hrtem_dask.addresses import check_address
-from hrtem_dask.errors import NothingToAnalyseError, typed_error_text
+from hrtem_dask.addresses import check_address, file_system
+from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, typed_error_text
 from hrtem_dask.loading.archives import archive_kind, member_names
+from hrtem_dask.loading.formats.file_format import HEAD_BYTES, is_micrograph_head
 from hrtem_dask.loading.source import Source
 
 __all__ = ["find_sources", "other_kind"]
 
-_DOCUMENTS = {".txt", ".md", ".rst", ".xml", ".html", ".htm", ".pdf", ".doc", ".docx", ".ppt", ".pptx", ".odt", ".log"}
+_DOCUMENTS = {
+    ".txt",
+    ".md",
+    ".rst",
+    ".xml",
+    ".ome",
+    ".html",
+    ".htm",
+    ".pdf",
+    ".doc",
+    ".docx",
+    ".ppt",
+    ".pptx",
+    ".odt",
+    ".log",
+}
 _TABLES = {".csv", ".tsv", ".json", ".jsonl", ".xls", ".xlsx", ".parquet", ".db", ".sqlite", ".npz", ".pkl", ".pickle"}
 _PROGRAMS = {
     ".py",
@@ -38,9 +52,10 @@ _PROGRAMS = {
     ".lnk",
     ".url",
 }
-_OTHER = {".mp4", ".avi", ".mov", ".svg", ".eps", ".rar", ".7z", ".bz2", ".xz"}
+_OTHER = {".mp4", ".avi", ".mov", ".svg", ".eps", ".rar", ".7z"}
 NOT_MICROGRAPHS = _DOCUMENTS | _TABLES | _PROGRAMS | _OTHER
 _DOCUMENT_NAMES = {"LICENSE", "LICENCE", "COPYING", "README", "CHANGELOG", "AUTHORS", "NOTICE", "CITATION", "MAKEFILE"}
+MAX_ERROR_CHARACTERS = 300
 _ZARR_FILES = {"zarr.json", ".zgroup", ".zarray", ".zattrs"}
 
 
@@ -133,24 +148,28 @@ def _as_url(path: str | os.PathLike[str]) -> str:
     """Return an absolute local path with forward slashes, or a URL as it is."""
     text = check_address(os.fspath(path))
     if text.startswith(("file://", "local://")):
-        text = fsspec.core.url_to_fs(text)[1]
+        text = file_system(text)[1]
     if "://" not in text:
         return Path(text).expanduser().absolute().as_posix()
-    fs, path = fsspec.core.url_to_fs(text.rstrip("/"))
+    try:
+        fs, path = file_system(text.rstrip("/"))
+    except Exception as error:  # servers that do not answer, and libraries that are not complete
+        raise _unreadable(text, error) from error
     return str(fs.unstrip_protocol(path))  # memory://a and memory:///a are the same file
 
 
 def _expand(url: str) -> tuple[str, list[_Found]]:
     """Return the root of one input and the files in it."""
-    fs, path = fsspec.core.url_to_fs(url)
+    fs, path = file_system(url)
     try:
         is_folder = fs.isdir(path)
+        exists = is_folder or fs.exists(path)
     except Exception as error:  # without credentials, for instance: object stores have errors of their own
-        raise NothingToAnalyseError(f"{url} cannot be read: {typed_error_text(error)}") from error
+        raise _unreadable(url, error) from error
     if is_folder:
         files = list(_walk(fs, path, set()))
         return (_url(fs, posixpath.dirname(path.rstrip("/"))) if files and files[0].url == url else url), files
-    if fs.exists(path):
+    if exists:
         return posixpath.dirname(url), [_Found(url)]
     # a file may be called a[1].tif, so only a path that does not exist is a pattern
     wildcard = re.search(r"[*?\[]", path)
@@ -163,6 +182,12 @@ def _expand(url: str) -> tuple[str, list[_Found]]:
     for match in matches:
         files += list(_walk(fs, match, set())) if fs.isdir(match) else [_Found(_url(fs, match))]
     return _url(fs, posixpath.dirname(fixed)), files
+
+
+def _unreadable(url: str, error: Exception) -> NothingToAnalyseError:
+    """Return the error of an address that cannot be read, in one line."""
+    text = next(iter(typed_error_text(error).splitlines()))[:MAX_ERROR_CHARACTERS]
+    return NothingToAnalyseError(f"{url} cannot be read: {text}")
 
 
 def _url(fs: Any, path: str) -> str:
@@ -183,8 +208,9 @@ def _walk(fs: Any, folder: str, seen: set[str]) -> Iterator[_Found]:
     seen.add(real)
     try:
         entries = sorted(fs.ls(folder, detail=True), key=lambda e: str(e["name"]))
-    except OSError as error:
-        yield _Found(_url(fs, folder), problem=f"the folder cannot be listed: {error.strerror or error}")
+    except Exception as error:  # noqa: BLE001 - object stores have errors of their own
+        said = getattr(error, "strerror", None) or typed_error_text(error)
+        yield _Found(_url(fs, folder), problem=f"the folder cannot be listed: {said}")
         return
     names = {posixpath.basename(str(e["name"]).rstrip("/")): e for e in entries}
     if folder.lower().endswith((".zarr", ".zspy")) or _ZARR_FILES & set(names):
@@ -231,14 +257,19 @@ def _sources_of(file: _Found, base: str) -> Iterator[Source]:
     if file.is_folder and whole.suffix == ".zspy":
         yield replace(whole, status="set_aside", reason="a HyperSpy .zspy store: save it as .hspy, TIFF or OME-Zarr")
         return
-    if not file.is_folder and archive_kind(file.url) is None:
+    if file.is_folder and (inside := _special_file_inside(file.url)) is not None:
+        yield replace(whole, status="failed", reason=f"the Zarr store has {inside} in place of a file")
+        return
+    if not file.is_folder and (archive_kind(file.url) is None or _is_micrograph(file.url)):
         yield _checked(whole)
         return
     try:
         members = _image_paths(file.url) if file.is_folder else member_names(file.url)
     except Exception as error:  # noqa: BLE001 - damaged files raise errors of many kinds, and all mean the same
         what = "Zarr store" if file.is_folder else "archive"
-        yield replace(whole, status="failed", reason=f"the {what} cannot be opened: {type(error).__name__}: {error}")
+        known = isinstance(error, HrtemDaskError)
+        reason = str(error) if known else f"the {what} cannot be opened: {typed_error_text(error)}"
+        yield replace(whole, status="failed", reason=reason)
         return
     if file.is_folder:
         if not members:
@@ -279,6 +310,25 @@ def _special_file(url: str) -> str | None:
     return next((kind for is_kind, kind in kinds.items() if is_kind(mode)), None)
 
 
+def _special_file_inside(folder: str) -> str | None:
+    """Return what a folder of this machine holds that is neither file nor folder."""
+    if "://" in folder:
+        return None
+    paths = (os.path.join(at, name) for at, _, names in os.walk(folder) for name in names)  # noqa: PTH118 - many files
+    return next((f"{kind} ({posixpath.basename(p)})" for p in paths if (kind := _special_file(p)) is not None), None)
+
+
+def _is_micrograph(url: str) -> bool:
+    """Return whether a local file that is named like an archive is in fact a micrograph."""
+    if "://" in url:
+        return False
+    try:
+        with Path(url).open("rb") as file:
+            return is_micrograph_head(file.read(HEAD_BYTES))
+    except OSError:  # opening it as an archive says why
+        return False
+
+
 def _image_paths(url: str) -> list[str]:
     """Find the images of a Zarr store; Zarr is imported here because it is slow and rarely needed."""
     from hrtem_dask.loading.formats.ome_zarr import image_paths
@@ -291,14 +341,15 @@ def _checked(source: Source) -> Source:
     if source.member and archive_kind(source.name):
         return replace(source, status="set_aside", reason="an archive within an archive: only one level is opened")
     if source.suffix in NOT_MICROGRAPHS:
-        return replace(source, status="set_aside", reason=f"not a micrograph format: {source.suffix}")
+        remedy = " (several arrays): save each image as .npy" if source.suffix == ".npz" else ""
+        return replace(source, status="set_aside", reason=f"not a micrograph format: {source.suffix}{remedy}")
     return source
 
 
 def _paired(sources: list[Source]) -> Iterator[Source]:
     """Combine an ``.emi`` and its ``.ser`` files, and the parts of a ``.tvips``, to one source each."""
     set_aside = [s for s in sources if s.status != "ok"]
-    sources = [s for s in sources if s.status == "ok"]
+    sources = [_with_description(s, set_aside) for s in sources if s.status == "ok"]
     leaders = {s.path: s for s in sources if s.suffix == ".emi" or s.name.lower().endswith("_000.tvips")}
     siblings = _Siblings(sources)
     companions: set[str] = set()
@@ -315,6 +366,16 @@ def _paired(sources: list[Source]) -> Iterator[Source]:
         if source.path not in companions:
             yield leaders.get(source.path, source)
     yield from set_aside
+
+
+def _with_description(source: Source, others: list[Source]) -> Source:
+    """Add the companion file of an OME-TIFF set to a source that is copied to be read; else it is found beside it."""
+    if not source.name.lower().endswith((".ome.tif", ".ome.tiff")) or (source.is_local and not source.member):
+        return source
+    folder, place = posixpath.dirname(source.member or source.url), source.url if source.member else ""
+    beside = [o for o in others if o.name.lower().endswith(".companion.ome") and (o.url if o.member else "") == place]
+    paths = [o.member or o.url for o in beside if posixpath.dirname(o.member or o.url) == folder]
+    return replace(source, companions=tuple(paths))
 
 
 class _Siblings:
@@ -334,6 +395,7 @@ class _Siblings:
             return [m for m in self._members[source.url] if posixpath.dirname(m) == folder]
         folder = posixpath.dirname(source.url)
         if folder not in self._folders:
-            fs, path = fsspec.core.url_to_fs(folder)
-            self._folders[folder] = [_url(fs, str(name)) for name in fs.ls(path, detail=False)]
+            fs, path = file_system(folder)
+            urls = [_url(fs, str(name)) for name in fs.ls(path, detail=False)]
+            self._folders[folder] = [u for u in urls if _special_file(u) is None]
         return self._folders[folder]

@@ -35,6 +35,10 @@ class Calibration:
     """Entry of the file that states it: ``"file: …"``; ``"none"`` without a pixel size."""
     reciprocal: bool = False
     """Whether the axes are spatial frequencies or angles, as those of a diffraction pattern."""
+    others: tuple[tuple[PixelSize, str], ...] = ()
+    """Further entries of the file, or of files beside it, that state a pixel size: (y, x) in nm and the source."""
+    note: str = ""
+    """Why an entry that looks like a pixel size is none; mostly empty."""
 
 
 def _normalized(unit: object) -> str:
@@ -103,23 +107,29 @@ def is_reciprocal(unit: object) -> bool:
     return length_in_nm(length) is not None or re.fullmatch(r"[kMGTPE]m", length) is not None
 
 
-def calibrate(scales: tuple[Any, Any], units: tuple[object, object], source: str) -> Calibration:
+def calibrate(
+    scales: tuple[Any, Any], units: tuple[object, object], source: str, *, signed: bool = False
+) -> Calibration:
     """Convert the scales and units in a file to a pixel size in nm.
 
     Parameters
     ----------
     scales : tuple of float
-        (y, x) size of a pixel in `units`; its sign, the direction of the axis, is ignored.
+        (y, x) size of a pixel in `units`.
     units : tuple of str
         (y, x) units. A scale without a unit of length is not a calibration: programs write 1.0 without a unit where the
         pixel size is unknown.
     source : str
         Entry of the file, ``"file: …"``.
+    signed : bool
+        Whether the sign of a scale is the direction of its axis, and is ignored. By default a negative scale, as
+        programs write it that know no pixel size, is none.
 
     Returns
     -------
     Calibration
-        Its pixel size is None where the scale of either axis is missing.
+        Its pixel size is None where the scale of either axis is missing, zero or (unless `signed`) negative; the note
+        then states a scale that is not positive.
     """
     if any(is_reciprocal(u) for u in units):
         return Calibration(None, "none", reciprocal=True)
@@ -127,12 +137,13 @@ def calibrate(scales: tuple[Any, Any], units: tuple[object, object], source: str
     for scale, unit in zip(scales, units, strict=True):
         nm = length_in_nm(unit)
         try:
-            size = math.nan if nm is None else abs(float(scale)) * nm
+            size = math.nan if nm is None else (abs(float(scale)) if signed else float(scale)) * nm
         except (TypeError, ValueError):
             size = math.nan
         sizes.append(size)
     if not all(math.isfinite(s) and s > 0 for s in sizes):
-        return Calibration()
+        stated = [f"{s:.4g} nm" for s in sizes if s <= 0]
+        return Calibration(note=f"{source} states a pixel of {stated[0]}, which is not a size" if stated else "")
     return Calibration((sizes[0], sizes[1]), source)
 
 

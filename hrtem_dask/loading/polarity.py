@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from hrtem_dask.loading.records import MicrographRecord
 
 __all__ = ["stated_polarity"]
 
-_DARK_FIELD = re.compile(r"(?<![a-z])(?:ha|ma|la)?adf(?![a-z])|(?<![a-z])df-?[0-9s](?![a-z0-9])|dark[ _-]?field", re.I)
-
 
 def stated_polarity(record: MicrographRecord) -> Literal["bright"] | None:
-    """Return whether particles are dark or bright, by the name that the file gives its signal.
+    """Return whether particles are dark or bright, by what the file says about the way of imaging.
 
     Parameters
     ----------
@@ -23,16 +20,16 @@ def stated_polarity(record: MicrographRecord) -> Literal["bright"] | None:
     Returns
     -------
     "bright" or None
-        ``"bright"`` where the name is that of a dark-field detector (HAADF, ADF, DF2, dark field); None where it is
-        not, because signals without such a name are from TEM and STEM, bright field and dark field alike.
+        ``"bright"`` where a dark-field detector is named (HAADF, ADF, DF2, dark field), or STEM without a detector,
+        which is mostly dark field; None where bright field is named, or nothing.
 
     Examples
     --------
     >>> from hrtem_dask.loading import MicrographRecord, Source, stated_polarity
     >>> source = Source(url="/data/a.emd", relative="a.emd")
-    >>> stated_polarity(MicrographRecord(micrograph_id="a-1", source=source, title="HAADF"))
+    >>> stated_polarity(MicrographRecord(micrograph_id="a-1", source=source, imaging="dark field (HAADF)"))
     'bright'
-    >>> stated_polarity(MicrographRecord(micrograph_id="a-1", source=source, title="Ceta")) is None
+    >>> stated_polarity(MicrographRecord(micrograph_id="a-1", source=source, imaging="")) is None
     True
     """
-    return "bright" if _DARK_FIELD.search(record.title) else None
+    return "bright" if record.imaging.startswith(("dark field", "STEM")) else None

@@ -25,6 +25,8 @@ class Signal:
 
     title: str = ""
     """Name of the signal in the file."""
+    description: str = ""
+    """Further text of the file about how the image was taken, such as detector and mode; not shown to users."""
     sample: str = ""
     """Name of the sample, where the file states it."""
     dtype: str = ""
@@ -78,7 +80,7 @@ class MicrographRecord:
     pixel_size_source: str = "none"
     """``"file: …"``, ``"user"``, ``"metadata"`` or ``"none"``."""
     calibration_flags: tuple[str, ...] = ()
-    """Any of ``missing``, ``non_square``, ``implausible``."""
+    """Any of ``missing``, ``non_square``, ``implausible``, ``contradictory``."""
     voltage_kv: float | None = None
     """Acceleration voltage (kV)."""
     magnification: float | None = None
@@ -87,6 +89,8 @@ class MicrographRecord:
     """Microscope as the file names it."""
     acquired_at: str | None = None
     """Time of acquisition as the file states it, ISO 8601."""
+    imaging: str = ""
+    """How the file says that the image was taken, see `stated_imaging`; empty where it does not say."""
     sample: str = ""
     """Name of the sample: that of the metadata file, else of the file, else of the parent folder."""
     covariates: tuple[tuple[str, Any], ...] = ()
@@ -95,6 +99,8 @@ class MicrographRecord:
     """``ok`` can be read; ``set_aside`` is not a micrograph or has no pixel size; ``failed`` cannot be read."""
     reason: str = ""
     """Reason of the status in a sentence; for ``ok`` a remark, mostly empty."""
+    duplicate_of: str = ""
+    """`micrograph_id` of the micrograph of the same field that is counted instead; mostly empty."""
 
 
 def micrograph_id(source: Source, signal: int = 0, frame: int = 0, *, path: str | None = None) -> str:
@@ -194,6 +200,8 @@ def to_row(record: MicrographRecord) -> dict[str, Any]:
         "magnification": record.magnification,
         "instrument": record.instrument,
         "acquired_at": record.acquired_at,
+        "duplicate_of": record.duplicate_of or None,
+        "imaging": record.imaging or None,
         **dict(record.covariates),
     }
     return {name: printable(value) if isinstance(value, str) else value for name, value in row.items()}
@@ -230,7 +238,7 @@ def with_pixel_size(
 
 
 def set_aside_uncalibrated(record: MicrographRecord, *, pixels: bool = False) -> MicrographRecord:
-    """Set a micrograph aside if its pixel size is missing or implausible.
+    """Set a micrograph aside if its pixel size is missing, implausible or contradicted by another one.
 
     Parameters
     ----------
@@ -238,7 +246,7 @@ def set_aside_uncalibrated(record: MicrographRecord, *, pixels: bool = False) ->
         From `list_micrographs`.
     pixels : bool
         Whether the user chose an analysis in pixels: then a missing pixel size is no reason to set the micrograph
-        aside, and an implausible one is dropped, because lengths in nm would be wrong.
+        aside, and a doubtful one is dropped, because lengths in nm would be wrong.
 
     Returns
     -------
@@ -254,13 +262,15 @@ def set_aside_uncalibrated(record: MicrographRecord, *, pixels: bool = False) ->
     >>> set_aside_uncalibrated(record).status, set_aside_uncalibrated(record, pixels=True).status
     ('set_aside', 'ok')
     """
-    doubtful = {"missing", "implausible"} & set(record.calibration_flags)
+    doubtful = {"missing", "implausible", "contradictory"} & set(record.calibration_flags)
     if record.status != "ok" or not doubtful or record.pixel_size_source in ("user", "metadata"):
         return record
     if pixels:
         return dataclasses.replace(record, pixel_size_nm=None, pixel_size_source="none")
     if record.pixel_size_nm is None:
         problem = "no pixel size in the file"
+    elif "contradictory" in doubtful:
+        problem = "no certain pixel size"  # the remark of the record names all of them
     else:
         problem = f"implausible pixel size {record.pixel_size_nm[0]:.4g} nm ({record.pixel_size_source})"
     remedy = (

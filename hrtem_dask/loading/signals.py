@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,11 @@ from hrtem_dask.errors import (
     UnreadableMicrographError,
 )
 from hrtem_dask.loading.access import local_copy
+from hrtem_dask.loading.agreement import contradiction
 from hrtem_dask.loading.discover import find_sources
 from hrtem_dask.loading.formats.file_format import Reader, identify
+from hrtem_dask.loading.formats.header_limits import bounded_signals
+from hrtem_dask.loading.imaging import stated_imaging, stated_reciprocal
 from hrtem_dask.loading.pixel_sizes import calibration_flags
 from hrtem_dask.loading.records import MicrographRecord, Signal, micrograph_id, printable, with_pixel_size
 from hrtem_dask.loading.source import Source
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["list_micrographs", "read_image", "read_micrograph", "read_single_image"]
 
 PLAUSIBLE_NM = (0.001, 10.0)
+MAX_ERROR_CHARACTERS = 500
+"""Errors of damaged files may quote the damage, at any length."""
 _ATTRIBUTES = ("title", "voltage_kv", "magnification", "instrument", "acquired_at", "sample")
 
 
@@ -107,7 +113,7 @@ def _signals(source: Source) -> list[Signal]:
         return [Signal(status=source.status, note=source.reason)]
     try:
         with _reader(source) as reader:
-            signals = reader.list_signals()
+            signals = bounded_signals(reader.list_signals())
     except RefusedSignalError as error:
         return [Signal(status="set_aside", note=str(error))]
     except Exception as error:  # noqa: BLE001 - readers raise errors of any kind on damaged bytes
@@ -115,7 +121,19 @@ def _signals(source: Source) -> list[Signal]:
     if not signals:
         return [Signal(status="set_aside", note="no signal in the file")]
     notes = reader.note
-    return [dataclasses.replace(s, note="; ".join(filter(None, [s.note, notes]))) for s in signals]
+    signals = [dataclasses.replace(s, note="; ".join(filter(None, [s.note, notes]))) for s in signals]
+    return [_without_reciprocal(s) for s in signals]
+
+
+def _without_reciprocal(signal: Signal) -> Signal:
+    """Set a signal aside whose title says that it is no image of the specimen."""
+    words = stated_reciprocal(signal.title) if signal.status == "ok" else ""
+    if not words:
+        return signal
+    note = f"no image of the specimen: its title says {words}"
+    return dataclasses.replace(
+        signal, status="set_aside", n_frames=1, note="; ".join(filter(None, [note, signal.note]))
+    )
 
 
 @contextmanager
@@ -129,7 +147,7 @@ def _reader(source: Source, local_path: Path | None = None) -> Iterator[Reader]:
     elif local_path is not None:
         yield identify(local_path)
     else:
-        with local_copy(source) as path:
+        with local_copy(source, known_format=True) as path:
             yield identify(path)
 
 
@@ -139,9 +157,12 @@ def _in_words(error: Exception) -> str:
         return str(error)
     if isinstance(error, PermissionError):
         return "permission denied: this user may not read it"
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        return "a link that leads to itself"
     if isinstance(error, FileNotFoundError):
         return "the file does not exist (any more)"
-    return f"damaged, cut off, or of another format than its name states ({type(error).__name__}: {error})"
+    text = " ".join(str(error).split())[:MAX_ERROR_CHARACTERS]
+    return f"damaged, cut off, or of another format than its name states ({type(error).__name__}: {text})"
 
 
 def _record(
@@ -150,6 +171,9 @@ def _record(
     """Make the record of one frame of one signal."""
     size = signal.calibration.pixel_size_nm
     is_image = signal.status == "ok"
+    contradicted = contradiction(signal.calibration) if is_image else ""
+    flags = calibration_flags(size, plausible_nm=plausible_nm) if is_image else ()
+    remark = signal.calibration.note if is_image and size is None else ""
     return MicrographRecord(
         micrograph_id=micrograph_id(source, number, frame),
         source=source,
@@ -161,13 +185,14 @@ def _record(
         dtype=signal.dtype,
         pixel_size_nm=size,
         pixel_size_source=signal.calibration.source,
-        calibration_flags=calibration_flags(size, plausible_nm=plausible_nm) if is_image else (),
+        calibration_flags=(*flags, "contradictory") if contradicted else flags,
         voltage_kv=signal.voltage_kv,
         magnification=signal.magnification,
         instrument=signal.instrument,
         acquired_at=signal.acquired_at,
+        imaging=stated_imaging(signal.title, signal.description, source.name) if is_image else "",
         status=signal.status,
-        reason=signal.note,
+        reason="; ".join(filter(None, [contradicted, remark, signal.note])),
     )
 
 

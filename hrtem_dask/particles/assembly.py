@@ -7,7 +7,7 @@ import pandas as pd
 
 from hrtem_dask import tables
 from hrtem_dask.micrograph import PixelSize
-from hrtem_dask.particles.counting import apply_population_rule, touches_edge, touches_mark
+from hrtem_dask.particles.counting import apply_population_rule, touches_edge, touches_mark, touches_outside
 from hrtem_dask.particles.runs import find_runs
 from hrtem_dask.particles.shape.descriptors import measure_particles
 from hrtem_dask.settings import ParticleSettings
@@ -25,6 +25,7 @@ def particle_table(
     probability: np.ndarray | None = None,
     settings: ParticleSettings,
     marks: np.ndarray | None = None,
+    outside: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Measure particles and mark those that are counted.
 
@@ -47,6 +48,8 @@ def particle_table(
         `min_shape_area_px` which have shape descriptors.
     marks : numpy.ndarray of bool, optional
         Shape (y, x): burnt-in marks.
+    outside : numpy.ndarray of bool, optional
+        Shape (y, x): pixels that are no image.
 
     Returns
     -------
@@ -60,8 +63,14 @@ def particle_table(
         probability=probability,
         min_shape_area_px=settings.min_shape_area_px,
     )
-    at_mark = touches_mark(labels, marks, particle_ids=table["particle_id"].to_numpy(dtype=np.int64))
-    table = apply_population_rule(table, settings, shape=(labels.shape[0], labels.shape[1]), at_mark=at_mark)
+    particle_ids = table["particle_id"].to_numpy(dtype=np.int64)
+    table = apply_population_rule(
+        table,
+        settings,
+        shape=(labels.shape[0], labels.shape[1]),
+        at_mark=touches_mark(labels, marks, particle_ids=particle_ids),
+        at_outside=touches_outside(labels, outside, label_ids=particle_ids),
+    )
     runs = find_runs(labels)
     table = table.assign(
         region_id=regions[runs.row[runs.first], runs.start[runs.first]],
@@ -101,7 +110,10 @@ def region_table(
     runs = find_runs(regions)
     box = dict(zip(tables.BOX_COLUMNS, runs.boxes.T, strict=True))
     table = pd.DataFrame({"region_id": runs.ids, **box, "area_px": runs.area_px})
-    table["touches_edge"] = touches_edge(table, shape=(regions.shape[0], regions.shape[1]))
+    # a region reaches what its particles reach
+    cut = particles.loc[particles["touches_edge"].fillna(False).to_numpy(dtype=bool), "region_id"]
+    at_border = touches_edge(table, shape=(regions.shape[0], regions.shape[1]))
+    table["touches_edge"] = at_border | table["region_id"].isin(cut.to_numpy(dtype=np.int64)).to_numpy()
     pixel_nm2 = np.nan if pixel_size_nm is None else pixel_size_nm[0] * pixel_size_nm[1]
     table["area_nm2"] = table["area_px"] * pixel_nm2
     region_of_particle = particles["region_id"].to_numpy(dtype=np.int64)

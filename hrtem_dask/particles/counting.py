@@ -1,8 +1,9 @@
 """Which particles enter the statistics, and why the others do not.
 
 There is one rule, applied in this order. A particle is not counted if it reaches the border of the image (``edge``: its
-size is not known) or a burnt-in mark (``mark``: the same), or if it is smaller than either minimum (``too_small``), or
-if it alone is larger than a region may be (``agglomerate``: it was not split into parts below the limit).
+size is not known; the border of an aligned image is where its missing pixels begin) or a burnt-in mark (``mark``: the
+same), or if it is smaller than either minimum (``too_small``), or if it alone is larger than a region may be
+(``agglomerate``: it was not split into parts below the limit).
 `counting_limit_px` is the larger of both minima.
 """
 
@@ -15,7 +16,10 @@ import pandas as pd
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.settings import ParticleSettings
 
-__all__ = ["apply_population_rule", "counting_limit_px", "touches_edge", "touches_mark"]
+__all__ = ["apply_population_rule", "counting_limit_px", "touches_edge", "touches_mark", "touches_outside"]
+
+OUTSIDE_MARGIN_PX = 2
+"""Opening and smoothing may move the outline of a particle that is cut away from the cut by so much."""
 
 
 def counting_limit_px(settings: ParticleSettings, pixel_size_nm: PixelSize | None) -> float:
@@ -85,8 +89,37 @@ def touches_mark(labels: np.ndarray, marks: np.ndarray | None, *, particle_ids: 
     return np.isin(particle_ids, labels[reached])
 
 
+def touches_outside(labels: np.ndarray, outside: np.ndarray | None, *, label_ids: np.ndarray) -> np.ndarray:
+    """Return which particles or regions reach pixels that are no image.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray of int
+        Shape (y, x), 0 is background.
+    outside : numpy.ndarray of bool or None
+        Shape (y, x): pixels that are no image; None for none.
+    label_ids : numpy.ndarray of int
+        Shape (n,): labels that are asked for.
+
+    Returns
+    -------
+    numpy.ndarray of bool
+        Shape (n,): whether a pixel of the label is outside, or at most 2 px from it.
+    """
+    if outside is None:
+        return np.zeros(len(label_ids), dtype=bool)
+    side = 2 * OUTSIDE_MARGIN_PX + 1
+    reached = cv2.dilate(outside.view(np.uint8), np.ones((side, side), np.uint8)).astype(bool)
+    return np.isin(label_ids, labels[reached])
+
+
 def apply_population_rule(
-    table: pd.DataFrame, settings: ParticleSettings, *, shape: tuple[int, int], at_mark: np.ndarray | None = None
+    table: pd.DataFrame,
+    settings: ParticleSettings,
+    *,
+    shape: tuple[int, int],
+    at_mark: np.ndarray | None = None,
+    at_outside: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Add the columns that state whether a particle is counted, and why not.
 
@@ -102,6 +135,9 @@ def apply_population_rule(
         Height and width of the image (px).
     at_mark : numpy.ndarray of bool, optional
         Shape (n,): whether each particle reaches a burnt-in mark, from `touches_mark`; by default none does.
+    at_outside : numpy.ndarray of bool, optional
+        Shape (n,): whether each particle reaches pixels that are no image, from `touches_outside`; by default none
+        does.
 
     Returns
     -------
@@ -109,6 +145,7 @@ def apply_population_rule(
         A new table with ``touches_edge``, ``touches_mark``, ``counted`` and ``exclusion_reason``.
     """
     edge = touches_edge(table, shape=shape)
+    edge = edge if at_outside is None else edge | at_outside
     at_mark = np.zeros(len(table), dtype=bool) if at_mark is None else at_mark
     area_nm2 = table["area_nm2"].to_numpy(dtype=float)  # NaN compares as False: no limit without a pixel size
     small = (table["area_px"].to_numpy() < settings.min_area_px) | (area_nm2 < settings.min_area_nm2)

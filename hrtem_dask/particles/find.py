@@ -51,6 +51,7 @@ def find_particles(
     pixel_size_nm: PixelSize | None,
     probability: np.ndarray | None = None,
     marks: np.ndarray | None = None,
+    outside: np.ndarray | None = None,
 ) -> Particles:
     """Find, split and measure the particles of one mask, and decide which of them are counted.
 
@@ -75,6 +76,9 @@ def find_particles(
     marks : numpy.ndarray of bool, optional
         Shape (y, x): burnt-in marks. They hold no particle, and a particle that reaches one is not
         counted, as at the border of the image.
+    outside : numpy.ndarray of bool, optional
+        Shape (y, x): pixels that are no image, from `filtering.find_outside`. They hold no particle, and a particle
+        that reaches them reaches the edge.
 
     Returns
     -------
@@ -102,8 +106,9 @@ def find_particles(
     """
     settings = settings or ParticleSettings()
     _check_shapes("the mask has", mask, image, probability, marks)
-    if marks is not None:
-        mask = mask & ~backend.array_namespace(mask).asarray(marks)
+    closed = marks if outside is None else outside if marks is None else marks | outside
+    if closed is not None:
+        mask = mask & ~backend.array_namespace(mask).asarray(closed)
     core = None
     if probability is not None and settings.split_by_probability:
         core = particle_core(backend.to_numpy(probability), backend.to_numpy(mask))
@@ -147,8 +152,8 @@ def find_particles(
         region_of[labels] = regions
         labels = move_outlines_half_way(labels, backend.to_numpy(image))
         regions = region_of[labels]
-    if marks is not None:
-        labels, regions, confidence = _without_marks(labels, regions, confidence, marks)
+    if closed is not None:
+        labels, regions, confidence = _without_marks(labels, regions, confidence, closed)
     table = particle_table(
         labels,
         backend.to_numpy(image),
@@ -158,6 +163,7 @@ def find_particles(
         probability=None if probability is None else backend.to_numpy(probability),
         settings=settings,
         marks=marks,
+        outside=outside,
     )
     found = _with_regions(labels, table, regions, settings, pixel_size_nm=pixel_size_nm)
     return replace(found, n_removed=n_removed)
@@ -171,6 +177,7 @@ def measure_labels(
     pixel_size_nm: PixelSize | None,
     probability: np.ndarray | None = None,
     marks: np.ndarray | None = None,
+    outside: np.ndarray | None = None,
 ) -> Particles:
     """Measure particles whose labels are given, such as those corrected by hand, and decide which are counted.
 
@@ -192,6 +199,8 @@ def measure_labels(
     marks : numpy.ndarray of bool, optional
         Shape (y, x): burnt-in marks. The labels stay as they are drawn; a particle that reaches a mark
         is not counted.
+    outside : numpy.ndarray of bool, optional
+        Shape (y, x): pixels that are no image. A particle that reaches them reaches the edge.
 
     Returns
     -------
@@ -230,6 +239,7 @@ def measure_labels(
         probability=None if probability is None else backend.to_numpy(probability),
         settings=settings,
         marks=marks,
+        outside=outside,
     )
     return _with_regions(labels, table, regions, settings, pixel_size_nm=pixel_size_nm)
 
@@ -237,7 +247,7 @@ def measure_labels(
 def _without_marks(
     labels: np.ndarray, regions: np.ndarray, confidence: np.ndarray, marks: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Take burnt-in marks out again, into which closing and filling have grown, and number what is left."""
+    """Take out again what closing and filling have grown into (`marks`: also what is no image), and number the rest."""
     labels, regions = np.where(marks, 0, labels), np.where(marks, 0, regions)
     renumbered = renumber(labels)
     runs = find_runs(renumbered)

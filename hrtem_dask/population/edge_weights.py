@@ -61,7 +61,8 @@ def particle_weights(counted: pd.DataFrame, micrographs: pd.DataFrame | None) ->
     counted : pandas.DataFrame
         Rows of `Population.counted`.
     micrographs : pandas.DataFrame or None
-        Micrographs, with ``micrograph_id``, ``height_px`` and ``width_px``.
+        Micrographs, with ``micrograph_id``, ``height_px`` and ``width_px``; ``field_height_px`` and ``field_width_px``
+        take their place where they are known, because the border of an aligned image is where its pixels are missing.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def particle_weights(counted: pd.DataFrame, micrographs: pd.DataFrame | None) ->
     equal = np.ones(len(counted))
     if micrographs is None or not {"height_px", "width_px"} <= set(micrographs):
         return equal, "the sizes of the images are not known (no table of micrographs)"
-    frames = micrographs.drop_duplicates("micrograph_id").set_index("micrograph_id")[["height_px", "width_px"]]
+    frames = _frames(micrographs.drop_duplicates("micrograph_id").set_index("micrograph_id"))
     sides = frames.reindex(counted["micrograph_id"]).to_numpy(dtype=float, na_value=np.nan)
     box = counted[list(BOX_COLUMNS)].to_numpy(dtype=float)
     inside = inclusion_probability(
@@ -84,3 +85,12 @@ def particle_weights(counted: pd.DataFrame, micrographs: pd.DataFrame | None) ->
     if unknown:
         return equal, f"{unknown} of {len(counted)} counted particles have no bounding box inside a known image"
     return 1 / inside, None
+
+
+def _frames(micrographs: pd.DataFrame) -> pd.DataFrame:
+    """Return height and width of the part of each micrograph that is image (px)."""
+    frames = micrographs[["height_px", "width_px"]].astype("Float64")
+    for side in ("height_px", "width_px"):
+        if f"field_{side}" in micrographs:
+            frames[side] = micrographs[f"field_{side}"].astype("Float64").fillna(frames[side])
+    return frames

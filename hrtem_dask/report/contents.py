@@ -15,6 +15,7 @@ import pandas as pd
 from hrtem_dask.population import PopulationOptions, edge_weights, summarize
 from hrtem_dask.population.particle_table import is_counted
 from hrtem_dask.population.relations.describe_relations import relations
+from hrtem_dask.population.same_fields import describe_same_fields
 from hrtem_dask.population.verdicts import KEPT, LEFT_OUT, describe_verdicts, doubtful_micrographs
 from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.measured import describe_measurement, describe_quality
@@ -60,12 +61,14 @@ def gather(
     Returns
     -------
     dict
-        Ready for JSON: the run's own summary (docs/statistics.md), and in addition ``verdicts``, ``measured``,
+        Ready for JSON: the run's own summary (docs/statistics.md), and in addition ``verdicts``, ``same_fields``,
+        ``measured``,
         ``quality``, ``relations`` (docs/statistics_relations.md) and ``provenance``.
     """
     run = _run_file(results)
     summary = _summary(results, run, particles, micrographs, leave_out_doubtful=leave_out_doubtful)
     summary["verdicts"] = describe_verdicts(micrographs, particles, leave_out_doubtful=leave_out_doubtful)
+    summary["same_fields"] = describe_same_fields(micrographs)
     summary["measured"] = describe_measurement(micrographs, particles)
     summary["quality"] = describe_quality(micrographs)
     used = [particles, micrographs]

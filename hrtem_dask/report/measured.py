@@ -36,7 +36,8 @@ def describe_measurement(micrographs: pd.DataFrame, particles: pd.DataFrame) -> 
     """
     analyzed = micrographs[micrographs["status"].isin(_ANALYZED)]
     known = analyzed.dropna(subset=["pixel_size_y_nm", "pixel_size_x_nm"])
-    fields = known["height_px"] * known["pixel_size_y_nm"] * known["width_px"] * known["pixel_size_x_nm"]
+    height_px, width_px = (known[f"field_{side}_px"].fillna(known[f"{side}_px"]) for side in ("height", "width"))
+    fields = height_px * known["pixel_size_y_nm"] * width_px * known["pixel_size_x_nm"]
     times = analyzed["acquired_at"].dropna().sort_values()
     return {
         "n_micrographs": len(micrographs),

@@ -59,3 +59,18 @@ class Segmenter(Protocol):
 
     def __call__(self, image: np.ndarray, *, pixel_size_nm: PixelSize | None) -> Segmentation:
         """Segment an image of shape (y, x), filtered and scaled to [0, 1]."""
+        ...
+
+    def check_pixel_size(self, pixel_size_nm: PixelSize | None) -> None:
+        """Refuse a pixel size that the segmenter cannot work with.
+
+        Parameters
+        ----------
+        pixel_size_nm : tuple of float or None
+            (y, x) in nm.
+
+        Raises
+        ------
+        CalibrationError
+            If it cannot; the message has the remedy.
+        """

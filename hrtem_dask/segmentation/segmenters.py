@@ -12,7 +12,7 @@ from hrtem_dask.errors import CalibrationError
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.interface import Segmentation, Segmenter
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
-from hrtem_dask.segmentation.threshold import fourier_mask, fourier_mask_px, otsu_mask
+from hrtem_dask.segmentation.threshold import check_annulus, fourier_mask, fourier_mask_px, otsu_mask
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 
 __all__ = ["FourierSegmenter", "OtsuSegmenter", "make_segmenter", "segmenter_loads"]
@@ -39,6 +39,9 @@ class _Baseline:
             engine=library.__name__,
             device="cpu" if library is np else "cuda",
         )
+
+    def check_pixel_size(self, pixel_size_nm: PixelSize | None) -> None:
+        """Raise CalibrationError if the segmenter cannot work with a pixel size."""
 
 
 class OtsuSegmenter(_Baseline):  # numpydoc ignore=PR02
@@ -72,12 +75,8 @@ class OtsuSegmenter(_Baseline):  # numpydoc ignore=PR02
         CalibrationError
             If smoothing in nm is asked for and there is no pixel size.
         """
+        self.check_pixel_size(pixel_size_nm)
         sigma_nm = self._settings.otsu_sigma_nm
-        if sigma_nm and pixel_size_nm is None:
-            raise CalibrationError(
-                f"otsu_sigma_nm={sigma_nm:g} needs a pixel size, the micrograph has none: "
-                "give one (--pixel-size …), or set otsu_sigma_nm = 0"
-            )
         size = pixel_size_nm or (1.0, 1.0)  # without a pixel size sigma is 0, so the scale does not matter
         mask = otsu_mask(
             image,
@@ -85,6 +84,26 @@ class OtsuSegmenter(_Baseline):  # numpydoc ignore=PR02
             sigma_px=(sigma_nm / size[0], sigma_nm / size[1]),
         )
         return self._segmentation(mask)
+
+    def check_pixel_size(self, pixel_size_nm: PixelSize | None) -> None:
+        """Check that smoothing in nm is possible.
+
+        Parameters
+        ----------
+        pixel_size_nm : tuple of float or None
+            (y, x) in nm.
+
+        Raises
+        ------
+        CalibrationError
+            If smoothing in nm is asked for and there is no pixel size.
+        """
+        sigma_nm = self._settings.otsu_sigma_nm
+        if sigma_nm and pixel_size_nm is None:
+            raise CalibrationError(
+                f"otsu_sigma_nm={sigma_nm:g} needs a pixel size, the micrograph has none: "
+                "give one (--pixel-size …), or set otsu_sigma_nm = 0"
+            )
 
 
 class FourierSegmenter(_Baseline):  # numpydoc ignore=PR02
@@ -136,6 +155,22 @@ class FourierSegmenter(_Baseline):  # numpydoc ignore=PR02
             min_contrast=self._settings.fourier_min_contrast,
         )
         return self._segmentation(mask)
+
+    def check_pixel_size(self, pixel_size_nm: PixelSize | None) -> None:
+        """Check that the lattice is resolved.
+
+        Parameters
+        ----------
+        pixel_size_nm : tuple of float or None
+            (y, x) in nm.
+
+        Raises
+        ------
+        CalibrationError
+            If the annulus is in 1/nm and there is no pixel size, or the pixels are too coarse for the lattice.
+        """
+        if self._settings.annulus_per_px is None:
+            check_annulus(self._settings.annulus_per_nm, self._settings.fourier_sigma_nm, pixel_size_nm)
 
 
 _segmenters: dict[tuple[SegmentationSettings, ExecutionSettings, str], Segmenter] = {}

@@ -10,7 +10,7 @@ from hrtem_dask import backend
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["fourier_mask", "fourier_mask_px", "gaussian", "otsu_mask"]
+__all__ = ["check_annulus", "fourier_mask", "fourier_mask_px", "gaussian", "otsu_mask"]
 
 
 def otsu_mask(
@@ -104,6 +104,34 @@ def fourier_mask(
     between opposite borders (L. Moisan, J. Math. Imaging Vis. 39 (2011) 161). Fields without crystals are recognized by
     `min_contrast`, because Otsu's threshold would divide their noise in two.
     """
+    size = check_annulus(annulus_per_nm, sigma_nm, pixel_size_nm)
+    return _crystalline(image, size, annulus_per_nm, (sigma_nm / size[0], sigma_nm / size[1]), min_contrast)
+
+
+def check_annulus(annulus_per_nm: tuple[float, float], sigma_nm: float, pixel_size_nm: PixelSize | None) -> PixelSize:
+    """Check that an image can hold the frequencies of an annulus.
+
+    Parameters
+    ----------
+    annulus_per_nm : tuple of float
+        Lowest and highest frequency (1/nm).
+    sigma_nm : float
+        Standard deviation of the smoothing (nm).
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+
+    Returns
+    -------
+    tuple of float
+        The pixel size.
+
+    Raises
+    ------
+    CalibrationError
+        If the pixel size is missing, or too coarse for any of the annulus.
+    ValueError
+        If not 0 <= low < high, or `sigma_nm` is negative.
+    """
     if pixel_size_nm is None:
         raise CalibrationError(
             "Fourier filtering needs a pixel size, the micrograph has none: "
@@ -119,8 +147,7 @@ def fourier_mask(
             f"{limit}, got low={low:g}, high={high:g}: the image is too coarse to hold this lattice; "
             "check the pixel size, or choose Otsu's threshold or a U-Net"
         )
-    sigma_px = (sigma_nm / pixel_size_nm[0], sigma_nm / pixel_size_nm[1])
-    return _crystalline(image, pixel_size_nm, (low, high), sigma_px, min_contrast)
+    return pixel_size_nm
 
 
 def fourier_mask_px(

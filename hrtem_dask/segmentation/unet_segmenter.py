@@ -143,6 +143,26 @@ class UNetSegmenter:
             device=inference.device,
         )
 
+    def check_pixel_size(self, pixel_size_nm: PixelSize | None) -> None:
+        """Check that the network can be used at a pixel size.
+
+        Parameters
+        ----------
+        pixel_size_nm : tuple of float or None
+            (y, x) in nm.
+
+        Raises
+        ------
+        CalibrationError
+            If a micrograph of the lattice regime is far coarser than the images that the network was trained on, its
+            pixels are far from square, or a diameter in nm is given and it has no pixel size.
+        """
+        if self._scale_finder.is_contrast(pixel_size_nm):
+            self._scale_finder.expected_diameter_px(pixel_size_nm)
+            scaled_shape((1, 1), 1.0, pixel_size_nm=pixel_size_nm)
+        else:
+            model_shape((1, 1), pixel_size_nm=pixel_size_nm, model_pixel_size_nm=self.model_pixel_size_nm)
+
     def _search_network(self, images: np.ndarray) -> np.ndarray:
         """Return the log-odds of the small images of the search for the scale."""
         return self._engine(self._device)(images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,18 +13,33 @@ import tomli_w
 from hrtem_dask import loading, tables
 from hrtem_dask.errors import ResultsFolderError, error_text
 from hrtem_dask.population import PopulationOptions, summarize
+from hrtem_dask.population.same_fields import describe_same_fields
 from hrtem_dask.population.verdicts import describe_verdicts
-from hrtem_dask.provenance import code_version
+from hrtem_dask.provenance import code_version, command_line
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import write_table
 from hrtem_dask.toml_records import record_to_dict
 
-__all__ = ["compact", "read_run_file", "write_run_file"]
+__all__ = ["CompactedRun", "Copy", "compact", "copies_in", "read_run_file", "write_run_file"]
 
 
-def write_run_file(folder: Location, settings: Settings, *, models: Mapping[str, str | None]) -> None:
+@dataclass(frozen=True)
+class Copy:
+    """A micrograph that shows the field of another one."""
+
+    of: str
+    """`micrograph_id` of the one that is counted."""
+    reason: str
+    """How it is known, in words."""
+    is_certain: bool = True
+    """Whether it is set aside; else it is flagged."""
+
+
+def write_run_file(
+    folder: Location, settings: Settings, *, models: Mapping[str, str | None], inputs: Sequence[str] = ()
+) -> None:
     """Write ``run.toml``: what is needed to run again.
 
     Parameters
@@ -34,12 +50,17 @@ def write_run_file(folder: Location, settings: Settings, *, models: Mapping[str,
         All settings; `Settings.from_file` reads them back from the table ``[settings]`` of this file.
     models : mapping of str to str or None
         Stage → content hash of its model.
+    inputs : sequence of str
+        Files, folders, globs or URLs that the run was given.
     """
     content: dict[str, object] = {
         "code_version": code_version(),
         "settings_hash": settings.science_hash(),
+        "inputs": list(inputs),
         "settings": record_to_dict(settings),
     }
+    if (command := command_line()) is not None:
+        content["command"] = command
     content["models"] = {stage: content_hash for stage, content_hash in models.items() if content_hash is not None}
     folder.write_bytes("run.toml", tomli_w.dumps(content).encode())
 
@@ -73,13 +94,30 @@ def read_run_file(folder: Location) -> dict[str, Any]:
     return content
 
 
+@dataclass(frozen=True)
+class CompactedRun:
+    """What the tables of a run say in short."""
+
+    counts: dict[str, int]
+    """Micrographs per status."""
+    n_particles: int
+    """Rows of the particle table."""
+    n_too_small: int
+    """Objects below the counting limit."""
+    verdicts: dict[str, Any]
+    """From `population.verdicts.describe_verdicts`."""
+    same_fields: dict[str, Any]
+    """From `population.same_fields.describe_same_fields`."""
+
+
 def compact(
     folder: Location,
     records: Sequence[loading.MicrographRecord],
     done: Mapping[str, ledger.Entry],
     known: Mapping[str, ledger.Entry],
     settings: Settings,
-) -> tuple[dict[str, int], int, int, dict[str, Any]]:
+    copies: Mapping[str, Copy] | None = None,
+) -> CompactedRun:
     """Write the tables of a run from its parts.
 
     Parameters
@@ -93,18 +131,14 @@ def compact(
     known : mapping
         The ledger as it was before the run: parts of micrographs that are not among today's inputs are kept.
     settings : Settings
-        Of these, ``quality.set_aside`` and the limits of ``particles``.
+        Of these, ``loading.duplicates``, ``quality.set_aside`` and the limits of ``particles``.
+    copies : mapping of str to Copy, optional
+        Micrographs that show the field of another one.
 
     Returns
     -------
-    counts : dict
-        Micrographs per status.
-    n_particles : int
-        Rows of the particle table.
-    n_too_small : int
-        Objects below the counting limit.
-    verdicts : dict
-        From `population.verdicts.describe_verdicts`.
+    CompactedRun
+        What the end of the run prints.
     """
     part = ledger.read_parts(folder, {r.micrograph_id: done[r.micrograph_id] for r in records if r.status == "ok"})
     others = [loading.to_row(r) for r in records if r.status != "ok"]
@@ -114,7 +148,7 @@ def compact(
     order = {r.micrograph_id: i for i, r in enumerate(records)}
     micrographs = pd.concat(rows, ignore_index=True)
     micrographs = micrographs.iloc[micrographs["micrograph_id"].map(order).argsort()].reset_index(drop=True)
-    micrographs = _with_duplicates(_as_listed(micrographs, records), settings)
+    micrographs = _with_duplicates(_as_listed(micrographs, records), copies or {}, settings)
     set_aside = set(micrographs.loc[micrographs["status"] == "set_aside", "micrograph_id"])
     columns = pd.DataFrame([{"sample": r.sample, **dict(r.covariates)} for r in records], index=list(order))
     written: dict[str, pd.DataFrame] = {}
@@ -130,8 +164,10 @@ def compact(
     verdicts = describe_verdicts(written["micrographs"], written["particles"])
     corrected = int(micrographs["corrected"].fillna(False).sum())
     n_too_small = int(micrographs["n_too_small"].fillna(0)[micrographs["status"] != "set_aside"].sum())
+    same_fields = describe_same_fields(written["micrographs"])
     content = {
         "micrographs": counts,
+        "same_fields": same_fields,
         "corrected": corrected,
         "n_too_small": n_too_small,
         "verdicts": verdicts,
@@ -139,13 +175,36 @@ def compact(
     }
     folder.write_json("summary.json", content)
     ledger.remove_replaced_parts(folder, known, {**known, **done})
-    return counts, len(written["particles"]), n_too_small, verdicts
+    return CompactedRun(counts, len(written["particles"]), n_too_small, verdicts, same_fields)
+
+
+def copies_in(micrographs: pd.DataFrame) -> dict[str, Copy]:
+    """Return what a table of micrographs says of copies.
+
+    Parameters
+    ----------
+    micrographs : pandas.DataFrame
+        Rows of `tables.MICROGRAPHS`, as a run wrote them.
+
+    Returns
+    -------
+    dict
+        `micrograph_id` → the copy, for those that were analyzed.
+    """
+    rows = micrographs[micrographs["duplicate_of"].notna() & micrographs["image_hash"].notna()]
+    return {
+        str(row["micrograph_id"]): Copy(
+            str(row["duplicate_of"]), str(row["reason"]), "possible_duplicate" not in str(row["quality_flags"])
+        )
+        for _, row in rows.iterrows()
+    }
 
 
 def _as_listed(micrographs: pd.DataFrame, records: Sequence[loading.MicrographRecord]) -> pd.DataFrame:
     """Give rows that an earlier run analysed what is listed today: a file may have moved with its folder."""
     listed = pd.DataFrame([loading.to_row(r) for r in records])
-    listed = tables.conform(listed, tables.MICROGRAPHS).drop(columns=["status", "reason", "calibration_flags"])
+    decided = ["status", "reason", "calibration_flags", "duplicate_of"]
+    listed = tables.conform(listed, tables.MICROGRAPHS).drop(columns=decided)
     known = [c.name for c in tables.MICROGRAPHS if c.name in listed and listed[c.name].notna().any()]
     return micrographs.assign(**{name: listed[name] for name in known})
 
@@ -156,17 +215,26 @@ def _with_covariates(table: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame
     return table.assign(**{str(name): joined[name] for name in joined})
 
 
-def _with_duplicates(micrographs: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """Flag each micrograph whose pixels an earlier one had already."""
-    micrographs = micrographs.copy()
-    analysed = micrographs["image_hash"].notna()
-    first = micrographs[analysed].groupby("image_hash")["micrograph_id"].transform("first")
-    again = first[first != micrographs.loc[first.index, "micrograph_id"]]
-    for row, original in again.items():
-        flags = micrographs.loc[row, "quality_flags"]
-        micrographs.loc[row, "quality_flags"] = ",".join([*([] if pd.isna(flags) else [flags]), "duplicate"])
-        micrographs.loc[row, "duplicate_of"] = original
-        if "duplicate" in settings.quality.set_aside:
-            micrographs.loc[row, "status"] = "set_aside"
-            micrographs.loc[row, "reason"] = f"same pixels as {original} (settings quality.set_aside)"
-    return micrographs
+def _with_duplicates(micrographs: pd.DataFrame, copies: Mapping[str, Copy], settings: Settings) -> pd.DataFrame:
+    """Set micrographs aside that show the field of another one, or flag them where that is not certain or wanted."""
+    set_aside = settings.loading.duplicates == "set_aside" or "duplicate" in settings.quality.set_aside
+    columns = {name: micrographs[name].tolist() for name in ("quality_flags", "duplicate_of", "reason", "status")}
+    for row, name in enumerate(micrographs["micrograph_id"].astype(str)):
+        if (copy := copies.get(name)) is None:
+            continue
+        flag = "duplicate" if copy.is_certain else "possible_duplicate"
+        columns["quality_flags"][row] = ",".join([*_texts(columns["quality_flags"][row]), flag])
+        columns["duplicate_of"][row] = copy.of
+        known = [text for text in _texts(columns["reason"][row]) if text not in copy.reason]
+        columns["reason"][row] = "; ".join([copy.reason, *known])
+        if copy.is_certain and set_aside:
+            columns["status"][row] = "set_aside"
+    dtypes = {name: micrographs[name].dtype for name in columns}
+    return micrographs.assign(
+        **{name: pd.Series(values, index=micrographs.index, dtype=dtypes[name]) for name, values in columns.items()}
+    )
+
+
+def _texts(value: object) -> list[str]:
+    """Return the text of a cell, nothing where it is null."""
+    return [str(value)] if isinstance(value, str) and value else []

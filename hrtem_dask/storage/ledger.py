@@ -68,6 +68,8 @@ class Entry:
     """Name of the part that holds its rows."""
     labels_hash: str = ""
     """Hash of its labels as they are stored (`zarr_store.content_hash`); empty where it has none."""
+    fingerprint: str = ""
+    """`loading.similarity.Fingerprint` of its image, by which copies are found; empty where it could not be read."""
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import fsspec
-
-from hrtem_dask.addresses import check_address
+from hrtem_dask.addresses import check_address, file_system
 
 __all__ = ["Location"]
 
@@ -111,7 +109,7 @@ class Location:
         content : bytes
             Its bytes.
         """
-        fs, path = fsspec.core.url_to_fs(self.path(name))
+        fs, path = file_system(self.path(name))
         if not self.is_local:
             fs.makedirs(posixpath.dirname(path), exist_ok=True)
             fs.pipe_file(path, content)
@@ -137,7 +135,7 @@ class Location:
             Whether it was written. Stores that cannot write on this condition are asked whether the file exists first,
             so two writers of the same moment may both succeed there.
         """
-        fs, path = fsspec.core.url_to_fs(self.path(name))
+        fs, path = file_system(self.path(name))
         if self.is_local:
             self.make_way(name)
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +206,7 @@ class Location:
         FileNotFoundError
             If it is not there.
         """
-        fs, path = fsspec.core.url_to_fs(self.path(name))
+        fs, path = file_system(self.path(name))
         if self.is_local and os.path.lexists(path) and not Path(path).is_file():
             raise IsADirectoryError(f"{path} is no file")  # who opens a named pipe waits for ever
         return bytes(fs.cat_file(path))
@@ -228,7 +226,7 @@ class Location:
         bool
             False where there is no file, or it ends otherwise.
         """
-        fs, path = fsspec.core.url_to_fs(self.path(name))
+        fs, path = file_system(self.path(name))
         if not (Path(path).is_file() if self.is_local else fs.isfile(path)):
             return False
         return bytes(fs.tail(path, len(end))) == end
@@ -246,7 +244,7 @@ class Location:
         bool
             True where a file or folder of that name is.
         """
-        fs, path = fsspec.core.url_to_fs(self.path(name) if name else self.url)
+        fs, path = file_system(self.path(name) if name else self.url)
         return bool(fs.exists(path))
 
     def names(self, folder: str, suffix: str) -> Iterator[str]:
@@ -264,7 +262,7 @@ class Location:
         str
             Names relative to this location.
         """
-        fs, path = fsspec.core.url_to_fs(self.path(folder))
+        fs, path = file_system(self.path(folder))
         fs.invalidate_cache()
         if not fs.exists(path):
             return
@@ -283,7 +281,7 @@ class Location:
         name : str
             Path inside the folder.
         """
-        fs, path = fsspec.core.url_to_fs(self.path(name))
+        fs, path = file_system(self.path(name))
         if self.is_local:
             if Path(path).is_file() or Path(path).is_symlink():
                 Path(path).unlink(missing_ok=True)

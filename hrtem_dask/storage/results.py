@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from hrtem_dask import loading, tables
-from hrtem_dask.errors import ResultsFolderError, error_text
+from hrtem_dask.errors import NothingToAnalyseError, ResultsFolderError, error_text, suggestion
 from hrtem_dask.micrograph import PixelSize, make_micrograph
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.ledger import RARE_TABLES
@@ -103,6 +106,35 @@ class Results:
     def fault_traces(self) -> pd.DataFrame:
         """One row per fault of such a field."""
         return self.table("fault_traces")
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The statistics of the population that the run wrote: the content of ``summary.json``.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the run has not ended.
+        ResultsFolderError
+            If the file is damaged.
+        """
+        try:
+            content = json.loads(self.folder.read_bytes("summary.json"))
+        except ValueError as error:
+            raise ResultsFolderError(
+                f"{self.folder.path('summary.json')} is damaged ({error_text(error)}): run again into this folder, "
+                "which writes it again without analyzing what is done"
+            ) from error
+        if not isinstance(content, dict):
+            raise ResultsFolderError(f"{self.folder.path('summary.json')} holds no table: run again into this folder")
+        return content
+
+    def __repr__(self) -> str:
+        """Name the folder and count what it holds."""
+        statuses = self._table("micrographs")["status"].value_counts()
+        counts = ", ".join(f"{n} {status}" for status, n in statuses.items() if n)
+        n_particles = len(self._table("particles"))
+        return f"Results of {self.folder.url}\n  micrographs: {counts or 'none'}\n  particles: {n_particles}"
 
     def labels(self, micrograph_id: str) -> np.ndarray:
         """Read the labels of one micrograph.
@@ -224,7 +256,7 @@ def crop(
     particles = results._table("particles")
     rows = particles[(particles["micrograph_id"] == micrograph_id) & (particles["particle_id"] == particle_id)]
     if rows.empty:
-        raise KeyError(f"no particle {particle_id} in micrograph {micrograph_id!r} of {results.folder.url}")
+        raise KeyError(_what_is_missing(results, micrograph_id, particle_id))
     box = rows.iloc[0]
     micrograph_rows = results._table("micrographs")
     row = micrograph_rows[micrograph_rows["micrograph_id"] == micrograph_id].iloc[0]
@@ -234,6 +266,17 @@ def crop(
     whole = make_micrograph(image, pixel_size_nm=pixel_size_of(row), pixel_size_source=str(row["pixel_size_source"]))
     labels = whole.copy(data=results.labels(micrograph_id)).rename("labels")
     return xr.Dataset({"intensity": whole, "labels": labels}).isel(y=rows_cut, x=columns_cut)
+
+
+def _what_is_missing(results: Results, micrograph_id: str, particle_id: int) -> str:
+    """Say whether the micrograph or its particle does not exist, and what does."""
+    names = results._table("micrographs")["micrograph_id"].astype(str)
+    if micrograph_id not in set(names):
+        return f"no micrograph {micrograph_id!r} in {results.folder.url}{suggestion(micrograph_id, list(names))}"
+    particles = results._table("particles")
+    numbers = particles.loc[particles["micrograph_id"] == micrograph_id, "particle_id"]
+    known = f"it has the particles {numbers.min()} to {numbers.max()}" if len(numbers) else "it has none"
+    return f"no particle {particle_id} in micrograph {micrograph_id!r} of {results.folder.url}: {known}"
 
 
 def pixel_size_of(row: pd.Series) -> PixelSize | None:
@@ -270,7 +313,7 @@ def listed_record(row: pd.Series) -> loading.MicrographRecord:
     schema = {column.name for column in tables.MICROGRAPHS}
     analysed = known["settings_hash"] is not None
     flags = str(known["calibration_flags"] or "").split(",")
-    texts: dict[str, Any] = {name: str(known[name] or "") for name in ("title", "dtype", "sample")}
+    texts: dict[str, Any] = {name: str(known[name] or "") for name in ("title", "dtype", "sample", "imaging")}
     same: tuple[str, ...] = (
         "signal",
         "frame",
@@ -317,10 +360,18 @@ def find_record(row: pd.Series) -> loading.MicrographRecord:
         If it has changed since.
     """
     path = str(row["source"])
-    for source in loading.find_sources(path.split("::")[0]):
+    for source in _sources_at(path):
         if source.path != path:
             continue
         if loading.source_hash(source) != row["source_hash"]:
             raise ValueError(f"{path} has changed since it was analysed: run again into the same results folder")
         return dataclasses.replace(listed_record(row), source=source)
     raise FileNotFoundError(f"{path} is no longer there, or no longer holds what it held")
+
+
+def _sources_at(path: str) -> Iterator[loading.Source]:
+    """Yield the sources of the file of a path: ``::`` stands before a member, or is a part of its name."""
+    parts = path.split("::")
+    for n in range(len(parts), 0, -1):
+        with contextlib.suppress(NothingToAnalyseError):
+            yield from loading.find_sources("::".join(parts[:n]))

@@ -12,13 +12,13 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-import fsspec
 import numpy as np
 import xarray as xr
 import zarr
 import zarr.storage
 from zarr.codecs import BloscCodec
 
+from hrtem_dask.addresses import file_system
 from hrtem_dask.micrograph import PixelSize, make_micrograph
 from hrtem_dask.storage import ngff
 from hrtem_dask.storage.location import Location
@@ -75,7 +75,7 @@ def content_hash(folder: Location, micrograph_id: str) -> str:
         BLAKE2b hash (32 hexadecimal digits) of the names and contents of its files as they are stored, without reading
         pixels; empty where there are none. Files whose names begin with a dot, which file managers leave, do not count.
     """
-    fs, root = fsspec.core.url_to_fs(folder.path(micrograph_id))
+    fs, root = file_system(folder.path(micrograph_id))
     fs.invalidate_cache()
     digest = hashlib.blake2b(digest_size=16)
     found = sorted(fs.find(root)) if fs.isdir(root) else []
@@ -136,6 +136,7 @@ def write_micrograph(
         chunks=chunks,
         compressors=[BloscCodec(cname="lz4", shuffle="bitshuffle", typesize=image.dtype.itemsize)],
         dimension_names=("y", "x"),
+        config={"write_empty_chunks": True},  # readers take a chunk that is missing for missing pixels
     )
     array[:] = image
     _write_coordinates(group, image.shape, pixel_size_nm)
@@ -275,7 +276,7 @@ def remove(folder: Location, micrograph_id: str) -> None:
     micrograph_id : str
         Name of its group.
     """
-    fs, path = fsspec.core.url_to_fs(folder.path(micrograph_id))
+    fs, path = file_system(folder.path(micrograph_id))
     if fs.exists(path):
         fs.rm(path, recursive=True)
 

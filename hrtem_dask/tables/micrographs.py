@@ -49,7 +49,7 @@ MICROGRAPHS: Schema = (
     Column(
         "calibration_flags",
         "str",
-        "doubts about the pixel size, comma-separated: missing, non_square, implausible, off_lattice",
+        "doubts about the pixel size, comma-separated: missing, non_square, implausible, contradictory, off_lattice",
     ),
     Column(
         "lattice_scale_ratio",
@@ -60,7 +60,19 @@ MICROGRAPHS: Schema = (
     Column("magnification", "float", "magnification as the file states it"),
     Column("instrument", "str", "microscope as the file names it"),
     Column("acquired_at", "str", "time of acquisition, ISO 8601, as the file states it"),
-    Column("particles_are", "str", "dark or bright, as the segmenter took them"),
+    Column(
+        "imaging",
+        "str",
+        "how the file says that the image was taken: dark field or bright field with its words, or STEM; null where it "
+        "does not say",
+        "",
+        "see loading.imaging",
+    ),
+    Column(
+        "particles_are",
+        "str",
+        "dark or bright, as the segmenter took them: as set, else bright where `imaging` is dark field or STEM",
+    ),
     Column("n_regions", "int", "connected pieces of the mask, gaps bridged"),
     Column("n_particles", "int", "particles, counted or not"),
     Column("n_counted", "int", "particles that enter statistics"),
@@ -74,8 +86,16 @@ MICROGRAPHS: Schema = (
         "float",
         "share of the image that is particle",
         "",
-        "particle pixels / all pixels that are no burnt-in mark",
+        "particle pixels / all pixels of the image that are no burnt-in mark",
     ),
+    Column(
+        "field_height_px",
+        "float",
+        "height of the part that is image: less than height_px where pixels are missing at its border",
+        "px",
+        "see filtering.image_field",
+    ),
+    Column("field_width_px", "float", "width of the part that is image", "px", "see filtering.image_field"),
     Column(
         "marked_fraction",
         "float",
@@ -145,7 +165,8 @@ MICROGRAPHS: Schema = (
     Column(
         "quality_flags",
         "str",
-        "doubts about the image, comma-separated: blur, drift, empty_field, saturation, gradient, duplicate",
+        "doubts about the image, comma-separated: blur, drift, empty_field, saturation, gradient, duplicate, "
+        "possible_duplicate",
     ),
     Column("sharpness", "float", "power above white noise at high frequency, 0 (blurred) to 1; see loading.quality"),
     Column("anisotropy", "float", "second harmonic over angle of the power spectrum, 0 to 1: drift or astigmatism"),
@@ -156,7 +177,7 @@ MICROGRAPHS: Schema = (
     Column("saturated_fraction", "float", "share of pixels at the end of the range"),
     Column("gradient", "float", "intensity change of the fitted plane across the field over the mean"),
     Column("n_nonfinite", "int", "NaN and infinite pixels, replaced before analysis"),
-    Column("duplicate_of", "str", "micrograph_id of an earlier micrograph with the same pixels"),
+    Column("duplicate_of", "str", "micrograph_id of the micrograph of the same field that is counted"),
     Column("image_hash", "str", "hash of the pixels"),
     Column("source_hash", "str", "hash of the file"),
     Column("settings_hash", "str", "hash of every setting that decides the result"),

@@ -187,3 +187,27 @@ def test_classify_gives_the_classified_regions(folder: Path, settings: Settings)
     labelled = label(segment(open_micrographs(folder, settings=settings)))
     pdt.assert_frame_equal(classify(labelled).compute(), measure(labelled, "regions").compute())
     assert set(classify(labelled).compute()["region_class"]) <= {*REGION_CLASSES, "unsure"}
+
+
+def test_a_collection_is_a_mapping_of_micrographs(folder: Path, settings: Settings) -> None:
+    collection = open_micrographs(folder, settings=settings)
+    names = list(collection)
+    assert len(names) == len(collection) == 3
+    xr.testing.assert_identical(collection[names[1]], collection.micrograph(names[1]))
+    with pytest.raises(KeyError, match=f"did you mean '{names[0]}'"):
+        collection[names[0][:-1]]
+
+
+def test_settings_can_be_given_by_name_and_as_a_dictionary(folder: Path, settings: Settings) -> None:
+    by_name = open_micrographs(folder, pixel_size_nm=0.07, method="otsu", material="Au").settings
+    as_tables = {"segmentation": {"method": "otsu"}, "fourier": {"material": "Au"}, "loading": {"pixel_size_nm": 0.07}}
+    assert by_name == open_micrographs(folder, settings=as_tables).settings
+    opened = open_micrographs(folder, settings=settings)
+    assert segment(opened, settings=as_tables).settings == by_name
+    assert segment(opened).settings == settings
+
+
+@pytest.mark.parametrize("step", [segment, label, measure, classify])
+def test_what_is_no_collection_is_refused_with_the_remedy(step: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match=r"need a Collection, got str: open files with open_micrographs"):
+        step("folder")

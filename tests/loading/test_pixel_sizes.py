@@ -50,7 +50,7 @@ def test_reciprocal_units_are_diffraction(unit: str) -> None:
 )
 def test_any_length_is_the_same_in_any_unit(size_nm: float, spellings: tuple, sign: int) -> None:
     (unit_y, nm_y), (unit_x, nm_x) = spellings
-    found = calibrate((sign * size_nm / nm_y, size_nm / nm_x), (unit_y, unit_x), "file: x")
+    found = calibrate((sign * size_nm / nm_y, size_nm / nm_x), (unit_y, unit_x), "file: x", signed=True)
     assert found.pixel_size_nm == pytest.approx((size_nm, size_nm), rel=1e-12)
     assert found.source == "file: x"
     assert "non_square" not in calibration_flags(found.pixel_size_nm)

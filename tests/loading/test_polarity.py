@@ -1,15 +1,19 @@
-"""The name of a signal tells a dark-field detector."""
+"""What a file says about the way of imaging decides whether particles are bright."""
 
 from pathlib import Path
 
 import pytest
 
 from hrtem_dask import loading
+from hrtem_dask.loading.imaging import stated_imaging
 
 
 def named(title: str) -> loading.MicrographRecord:
     return loading.MicrographRecord(
-        micrograph_id="a-1", source=loading.Source(url="/data/haadf/a.emd", relative="haadf/a.emd"), title=title
+        micrograph_id="a-1",
+        source=loading.Source(url="/data/haadf/a.emd", relative="haadf/a.emd"),
+        title=title,
+        imaging=stated_imaging(title),
     )
 
 
@@ -32,7 +36,7 @@ def test_dark_field_detectors_show_bright_particles(title: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "title", ["", "Ceta", "ABF", "BF-S", "single", "test_STEM_image", "pdf 2", "adfilm", "DF", "gdf2"]
+    "title", ["", "Ceta", "ABF", "BF-S", "STEM BF", "single", "system", "pdf 2", "adfilm", "DF", "gdf2"]
 )
 def test_other_names_state_nothing(title: str) -> None:
     assert loading.stated_polarity(named(title)) is None

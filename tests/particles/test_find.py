@@ -286,3 +286,18 @@ def test_outlines_half_way_change_sizes_and_nothing_else():
     assert found["half"].particles["equivalent_diameter_nm"].to_list() == pytest.approx([5.0, 5.0], rel=0.015)
     assert found["half"].particles["region_id"].to_list() == found["edge"].particles["region_id"].to_list()
     assert found["half"].regions["n_particles"].to_list() == [1, 1]
+
+
+def test_particles_at_missing_pixels_reach_the_edge() -> None:
+    y, x = np.mgrid[:200, :200]
+    mask = np.zeros((200, 200), dtype=bool)
+    for center_y, center_x in ((40, 40), (40, 140), (140, 40), (140, 140)):
+        mask |= (y - center_y) ** 2 + (x - center_x) ** 2 <= 20**2
+    outside = np.zeros((200, 200), dtype=bool)
+    outside[:45] = True  # through the two upper disks
+    found = find_particles(mask, np.where(mask, 80.0, 200.0), pixel_size_nm=(0.05, 0.05), outside=outside)
+    assert found.particles["touches_edge"].tolist() == [True, True, False, False]
+    assert found.particles["exclusion_reason"].tolist()[:2] == ["edge", "edge"]
+    assert found.particles["counted"].tolist() == [False, False, True, True]
+    assert found.regions["touches_edge"].tolist() == [True, True, False, False]
+    assert not found.labels[outside].any()

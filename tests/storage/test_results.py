@@ -9,10 +9,11 @@ import pandas.testing as pdt
 import pytest
 
 from hrtem_dask import tables
+from hrtem_dask.errors import ResultsFolderError
 from hrtem_dask.storage import results as results_module
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import read_table, write_table
-from hrtem_dask.storage.results import Results, open_results
+from hrtem_dask.storage.results import Results, crop, open_results
 
 
 @pytest.fixture
@@ -62,3 +63,31 @@ def test_results_travel_without_their_tables(results: Results) -> None:
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"micrographs\.parquet is absent"):
         open_results(tmp_path)
+
+
+def test_the_summary_is_that_of_the_run(results: Results) -> None:
+    with pytest.raises(FileNotFoundError):
+        results.summary  # noqa: B018 - reads it
+    results.folder.write_json("summary.json", {"n_particles": 3})
+    assert results.summary == {"n_particles": 3}
+    results.folder.write_bytes("summary.json", b"{cut")
+    with pytest.raises(ResultsFolderError, match="is damaged"):
+        results.summary  # noqa: B018 - reads it
+
+
+def test_results_say_what_they_hold(tmp_path: Path) -> None:
+    folder = Location.of(tmp_path)
+    micrographs = pd.DataFrame({"micrograph_id": ["a", "b", "c"], "status": ["done", "failed", "done"]})
+    write_table(folder, "micrographs.parquet", micrographs, tables.MICROGRAPHS)
+    write_table(folder, "particles.parquet", pd.DataFrame({"micrograph_id": ["a"]}), tables.PARTICLES)
+    text = repr(open_results(tmp_path))
+    assert tmp_path.name in text
+    assert "2 done, 1 failed" in text
+    assert "particles: 1" in text
+
+
+def test_a_wrong_particle_is_answered_with_the_right_ones(results: Results) -> None:
+    with pytest.raises(KeyError, match=r"no particle 9 in micrograph 'a' of .*it has the particles 1 to 2"):
+        crop(results, "a", 9)
+    with pytest.raises(KeyError, match=r"no micrograph 'c' in .*known are 'a', 'b'"):
+        crop(results, "c", 1)

@@ -23,7 +23,7 @@ from hrtem_dask.batch.run.task import AnalysisTask, Outcome
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError, error_text
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, zarr_store
-from hrtem_dask.storage.compaction import compact, read_run_file
+from hrtem_dask.storage.compaction import compact, copies_in, read_run_file
 from hrtem_dask.storage.corrections import (
     create_corrections,
     labels_hash,
@@ -378,7 +378,8 @@ class _Session:
                         files[one.micrograph_id + one.path] = failed
                 self.lock.check()
                 listed = [listed_record(row) for _, row in self.micrographs.iterrows()]
-                compact(self.folder, listed, done, self.entries, self.settings)
+                copies = copies_in(self.micrographs)
+                compact(self.folder, listed, done, self.entries, self.settings, copies)
         for one in files.values():
             if one.state == "failed":
                 logger.warning("%s: %s", one.path, one.reason)

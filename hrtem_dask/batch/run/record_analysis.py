@@ -13,6 +13,7 @@ import pandas as pd
 from hrtem_dask import analysis, loading, tables
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import ModelError, UnreadableMicrographError, typed_error_text
+from hrtem_dask.loading.similarity import make_fingerprint
 from hrtem_dask.provenance import code_version
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
@@ -63,6 +64,8 @@ class Analysed:
     """Labels and prepared image; None if the analysis failed."""
     stat: tuple[int, int] = (0, 0)
     """Size (bytes) and time of change (ns) of its file before it was read."""
+    fingerprint: str = ""
+    """Fingerprint of its image, by which copies are found; empty where it could not be read."""
 
 
 def analyse_record(
@@ -226,6 +229,7 @@ def analyse_segmented_record(
     analysed = Analysed(row, stat=read.stat)
     if read.image is not None:
         analysed.execution["seconds_read"] = read.seconds
+        analysed.fingerprint = make_fingerprint(read.image).encode()
     try:
         if segmented.segmented is None:
             raise segmented.error or UnreadableMicrographError("the micrograph was not segmented")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ from distributed import Client
 from hrtem_dask import crystals, loading, tables
 from hrtem_dask.batch.cluster.cluster import Cluster, connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream, stream_with_retry, worker_died
+from hrtem_dask.batch.copies import compare_on_workers, find_copies
 from hrtem_dask.batch.dashboard.live import PopulationReporter, add_population_page
 from hrtem_dask.batch.listing import find_inputs, list_on_workers, warn_of_unmatched_rows
 from hrtem_dask.batch.run.plan import RunPlan, make_plan, memory_warning
 from hrtem_dask.batch.run.progress import RunLog, progress_bar
 from hrtem_dask.batch.run.record_analysis import ModelHashes, gain_reference
 from hrtem_dask.batch.run.task import AnalysisTask, Outcome, check_parts, commit_failed, draw_overlay, run_task
+from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.segmentation import make_segmenter
@@ -28,6 +32,7 @@ from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.compaction import compact, write_run_file
 from hrtem_dask.storage.corrections import sound_corrections
+from hrtem_dask.storage.exchange.ro_crate import write_crate
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.run_lock import RunLock
 
@@ -57,6 +62,10 @@ class RunSummary:
     """Number of objects below the counting limit."""
     verdicts: Mapping[str, Any] = field(default_factory=dict)
     """How many micrographs are doubtful, and why: see `population.verdicts.describe_verdicts`."""
+    same_fields: Mapping[str, Any] = field(default_factory=dict)
+    """Micrographs that show the field of another one: see `population.same_fields.describe_same_fields`."""
+    taken_as_bright: Mapping[str, int] = field(default_factory=dict)
+    """What their files say about the way of imaging → number of micrographs whose particles are therefore bright."""
 
     @property
     def analysed(self) -> int:
@@ -68,6 +77,7 @@ class RunSummary:
 class _Job:
     """Everything that a run needs, checked before it begins."""
 
+    inputs: Sequence[str]
     sources: Sequence[loading.Source]
     folder: Location
     settings: Settings
@@ -80,7 +90,10 @@ def run(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
-    settings: Settings | None = None,
+    settings: SettingsLike | None = None,
+    pixel_size_nm: float | None = None,
+    method: str | None = None,
+    material: str | None = None,
     metadata: str | Path | None = None,
     cluster: Cluster | Client | str | None = None,
     progress: bool = False,
@@ -96,8 +109,14 @@ def run(
         Files, folders, globs, or fsspec URLs.
     out : str or path-like
         The results folder, or an fsspec URL.
-    settings : Settings, optional
-        Settings of all stages; by default ``Settings()``.
+    settings : Settings, mapping, str or path-like, optional
+        Settings of all stages, a dictionary of those that differ from the defaults, or the path of a TOML file.
+    pixel_size_nm : float, optional
+        Pixel size (nm) of all files, instead of what they state: ``loading.pixel_size_nm``.
+    method : {"unet", "otsu", "fourier"}, optional
+        How particles are separated from the support: ``segmentation.method``.
+    material : str, optional
+        Known material, such as ``"Au"``, whose lattice checks the pixel size: ``fourier.material``.
     metadata : str or path-like, optional
         Table that gives files their sample and covariates; see `loading.read_metadata`.
     cluster : Cluster, distributed.Client or str, optional
@@ -127,31 +146,60 @@ def run(
     >>> import hrtem_dask as hd
     >>> from hrtem_dask.batch.example import write_example
     >>> folder = write_example(tempfile.mkdtemp(), n_particles=3)
-    >>> settings = hd.Settings().updated({"segmentation": {"method": "otsu"}})
-    >>> summary = hd.run(folder / "images", folder / "results", settings=settings, cluster="threads")
+    >>> summary = hd.run(folder / "images", folder / "results", method="otsu", cluster="threads")
     >>> summary.counts
     {'done': 1, 'empty': 0, 'set_aside': 0, 'failed': 0}
     >>> len(hd.open_results(folder / "results").particles) == summary.n_particles
     True
     """
-    began = time.perf_counter()
-    settings = _with_absolute_paths(settings or Settings())
+    began, started_at = time.perf_counter(), datetime.now(UTC)
+    chosen = choose_settings(settings, pixel_size_nm=pixel_size_nm, method=method, material=material)
+    chosen = _with_absolute_paths(chosen)
     folder = Location.of(out)
     samples = loading.read_metadata(metadata) if metadata is not None else None
-    models = checked_models(settings)
-    job = _Job(find_inputs(inputs, leave_out=folder), folder, settings, samples, models, RunLock(folder))
-    with job.lock, connect(cluster, device=settings.execution.device) as client:
+    models = checked_models(chosen)
+    given = [str(one) for one in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    sources = find_inputs(inputs, leave_out=folder)
+    job = _Job(given, sources, folder, chosen, samples, models, RunLock(folder))
+    with job.lock, connect(cluster, device=chosen.execution.device) as client:
         page = add_population_page(client)
         plan, entries = _make_plan(client, job)
         page.begin(folder, plan)
         with RunLog(folder) as log:
             done = _analyse(client, job, plan, log, page, progress)
             job.lock.check()
-            counts, n_particles, n_too_small, verdicts = compact(folder, plan.records, done, entries, settings)
+            listed = [record for record in plan.records if record.status == "ok"]
+            marks = {record.micrograph_id: done[record.micrograph_id].fingerprint for record in listed}
+            copies = find_copies(listed, marks, compare_on_workers(client))
+            ended = compact(folder, plan.records, done, entries, chosen, copies)
             _draw_missing_overlays(client, job, plan, log)
+            write_crate(folder, began=_text(started_at), ended=_text(datetime.now(UTC)))
             seconds = time.perf_counter() - began
-            log.write("end", **counts, n_particles=n_particles, seconds=round(seconds, 3))
-    return RunSummary(folder.url, counts, n_particles, len(plan.kept), seconds, n_too_small, verdicts)
+            log.write("end", **ended.counts, n_particles=ended.n_particles, seconds=round(seconds, 3))
+    return RunSummary(
+        results=folder.url,
+        counts=ended.counts,
+        n_particles=ended.n_particles,
+        n_skipped=len(plan.kept),
+        seconds=seconds,
+        n_too_small=ended.n_too_small,
+        verdicts=ended.verdicts,
+        same_fields=ended.same_fields,
+        taken_as_bright=_taken_as_bright(plan.records, chosen),
+    )
+
+
+def _text(moment: datetime) -> str:
+    """Return date and time as ISO 8601 text."""
+    return moment.isoformat(timespec="seconds")
+
+
+def _taken_as_bright(records: Sequence[loading.MicrographRecord], settings: Settings) -> dict[str, int]:
+    """Count the micrographs whose particles are bright because their files say so."""
+    if settings.segmentation.particles_are != "auto":
+        return {}
+    bright = [r.imaging for r in records if r.status == "ok" and loading.stated_polarity(r) == "bright"]
+    return dict(Counter(bright).most_common())
 
 
 def _make_plan(client: Client, job: _Job) -> tuple[RunPlan, dict[str, ledger.Entry]]:
@@ -171,7 +219,7 @@ def _make_plan(client: Client, job: _Job) -> tuple[RunPlan, dict[str, ledger.Ent
         logger.warning(
             "%d micrographs of earlier runs are not among these inputs: the tables leave them out", len(absent)
         )
-    write_run_file(folder, job.settings, models=dataclasses.asdict(job.models))
+    write_run_file(folder, job.settings, models=dataclasses.asdict(job.models), inputs=job.inputs)
     folder.make_way(ledger.LABELS, folder=True)
     zarr_store.create_store(folder.inside(ledger.LABELS))
     logger.info(

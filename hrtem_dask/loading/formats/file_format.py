@@ -14,7 +14,7 @@ import numpy as np
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
 from hrtem_dask.loading.records import Signal
 
-__all__ = ["Reader", "identify"]
+__all__ = ["HEAD_BYTES", "Reader", "check_head", "identify", "is_micrograph_head"]
 
 _EXTENSIONS = {
     "dm": (".dm3", ".dm4", ".dm5"),
@@ -50,7 +50,10 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"PK\x03\x04", "zip"),
     (0, b"\x1f\x8b", "gzip"),
 )
-_HEAD_BYTES = 512
+HEAD_BYTES = 512
+"""Bytes by which a format is recognized."""
+_SURE = ("tiff", "picture", "npy", "dm", "ser", "bcf")
+"""Formats all of whose files begin with a known mark."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,38 @@ def identify(path: Path) -> Reader:
         If the file cannot be opened.
     """
     with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+        head = file.read(HEAD_BYTES)
+    return _reader(path, *check_head(path, head))
+
+
+def check_head(path: Path, head: bytes) -> tuple[str, str]:
+    """Return the format of a file whose name and first bytes are known, before the rest of it is read or unpacked.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Name of the file; it need not exist.
+    head : bytes
+        Its first 512 bytes.
+
+    Returns
+    -------
+    kind : str
+        The format.
+    note : str
+        Remark if the name does not agree with the content; else empty.
+
+    Raises
+    ------
+    UnreadableMicrographError
+        If the file is empty, or does not begin as its format does.
+    RefusedSignalError
+        If the format is not one of microscopy.
+    """
     if not head:
         raise UnreadableMicrographError("the file is empty (0 bytes)")
     named = next((kind for kind, endings in _EXTENSIONS.items() if path.suffix.lower() in endings), None)
-    content = next((kind for at, magic, kind in _MAGIC if head[at : at + len(magic)] == magic), None)
+    content = _content_kind(head)
     if content is None and head.startswith(b"BM") and (named in (None, "picture")):
         content = "picture"
     # a DM file starts with a plain 3 or 4, and so may files of other formats
@@ -103,9 +133,33 @@ def identify(path: Path) -> Reader:
         kind = "text"
     if kind not in _EXTENSIONS:
         what = f" (its content: {_NAMES[kind]})" if kind else ""
+        if kind in ("zip", "gzip"):
+            what += ": rename it, so that it is opened as an archive"
         raise RefusedSignalError(f"not a micrograph format: {path.suffix.lower() or 'no extension'}{what}")
-    note = f"named {path.suffix}, but it is a {_NAMES[kind]}" if named != kind else ""
-    return _reader(path, kind, note)
+    if content is None and kind in _SURE:
+        raise UnreadableMicrographError(f"damaged, or no {_NAMES[kind]}: it does not begin as one")
+    return kind, f"named {path.suffix}, but it is a {_NAMES[kind]}" if named != kind else ""
+
+
+def is_micrograph_head(head: bytes) -> bool:
+    """Return whether the first bytes of a file are those of a micrograph, whatever its name.
+
+    Parameters
+    ----------
+    head : bytes
+        First 512 bytes of the file.
+
+    Returns
+    -------
+    bool
+        True for a format of micrographs whose files begin with a known mark.
+    """
+    return _content_kind(head) in _EXTENSIONS
+
+
+def _content_kind(head: bytes) -> str | None:
+    """Return the format that the first bytes identify."""
+    return next((kind for at, magic, kind in _MAGIC if head[at : at + len(magic)] == magic), None)
 
 
 def _is_text(head: bytes) -> bool:

@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
+from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.records import Signal
 
-__all__ = ["describe_array", "list_signals", "read_frame"]
+__all__ = ["describe_array", "has_color_axis", "list_signals", "read_frame"]
+
+MAX_CHANNELS = 4
+"""Largest length of an axis of colors: red, green, blue and alpha."""
+MIN_SIDE_PX = 16
+"""An image is at least this high and wide where its last axis is taken for one of colors."""
+
+
+def has_color_axis(shape: tuple[int, ...]) -> bool:
+    """Return whether the last axis of a 3-D array is one of colors: frames 3 px wide are no images.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the array.
+
+    Returns
+    -------
+    bool
+        True for (y, x, 1 to 4), where y and x have at least 16 px.
+
+    Examples
+    --------
+    >>> has_color_axis((512, 512, 3)), has_color_axis((3, 512, 512))
+    (True, False)
+    """
+    return len(shape) == 3 and shape[2] in range(1, MAX_CHANNELS + 1) and min(shape[:2]) >= MIN_SIDE_PX
+
+
+MAX_HEADER_BYTES = 10_000
 
 
 def describe_array(shape: tuple[int, ...], dtype: np.dtype) -> Signal:
@@ -36,6 +68,8 @@ def describe_array(shape: tuple[int, ...], dtype: np.dtype) -> Signal:
         refused = f"{len(shape)}-D: a profile or a spectrum, not an image"
     elif len(shape) > 3:
         refused = f"{len(shape)}-D data of shape {shape}: a data cube, not a stack of images"
+    elif has_color_axis(shape):
+        refused = f"its last axis of {shape[2]} is one of colors, not of pixels: shape {shape}"
     elif 0 in shape:
         refused = f"no pixels: shape {shape}"
     if refused:
@@ -54,10 +88,50 @@ def list_signals(path: Path) -> list[Signal]:
     Returns
     -------
     list of Signal
-        One signal.
+        One signal. An array with an axis of colors is read, to find out whether it is in fact gray.
     """
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return [describe_array(array.shape, array.dtype)]
+    shape, dtype, start = _header(path)
+    if dtype.hasobject:
+        raise UnreadableMicrographError(
+            "it holds Python objects, which are not read because they can run code: save the image as numbers"
+        )
+    colored = has_color_axis(shape) and dtype.kind in "uifb"
+    described = describe_array(shape[:2] if colored else shape, dtype)
+    if described.status == "ok" and path.stat().st_size < start + math.prod(shape) * dtype.itemsize:
+        raise UnreadableMicrographError(
+            f"the NumPy file is cut off: {path.stat().st_size} bytes of "
+            f"{start + math.prod(shape) * dtype.itemsize} that its header states"
+        )
+    if not colored:
+        return [described]
+    try:
+        note = _gray(np.load(path, mmap_mode="r", allow_pickle=False))[1]
+    except RefusedSignalError as error:
+        return [replace(described, status="set_aside", note=str(error))]
+    return [replace(described, note=note)]
+
+
+def _gray(picture: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return the gray image of an array (y, x, colors), and a remark; two channels may be two detectors."""
+    if picture.shape[2] == 1:
+        return picture[..., 0], ""
+    if picture.shape[2] == 2:
+        raise RefusedSignalError("an image with two channels, whose meaning is not known: save one of them")
+    return gray_channel(picture)
+
+
+def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Return shape, data type and the start of the values; nothing is unpickled."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        size = 2 if version == (1, 0) else 4
+        length = int.from_bytes(file.read(size), "little")
+        if length > MAX_HEADER_BYTES:  # NumPy would read all of it before it refuses it
+            raise UnreadableMicrographError(f"the NumPy file is damaged: it states a header of {length} bytes")
+        file.seek(-size, 1)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        return shape, dtype, file.tell()
 
 
 def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG001 - the file holds one signal
@@ -78,4 +152,6 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG0
         Shape (y, x).
     """
     array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if has_color_axis(array.shape):
+        return np.array(_gray(array)[0])
     return np.array(array if array.ndim == 2 else array[frame])

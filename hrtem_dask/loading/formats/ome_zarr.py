@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import posixpath
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,8 +12,11 @@ import numpy as np
 import zarr
 import zarr.storage
 
+from hrtem_dask.addresses import file_system
 from hrtem_dask.errors import UnreadableMicrographError
+from hrtem_dask.loading.formats.header_limits import ALWAYS_ALLOWED_BYTES, MAX_IMAGES, check_chunks, check_size
 from hrtem_dask.loading.formats.npy import describe_array
+from hrtem_dask.loading.formats.zarr_chunks import read_with_missing
 from hrtem_dask.loading.pixel_sizes import Calibration, calibrate
 from hrtem_dask.loading.records import Signal
 
@@ -84,15 +88,32 @@ def list_signals(url: str) -> list[Signal]:
     """
     node = _opened(url)
     if isinstance(node, zarr.Array):
-        return [describe_array(node.shape, node.dtype)]
+        described = describe_array(node.shape, node.dtype)
+        if described.status == "ok":
+            _check(node, url)
+        return [described]
     ingested = dict(node.attrs.get("hrtem_dask") or {})
-    return [
-        _signal(node[scales["datasets"][0]["path"]], scales, ingested) for scales in _ome(node).get("multiscales", [])
-    ]
+    found = []
+    for scales in _ome(node).get("multiscales", []):
+        array = node[scales["datasets"][0]["path"]]
+        signal = _signal(array, scales, ingested)
+        if signal.status == "ok":
+            _check(array, posixpath.join(url, scales["datasets"][0]["path"]))
+        found.append(signal)
+    return found
+
+
+def _check(array: Any, url: str) -> None:
+    """Raise if an array states more pixels than its chunks can hold, or is stored in chunks that take too long."""
+    check_chunks(array.shape, array.chunks, array.dtype.itemsize, axes=(array.ndim - 2, array.ndim - 1))
+    n_images = math.prod(array.shape[:-2])
+    if array.nbytes > ALWAYS_ALLOWED_BYTES or n_images > MAX_IMAGES:  # most arrays are small, and walking takes time
+        fs, path = file_system(url)
+        check_size(array.nbytes, int(fs.du(path)), n_frames=n_images)
 
 
 def read_frame(url: str, signal: int, frame: int) -> np.ndarray:
-    """Read one image; only the chunks of that frame are fetched.
+    """Read one image; only the chunks of that frame are fetched, and missing ones are NaN.
 
     Parameters
     ----------
@@ -111,7 +132,8 @@ def read_frame(url: str, signal: int, frame: int) -> np.ndarray:
     node = _opened(url)
     if not isinstance(node, zarr.Array):
         node = node[_ome(node)["multiscales"][signal]["datasets"][0]["path"]]
-    return np.asarray(node[np.unravel_index(frame, node.shape[:-2])] if node.ndim > 2 else node[...])
+    index = tuple(int(n) for n in np.unravel_index(frame, node.shape[:-2])) if node.ndim > 2 else ()
+    return read_with_missing(node, (*index, slice(None), slice(None)))
 
 
 def _opened(url: str) -> Any:

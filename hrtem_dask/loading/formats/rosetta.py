@@ -21,8 +21,8 @@ import rsciio
 
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
 from hrtem_dask.loading.formats.colour import gray_channel
-from hrtem_dask.loading.formats.header_limits import check_size
-from hrtem_dask.loading.formats.rosetta_metadata import acquisition
+from hrtem_dask.loading.formats.header_limits import check_chunks, check_size
+from hrtem_dask.loading.formats.rosetta_metadata import acquisition, description, is_diffraction_mode
 from hrtem_dask.loading.pixel_sizes import Calibration, calibrate
 from hrtem_dask.loading.records import Signal
 
@@ -137,8 +137,15 @@ def _check_datasets(file: h5py.File, file_bytes: int) -> None:
     def check(_: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
             check_size(int(item.nbytes), file_bytes)
+            if item.chunks is not None and 0 not in item.shape:
+                check_chunks(item.shape, item.chunks, item.dtype.itemsize, axes=_last_axes(item))
 
     file.visititems(check)
+
+
+def _last_axes(item: h5py.Dataset) -> list[int]:
+    """Return the axes of an image in a dataset: its two longest, because formats put frames first or last."""
+    return sorted(range(item.ndim), key=lambda axis: -item.shape[axis])[:2]
 
 
 def _read_velox(file: h5py.File) -> list[Any]:
@@ -172,7 +179,7 @@ def _read_emi(path: Path) -> list[Any]:
     from rsciio.tia._api import get_xml_info_from_emi, ser_reader
 
     numbered = ((re.fullmatch(re.escape(path.stem) + r"_(\d+)\.ser", p.name, re.I), p) for p in path.parent.iterdir())
-    parts = sorted((int(match[1]), p) for match, p in numbered if match)
+    parts = sorted((int(match[1]), p) for match, p in numbered if match and p.is_file())  # no pipe of that name
     if not parts:
         raise UnreadableMicrographError(f"its .ser files ({path.stem}_1.ser …), which hold the images, are missing")
     described = get_xml_info_from_emi(str(path))
@@ -180,6 +187,7 @@ def _read_emi(path: Path) -> list[Any]:
     for number, part in parts:
         xml = described[number - 1 : number] or described[:1] or None
         try:
+            _check_ser(part)
             entries = ser_reader(str(part), xml, lazy=True)
         except Exception as error:  # noqa: BLE001 - one damaged .ser must not hide the others
             found.append(UnreadableMicrographError(f"{part.name} cannot be read: {type(error).__name__}: {error}"))
@@ -190,6 +198,12 @@ def _read_emi(path: Path) -> list[Any]:
     return found
 
 
+def _read_dm(path: Path) -> list[Any]:
+    from hrtem_dask.loading.formats.digital_micrograph import read_entries
+
+    return read_entries(path)
+
+
 def _by_path(module: str) -> Any:
     def read(path: Path) -> list[Any]:
         return list(importlib.import_module(f"rsciio.{module}").file_reader(str(path), lazy=True))
@@ -197,15 +211,39 @@ def _by_path(module: str) -> Any:
     return read
 
 
+def _read_tvips(path: Path) -> list[Any]:
+    """Read all parts of a series, which rosettasciio finds by their names."""
+    beside = [p for p in path.parent.iterdir() if p.suffix == path.suffix and p.name[:-10] == path.name[:-10]]
+    special = next((p.name for p in beside if not p.is_file()), None)
+    if special is not None:
+        raise UnreadableMicrographError(f"{special}, a part of the series, is no file")
+    found: list[Any] = _by_path("tvips")(path)
+    return found
+
+
+def _read_ser(path: Path) -> list[Any]:
+    _check_ser(path)
+    found: list[Any] = _by_path("tia")(path)
+    return found
+
+
+def _check_ser(path: Path) -> None:
+    """Raise if a ``.ser`` states more elements than it has bytes: rosettasciio allocates their offsets."""
+    with path.open("rb") as file:
+        counts = np.frombuffer(file.read(22)[14:], "<u4")
+    if counts.size and int(counts.max()) > path.stat().st_size:
+        raise UnreadableMicrographError(f"{path.name} is damaged: it states {counts.max()} images")
+
+
 _READERS: dict[str, Any] = {
     "velox": _read_velox,
     "ncem": _read_ncem,
     "hspy": _read_hspy,
     "emi": _read_emi,
-    "dm": _by_path("digitalmicrograph"),
-    "ser": _by_path("tia"),
+    "dm": _read_dm,
+    "ser": _read_ser,
     "bcf": _by_path("bruker"),
-    "tvips": _by_path("tvips"),
+    "tvips": _read_tvips,
 }
 
 
@@ -233,6 +271,8 @@ def _signal(entry: Any, kind: str) -> Signal:
     """Describe one signal."""
     if isinstance(entry, Exception):
         return Signal(status="failed", note=str(entry))
+    if "refused" in entry:
+        return Signal(title=entry["title"], status="set_aside", note=entry["refused"])
     if "spectra" in entry:
         return Signal(
             title=entry["spectra"], status="set_aside", note="an EDS spectrum or spectrum image, not an image"
@@ -261,6 +301,7 @@ def _signal(entry: Any, kind: str) -> Signal:
         width_px=int(data.shape[x]),
         n_frames=math.prod(data.shape) // (data.shape[y] * data.shape[x]),
         calibration=found,
+        description=description(entry),
         note=note,
         **acquisition(entry),
     )
@@ -281,7 +322,7 @@ def _refusal(entry: dict[str, Any], axes: list[dict[str, Any]]) -> str:
         return f"{data.ndim}-D: a profile or spectrum, not an image"
     if kind.upper().startswith(("EELS", "EDS")) or units & _ENERGY_UNITS or signal_axes == 1:
         return "a spectrum or spectrum image"
-    if "diffraction" in kind.lower():
+    if "diffraction" in kind.lower() or is_diffraction_mode(entry):
         return "a diffraction pattern"
     if data.ndim > 3:
         return f"{data.ndim}-D data: a data cube, not a stack of images"
@@ -296,7 +337,8 @@ def _refusal(entry: dict[str, Any], axes: list[dict[str, Any]]) -> str:
 
 def _calibration(y: dict[str, Any], x: dict[str, Any], kind: str) -> Calibration:
     """Return the pixel size that two axes state."""
-    found = calibrate((y.get("scale"), x.get("scale")), (y.get("units"), x.get("units")), _CALIBRATION_ENTRY[kind])
+    scales, units = (y.get("scale"), x.get("scale")), (y.get("units"), x.get("units"))
+    found = calibrate(scales, units, _CALIBRATION_ENTRY[kind], signed=True)
     one_meter_nm = 1e9
     if kind in ("ser", "emi") and found.pixel_size_nm is not None and max(found.pixel_size_nm) > one_meter_nm:
         # a .ser does not state whether its scale is in m or, for a diffraction pattern, in 1/m

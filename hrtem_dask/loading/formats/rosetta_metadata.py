@@ -6,7 +6,7 @@ import math
 from typing import Any
 from xml.etree import ElementTree
 
-__all__ = ["acquisition"]
+__all__ = ["acquisition", "description", "is_diffraction_mode"]
 
 
 def acquisition(entry: dict[str, Any]) -> dict[str, Any]:
@@ -45,6 +45,62 @@ def acquisition(entry: dict[str, Any]) -> dict[str, Any]:
         "instrument": str(microscope.get("microscope") or "").strip() or None,
         "acquired_at": _time(known),
     }
+
+
+def description(entry: dict[str, Any]) -> str:
+    """Return detector and mode of one signal, as its file states them.
+
+    Parameters
+    ----------
+    entry : dict
+        Dictionary of a signal from rosettasciio.
+
+    Returns
+    -------
+    str
+        Words of the file, separated by ``"; "``; empty where it states neither. Detectors that are only fitted to the
+        microscope are not among them.
+    """
+    original = entry.get("original_metadata", {})
+    found = [_lookup(original, path) for path in ("BinaryResult.Detector", "DetectorMetadata.DetectorName")]
+    found += [_lookup(entry.get("metadata", {}), "Acquisition_instrument.TEM.acquisition_mode")]
+    tags = _image_tags(original)
+    found += [_lookup(tags, "Microscope Info.Illumination Mode"), _lookup(tags, "Microscope Info.Operation Mode")]
+    found += [_lookup(tags, "DigiScan") and "STEM", _lookup(tags, "Acquisition.Device.Name")]
+    found += [_lookup(_emi_tree(entry.get("emi", "")), "ObjectInfo.ExperimentalDescription.Mode")]
+    words = [str(text).strip() for text in found if isinstance(text, str) and text.strip()]
+    return "; ".join(dict.fromkeys("STEM" if word.upper() == "SCANNING" else word for word in words))
+
+
+def is_diffraction_mode(entry: dict[str, Any]) -> bool:
+    """Return whether a file states that a camera took a diffraction pattern.
+
+    Parameters
+    ----------
+    entry : dict
+        Dictionary of a signal from rosettasciio.
+
+    Returns
+    -------
+    bool
+        False in STEM, where the projector lenses are in diffraction mode while an image is scanned.
+    """
+    tags = _image_tags(entry.get("original_metadata", {}))
+    modes = [str(_lookup(tags, f"Microscope Info.{name} Mode") or "").upper() for name in ("Imaging", "Operation")]
+    emi = str(_lookup(_emi_tree(entry.get("emi", "")), "ObjectInfo.ExperimentalDescription.Mode") or "").upper()
+    if "STEM" in description(entry).upper().split() or "SCANNING" in modes or "STEM" in emi:
+        return False
+    return any("DIFFRACTION" in mode for mode in [*modes, emi])
+
+
+def _image_tags(original: dict[str, Any]) -> Any:
+    """Return the tags of the image in DigitalMicrograph's metadata."""
+    groups = original.get("ImageList", {})
+    return (
+        next((g["ImageTags"] for g in groups.values() if isinstance(g, dict) and "ImageTags" in g), {})
+        if isinstance(groups, dict)
+        else {}
+    )
 
 
 def _time(known: dict[str, Any]) -> str | None:

@@ -193,6 +193,7 @@ def _budget(
             name=name,
             value=float(statistic[0]),
             sampling=bootstrap_standard_error(statistic, sizes.n_micrographs) if enough else None,
+            degrees_of_freedom=max(sizes.effective_micrographs - 1, 1.0),
             without_split=None if without is None else float(without),
         ),
         pixel_sizes_nm=pixel,

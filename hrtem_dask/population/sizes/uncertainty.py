@@ -1,8 +1,8 @@
 """Uncertainty budget of a size: pixel size, threshold, split and sampling give the expanded uncertainty.
 
 According to JCGM 100:2008 (GUM), the squares of the standard uncertainties of independent sources are added, and a
-quantity that is uniformly distributed within ±a has the standard uncertainty a/√3. The coverage factor is Student's t at
-the effective degrees of freedom (annex G.4): few micrographs know their own spread badly.
+quantity that is uniformly distributed within ±a has the standard uncertainty a/√3. The coverage factor is Student's t
+at the effective degrees of freedom (annex G.4): few micrographs know their own spread badly.
 """
 
 from __future__ import annotations

@@ -68,9 +68,9 @@ class ScaleFinder:
         CalibrationError
             If the diameter is given in nm and the pixel size is not known, or the pixels are far from square.
         """
-        if not self._is_contrast(pixel_size_nm):
+        if not self.is_contrast(pixel_size_nm):
             return None
-        diameter_px = self._diameter_px(pixel_size_nm)
+        diameter_px = self.expected_diameter_px(pixel_size_nm)
         if diameter_px is not None:
             return ScaleChoice(scale=scale_for_diameter(diameter_px), score=None, margin=None)
         square = resample(image, scaled_shape(image.shape, 1.0, pixel_size_nm=pixel_size_nm), method="bicubic")
@@ -83,16 +83,43 @@ class ScaleFinder:
             dice_model=self._dice_model,
         )
 
-    def _is_contrast(self, pixel_size_nm: PixelSize | None) -> bool:
-        """Decide on the regime."""
+    def is_contrast(self, pixel_size_nm: PixelSize | None) -> bool:
+        """Decide on the regime.
+
+        Parameters
+        ----------
+        pixel_size_nm : tuple of float or None
+            (y, x) in nm.
+
+        Returns
+        -------
+        bool
+            Whether the scale is found from the image.
+        """
         if self._settings.regime != "auto":
             return self._settings.regime == "contrast"
         if self._dice_model is None:  # no score to compare scales by
             return False
         return pixel_size_nm is None or max(pixel_size_nm) > LATTICE_MAX_PIXEL_NM
 
-    def _diameter_px(self, pixel_size_nm: PixelSize | None) -> float | None:
-        """Return the diameter that the user expects, in square pixels."""
+    def expected_diameter_px(self, pixel_size_nm: PixelSize | None) -> float | None:
+        """Return the diameter that the user expects.
+
+        Parameters
+        ----------
+        pixel_size_nm : tuple of float or None
+            (y, x) in nm.
+
+        Returns
+        -------
+        float or None
+            Diameter in square pixels; None where the user states none.
+
+        Raises
+        ------
+        CalibrationError
+            If it is given in nm and the pixel size is not known.
+        """
         if self._settings.diameter_nm is None:
             return self._settings.diameter_px
         if pixel_size_nm is None:

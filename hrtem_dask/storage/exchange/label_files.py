@@ -21,6 +21,8 @@ __all__ = ["LABEL_IMAGE", "make_geojson", "picture_bytes", "png_bytes", "tiff_by
 
 LABEL_IMAGE = "labels/particles"
 """Path of the label image in an image's group, as OME-NGFF wants it."""
+LABEL_NOTE = ("hrtem_dask", "labels of particles")
+"""Entry of ImageJ's description in the TIFF of a label image; `loading` sets such files aside."""
 _LARGEST_16_BIT = 65_535
 
 
@@ -104,9 +106,11 @@ def tiff_bytes(image: np.ndarray, *, pixel_size_nm: PixelSize | None, labels: bo
         image = _in_16_bits(image)
     elif image.dtype not in (np.uint8, np.uint16, np.float32):
         image = image.astype(np.float32)
-    scale: dict[str, Any] = {}
+    # by its note a label image is known as one that is not in its folder any more
+    note = {LABEL_NOTE[0]: LABEL_NOTE[1]} if labels else {}
+    scale: dict[str, Any] = {"metadata": note}
     if pixel_size_nm is not None:
-        scale = {"resolution": (1 / pixel_size_nm[1], 1 / pixel_size_nm[0]), "metadata": {"unit": "nm"}}
+        scale = {"resolution": (1 / pixel_size_nm[1], 1 / pixel_size_nm[0]), "metadata": {"unit": "nm", **note}}
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, image, imagej=True, compression="zlib" if labels else None, **scale)
     return buffer.getvalue()

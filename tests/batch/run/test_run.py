@@ -168,22 +168,23 @@ def test_covariates_reach_every_table(folder: Path, tmp_path: Path, settings: Se
     assert set(open_results(out).particles["anneal_c"]) == {30}
 
 
-def test_duplicates_are_named_and_set_aside_where_asked(
+def test_duplicates_are_named_and_flagged_where_asked(
     folder: Path, tmp_path: Path, settings: Settings, client: Client
 ) -> None:
     copy = folder / "as made" / "z copy.tif"
     copy.write_bytes((folder / "as made" / "a.tif").read_bytes())
-    run(folder, tmp_path / "out", settings=settings, cluster=client)
+    keep = settings.updated({"loading": {"duplicates": "keep"}})
+    run(folder, tmp_path / "out", settings=keep, cluster=client)
     rows = open_results(tmp_path / "out").micrographs
     (duplicate,) = rows[rows["duplicate_of"].notna()].itertuples()
     assert duplicate.source.endswith("z copy.tif")
     assert duplicate.duplicate_of == rows["micrograph_id"].iloc[0]
     assert duplicate.status == "done"
-    strict = settings.updated({"quality": {"set_aside": ["duplicate"]}})
-    run(folder, tmp_path / "out", settings=strict, cluster=client)
-    results = open_results(tmp_path / "out")
-    assert (results.micrographs["status"] == "set_aside").sum() == 1
-    assert len(results.particles) == 3 + 6 + 2
+    for strict in (settings, keep.updated({"quality": {"set_aside": ["duplicate"]}})):
+        run(folder, tmp_path / "out", settings=strict, cluster=client)
+        results = open_results(tmp_path / "out")
+        assert (results.micrographs["status"] == "set_aside").sum() == 1
+        assert len(results.particles) == 3 + 6 + 2
 
 
 def test_from_a_row_back_to_its_pixels(folder: Path, tmp_path: Path, settings: Settings, client: Client) -> None:

@@ -278,3 +278,25 @@ def test_a_micrograph_carries_its_coordinates(tmp_path: Path) -> None:
     assert micrograph.attrs["voltage_kv"] == 300
     assert micrograph.attrs["pixel_size_source"] == "file: HyperSpy axes"
     assert micrograph.attrs["sample"] == tmp_path.name
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_an_array_with_an_axis_of_colors_is_one_gray_image_or_refused(tmp_path: Path, dtype: type) -> None:
+    gray = RNG.integers(0, 255, (40, 50)).astype(dtype)
+    np.save(tmp_path / "a gray.npy", np.repeat(gray[..., None], 3, -1))
+    np.save(tmp_path / "b one channel.npy", gray[..., None])
+    np.save(tmp_path / "c colored.npy", RNG.integers(0, 255, (40, 50, 3)).astype(dtype))
+    np.save(tmp_path / "d two channels.npy", np.repeat(gray[..., None], 2, -1))
+    np.save(tmp_path / "e frames.npy", np.repeat(gray[None], 3, 0))
+    found = [list_micrographs(source) for source in find_sources(tmp_path)]
+    assert [len(records) for records in found] == [1, 1, 1, 1, 3]
+    assert [records[0].status for records in found] == ["ok", "ok", "set_aside", "set_aside", "ok"]
+    for record, *_ in (found[0], found[1], found[4]):
+        np.testing.assert_array_equal(read_image(record), gray)
+
+
+def test_a_zarr_array_with_an_axis_of_colors_is_refused(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "a.zarr", data=np.zeros((40, 50, 3), np.uint8))
+    (record,) = [r for s in find_sources(tmp_path) for r in list_micrographs(s)]
+    assert record.status == "set_aside"
+    assert "colors" in record.reason

@@ -12,7 +12,9 @@ import mrcfile
 import numpy as np
 
 from hrtem_dask.errors import UnreadableMicrographError
-from hrtem_dask.loading.pixel_sizes import Calibration, calibrate
+from hrtem_dask.loading.formats.header_limits import bounded_signals
+from hrtem_dask.loading.formats.mrc_files.headers import acquisition, calibration, labels
+from hrtem_dask.loading.formats.mrc_files.integers import PACKED_FLAG, imod_flags, true_dtype
 from hrtem_dask.loading.records import Signal
 
 __all__ = ["list_signals", "read_frame"]
@@ -52,14 +54,33 @@ def list_signals(path: Path) -> list[Signal]:
             raise UnreadableMicrographError(
                 f"the MRC file is cut off: {path.stat().st_size} bytes of {expected} that its header states"
             )
-        acquisition = _acquisition(file)
-        calibration, note = _calibration(file, acquisition.pop("pixel_size_m", None))
+        known = acquisition(file)
+        size, text = calibration(file), labels(file)
+        packed = dtype.itemsize == 1 and (imod_flags(header) or 0) & PACKED_FLAG
+    refused = ""
     if dtype.kind == "c":
-        return [
-            Signal(dtype=str(dtype), status="set_aside", note="complex values: a Fourier transform, not a micrograph")
-        ]
-    common = {"dtype": dtype.newbyteorder("=").name, "calibration": calibration, "note": note}
-    return [Signal(height_px=shape[1], width_px=shape[2], n_frames=shape[0], **common, **acquisition)]
+        refused = "complex values: a Fourier transform, not a micrograph"
+    elif packed:
+        refused = "two 4-bit values in each byte: convert it to bytes (newstack -mode 0 of IMOD)"
+    if refused:
+        return [Signal(dtype=str(dtype), status="set_aside", note=refused)]
+    [within] = bounded_signals([Signal(height_px=shape[1], width_px=shape[2], n_frames=shape[0])])
+    if within.status != "ok":  # before values are compared
+        return [within]
+    if dtype.kind == "i":
+        with _opened(path, header_only=False) as file:
+            dtype = true_dtype(dtype, file.header, _sections(file))
+    return [
+        Signal(
+            dtype=dtype.newbyteorder("=").name,
+            height_px=shape[1],
+            width_px=shape[2],
+            n_frames=shape[0],
+            calibration=size,
+            description=text,
+            **known,
+        )
+    ]
 
 
 def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG001 - the file holds one signal
@@ -77,13 +98,20 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:  # noqa: ARG0
     Returns
     -------
     numpy.ndarray
-        Shape (y, x), in the machine's byte order.
+        Shape (y, x), in the machine's byte order; integers with or without a sign, as `true_dtype` decides.
     """
     with _opened(path, header_only=False) as file:
-        if file.data is None:
-            raise UnreadableMicrographError("the MRC file is damaged: its data cannot be read")
-        section = file.data if file.data.ndim == 2 else file.data.reshape(-1, *file.data.shape[-2:])[frame]
-        return np.array(section, dtype=section.dtype.newbyteorder("="))
+        sections = _sections(file)
+        dtype = true_dtype(sections.dtype, file.header, sections)
+        section = sections[frame].view(dtype)
+        return np.array(section, dtype=dtype.newbyteorder("="))
+
+
+def _sections(file: Any) -> np.ndarray:
+    """Return all sections, (section, y, x), without reading them."""
+    if file.data is None:
+        raise UnreadableMicrographError("the MRC file is damaged: its data cannot be read")
+    return np.asarray(file.data.reshape(-1, *file.data.shape[-2:]))
 
 
 def _opened(path: Path, *, header_only: bool) -> Any:
@@ -98,34 +126,3 @@ def _opened(path: Path, *, header_only: bool) -> Any:
         if header_only:
             return mrcfile.open(path, mode="r", permissive=True, header_only=True)
         return mrcfile.mmap(path, mode="r", permissive=True)
-
-
-def _calibration(file: Any, extended: tuple[float, float] | None) -> tuple[Calibration, str]:
-    """Return the pixel size of the extended header where there is one, else the voxel size."""
-    if extended is not None and all(s > 0 for s in extended):
-        return calibrate(extended, ("m", "m"), "file: MRC extended header"), ""
-    size = float(file.voxel_size.y), float(file.voxel_size.x)
-    if size == (1.0, 1.0):
-        return Calibration(), "its voxel size is exactly 1 Å, which programs write where it is unknown"
-    return calibrate(size, ("Å", "Å"), "file: MRC voxel size"), ""
-
-
-def _acquisition(file: Any) -> dict[str, Any]:
-    """Return voltage, magnification, instrument and pixel size from Thermo Fisher's extended header."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            first = file.indexed_extended_header[0]
-            names = first.dtype.names or ()
-        except (AttributeError, IndexError, TypeError, ValueError):
-            return {}
-    if "Pixel size X" not in names:
-        return {}
-    volts, magnification = float(first["HT"]), float(first["Magnification"])
-    text = first["Microscope type"].decode("ascii", "replace").strip("\0 ")
-    return {
-        "pixel_size_m": (float(first["Pixel size Y"]), float(first["Pixel size X"])),
-        "voltage_kv": volts / 1000 if volts > 0 else None,
-        "magnification": magnification if magnification > 0 else None,
-        "instrument": text or None,
-    }

@@ -7,9 +7,13 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
-from hrtem_dask.loading.formats.tiff_files.tags import TiffImage, fei_labels, jeol_xml, tag_value
+from hrtem_dask.loading.formats.tiff_files.tags import TiffImage, fei_labels, is_scanning, jeol_xml, tag_value
 
-__all__ = ["acquisition"]
+__all__ = ["acquisition", "description"]
+
+
+_MAX_TEXT = 2000
+"""Characters of a description that are searched; some programs store all their settings in it."""
 
 
 def acquisition(image: TiffImage) -> dict[str, Any]:
@@ -32,6 +36,33 @@ def acquisition(image: TiffImage) -> dict[str, Any]:
         except (KeyError, ValueError, TypeError, IndexError, AttributeError, ElementTree.ParseError):
             continue
     return known
+
+
+def description(image: TiffImage) -> str:
+    """Return detector and mode of an image, as its file states them.
+
+    Parameters
+    ----------
+    image : TiffImage
+        The image.
+
+    Returns
+    -------
+    str
+        Words of the file, separated by ``"; "``; empty where it states neither.
+    """
+    try:
+        xml = jeol_xml(image)
+        if xml is not None:
+            return "STEM" if is_scanning(xml) else str(xml.findtext(".//IlluminationSystem/ImageField", ""))
+        labels = fei_labels(image)
+        meta = (image.tif.fei_metadata or {}) if image.tif.is_fei and not labels else {}
+        found = [labels.get("Mode"), labels.get("Detector"), meta.get("Detectors", {}).get("Name")]
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, ElementTree.ParseError):
+        found = []
+    text = str(tag_value(image, 270) or "").strip()
+    found.append(text[:_MAX_TEXT] if not text.startswith(("<", "{")) else "")
+    return "; ".join(str(word) for word in found if word)
 
 
 def _fei_acquisition(image: TiffImage) -> dict[str, Any]:
@@ -69,7 +100,10 @@ def _jeol_acquisition(image: TiffImage) -> dict[str, Any]:
         return {}
     return {
         "voltage_kv": float(xml.findtext(".//ElectronGun/AccelerationVoltage", "nan")) / 1000,
-        "magnification": float(xml.findtext(".//ImageFormingSystem/SelectorValue", "nan")),
+        # in STEM the lenses that have this magnification do not make the image
+        "magnification": None
+        if is_scanning(xml)
+        else float(xml.findtext(".//ImageFormingSystem/SelectorValue", "nan")),
         "instrument": xml.findtext("Instruments"),
         "acquired_at": xml.findtext("DateTime"),
     }

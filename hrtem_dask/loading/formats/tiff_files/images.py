@@ -10,16 +10,16 @@ import numpy as np
 import tifffile
 
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
-from hrtem_dask.loading.formats.colour import gray_channel
-from hrtem_dask.loading.formats.header_limits import check_size
+from hrtem_dask.loading.formats.header_limits import check_color_size, check_size
 from hrtem_dask.loading.formats.npy import describe_array
-from hrtem_dask.loading.formats.tiff_files.acquisition import acquisition
+from hrtem_dask.loading.formats.tiff_files.acquisition import acquisition, description
+from hrtem_dask.loading.formats.tiff_files.gray_values import gray_image
+from hrtem_dask.loading.formats.tiff_files.own_series import OwnSeries, own_series
+from hrtem_dask.loading.formats.tiff_files.pages import check_pages
 from hrtem_dask.loading.formats.tiff_files.tags import TiffImage, calibration
 from hrtem_dask.loading.records import Signal
 
 __all__ = ["list_signals", "read_frame"]
-
-MIN_GRAY_PALETTE = 0.9
 
 
 def list_signals(path: Path) -> list[Signal]:
@@ -33,28 +33,30 @@ def list_signals(path: Path) -> list[Signal]:
     Returns
     -------
     list of Signal
-        One signal per series. Only color pictures are read, to find out whether they are in fact gray.
+        One signal per series, made of the pages of this file alone, also where it belongs to a set of files. Only
+        pictures in color or with a palette are read, to find out whether they are in fact gray.
 
     Raises
     ------
     tifffile.TiffFileError
         If the file is not a TIFF file.
     """
+    check_pages(path)
     with tifffile.TiffFile(path) as tif:
-        colored = ["S" in series.axes for series in tif.series]
-        return [_signal(tif, n, beside_gray=colored[n] and not all(colored)) for n in range(len(tif.series))]
+        found = own_series(tif, path)
+        colored = ["S" in series.axes for series in found]
+        return [_signal(tif, s, n, beside_gray=colored[n] and not all(colored)) for n, s in enumerate(found)]
 
 
-def _signal(tif: Any, number: int, *, beside_gray: bool) -> Signal:
+def _signal(tif: Any, series: OwnSeries, number: int, *, beside_gray: bool) -> Signal:
     """Describe one series."""
-    series = tif.series[number]
     page = series.keyframe
     shape = tuple(n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS")
     check_size(series.nbytes, tif.filehandle.size, n_frames=math.prod(shape))
     described = describe_array((math.prod(shape), page.imagelength, page.imagewidth), np.dtype(series.dtype))
     if described.status != "ok":
         return described
-    image = TiffImage(tif, page, number)
+    image = TiffImage(tif, page, number, None if series.image is None else series.image.pixels)
     size = calibration(image)
     refused, note = "", ""
     try:
@@ -63,12 +65,13 @@ def _signal(tif: Any, number: int, *, beside_gray: bool) -> Signal:
             refused = "a diffraction pattern: its axes are spatial frequencies"
         elif page.is_reduced:
             refused = "a thumbnail"
+        elif (tif.imagej_metadata or {}).get("hrtem_dask"):
+            refused = f"{tif.imagej_metadata['hrtem_dask']} that `hrtem-dask export` wrote, not a micrograph"
         elif beside_gray:
             refused = "a color display copy beside the measured image"
-        elif "S" in series.axes:
-            note = gray_channel(_channels_last(_page_pixels(tif, series, 0), page))[1]
-        elif page.photometric == tifffile.PHOTOMETRIC.PALETTE and not _is_gray_palette(page.colormap):
-            refused = "a picture in false colors (palette), not a micrograph"
+        elif "S" in series.axes or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+            check_color_size(page.imagelength, page.imagewidth, page.samplesperpixel * series.dtype.itemsize)
+            note = gray_image(_page_pixels(tif, series, 0), page)[1]
     except RefusedSignalError as error:
         refused = str(error)
     except UnreadableMicrographError as error:
@@ -81,7 +84,8 @@ def _signal(tif: Any, number: int, *, beside_gray: bool) -> Signal:
         n_frames=1 if refused else math.prod(shape),
         calibration=size,
         status="set_aside" if refused else "ok",
-        note=refused or note,
+        note=refused or "; ".join(filter(None, [note, series.note])),
+        description=description(image),
         **acquisition(image),
     )
 
@@ -101,26 +105,23 @@ def read_frame(path: Path, signal: int, frame: int) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Shape (y, x), native byte order. Images whose zero means white are inverted, as the standard requires. For
-        palette images the indices are returned, which are the gray values.
+        Shape (y, x), native byte order. Images whose zero means white are inverted, as the standard requires.
 
     Raises
     ------
     UnreadableMicrographError
         If the file is cut off.
     """
+    check_pages(path)
     with tifffile.TiffFile(path) as tif:
-        series = tif.series[signal]
+        series = own_series(tif, path)[signal]
         page = series.keyframe
         image = _page_pixels(tif, series, frame)
-        if "S" in series.axes:
-            image = gray_channel(_channels_last(image, page))[0]
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and image.dtype.kind in "ub":
-            image = ~image if image.dtype.kind == "b" else np.iinfo(image.dtype).max - image
+        image = gray_image(image, page)[0]
         return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
 
 
-def _page_pixels(tif: Any, series: Any, frame: int) -> np.ndarray:
+def _page_pixels(tif: Any, series: OwnSeries, frame: int) -> np.ndarray:
     """Read the pixels of one frame, with all channels, and of no other frame."""
     if len(series.pages) == 1 and series.dataoffset is not None and series.shape != series.keyframe.shape:
         # ImageJ describes a stack beyond 4 GB by its first page only; the others follow it without a gap
@@ -144,28 +145,20 @@ def _page_pixels(tif: Any, series: Any, frame: int) -> np.ndarray:
 
 def _check_whole(tif: Any, page: Any) -> None:
     """Raise if the file ends before the pixels of a page; a decoder would fill the rest with zeros."""
+    missing = sum(not n for n in page.databytecounts)
+    if missing:
+        raise UnreadableMicrographError(
+            f"{missing} of the {len(page.databytecounts)} parts of the TIFF image were never written"
+        )
     end = max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True) if o), default=0)
     if end > tif.filehandle.size:
         raise UnreadableMicrographError(
             f"the TIFF file is cut off: {tif.filehandle.size} bytes, its pixels end at byte {end}"
         )
-    check_size(page.nbytes, tif.filehandle.size)
-    stored, compressed = sum(page.databytecounts), page.compression != tifffile.COMPRESSION.NONE
-    if math.prod(page.chunked) > len(page.dataoffsets) or (
-        not compressed and stored < page.size * page.bitspersample // 8
+    check_size(page.keyframe.nbytes, tif.filehandle.size)
+    stored, described = sum(page.databytecounts), page.keyframe  # tifffile reads only offsets of the later pages
+    compressed = described.compression != tifffile.COMPRESSION.NONE
+    if math.prod(described.chunked) > len(page.dataoffsets) or (
+        not compressed and stored < described.size * described.bitspersample // 8
     ):
         raise UnreadableMicrographError("the TIFF file is damaged: it has fewer pixels than its header states")
-
-
-def _channels_last(image: np.ndarray, page: Any) -> np.ndarray:
-    """Return the image as (y, x, channels), also where the file stores one plane per color."""
-    return np.moveaxis(image, 0, -1) if page.axes.startswith("S") else image
-
-
-def _is_gray_palette(colormap: np.ndarray | None) -> bool:
-    """Return whether the indices are gray values; the first few are often the colors of overlays."""
-    if colormap is None:
-        return False
-    gray = np.all(colormap == colormap[:1], axis=0)
-    rising = np.diff(colormap[0].astype(np.int64)) >= 0
-    return bool(gray.mean() >= MIN_GRAY_PALETTE and rising.mean() >= MIN_GRAY_PALETTE)

@@ -6,21 +6,24 @@ rosettasciio drops ImageJ's unit and ignores the resolution unit, so these tags 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
 import tifffile
 
+from hrtem_dask.loading.agreement import combine
 from hrtem_dask.loading.pixel_sizes import Calibration, calibrate, length_in_nm
 
-__all__ = ["TiffImage", "calibration", "fei_labels", "jeol_xml", "tag_value"]
+__all__ = ["TiffImage", "calibration", "fei_labels", "is_scanning", "jeol_xml", "tag_value"]
 
 LARGEST_PRINT_FREE_NM = 1000.0
 """Larger pixels per inch or cm (nm) are a print or screen resolution (72, 96, 300 dpi), not a calibration."""
 _DIFFRACTION = Calibration(reciprocal=True)
 _RESOLUTION_UNITS = {2: "inch", 3: "cm"}
+_PRINT_RESOLUTIONS = {72.0, 96.0, 150.0, 300.0, 600.0, 1200.0}
+"""Dots per inch that picture programs write; as pixels per nm or µm no scale bar gives them to the last digit."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class TiffImage:
     """The image's first page."""
     series: int
     """Number of the image in the file."""
+    ome_pixels: Mapping[str, str] | None = None
+    """Attributes of its own element ``Pixels`` of the OME-XML; None where there is none, or it is not known which."""
 
 
 def calibration(image: TiffImage) -> Calibration:
@@ -47,19 +52,19 @@ def calibration(image: TiffImage) -> Calibration:
     -------
     Calibration
         Pixel size from the first of these that states it: Thermo Fisher/FEI, Olympus SIS, TVIPS, JEOL, Zeiss,
-        DigitalMicrograph, OME, ImageJ, the plain resolution tags.
+        DigitalMicrograph, OME, ImageJ, the plain resolution tags. The sizes that the others state are in its `others`.
     """
     readers: tuple[Callable[[TiffImage], Calibration | None], ...] = (
         _fei, _fei_resolution, _sis, _tvips, _jeol, _zeiss, _digital_micrograph, _ome, _imagej, _resolution,
     )  # fmt: skip
+    found: list[Calibration] = []
     for reader in readers:
         try:
-            found = reader(image)
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError, ElementTree.ParseError):
+            one = reader(image)
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError, ElementTree.ParseError, ZeroDivisionError):
             continue  # a damaged tag is ignored; the next one may be readable
-        if found is not None and (found.reciprocal or found.pixel_size_nm is not None):
-            return found
-    return Calibration()
+        found += [] if one is None else [one]
+    return combine(found)
 
 
 def tag_value(image: TiffImage, code: int | str) -> Any:
@@ -148,13 +153,42 @@ def _jeol(image: TiffImage) -> Calibration | None:
     xml = jeol_xml(image)
     if xml is None:
         return None
-    mode = xml.findtext(".//ImageFormingSystem/ModeString", "")
-    if mode == "DIFF":
+    if xml.findtext(".//ImageFormingSystem/ModeString", "") == "DIFF" and not is_scanning(xml):
         return _DIFFRACTION
-    unit = _RESOLUTION_UNITS[int(tag_value(image, 296))]
+    if is_scanning(xml):
+        return Calibration(
+            note="a JEOL STEM image: its magnification is that of the lenses, which do not make the image"
+        )
     magnification = float(xml.findtext(".//ImageFormingSystem/SelectorValue", "nan"))
-    size = tuple(_inverse(tag_value(image, code)) / magnification for code in (283, 282))
-    return calibrate((size[0], size[1]), (unit, unit), "file: TIFF JEOL resolution / magnification")
+    found = [Calibration()]
+    drawn = xml.find(".//DrawImageInformation/PixelsPerMeter")
+    if drawn is not None:
+        size = tuple(1 / float(drawn.findtext(axis, "nan")) / magnification for axis in ("Vertical", "Horizontal"))
+        found.append(calibrate((size[0], size[1]), ("m", "m"), "file: TIFF JEOL PixelsPerMeter / magnification"))
+    per_unit = [1 / _inverse(tag_value(image, code)) for code in (283, 282)]
+    if set(per_unit) <= _PRINT_RESOLUTIONS and int(tag_value(image, 296)) == 2:
+        note = f"a resolution of {per_unit[0]:g} dots per inch is that of a picture program, not of the camera"
+        return combine([*found, Calibration(note=note)])
+    unit = _RESOLUTION_UNITS[int(tag_value(image, 296))]
+    scales = 1 / per_unit[0] / magnification, 1 / per_unit[1] / magnification
+    return combine([calibrate(scales, (unit, unit), "file: TIFF JEOL resolution / magnification"), *found])
+
+
+def is_scanning(xml: Any) -> bool:
+    """Return whether a JEOL microscope was scanning its beam.
+
+    Parameters
+    ----------
+    xml : xml.etree.ElementTree.Element
+        From `jeol_xml`.
+
+    Returns
+    -------
+    bool
+        True for STEM (ASID: attached scanning image display), False for TEM and where it is not stated.
+    """
+    mode = xml.findtext(".//Eos/EosMode", "").lower()
+    return any(word in mode for word in ("asid", "stem", "scan", "sem")) and mode != "eostem"
 
 
 def jeol_xml(image: TiffImage) -> Any:
@@ -196,10 +230,10 @@ def _digital_micrograph(image: TiffImage) -> Calibration | None:
 
 
 def _ome(image: TiffImage) -> Calibration | None:
-    """Read OME-XML: PhysicalSizeX of the image of the same number; its default unit is µm."""
-    if image.tif.ome_metadata is None:
+    """Read OME-XML: PhysicalSizeX of the image; its default unit is µm."""
+    pixels = image.ome_pixels
+    if pixels is None:
         return None
-    pixels = ElementTree.fromstring(image.tif.ome_metadata).findall("{*}Image/{*}Pixels")[image.series].attrib
     units = tuple(pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "YX")
     sizes = pixels.get("PhysicalSizeY"), pixels.get("PhysicalSizeX")
     return calibrate(sizes, (units[0], units[1]), "file: TIFF OME-XML PhysicalSizeX")
@@ -212,16 +246,29 @@ def _imagej(image: TiffImage) -> Calibration | None:
         return None
     # ImageJ writes µm as the six characters \u00B5 and an m
     unit = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda m: chr(int(m[1], 16)), str(meta.get("unit", "")))
-    size = calibrate(
-        (_inverse(tag_value(image, 283)), _inverse(tag_value(image, 282))), (unit, unit), "file: TIFF ImageJ"
-    )
-    return _unless_print(size) if length_in_nm(unit) in (2.54e7, 1e7) else size
+    nm = length_in_nm(unit)
+    if nm in (2.54e7, 1e7):
+        return None  # inch and cm are read by _resolution
+    rewritten = _is_print_resolution(image)
+    if nm is not None and rewritten:
+        return Calibration(note=f"ImageJ's unit is {unit}, but {rewritten}")
+    size = _inverse(tag_value(image, 283)), _inverse(tag_value(image, 282))
+    return calibrate(size, (unit, unit), "file: TIFF ImageJ")
+
+
+def _is_print_resolution(image: TiffImage) -> str:
+    """Return how the resolution beside ImageJ's unit shows that another program wrote it; empty where it does not."""
+    unit = _RESOLUTION_UNITS.get(int(tag_value(image, 296) or 1))
+    if unit is not None:  # ImageJ writes a unit here only for inch and cm
+        return f"another program has written a resolution per {unit}"
+    per_unit = {1 / _inverse(tag_value(image, code)) for code in (283, 282)}
+    if per_unit <= _PRINT_RESOLUTIONS:
+        return f"its resolution of exactly {per_unit.pop():g} is that of a screen or printer in dots per inch"
+    return ""
 
 
 def _resolution(image: TiffImage) -> Calibration | None:
     """Read the plain resolution tags."""
-    if image.tif.is_imagej:
-        return None
     found = _per_unit(tag_value(image, 283), tag_value(image, 282), tag_value(image, 296), "file: TIFF XResolution")
     return found and _unless_print(found)
 

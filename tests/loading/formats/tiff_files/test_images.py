@@ -169,13 +169,14 @@ def test_palettes(tmp_path: Path) -> None:
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     ramp = np.tile(np.arange(256, dtype=np.uint16) * 257, (3, 1))
     with_overlay_colours = ramp.copy()
-    with_overlay_colours[0, :8] = 65535
+    with_overlay_colours[0, :8] = 65535  # no pixel of the second image has these
     jet = np.random.default_rng(0).integers(0, 65535, (3, 256)).astype(np.uint16)
     for name, colormap in (("a", ramp), ("b", with_overlay_colours), ("c", jet)):
-        tifffile.imwrite(tmp_path / f"{name}.tif", values, photometric="palette", colormap=colormap)
+        used = np.maximum(values, 8) if name == "b" else values
+        tifffile.imwrite(tmp_path / f"{name}.tif", used, photometric="palette", colormap=colormap)
     a, b, c = records(tmp_path)
     np.testing.assert_array_equal(read_image(a), values)
-    np.testing.assert_array_equal(read_image(b), values)
+    np.testing.assert_array_equal(read_image(b), np.maximum(values, 8))
     assert c.status == "set_aside"
 
 
@@ -202,3 +203,59 @@ def test_complex_and_cubes_are_refused(tmp_path: Path) -> None:
     record = only(tmp_path / "a.tif")
     assert record.status == "set_aside"
     assert "complex" in record.reason
+
+
+def jeol(path: Path, mode: str, dpi: int, *, per_meter: float | None = None) -> MicrographRecord:
+    drawn = "" if per_meter is None else (
+        f"<DrawImageInformation><PixelsPerMeter><Horizontal>{per_meter}</Horizontal><Vertical>{per_meter}</Vertical>"
+        "</PixelsPerMeter></DrawImageInformation>"
+    )  # fmt: skip
+    xml = (
+        f"<TemReporter><Eos><EosMode>{mode}</EosMode></Eos><ImageFormingSystem><ModeString>MAG</ModeString>"
+        f"<SelectorValue>400000</SelectorValue></ImageFormingSystem>{drawn}</TemReporter>"
+    )
+    tags = [(271, 2, None, "JEOL Ltd.", True)]
+    tifffile.imwrite(
+        path, IMAGE, description=xml, metadata=None, resolution=(dpi, dpi), resolutionunit="INCH", extratags=tags
+    )
+    return only(path)
+
+
+def test_the_magnification_of_the_lenses_means_nothing_in_stem(tmp_path: Path) -> None:
+    tem, stem = jeol(tmp_path / "a.tif", "eosTEM", 93), jeol(tmp_path / "b.tif", "modeASID", 93)
+    assert tem.pixel_size_nm == pytest.approx((25.4e6 / 93 / 400_000,) * 2, rel=1e-4)
+    assert (stem.pixel_size_nm, stem.magnification, stem.imaging) == (None, None, "STEM")
+    assert "STEM" in stem.reason
+
+
+def test_a_print_resolution_in_a_jeol_file(tmp_path: Path) -> None:
+    assert jeol(tmp_path / "a.tif", "eosTEM", 300).pixel_size_nm is None
+    known = jeol(tmp_path / "b.tif", "eosTEM", 300, per_meter=3642)
+    assert known.pixel_size_nm == pytest.approx((1e9 / 3642 / 400_000,) * 2, rel=1e-4)
+    assert "contradictory" in jeol(tmp_path / "c.tif", "eosTEM", 120, per_meter=3642).calibration_flags
+
+
+@pytest.mark.parametrize(
+    ("dpi", "unit"), [(72, "INCH"), (300, "INCH"), (118, "CENTIMETER"), (96, "NONE"), (300, "NONE")]
+)
+def test_a_print_resolution_beside_imagej_text(tmp_path: Path, dpi: int, unit: str) -> None:
+    text = "ImageJ=1.54f\nunit=nm\n"
+    tifffile.imwrite(
+        tmp_path / "a.tif", IMAGE, description=text, metadata=None, resolution=(dpi, dpi), resolutionunit=unit
+    )
+    record = only(tmp_path / "a.tif")
+    assert record.pixel_size_nm is None
+    assert "ImageJ" in record.reason
+
+
+def test_sizes_of_two_makers_that_contradict_each_other(tmp_path: Path) -> None:
+    tags = [
+        (65003, "s", 0, "nm", True), (65004, "s", 0, "nm", True),
+        (65009, "d", 1, 0.05, True), (65010, "d", 1, 0.05, True),
+    ]  # fmt: skip
+    same = private(tmp_path / "a.tif", tags, resolution=(1e7 / 0.0505, 1e7 / 0.0505), resolutionunit="CENTIMETER")
+    assert same.calibration_flags == ()
+    other = private(tmp_path / "b.tif", tags, resolution=(1e7 / 0.1, 1e7 / 0.1), resolutionunit="CENTIMETER")
+    assert other.calibration_flags == ("contradictory",)
+    assert "0.05 nm" in other.reason
+    assert "0.1 nm (file: TIFF XResolution)" in other.reason

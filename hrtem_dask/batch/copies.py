@@ -1,0 +1,231 @@
+"""Copies among the micrographs of a run: the same field as another file, with fewer bits, in another size or format.
+
+Fingerprints of all micrographs are compared with each other, and the pixels of the pairs that agree. One micrograph of
+each field is counted. A false match would remove a good micrograph, so what is not certain is only flagged.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from distributed import Client
+
+from hrtem_dask import loading
+from hrtem_dask.batch.cluster.stream import stream
+from hrtem_dask.loading.detectors import detector_in, preferred_first
+from hrtem_dask.loading.similarity import Fingerprint, compare_images, fingerprint_agreement
+from hrtem_dask.loading.similarity.fingerprint import MIN_PLACES, WIDTHS_PX, compared_width
+from hrtem_dask.storage.compaction import Copy
+
+__all__ = ["Compared", "Pair", "compare_here", "compare_on_workers", "find_copies"]
+
+MIN_AGREEMENT = 0.35
+"""Smallest agreement of the fingerprints of micrographs whose pixels are compared: 7 standard deviations of chance."""
+MIN_DETECTOR_AGREEMENT = 0.25
+"""The same for two detectors of one scan, whose noise differs and whose contrast may be opposite."""
+MAX_PARTNERS = 4
+"""Most similar micrographs that the pixels of each one are compared with."""
+ROWS_AT_A_TIME = 512
+_RAW = {".dm3", ".dm4", ".dm5", ".emd", ".ser", ".emi", ".mrc", ".tvips", ".bcf", ".hspy"}
+_PICTURE = {".png", ".jpg", ".jpeg", ".bmp"}
+_COPY_NAME = re.compile(r"copy|copie|kopie|copia|\(\d+\)|8.?bit|export|thumb|small|scale.?bar", re.I)
+
+Pair = tuple[loading.MicrographRecord, loading.MicrographRecord]
+"""The micrograph that would be kept, and the one that would be set aside."""
+Compared = tuple[str, float]
+"""Kind and correlation, from `loading.similarity.compare_images`."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A micrograph with its fingerprint."""
+
+    record: loading.MicrographRecord
+    fingerprint: Fingerprint
+
+    @property
+    def series(self) -> tuple[object, ...]:
+        """What the images of one series have in common: frames of a stack, numbered files of one kind."""
+        source = self.record.source
+        name = re.sub(r"\d+", "#", posixpath.splitext(source.name)[0])
+        return posixpath.dirname(source.path), name, source.suffix, self.record.dtype, self.fingerprint.shape
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """Order in which micrographs are kept: the original of several copies is the first."""
+        record = self.record
+        kind = 0 if record.source.suffix in _RAW else 2 if record.source.suffix in _PICTURE else 1
+        bits = np.dtype(record.dtype).itemsize if record.dtype and record.dtype != "RGB" else 1
+        height, width = self.fingerprint.shape
+        named = bool(_COPY_NAME.search(record.source.name))
+        return record.pixel_size_nm is None, kind, bits < 2, -height * width, named, len(record.source.name)
+
+
+def find_copies(
+    records: Sequence[loading.MicrographRecord],
+    fingerprints: Mapping[str, str],
+    compare: Callable[[Sequence[Pair]], Iterable[tuple[Pair, Compared]]],
+) -> dict[str, Copy]:
+    """Find the micrographs that show the same field as another one.
+
+    Parameters
+    ----------
+    records : sequence of loading.MicrographRecord
+        All micrographs, in the order of the tables.
+    fingerprints : mapping of str to str
+        `micrograph_id` → encoded fingerprint, of those that could be read.
+    compare : callable
+        Compares the pixels of pairs: `compare_here` or `compare_on_workers`.
+
+    Returns
+    -------
+    dict
+        `micrograph_id` → which micrograph it is a copy of. The original is the one with a pixel size, the format of a
+        microscope, more bits and more pixels. Two exposures of one field, frames of a movie and constant images are no
+        copies of each other.
+    """
+    known = [
+        _Known(record, Fingerprint.decode(fingerprints[record.micrograph_id]))
+        for record in records
+        if fingerprints.get(record.micrograph_id)
+    ]
+    known.sort(key=lambda one: one.rank)  # stable: else in the order of the listing
+    copies: dict[str, Copy] = {}
+    first: dict[str, _Known] = {}
+    for one in known:
+        content = one.fingerprint.image_hash
+        original = first.setdefault(content, one) if content else one
+        if original is not one:
+            copies[one.record.micrograph_id] = _copy(original, one, "same pixels")
+    single = [one for one in known if one.record.micrograph_id not in copies]
+    pairs = _alike(single)
+    by_id = {one.record.micrograph_id: one for one in single}
+    found = sorted(
+        ((by_id[a.micrograph_id], by_id[b.micrograph_id], result) for (a, b), result in compare(pairs)),
+        key=lambda item: (item[2][0] != "copy", item[0].rank, -abs(item[2][1]), item[0].record.micrograph_id),
+    )
+    for original, other, (kind, correlation) in found:
+        name = other.record.micrograph_id
+        if kind == "different" or name in copies or original.record.micrograph_id in copies:
+            continue
+        how = f"noise and fine structure agree, correlation {abs(correlation):.2f}"
+        copies[name] = _copy(original, other, how, is_certain=kind == "copy")
+    return copies | _other_detectors(single, copies)
+
+
+def _copy(original: _Known, other: _Known, how: str, *, is_certain: bool = True) -> Copy:
+    """Return what is known of a copy, with a remark where its pixel size contradicts the original's."""
+    what = "the same image as" if is_certain else "possibly the same image as"
+    remark = ""
+    first, second = original.record.pixel_size_nm, other.record.pixel_size_nm
+    if first is not None and second is not None:
+        widths = first[1] * original.fingerprint.shape[1], second[1] * other.fingerprint.shape[1]
+        if abs(widths[0] - widths[1]) > 0.02 * widths[0]:
+            remark = f"; their pixel sizes contradict each other: {first[1]:.4g} and {second[1]:.4g} nm"
+    reason = f"{what} {_name(original.record)} ({how}{remark})"
+    return Copy(original.record.micrograph_id, reason, is_certain)
+
+
+def _name(record: loading.MicrographRecord) -> str:
+    """Return the name of a micrograph for a reader."""
+    return record.source.relative + (f" (signal {record.signal}, frame {record.frame})" if record.frame else "")
+
+
+def _alike(known: Sequence[_Known]) -> list[Pair]:
+    """Return pairs of micrographs whose fingerprints agree, the original first; images of one series are no pairs."""
+    numbers: dict[tuple[object, ...], int] = {}
+    series = np.array([numbers.setdefault(one.series, len(numbers)) for one in known], int)
+    sources: dict[str, int] = {}
+    files = np.array([sources.setdefault(one.record.source.path, len(sources)) for one in known], int)
+    partners: dict[int, list[tuple[float, int]]] = {}
+    for level in WIDTHS_PX:
+        has = np.array([i for i, one in enumerate(known) if level in one.fingerprint.signs], int)
+        if len(has) < 2:
+            continue
+        signs = np.array([known[i].fingerprint.signs[level] for i in has], np.float32)
+        widths = np.array([known[i].fingerprint.shape[1] for i in has], int)
+        for start in range(0, len(has), ROWS_AT_A_TIME):
+            some = slice(start, start + ROWS_AT_A_TIME)
+            n = np.abs(signs[some]) @ np.abs(signs).T
+            agreement = np.abs(signs[some] @ signs.T) / np.maximum(n, 1)
+            alike = (agreement >= MIN_AGREEMENT) & (n >= MIN_PLACES)
+            alike &= (series[has[some], None] != series[has]) & (files[has[some], None] != files[has])
+            for i, j in zip(*np.nonzero(alike), strict=True):
+                one, other = int(has[start + i]), int(has[j])
+                if one < other and compared_width(int(widths[start + i]), int(widths[j])) == level:
+                    partners.setdefault(other, []).append((-float(agreement[i, j]), one))
+    found = [(one, other) for other, ones in partners.items() for _, one in sorted(ones)[:MAX_PARTNERS]]
+    agreeing = [p for p in found if not np.isnan(fingerprint_agreement(*(known[i].fingerprint for i in p)))]
+    return [(known[one].record, known[other].record) for one, other in sorted(agreeing)]
+
+
+def _other_detectors(known: Sequence[_Known], copies: Mapping[str, Copy]) -> dict[str, Copy]:
+    """Return the files of further detectors of one scan: names that differ by the detector, and images that agree."""
+    groups: dict[tuple[object, ...], list[tuple[str, _Known]]] = {}
+    for one in known:
+        record = one.record
+        found = detector_in(posixpath.splitext(record.source.name)[0])
+        if found is not None and record.micrograph_id not in copies:
+            size = record.pixel_size_nm and tuple(round(s, 6) for s in record.pixel_size_nm)
+            place = posixpath.dirname(record.source.path), record.source.suffix, record.frame
+            groups.setdefault((*place, found[1], one.fingerprint.shape, size), []).append((found[0], one))
+    others: dict[str, Copy] = {}
+    for group in groups.values():
+        group.sort(key=lambda item: preferred_first(item[0]))
+        (first, kept), *rest = group
+        for detector, one in rest:
+            agreement = abs(fingerprint_agreement(kept.fingerprint, one.fingerprint))
+            if detector != first and agreement >= MIN_DETECTOR_AGREEMENT:
+                reason = f"another detector of the scan of {_name(kept.record)}: its field is counted once"
+                others[one.record.micrograph_id] = Copy(kept.record.micrograph_id, reason, is_certain=True)
+    return others
+
+
+def compare_here(pairs: Sequence[Pair]) -> Iterator[tuple[Pair, Compared]]:
+    """Compare the pixels of pairs in this process.
+
+    Parameters
+    ----------
+    pairs : sequence of tuple
+        Pairs of micrographs.
+
+    Yields
+    ------
+    tuple
+        The pair and what `compare_images` found; ``different`` where an image cannot be read.
+    """
+    for pair in pairs:
+        yield pair, _compare(pair)
+
+
+def compare_on_workers(client: Client) -> Callable[[Sequence[Pair]], Iterator[tuple[Pair, Compared]]]:
+    """Return a function that compares the pixels of pairs on the workers.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+
+    Returns
+    -------
+    callable
+        As `compare_here`, in any order.
+    """
+
+    def compare(pairs: Sequence[Pair]) -> Iterator[tuple[Pair, Compared]]:
+        for pair, result in stream(client, _compare, pairs, key="compare"):
+            yield pair, ("different", float("nan")) if isinstance(result, BaseException) else result
+
+    return compare
+
+
+def _compare(pair: Pair) -> Compared:
+    """Read and compare two images; one that cannot be read any more is no copy."""
+    try:
+        return compare_images(*(loading.read_image(record) for record in pair))
+    except Exception:  # noqa: BLE001 - it is kept, and the run has its own reason for it
+        return "different", float("nan")

@@ -1,0 +1,158 @@
+"""The series of a TIFF file that are made of its own pages; tifffile reads every file of a set from each of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from hrtem_dask.loading.formats.tiff_files.ome_xml import OmeDescription, OmeImage, describe_file
+
+__all__ = ["OwnSeries", "own_series"]
+
+UNKNOWN = "its OME-XML describes several files and does not say clearly which of them this one is"
+ELSEWHERE = "its OME-XML is in another file, which is not beside it"
+
+
+@dataclass(frozen=True)
+class OwnSeries:
+    """One series, with the part of tifffile's series that is needed, and its own description."""
+
+    pages: Sequence[Any]
+    """Its pages, one per frame; a contiguous stack of tifffile has one page for all."""
+    shape: tuple[int, ...]
+    """Shape over frames, y, x and channels."""
+    axes: str
+    """One letter per axis, as tifffile names them."""
+    dtype: np.dtype
+    """Data type."""
+    name: str = ""
+    """Its name in the file."""
+    dataoffset: int | None = None
+    """Position of the pixels in the file (bytes) where all frames are contiguous."""
+    image: OmeImage | None = None
+    """Its image of the OME-XML; None where there is none, or it is not known which."""
+    note: str = ""
+    """What is not known about its description."""
+
+    @property
+    def keyframe(self) -> Any:
+        """The first page, which describes the others."""
+        return next(page for page in self.pages if page is not None).keyframe
+
+    @property
+    def nbytes(self) -> int:
+        """Size of its pixels (bytes)."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def own_series(tif: tifffile.TiffFile, path: Path) -> list[OwnSeries]:
+    """Return the series of a file without the pages of other files.
+
+    Parameters
+    ----------
+    tif : tifffile.TiffFile
+        The open file.
+    path : pathlib.Path
+        Where it is.
+
+    Returns
+    -------
+    list of OwnSeries
+        For a file of its own, the series of tifffile. For a file of an OME-TIFF set, one for each image of the OME-XML
+        that has pages in this file, and one for the pages that it does not describe.
+    """
+    described = describe_file(tif, path)
+    if described is None or not described.is_set:
+        found = []
+        for number, series in enumerate(tif.series):
+            found += _of_this_file(tif, series, _image_of(series, described, number, len(tif.series)))
+        return found
+    return _of_set(tif, described, path)
+
+
+def _of_this_file(tif: tifffile.TiffFile, series: Any, image: OmeImage | None) -> list[OwnSeries]:
+    """Return a series of tifffile, without the pages of other files; of a Micro-Manager set it has them too."""
+    if any(page is not None and page.parent is not tif for page in series.pages):
+        own = [page for page in series.pages if page is not None and page.parent is tif]
+        return _grouped(own, str(series.name), image, "")
+    known = OwnSeries(
+        series.pages,
+        tuple(series.shape),
+        series.axes,
+        np.dtype(series.dtype),
+        str(series.name),
+        series.dataoffset,
+        image,
+    )
+    return [known]
+
+
+def _image_of(series: Any, described: OmeDescription | None, number: int, n_series: int) -> OmeImage | None:
+    """Return the image whose planes begin on a page of a series: tifffile leaves out images without pages."""
+    if described is None or series.kind != "ome":
+        return None
+    pages = {page.index for page in series.pages if page is not None}
+    for image in described.images:
+        if any(planes.page in pages for planes in image.planes):
+            return image
+    return described.images[number] if len(described.images) == n_series else None
+
+
+def _of_set(tif: tifffile.TiffFile, described: OmeDescription, path: Path) -> list[OwnSeries]:
+    """Return the series of a file of a set."""
+    pages = list(tif.pages)
+    left = set(range(len(pages)))
+    found: list[OwnSeries] = []
+    note = "" if described.is_complete else ELSEWHERE
+    own = _own_images(described, path.name) if described.is_complete else []
+    for image, of_file in own:
+        numbers: dict[int, int] = {}
+        for planes in image.planes:
+            if (planes.uuid, planes.file) in of_file:
+                count = len(pages) if planes.count is None else planes.count
+                last = min(planes.page + count, len(pages))
+                numbers |= {planes.first + i: page for i, page in enumerate(range(planes.page, last))}
+        chosen = [number for _, number in sorted(numbers.items()) if number in left]
+        left -= set(chosen)
+        found += _grouped([pages[number] for number in chosen], image.name, image, "")
+    if described.is_complete and not own:
+        note = UNKNOWN
+    agreed = described.images[0] if len({image.sizes for image in described.images}) == 1 and not own else None
+    return found + _grouped([pages[n] for n in sorted(left)], "", agreed, "" if agreed else note)
+
+
+def _own_images(described: OmeDescription, name: str) -> list[tuple[OmeImage, set[tuple[str, str]]]]:
+    """Return the images with planes in the file, each with the identifiers of the file; none where it is not clear.
+
+    The identifier in the file decides, since files are renamed. Where it contradicts the name, as in sets whose files
+    all carry the identifier of the first one, nothing is certain.
+    """
+    named = {(p.uuid, p.file) for image in described.images for p in image.planes}
+    if len(named) == 1:  # a file of its own, which was renamed if neither fits
+        return [(image, named) for image in described.images]
+    by_uuid = {one for one in named if one[0] and one[0] == described.uuid}
+    by_name = {one for one in named if one[1] and one[1].casefold() == name.casefold()}
+    if by_uuid and by_name and by_uuid != by_name:
+        return []
+    own = by_uuid or by_name
+    images = [(image, own) for image in described.images if any((p.uuid, p.file) in own for p in image.planes)]
+    return images if own else []
+
+
+def _grouped(pages: Sequence[Any], name: str, image: OmeImage | None, note: str) -> list[OwnSeries]:
+    """Return one series for each shape and data type of some pages."""
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for page in pages:
+        groups.setdefault((page.shape, page.axes, str(page.dtype), page.is_reduced), []).append(page)
+    found = []
+    for (shape, axes, dtype, _), members in groups.items():
+        n = len(members)
+        whole, letters = ((n, *shape), f"I{axes}") if n > 1 else (shape, axes)
+        found.append(OwnSeries(members, tuple(whole), letters, np.dtype(dtype), name, None, image, note))
+    return found
