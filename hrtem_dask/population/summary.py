@@ -9,7 +9,7 @@ import pandas as pd
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.intervals import BOOTSTRAP_METHOD, MIN_MICROGRAPHS
 from hrtem_dask.population import edge_weights
-from hrtem_dask.population.inference import studentized
+from hrtem_dask.population.inference import jackknife_moments
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.particle_table import LazyTable, computed
 from hrtem_dask.population.reduction import SIZES, Population, collect
@@ -113,7 +113,8 @@ def _definitions(options: PopulationOptions) -> dict[str, Any]:
     """Return the methods behind the numbers, in words."""
     return {
         "confidence": options.confidence,
-        "interval_method": f"means, deviations: {studentized.METHOD}; quantiles, span: {BOOTSTRAP_METHOD}",
+        "interval_method": "mean, geometric standard deviation: jackknife over micrographs; median: Woodruff; other "
+        f"moments: {jackknife_moments.METHOD}; other quantiles, span: {BOOTSTRAP_METHOD}",
         "n_resamples": options.n_resamples,
         "min_micrographs_for_intervals": MIN_MICROGRAPHS,
         "seed": options.seed,

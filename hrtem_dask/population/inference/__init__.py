@@ -1,1 +1,1 @@
-"""Statistical inference: clustered standard errors, studentized bootstrap, regression, ranks, multiple testing."""
+"""Statistical inference: clustered standard errors, jackknife, averages, regression, ranks, multiple testing."""

@@ -12,12 +12,12 @@ import scipy.optimize
 import scipy.stats
 
 from hrtem_dask.intervals import MIN_MICROGRAPHS, wilson_interval
+from hrtem_dask.population.inference.averages import geometric_sd, mean, median
 from hrtem_dask.population.inference.clusters import no_estimate
 from hrtem_dask.population.inference.fractions import clustered_fraction
 from hrtem_dask.population.inference.multiple_testing import adjust_p_values
 from hrtem_dask.population.particle_table import LazyTable, counted_particles, micrograph_codes, numbers, weight_column
 from hrtem_dask.population.relations.defect_fraction import fault_states
-from hrtem_dask.population.relations.sample_averages import geometric_sd, mean, median
 
 __all__ = ["SAMPLE_STATISTICS", "compare_samples"]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask.intervals import MIN_MICROGRAPHS, bootstrap_interval, bootstrap_standard_error, resamples
+from hrtem_dask.population.inference import averages
 from hrtem_dask.population.inference.quantiles import weighted_quantiles
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.sizes import distributions, precision, uncertainty
@@ -19,8 +20,17 @@ __all__ = ["describe_size", "with_intervals"]
 
 _DIGEST = {"mean": "mean_nm", "sd": "sd_nm", "median": "median_nm", "d10": "d10_nm", "d90": "d90_nm"}
 _VOLUME = "volume_"
-_NEVER = ("volume_d90_nm", "volume_sd_nm", "volume_geometric_sd")
-"""Statistics without intervals."""
+_NEVER = (
+    *("d43_nm", "volume_mean_nm", "volume_geometric_mean_nm"),
+    *("volume_d90_nm", "volume_sd_nm", "volume_geometric_sd", "volume_span"),
+)
+"""Statistics without intervals: they depend on the few largest particles, and no interval covered 93 % or more."""
+_NEVER_REASON = (
+    "no interval of D[4,3] and of mean, geometric mean, deviations, D90 and span by volume: they depend on the few "
+    "largest particles, so that intervals would contain the true value less often than stated"
+)
+_AVERAGES = {"mean_nm": averages.mean, "median_nm": averages.median, "geometric_sd": averages.geometric_sd}
+"""Statistics with the same value and interval as where samples are compared."""
 MIN_EFFECTIVE_MICROGRAPHS = 3.0
 """One or two micrographs with nearly all particles say nothing about how micrographs differ."""
 
@@ -60,7 +70,7 @@ def describe_size(
     counts = resamples(m, n_resamples=options.n_resamples, seed=options.seed)
     statistics = size_statistics(sizes, counts)
     digest = {name: float(statistics[key][0]) for name, key in _DIGEST.items()}
-    shown = with_intervals(sizes, statistics, counts, options.confidence)
+    shown = with_intervals(sizes, statistics, options.confidence)
     rows = counted[known]
     calibration = uncertainty.pixel_size_uncertainty(pixel_size_sources, options)
     return {
@@ -87,7 +97,7 @@ def describe_size(
 
 
 def with_intervals(
-    sizes: Sizes, statistics: dict[str, np.ndarray], counts: np.ndarray, confidence: float
+    sizes: Sizes, statistics: dict[str, np.ndarray], confidence: float
 ) -> dict[str, dict[str, float | None]]:
     """Return each statistic with its interval.
 
@@ -97,8 +107,6 @@ def with_intervals(
         The particles.
     statistics : dict
         Result of `size_statistics`, with all resamples.
-    counts : numpy.ndarray of float
-        Shape (resamples + 1, micrographs), from `intervals.resamples`.
     confidence : float
         Probability, 0 to 1, that an interval contains the true value.
 
@@ -107,20 +115,31 @@ def with_intervals(
     dict
         Statistic → ``value``, ``low``, ``high``; None for missing numbers: the ends with fewer than
         `intervals.MIN_MICROGRAPHS` micrographs, or where one of them has nearly all of the particles; where micrographs
-        differ so much that a moment has no usable interval; and those of D90, sd and geometric sd by volume, for which
-        no bootstrap reached its nominal coverage.
+        differ so much that a moment has no usable interval; and those of statistics that depend on the few largest
+        particles (D[4,3], and by volume mean, geometric mean, sd, geometric sd, D90 and span).
     """
     ends: dict[str, tuple[float, float]] = {}
+    values = {name: float(found[0]) for name, found in statistics.items()}
+    rows = {
+        name: average(sizes.values, sizes.weights, sizes.owners, confidence=confidence)
+        for name, average in _AVERAGES.items()
+    }
+    values |= {name: row["estimate"] for name, row in rows.items() if row["estimate"] is not None}
     if _few_micrographs(sizes) is None:
         ends = {k: bootstrap_interval(v, sizes.n_micrographs, confidence=confidence) for k, v in statistics.items()}
-        ends |= moment_intervals(sizes, counts, confidence=confidence)
-        # it depends on the few largest particles: in 2,000 simulated studies the coverage was 91 % instead of 95 %
-        ends["volume_d90_nm"] = (np.nan, np.nan)
+        ends |= moment_intervals(sizes, confidence=confidence)
+        ends |= {name: (_number(row["low"]), _number(row["high"])) for name, row in rows.items()}
+        ends |= dict.fromkeys(_NEVER, (np.nan, np.nan))
     found = {}
-    for name, values in statistics.items():
-        numbers = zip(("value", "low", "high"), (float(values[0]), *ends.get(name, (np.nan, np.nan))), strict=True)
+    for name, value in values.items():
+        numbers = zip(("value", "low", "high"), (value, *ends.get(name, (np.nan, np.nan))), strict=True)
         found[name] = {key: number if np.isfinite(number) else None for key, number in numbers}
     return found
+
+
+def _number(value: float | None) -> float:
+    """Return a number, NaN for None."""
+    return np.nan if value is None else float(value)
 
 
 def _few_micrographs(sizes: Sizes) -> str | None:
@@ -143,8 +162,10 @@ def _interval_reason(sizes: Sizes, shown: dict[str, dict[str, float | None]]) ->
     missing = [name for name, f in shown.items() if f["value"] is not None and f["low"] is None]
     missing = [name for name in missing if name not in _NEVER]
     if not missing:
-        return None
-    return f"no interval of {', '.join(missing)}: the micrographs differ too much, or all sizes are equal"
+        return _NEVER_REASON
+    return (
+        f"no interval of {', '.join(missing)}: the micrographs differ too much, or all sizes are equal; {_NEVER_REASON}"
+    )
 
 
 def _limits(rows: pd.DataFrame, column: str, options: PopulationOptions) -> np.ndarray:

@@ -14,13 +14,13 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from hrtem_dask import tables
+from hrtem_dask.population.inference.averages import geometric_sd, mean, median
 from hrtem_dask.population.inference.fractions import clustered_fraction
 from hrtem_dask.population.relations.comparisons import compare_samples
 from hrtem_dask.population.relations.correlations import correlations
 from hrtem_dask.population.relations.defect_curves import defect_curve
 from hrtem_dask.population.relations.defect_effects import defect_effects
 from hrtem_dask.population.relations.misclassification import corrected_defect_fraction
-from hrtem_dask.population.relations.sample_averages import geometric_sd, mean, median
 from hrtem_dask.population.relations.trends import covariate_trends
 
 pytestmark = pytest.mark.slow

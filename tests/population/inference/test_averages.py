@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hrtem_dask.population.relations.sample_averages import geometric_sd, mean, median
+from hrtem_dask.population.inference.averages import geometric_sd, mean, median
 
 STATISTICS = [mean, median, geometric_sd]
 
