@@ -74,7 +74,7 @@ PARTICLES: Schema = (
     ),
     Column("convexity", "float", f"smoothness of the outline{_SHAPE}", "", "convex perimeter / perimeter, ISO 9276-6"),
     Column("eccentricity", "float", f"of the ellipse with the same second moments{_SHAPE}", "", "√(1 − minor²/major²)"),
-    Column("extent", "float", f"share of the bounding box that is filled{_SHAPE}", "", "A / area of the bounding box"),
+    Column("extent", "float", f"π/4 for a disk{_SHAPE}", "", "A / (feret_max feret_min), ISO 9276-6"),
     Column(
         "orientation_deg",
         "float",

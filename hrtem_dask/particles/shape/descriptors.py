@@ -129,7 +129,6 @@ def _shape(runs: Runs, pixel_size_nm: PixelSize | None) -> dict[str, np.ndarray]
     columns = {"area_px": runs.area_px, "area_nm2": nm["area"]}
     for name in ("equivalent_diameter", "feret_max", "feret_min", "perimeter", "convex_perimeter"):
         columns |= {f"{name}_px": pixels[name], f"{name}_nm": nm[name]}
-    boxes = runs.boxes
     return columns | {
         "aspect_ratio": true["feret_max"] / true["feret_min"],
         "circularity": 4 * np.pi * area / perimeter**2,
@@ -137,7 +136,7 @@ def _shape(runs: Runs, pixel_size_nm: PixelSize | None) -> dict[str, np.ndarray]
         "compactness": diameter / true["feret_max"],
         "solidity": runs.area_px / hull_pixels(runs, hulls),
         "convexity": true["convex_perimeter"] / perimeter,
-        "extent": runs.area_px / ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])),
+        "extent": area / (true["feret_max"] * true["feret_min"]),
     }
 
 

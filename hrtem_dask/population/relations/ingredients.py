@@ -26,7 +26,7 @@ INGREDIENTS: dict[str, frozenset[str]] = {
         "circularity": ("area", "perimeter", _ELONGATION, _CONCAVITY),
         "roundness": ("area", "largest Feret diameter", _ELONGATION),
         "compactness": ("area", "largest Feret diameter", _ELONGATION),
-        "extent": ("area", "bounding box", _ELONGATION, _CONCAVITY),
+        "extent": ("area", "smallest Feret diameter", "largest Feret diameter", _ELONGATION, _CONCAVITY),
         "solidity": ("area", "convex hull", _CONCAVITY),
         "convexity": ("perimeter", "convex perimeter", _CONCAVITY),
     }.items()

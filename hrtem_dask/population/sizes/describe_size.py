@@ -20,6 +20,8 @@ __all__ = ["describe_size", "with_intervals"]
 
 _DIGEST = {"mean": "mean_nm", "sd": "sd_nm", "median": "median_nm", "d10": "d10_nm", "d90": "d90_nm"}
 _VOLUME = "volume_"
+_LARGEST_RATIO = 0.99
+"""Quantile of the ratio of a size to the equivalent diameter that stands for the largest one."""
 _NEVER = (
     *("d43_nm", "volume_mean_nm", "volume_geometric_mean_nm"),
     *("volume_d90_nm", "volume_sd_nm", "volume_geometric_sd", "volume_span"),
@@ -85,9 +87,7 @@ def describe_size(
         "without_edge_weights": _without_weights(sizes, digest),
         "histogram": distributions.histogram(sizes.values, sizes.weights, width_nm=options.bin_width_nm),
         "cumulative": distributions.cumulative(sizes.values, sizes.weights),
-        "fits": fit_sizes(
-            sizes, _limits(rows, column, options), n_simulations=options.n_fit_simulations, seed=options.seed
-        ),
+        "fits": _fits(sizes, rows, column, bool((~known).any()), options),
         "between_micrographs": variance_components(sizes),
         "precision": precision.precision(sizes, statistics, options=options, calibration=calibration[0]),
         "uncertainty": {
@@ -168,15 +168,34 @@ def _interval_reason(sizes: Sizes, shown: dict[str, dict[str, float | None]]) ->
     )
 
 
-def _limits(rows: pd.DataFrame, column: str, options: PopulationOptions) -> np.ndarray:
-    """Return the size below which each particle would not have been counted; 0 for Feret diameters."""
-    if column != "equivalent_diameter_nm":
-        return np.zeros(len(rows))
-    area_nm2, area_px = (rows[name].to_numpy(dtype=float) for name in ("area_nm2", "area_px"))
+def _fits(
+    sizes: Sizes, rows: pd.DataFrame, column: str, some_missing: bool, options: PopulationOptions
+) -> dict[str, Any]:
+    """Fit distributions to the sizes above the limit that the smallest counted area sets to this size."""
+    limits = _limits(rows, column, some_missing, options)
+    used = sizes.values >= limits
+    chosen = Sizes(sizes.values[used], sizes.weights[used], sizes.owners[used], sizes.n_micrographs)
+    fits = fit_sizes(chosen, limits[used], n_simulations=options.n_fit_simulations, seed=options.seed)
+    return fits | {"n_below_limit": int((~used).sum())}
+
+
+def _limits(rows: pd.DataFrame, column: str, some_missing: bool, options: PopulationOptions) -> np.ndarray:
+    """Return the size (nm) from which on particles of any shape are counted, in the micrograph of each particle."""
+    area_nm2, area_px, diameter = (
+        rows[name].to_numpy(dtype=float) for name in ("area_nm2", "area_px", "equivalent_diameter_nm")
+    )
+    smallest_px = options.min_area_px
+    if column != "equivalent_diameter_nm" and some_missing:  # small particles have no shape
+        smallest_px = max(smallest_px, float(np.nanmin(area_px, initial=np.inf)) if len(area_px) else smallest_px)
     with np.errstate(invalid="ignore", divide="ignore"):
-        smallest = np.fmax(options.min_area_nm2, options.min_area_px * area_nm2 / area_px)
-    limits: np.ndarray = np.minimum(np.sqrt(4 * smallest / np.pi), rows[column].to_numpy(dtype=float))
-    return limits
+        smallest = np.fmax(options.min_area_nm2, smallest_px * area_nm2 / area_px)
+        limits: np.ndarray = np.nan_to_num(np.sqrt(4 * smallest / np.pi))
+        if column == "equivalent_diameter_nm":
+            return np.minimum(limits, diameter)
+        # a particle of this size is counted if its diameter is above the limit: round ones have the smallest diameter
+        ratio = rows[column].to_numpy(dtype=float) / diameter
+    known = ratio[np.isfinite(ratio)]
+    return limits * float(np.quantile(known, _LARGEST_RATIO)) if len(known) else np.zeros(len(rows))
 
 
 def _without_weights(sizes: Sizes, digest: dict[str, float]) -> dict[str, float]:

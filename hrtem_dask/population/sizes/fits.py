@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hrtem_dask.intervals import MIN_MICROGRAPHS
 from hrtem_dask.population.inference.quantiles import weighted_quantiles
 from hrtem_dask.population.sizes import goodness_of_fit as gof
 from hrtem_dask.population.sizes.families import FAMILIES, Family, LocationScale, cdf, ppf, to_y
@@ -21,6 +22,7 @@ __all__ = ["MIN_PARTICLES", "fit_sizes"]
 
 MIN_PARTICLES = 20
 """With fewer particles no distribution is fitted."""
+_REJECTED = 0.05
 _MAX_QUANTILES = 100  # of the quantile–quantile plot
 _PARAMETERS = {
     "lognormal": ("geometric_mean_nm", "geometric_sd"),
@@ -46,9 +48,10 @@ def fit_sizes(sizes: Sizes, limits_nm: np.ndarray, *, n_simulations: int, seed: 
     Returns
     -------
     dict
-        ``method``, ``detection_limit_nm`` (lowest, highest), ``best`` (the family with the lowest AIC), ``families``
+        ``method``, ``detection_limit_nm`` (lowest, highest), ``best`` (the family with the lowest AIC;
+        None where the goodness-of-fit test rejects all), ``families``
         (family → ``parameters`` with ``value``, ``standard_error``, ``clustered_standard_error``; ``log_likelihood``,
-        ``aic``, ``delta_aic``, ``goodness_of_fit``, ``qq``), and ``reason`` where there is no fit.
+        ``aic``, ``delta_aic``, ``goodness_of_fit``, ``qq``), and ``reason`` where there is no best family.
 
     Examples
     --------
@@ -77,7 +80,16 @@ def fit_sizes(sizes: Sizes, limits_nm: np.ndarray, *, n_simulations: int, seed: 
             best, least = name, fit["aic"]
     for fit in families.values():
         fit["delta_aic"] = None if fit["aic"] is None or least is None else fit["aic"] - least
-    return head | {"best": best, "families": families, "reason": None if best else "no family could be fitted"}
+    if best is None:
+        return head | {"best": None, "families": families, "reason": "no family could be fitted"}
+    tests = [(fit["goodness_of_fit"] or {}).get("p_value") for fit in found.values()]
+    if all(p is not None and p <= _REJECTED for p in tests):
+        reason = (
+            f"none of the families describes these sizes: the test rejects each of them (p ≤ {_REJECTED:g}); "
+            f"the lowest AIC is that of the {best} distribution"
+        )
+        return head | {"best": None, "families": families, "reason": reason}
+    return head | {"best": best, "families": families, "reason": None}
 
 
 def _fit(sizes: Sizes, limits_nm: np.ndarray, family: Family, n_simulations: int, seed: int) -> dict[str, Any]:
@@ -125,7 +137,7 @@ def _parameters(
         name: {
             "value": float(values[i]),
             "standard_error": float(slopes[i] * np.sqrt(covariance[i, i])),
-            "clustered_standard_error": float(slopes[i] * np.sqrt(clustered[i, i])) if m > 1 else None,
+            "clustered_standard_error": float(slopes[i] * np.sqrt(clustered[i, i])) if m >= MIN_MICROGRAPHS else None,
         }
         for i, name in enumerate(_PARAMETERS[fitted.family])
     }

@@ -98,7 +98,8 @@ def needed_for(
         by sampling alone (the variance falls as 1/n: n × (half width / target)², of the normal interval), the latter
         with ``low`` and ``high`` from the χ² interval of the variance; ``relative_half_width_of_calibration``, which
         does not decrease with the number of particles; ``n_particles_where_calibration_dominates``, where the two are
-        equal; ``n_particles_needed_with_calibration`` for the target by both, None where calibration alone exceeds it.
+        equal; ``n_particles_needed_with_calibration`` for the target by both, None where calibration alone exceeds it
+        (``reason`` then says so).
     """
     z = float(scipy.stats.norm.ppf((1 + options.confidence) / 2))
     width = z * bootstrap_standard_error(statistic, n) / float(statistic[0])
@@ -108,6 +109,12 @@ def needed_for(
     low, high = ((n - 1) / scipy.stats.chi2.ppf(tail, n - 1) for tail in tails)
     ceiling = None if calibration is None else z * calibration
     left = None if ceiling is None else target**2 - ceiling**2
+    reason = None
+    if ceiling is not None and left is not None and left <= 0:
+        reason = (
+            f"calibration alone is ±{ceiling:.1%}: no number of particles gives ±{target:.1%}; the number is for "
+            "sampling alone; state the uncertainty of the pixel size if it is smaller"
+        )
     return {
         "relative_half_width": width,
         "n_micrographs_needed": _ceil(needed),
@@ -121,6 +128,7 @@ def needed_for(
         if ceiling
         else None,
         "n_particles_needed_with_calibration": float(np.ceil(n * per * width**2 / left)) if left and left > 0 else None,
+        "reason": reason,
     }
 
 
