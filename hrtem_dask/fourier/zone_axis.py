@@ -26,6 +26,8 @@ ZONE_AXIS_COLUMNS = (
     "zone_axis", "zone_axis_confidence", "zone_axis_second", "zone_axis_residual", "zone_axis_rotation_deg",
     "zone_axis_spacing_ratio", "on_zone_score",
 )  # fmt: skip
+_ONE_ROW_DEG = 10.0
+"""Reflections within this angle of the strongest one (°) are of the same row of fringes."""
 FAULTED = 2.0
 """Cost of the assumption of a fault."""
 
@@ -39,7 +41,8 @@ class ZoneAxisCandidate:
     score: float
     """Logarithm of the likelihood relative to that of random reflections; 0 is no better than chance."""
     confidence: float
-    """Probability, 0 to 1, among the candidates and the hypothesis that none fits, with equal prior probabilities."""
+    """Probability, 0 to 1, among the candidates and the hypothesis that none fits, with equal prior probabilities. With
+    reflections in one direction only, it is at most 1/(n + 1) for n candidates: a tilted crystal shows them too."""
     rotation_deg: float
     """Direction of the reference reflection of the pattern, counter-clockwise from +x on the screen (°)."""
     reference_hkl: tuple[int, int, int]
@@ -116,7 +119,9 @@ def zone_axis_candidates(
     highest = max([0.0, *(fit.score for fit in fits)])
     likelihoods = np.exp([fit.score - highest for fit in fits])
     total = likelihoods.sum() + np.exp(-highest)
-    return tuple(_candidate(fit, found, float(p / total)) for fit, p in zip(fits, likelihoods, strict=True))
+    known = [_known_axis(fit, found, len(fits)) for fit in fits]
+    confidences = likelihoods / total * known
+    return tuple(_candidate(fit, found, float(p)) for fit, p in zip(fits, confidences, strict=True))
 
 
 def measure_zone_axis(
@@ -198,6 +203,18 @@ def measure_zone_axis(
         "zone_axis_rotation_deg": best.rotation_deg,
         "zone_axis_spacing_ratio": best.spacing_ratio,
     }
+
+
+def _known_axis(fit: PatternFit, found: FoundReflections, n_candidates: int) -> float:
+    """Return how far the reflections fix the axis, 0 to 1: a tilt about one row of fringes leaves the row as it is."""
+    direction = found.position @ [1, 1j]
+    strongest = direction[fit.explained][:1]
+    if not strongest.size:
+        return 1.0
+    angle = np.degrees(np.abs(np.angle((direction / strongest) ** 2))) / 2  # 0 to 90: a reflection and its mate are one
+    second = fit.explained & (angle > _ONE_ROW_DEG)
+    only_one_row = float(np.prod(1 - found.weight[second]))
+    return 1 - only_one_row * (1 - 1 / (n_candidates + 1))
 
 
 def _candidate(fit: PatternFit, found: FoundReflections, confidence: float) -> ZoneAxisCandidate:

@@ -98,7 +98,7 @@ def test_projected_atoms(name: str, axis: str) -> None:
     measured = measure_zone_axis(crop, pixel_size_nm=(0.04, 0.04), material=name)
     assert measured["zone_axis"] == axis, measured
     # along [112] of small cells hardly more than one row lies within the resolution
-    assert measured["zone_axis_confidence"] > (0.6 if axis == "[112]" else 0.95)
+    assert measured["zone_axis_confidence"] > (0.05 if axis == "[112]" else 0.95)
     # a single row of fringes leaves nothing to average the noise over
     assert measured["zone_axis_spacing_ratio"] == pytest.approx(1, abs=0.01 if axis == "[112]" else 0.005)
     pattern = zone_pattern(name, axis)
@@ -168,6 +168,16 @@ def test_fringes_in_one_direction_are_not_on_zone() -> None:
     fringes = np.broadcast_to(np.cos(2 * np.pi * x / 0.2355), (100, 100))
     image = fringes + np.random.default_rng(1).normal(0, 1, (100, 100))
     assert measure_zone_axis(image, pixel_size_nm=(0.04, 0.04), material=None)["on_zone_score"] < 0.2
+
+
+def test_one_row_of_fringes_does_not_fix_an_axis() -> None:
+    """A crystal tilted about the row shows the same row: the confidence was 0.91 for [112]."""
+    q = 1 / 0.23546
+    one_row = [Reflection(0.0, q, 200.0), Reflection(0.0, 2 * q, 40.0)]
+    best = zone_axis_candidates(one_row, "Au", size_nm=5.0)[0]
+    assert best.confidence <= 0.5
+    for name, axis in (("Au", "[110]"), ("Au", "[100]"), ("CdSe", "[0001]")):
+        assert zone_axis_candidates(pattern_reflections(name, axis, 10), name, size_nm=5.0)[0].confidence > 0.95
 
 
 def test_a_size_of_zero_is_refused() -> None:

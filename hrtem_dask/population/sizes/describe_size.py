@@ -195,7 +195,7 @@ def _limits(rows: pd.DataFrame, column: str, some_missing: bool, options: Popula
         # a particle of this size is counted if its diameter is above the limit: round ones have the smallest diameter
         ratio = rows[column].to_numpy(dtype=float) / diameter
     known = ratio[np.isfinite(ratio)]
-    return limits * float(np.quantile(known, _LARGEST_RATIO)) if len(known) else np.zeros(len(rows))
+    return np.asarray(limits * np.quantile(known, _LARGEST_RATIO)) if len(known) else np.zeros(len(rows))
 
 
 def _without_weights(sizes: Sizes, digest: dict[str, float]) -> dict[str, float]:

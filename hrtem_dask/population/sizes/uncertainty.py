@@ -86,7 +86,7 @@ def effective_degrees_of_freedom(combined: float, sampling: float, degrees_of_fr
     Returns
     -------
     float
-        u⁴ ν / u_s⁴ (JCGM 100:2008, G.2b); infinite where the component is 0.
+        The number u⁴ ν / u_s⁴ (JCGM 100:2008, G.2b); infinite where the component is 0.
 
     Examples
     --------
