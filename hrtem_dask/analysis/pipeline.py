@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask import backend, filtering, fourier, tables
+from hrtem_dask import backend, filtering, tables
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
+from hrtem_dask.analysis.lattice_check import check_lattice
 from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment, without_marks
 from hrtem_dask.analysis.verdict import evidence, judge_micrograph
 from hrtem_dask.defects import DefectClassifier
@@ -314,7 +315,7 @@ def analyse_segmented(
         "field_kind": "particles" if len(table) else None,
         **(segmented.predicted_quality if corrected is None else {}),
         **evidence(table, network_scale=segmentation.scale),
-        **_lattice_check(table, settings),
+        **check_lattice(table, settings, row.get("calibration_flags")),
     }
     row |= judge_micrograph(row, is_calibrated=segmented.is_calibrated)
     return Analysis(
@@ -371,7 +372,12 @@ def _one_crystal(
         prepared=segmented.prepared,
         regions=tables.empty(tables.REGIONS),
         particles=tables.empty(tables.PARTICLES),
-        micrograph={**row, **counts, "field_kind": "one_crystal", **_lattice_check(crystal.windows, settings)},
+        micrograph={
+            **row,
+            **counts,
+            "field_kind": "one_crystal",
+            **check_lattice(crystal.windows, settings, row.get("calibration_flags")),
+        },
         execution={**execution, **clock.laps},
         windows=crystal.windows,
         fault_traces=crystal.fault_traces,
@@ -409,15 +415,3 @@ def _predicted_quality(
         "predicted_dice": None if is_empty else dice_model.predict(terms, {**metrics, "pixel_size_nm": pixel_nm}),
         "pixel_size_in_training": None if is_contrast else dice_model.has_seen_pixel_size(pixel_nm),
     }
-
-
-def _lattice_check(table: pd.DataFrame, settings: Settings) -> dict[str, object]:
-    """Check the pixel size by the lattice spacings of the stated material."""
-    if settings.fourier.material is None or not len(table):
-        return {}
-    spacings = table["spacing_1_nm"].to_numpy(dtype=float, na_value=np.nan)
-    scale = fourier.lattice_scale_ratio(spacings, settings.fourier.material)
-    if scale.ratio is None:
-        return {}
-    off = abs(scale.ratio - 1) > settings.fourier.calibration_tolerance
-    return {"lattice_scale_ratio": scale.ratio, "calibration_flags": "off_lattice" if off else None}

@@ -6,7 +6,7 @@ from hrtem_dask.fourier.crystal_fields.traces import FaultTrace, joined_traces
 from hrtem_dask.fourier.geometric_phase import geometric_phase
 from hrtem_dask.fourier.groschner2021 import groschner2021_features, ring_integrals
 from hrtem_dask.fourier.lattice import Reflection, find_reflections, measure_lattice
-from hrtem_dask.fourier.lattice_scale import LatticeScale, lattice_scale_ratio
+from hrtem_dask.fourier.lattice_scale import LatticeScale, lattice_pair_scale, lattice_scale_ratio
 from hrtem_dask.fourier.on_zone_score import on_zone_score
 from hrtem_dask.fourier.pattern import between_deg, lattice_shares
 from hrtem_dask.fourier.phase_step import PHASE_STEP_COLUMNS, PhaseStep, ReflectionStep, RowDisplacement, phase_step
@@ -41,6 +41,7 @@ __all__ = [
     "geometric_phase",
     "groschner2021_features",
     "joined_traces",
+    "lattice_pair_scale",
     "lattice_scale_ratio",
     "lattice_shares",
     "measure_lattice",

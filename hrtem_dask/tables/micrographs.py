@@ -49,7 +49,8 @@ MICROGRAPHS: Schema = (
     Column(
         "calibration_flags",
         "str",
-        "doubts about the pixel size, comma-separated: missing, non_square, implausible, contradictory, off_lattice",
+        "doubts about the pixel size, comma-separated: missing, non_square, implausible, contradictory, off_lattice, "
+        "lattice_not_confirmed (one family of planes, or no angles), no_lattice_match",
     ),
     Column(
         "lattice_scale_ratio",

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hrtem_dask.crystals import Material, known_reflections
 from hrtem_dask.fourier import lattice_scale_ratio
+from hrtem_dask.fourier.lattice_scale import lattice_pair_scale
 
 
 def measured(name: str, families: list[tuple[int, int, int]], n: int, ratio: float, seed: int = 0) -> np.ndarray:
@@ -64,3 +65,23 @@ def test_a_material_of_your_own() -> None:
     assert lattice_scale_ratio([0.3359 * 0.97, 0.2375 * 0.97, 0.3359 * 0.97], polonium).ratio == pytest.approx(
         0.97, rel=1e-3
     )
+
+
+D111, D200 = 0.23546, 0.20391
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.866, 0.9, 1.0, 1.134, 2.0])
+@pytest.mark.parametrize("pair", [(D111, D111, 70.53), (D111, D200, 54.74)])
+def test_angles_tell_the_scale_that_spacings_confuse(ratio: float, pair: tuple[float, float, float]) -> None:
+    """{111} of gold at 0.866 of its spacing is {200} of gold, but two {200} are never 70.5° apart."""
+    rng = np.random.default_rng(1)
+    one, two = (ratio * d * (1 + 0.003 * rng.normal(size=12)) for d in pair[:2])
+    scale = lattice_pair_scale(one, two, pair[2] + rng.normal(size=12), "Au")
+    assert scale.ratio == pytest.approx(ratio, rel=0.004)
+
+
+def test_pairs_that_fit_several_scales_or_none_give_no_scale() -> None:
+    right_angles = lattice_pair_scale([D200] * 8, [D200] * 8, [90.0] * 8, "Au")  # also two {220} at another scale
+    assert right_angles.ratio is None
+    assert lattice_pair_scale([D111] * 8, [D111] * 8, [45.0] * 8, "Au").ratio is None
+    assert lattice_pair_scale([D111, None], [D111, D111], [70.5, 70.5], "Au").ratio is None
