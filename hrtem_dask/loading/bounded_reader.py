@@ -47,7 +47,23 @@ class BoundedReader(io.RawIOBase):
         return self._file.tell()
 
     def read(self, size: int = -1) -> bytes:
-        """Read so many bytes, or all that remain."""
+        """Read some bytes.
+
+        Parameters
+        ----------
+        size : int
+            Largest number of bytes; below 0 all that remain.
+
+        Returns
+        -------
+        bytes
+            The bytes, empty at the end.
+
+        Raises
+        ------
+        UnreadableMicrographError
+            If the data are longer than the limit.
+        """
         left = self._max - self._file.tell()
         data = self._file.read(left + 1 if size < 0 else min(size, left + 1))
         if len(data) > left:
@@ -58,7 +74,25 @@ class BoundedReader(io.RawIOBase):
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a position, not to one counted from the end."""
+        """Go to a position.
+
+        Parameters
+        ----------
+        offset : int
+            Bytes from the start, or from the present position.
+        whence : {0, 1}
+            Which of these; the end of packed data is unknown.
+
+        Returns
+        -------
+        int
+            The position, which may be before the requested one where the data end earlier.
+
+        Raises
+        ------
+        UnsupportedOperation
+            If the position is counted from the end.
+        """
         if whence == io.SEEK_END:
             raise io.UnsupportedOperation("the end of packed data is unknown")
         target = offset + (self._file.tell() if whence == io.SEEK_CUR else 0)

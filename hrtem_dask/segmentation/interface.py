@@ -62,4 +62,15 @@ class Segmenter(Protocol):
         ...
 
     def check_pixel_size(self, pixel_size_nm: PixelSize | None) -> None:
-        """Raise CalibrationError if the segmenter cannot work with a pixel size."""
+        """Refuse a pixel size that the segmenter cannot work with.
+
+        Parameters
+        ----------
+        pixel_size_nm : tuple of float or None
+            (y, x) in nm.
+
+        Raises
+        ------
+        CalibrationError
+            If it cannot; the message has the remedy.
+        """

@@ -217,16 +217,24 @@ def _with_covariates(table: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame
 
 def _with_duplicates(micrographs: pd.DataFrame, copies: Mapping[str, Copy], settings: Settings) -> pd.DataFrame:
     """Set micrographs aside that show the field of another one, or flag them where that is not certain or wanted."""
-    micrographs = micrographs.copy()
     set_aside = settings.loading.duplicates == "set_aside" or "duplicate" in settings.quality.set_aside
-    rows = {name: row for row, name in micrographs["micrograph_id"].items() if name in copies}
-    for name, row in rows.items():
-        copy, flags, reason = copies[str(name)], micrographs.loc[row, "quality_flags"], micrographs.loc[row, "reason"]
+    columns = {name: micrographs[name].tolist() for name in ("quality_flags", "duplicate_of", "reason", "status")}
+    for row, name in enumerate(micrographs["micrograph_id"].astype(str)):
+        if (copy := copies.get(name)) is None:
+            continue
         flag = "duplicate" if copy.is_certain else "possible_duplicate"
-        micrographs.loc[row, "quality_flags"] = ",".join([*([] if pd.isna(flags) else [flags]), flag])
-        micrographs.loc[row, "duplicate_of"] = copy.of
-        known = [] if pd.isna(reason) or str(reason) in copy.reason else [reason]
-        micrographs.loc[row, "reason"] = "; ".join([copy.reason, *known])
+        columns["quality_flags"][row] = ",".join([*_texts(columns["quality_flags"][row]), flag])
+        columns["duplicate_of"][row] = copy.of
+        known = [text for text in _texts(columns["reason"][row]) if text not in copy.reason]
+        columns["reason"][row] = "; ".join([copy.reason, *known])
         if copy.is_certain and set_aside:
-            micrographs.loc[row, "status"] = "set_aside"
-    return micrographs
+            columns["status"][row] = "set_aside"
+    dtypes = {name: micrographs[name].dtype for name in columns}
+    return micrographs.assign(
+        **{name: pd.Series(values, index=micrographs.index, dtype=dtypes[name]) for name, values in columns.items()}
+    )
+
+
+def _texts(value: object) -> list[str]:
+    """Return the text of a cell, nothing where it is null."""
+    return [str(value)] if isinstance(value, str) and value else []
