@@ -107,7 +107,7 @@ def _check_array(array: h5py.Dataset, left_bytes: int, what: str) -> int:
     """Return the size of an array in bytes; raise ModelError where it, or one of its chunks, exceeds what is left."""
     if array.dtype.kind not in "fiu":
         raise ModelError(f"{what} are not numbers but {array.dtype}: save the weights again")
-    n_bytes = max(array.size or 0, math.prod(array.chunks or (0,))) * array.dtype.itemsize
+    n_bytes: int = max(array.size or 0, math.prod(array.chunks or (0,))) * array.dtype.itemsize
     if n_bytes > left_bytes:
         raise ModelError(
             f"{what}: the header is damaged: it states {n_bytes} bytes, more than the {left_bytes} that are left of "
