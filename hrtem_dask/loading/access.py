@@ -125,7 +125,8 @@ def source_stat(source: Source) -> tuple[int, int]:
 
     Examples
     --------
-    >>>     >>> from pathlib import Path
+    >>> import tempfile
+    >>> from pathlib import Path
     >>> from hrtem_dask.loading import find_sources, source_stat
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = (Path(folder) / "a.mrc").write_bytes(b"12345")
@@ -182,7 +183,8 @@ def source_hash(source: Source) -> str:
 
     Examples
     --------
-    >>>     >>> from pathlib import Path
+    >>> import tempfile
+    >>> from pathlib import Path
     >>> from hrtem_dask.loading import find_sources, source_hash
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = (Path(folder) / "a.mrc").write_bytes(b"same"), (Path(folder) / "b.mrc").write_bytes(b"same")
