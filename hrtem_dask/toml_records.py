@@ -50,7 +50,7 @@ def record_to_dict(record: DataclassInstance) -> dict[str, object]:
     --------
     >>> from hrtem_dask.settings import LoadingSettings
     >>> record_to_dict(LoadingSettings())
-    {'pixels': False, 'plausible_pixel_size_nm': (0.001, 10.0)}
+    {'pixels': False, 'plausible_pixel_size_nm': (0.001, 10.0), 'duplicates': 'set_aside'}
     """
     plain: dict[str, object] = {}
     nested: dict[str, object] = {}

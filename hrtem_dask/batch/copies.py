@@ -17,7 +17,12 @@ from distributed import Client
 from hrtem_dask import loading
 from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.loading.detectors import detector_in, preferred_first
-from hrtem_dask.loading.similarity import Fingerprint, compare_images, fingerprint_agreement
+from hrtem_dask.loading.similarity import (
+    Fingerprint,
+    compare_images,
+    fingerprint_agreement,
+    same_field_correlation,
+)
 from hrtem_dask.loading.similarity.fingerprint import MIN_PLACES, WIDTHS_PX, compared_width
 from hrtem_dask.storage.compaction import Copy
 
@@ -25,8 +30,8 @@ __all__ = ["Compared", "Pair", "compare_here", "compare_on_workers", "find_copie
 
 MIN_AGREEMENT = 0.35
 """Smallest agreement of the fingerprints of micrographs whose pixels are compared: 7 standard deviations of chance."""
-MIN_DETECTOR_AGREEMENT = 0.25
-"""The same for two detectors of one scan, whose noise differs and whose contrast may be opposite."""
+MIN_DETECTOR_CORRELATION = 0.6
+"""Smallest correlation of the coarse structure of two detectors of one scan, whose contrast may be opposite."""
 MAX_PARTNERS = 4
 """Most similar micrographs that the pixels of each one are compared with."""
 ROWS_AT_A_TIME = 512
@@ -178,8 +183,7 @@ def _other_detectors(known: Sequence[_Known], copies: Mapping[str, Copy]) -> dic
         group.sort(key=lambda item: preferred_first(item[0]))
         (first, kept), *rest = group
         for detector, one in rest:
-            agreement = abs(fingerprint_agreement(kept.fingerprint, one.fingerprint))
-            if detector != first and agreement >= MIN_DETECTOR_AGREEMENT:
+            if detector != first and _is_same_field((kept.record, one.record)):
                 reason = f"another detector of the scan of {_name(kept.record)}: its field is counted once"
                 others[one.record.micrograph_id] = Copy(kept.record.micrograph_id, reason, is_certain=True)
     return others
@@ -221,6 +225,14 @@ def compare_on_workers(client: Client) -> Callable[[Sequence[Pair]], Iterator[tu
             yield pair, ("different", float("nan")) if isinstance(result, BaseException) else result
 
     return compare
+
+
+def _is_same_field(pair: Pair) -> bool:
+    """Return whether the coarse structure of two images agrees; one that cannot be read any more does not."""
+    try:
+        return abs(same_field_correlation(*(loading.read_image(record) for record in pair))) >= MIN_DETECTOR_CORRELATION
+    except Exception:  # noqa: BLE001 - it is kept, and the run has its own reason for it
+        return False
 
 
 def _compare(pair: Pair) -> Compared:

@@ -14,7 +14,10 @@ from hrtem_dask.loading.pixel_sizes import Calibration, calibration_flags
 from hrtem_dask.loading.source import Source, Status
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["MicrographRecord", "Signal", "micrograph_id", "printable", "set_aside_uncalibrated", "to_row"]
+__all__ = ["OWN_LABELS", "MicrographRecord", "Signal", "micrograph_id", "printable", "set_aside_uncalibrated", "to_row"]
+
+OWN_LABELS = "labels of particles that `hrtem-dask export` wrote, not a micrograph"
+"""Reason for which a label image of this package is set aside; it can still be read as labels."""
 
 MAX_STEM = 60
 

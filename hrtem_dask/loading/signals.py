@@ -24,7 +24,7 @@ from hrtem_dask.loading.formats.file_format import Reader, identify
 from hrtem_dask.loading.formats.header_limits import bounded_signals
 from hrtem_dask.loading.imaging import stated_imaging, stated_reciprocal
 from hrtem_dask.loading.pixel_sizes import calibration_flags
-from hrtem_dask.loading.records import MicrographRecord, Signal, micrograph_id, printable, with_pixel_size
+from hrtem_dask.loading.records import OWN_LABELS, MicrographRecord, Signal, micrograph_id, printable, with_pixel_size
 from hrtem_dask.loading.source import Source
 
 if TYPE_CHECKING:
@@ -298,7 +298,7 @@ def read_micrograph(record: MicrographRecord) -> xr.DataArray:
 
 
 def read_single_image(path: str) -> np.ndarray:
-    """Read a file that holds exactly one image, such as a gain reference.
+    """Read a file that holds exactly one image, such as a gain reference or labels.
 
     Parameters
     ----------
@@ -330,7 +330,7 @@ def read_single_image(path: str) -> np.ndarray:
     (8, 10)
     """
     records = [r for source in find_sources(path) for r in list_micrographs(source)]
-    images = [r for r in records if r.status == "ok"]
+    images = [r for r in records if r.status == "ok" or OWN_LABELS in r.reason]
     if len(images) != 1:
         reasons = "; ".join(r.reason for r in records if r.status != "ok")
         raise UnreadableMicrographError(f"{path} must hold one image, it holds {len(images)}. {reasons}".rstrip())

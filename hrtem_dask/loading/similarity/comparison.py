@@ -9,7 +9,7 @@ import numpy as np
 
 from hrtem_dask.loading.similarity.fingerprint import finite_float
 
-__all__ = ["compare_images"]
+__all__ = ["compare_images", "same_field_correlation"]
 
 TILES = 8
 """Tiles of the common field in a row and in a column."""
@@ -23,6 +23,8 @@ MIN_POSSIBLE = 0.6
 MIN_TILES = 16
 """Fewest tiles with structure or noise; images without any cannot be compared."""
 MIN_TILE_PX = 8
+COARSE_PX = 32
+"""Width at which the fields of two detectors are compared: their noise differs, what they show does not."""
 
 
 def compare_images(first: np.ndarray, second: np.ndarray) -> tuple[Literal["copy", "possible", "different"], float]:
@@ -45,7 +47,7 @@ def compare_images(first: np.ndarray, second: np.ndarray) -> tuple[Literal["copy
     Examples
     --------
     >>> image = np.random.default_rng(0).normal(1000, 50, (256, 256))
-    >>> compare_images(image, (image / 4).astype(np.uint8))[0]
+    >>> compare_images(image, (image / 6).astype(np.uint8))[0]
     'copy'
     >>> compare_images(image, np.random.default_rng(1).normal(1000, 50, (256, 256)))[0]
     'different'
@@ -64,6 +66,37 @@ def compare_images(first: np.ndarray, second: np.ndarray) -> tuple[Literal["copy
     if abs(median) >= MIN_COPY and worst >= MIN_COPY_TILE:
         return "copy", median
     return ("possible" if abs(median) >= MIN_POSSIBLE else "different"), median
+
+
+def same_field_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Return how far the coarse structure of two images agrees, whatever their noise and contrast.
+
+    Parameters
+    ----------
+    first, second : numpy.ndarray
+        Shape (y, x), the same for both, any real dtype.
+
+    Returns
+    -------
+    float
+        Pearson's correlation of both images, averaged to a width of 32 px: near −1 for the dark and the bright field of
+        one scan, near 0 for different fields; NaN where the shapes differ or an image is constant.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> field = np.kron(rng.normal(size=(16, 16)), np.ones((16, 16)))
+    >>> dark, bright = (sign * field + rng.normal(0, 2, field.shape) for sign in (1, -1))
+    >>> same_field_correlation(dark, bright) < -0.9
+    True
+    """
+    if first.shape != second.shape:
+        return float("nan")
+    rows = max(2, round(COARSE_PX * first.shape[0] / first.shape[1]))
+    coarse = [cv2.resize(finite_float(i), (COARSE_PX, rows), interpolation=cv2.INTER_AREA) for i in (first, second)]
+    if min(float(image.std()) for image in coarse) == 0:
+        return float("nan")
+    return float(np.corrcoef(coarse[0].ravel(), coarse[1].ravel())[0, 1])
 
 
 def _at_common_scale(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

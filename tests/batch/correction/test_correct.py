@@ -21,6 +21,7 @@ from hrtem_dask.batch.correction.export import choose_micrographs
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.corrections import read_corrections
+from hrtem_dask.storage.exchange.ro_crate import CRATE_FILE
 from hrtem_dask.storage.location import Location
 
 TABLES = ("micrographs", "regions", "particles")
@@ -42,7 +43,8 @@ def ids(results: Path) -> list[str]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file but the log and the corrections."""
-    files = [p for p in folder.rglob("*") if p.is_file() and "corrections" not in p.parts and p.name != "log.jsonl"]
+    dated = {"log.jsonl", CRATE_FILE}
+    files = [p for p in folder.rglob("*") if p.is_file() and "corrections" not in p.parts and p.name not in dated]
     return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 

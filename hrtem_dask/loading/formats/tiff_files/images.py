@@ -17,7 +17,7 @@ from hrtem_dask.loading.formats.tiff_files.gray_values import gray_image
 from hrtem_dask.loading.formats.tiff_files.own_series import OwnSeries, own_series
 from hrtem_dask.loading.formats.tiff_files.pages import check_pages
 from hrtem_dask.loading.formats.tiff_files.tags import TiffImage, calibration
-from hrtem_dask.loading.records import Signal
+from hrtem_dask.loading.records import OWN_LABELS, Signal
 
 __all__ = ["list_signals", "read_frame"]
 
@@ -66,7 +66,7 @@ def _signal(tif: Any, series: OwnSeries, number: int, *, beside_gray: bool) -> S
         elif page.is_reduced:
             refused = "a thumbnail"
         elif (tif.imagej_metadata or {}).get("hrtem_dask"):
-            refused = f"{tif.imagej_metadata['hrtem_dask']} that `hrtem-dask export` wrote, not a micrograph"
+            refused = OWN_LABELS
         elif beside_gray:
             refused = "a color display copy beside the measured image"
         elif "S" in series.axes or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
