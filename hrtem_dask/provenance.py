@@ -8,6 +8,7 @@ import hashlib
 import json
 import shlex
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
     "record_hash",
 ]
 
+_PARSING = threading.Lock()
 COMMAND = "hrtem-dask"
 """Name of the program of this package."""
 
@@ -154,8 +156,25 @@ def code_hash(package: Path, parts: Sequence[str]) -> str:
     digest = hashlib.blake2b(digest_size=4)
     for module in sorted({module for part in parts for module in _modules(package / part)}):
         digest.update(module.relative_to(package).as_posix().encode() + b"\0")
-        _add_code(ast.parse(module.read_bytes()), digest.update)
+        _add_code(_parse(module), digest.update)
     return digest.hexdigest()
+
+
+def _parse(module: Path) -> ast.AST:
+    """Return the syntax tree of a module.
+
+    Before Python 3.13, threads that parse at the same time disturb each other's count of the recursion, and the parser
+    raises SystemError (python/cpython#106905). Our own threads take turns; those of other programs, such as a notebook
+    that formats an error, may be met again.
+    """
+    source = module.read_bytes()
+    with _PARSING:
+        for _ in range(20):
+            try:
+                return ast.parse(source)
+            except SystemError:
+                continue
+        return ast.parse(source)
 
 
 def _modules(part: Path) -> list[Path]:

@@ -114,3 +114,18 @@ def test_hashes_of_records_and_bytes() -> None:
     assert record_hash([1]) != record_hash([2])
     # BLAKE2b of 8 bytes, as `b2sum --length 64` gives it
     assert bytes_hash(b"") == "e4a6a0577479b2b4"
+
+
+def test_threads_that_disturb_the_parser_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython before 3.13 raises SystemError where several threads parse at the same time."""
+    expected, parse, calls = code_hash(PACKAGE, ("settings.py",)), ast.parse, []
+
+    def disturbed(source: bytes) -> ast.AST:
+        calls.append(source)
+        if len(calls) < 4:
+            raise SystemError("AST constructor recursion depth mismatch (before=48, after=46)")
+        return parse(source)
+
+    monkeypatch.setattr(ast, "parse", disturbed)
+    assert code_hash(PACKAGE, ("settings.py",)) == expected
+    assert len(calls) == 4
