@@ -23,6 +23,8 @@ __all__ = ["load_classifier", "make_classifier", "save_classifier"]
 
 FORMAT = "hrtem_dask.defects/1"
 _CONFIG = "classifier"
+MAX_DEPTH = 10_000
+"""Deepest tree: each step takes time for every prediction."""
 
 
 def save_classifier(classifier: DefectClassifier, path: str | Path) -> None:
@@ -92,7 +94,8 @@ def load_classifier(path: str | Path) -> DefectClassifier:
     try:
         with safe_open(Path(path), framework="numpy") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            names = file.keys() if header.get("format") == FORMAT else ()  # the weights of others may be large
+            tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise ModelError(
             f"{path}: cannot be read as safetensors: {error}; pickled forests are not read because they can run code"
@@ -116,8 +119,10 @@ def load_classifier(path: str | Path) -> DefectClassifier:
             ranges={name: (float(low), float(high)) for name, (low, high) in config["ranges"].items()},
             metadata={name: text for name, text in header.items() if name not in {"format", _CONFIG}},
         )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ModelError(f"{path}: is damaged: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path}: is damaged: {error}; train the classifier again, or take an undamaged copy"
+        ) from error
     return classifier
 
 
@@ -182,7 +187,9 @@ def _packed(forest: Forest) -> dict[str, np.ndarray]:
 
 def _unpacked(tensors: Mapping[str, np.ndarray], n_features: int) -> Forest:
     """Return the forest from its packed nodes; raise ValueError where they are not trees."""
-    n_nodes = int(tensors["n_nodes"][0])
+    n_nodes, n_bits = int(tensors["n_nodes"][0]), 8 * tensors["is_inner"].size
+    if not 0 < n_nodes <= n_bits:
+        raise ValueError(f"it states {n_nodes} nodes, and holds at most {n_bits}")
     inner = np.unpackbits(tensors["is_inner"], count=n_nodes).astype(bool)
 
     def spread(values: np.ndarray, where: np.ndarray, dtype: type, other: int = 0) -> np.ndarray:
@@ -195,7 +202,9 @@ def _unpacked(tensors: Mapping[str, np.ndarray], n_features: int) -> Forest:
     feature = spread(tensors["feature"], inner, np.int16, LEAF)
     right_step = spread(tensors["right_step"], inner, np.int32)
     leaf_row = spread(tensors["leaf_row"], ~inner, np.int32)
-    if not np.isfinite(values).all() or leaf_row.max(initial=0) >= len(values) or feature.max() >= n_features:
+    rows_exist = leaf_row.min(initial=0) >= 0 and leaf_row.max(initial=0) < len(values)
+    features_exist = feature[inner].min(initial=0) >= 0 and feature.max() < n_features
+    if not (np.isfinite(values).all() and rows_exist and features_exist):
         raise ValueError("its nodes refer to missing leaves or features, or its probabilities are not finite")
     return Forest(
         n_features=n_features,
@@ -212,15 +221,19 @@ def _unpacked(tensors: Mapping[str, np.ndarray], n_features: int) -> Forest:
 
 def _depth(start: np.ndarray, inner: np.ndarray, right_step: np.ndarray) -> int:
     """Return the depth of the trees; raise ValueError where a node is not reached exactly once."""
-    reached = np.zeros(inner.size, np.int64)
+    reached = np.zeros(inner.size, bool)
     at, depth = start.astype(np.int64), -1
     while at.size:
-        if at.max() >= inner.size or at.min() < 0 or depth > inner.size:
+        if at.max() >= inner.size or at.min() < 0:
             raise ValueError("its nodes refer to missing nodes")
-        reached += np.bincount(at, minlength=inner.size)
+        if depth == MAX_DEPTH:
+            raise ValueError(f"its trees are deeper than {MAX_DEPTH}")
+        if reached[at].any() or np.unique(at).size < at.size:
+            raise ValueError("its nodes are not trees")
+        reached[at] = True
         parents = at[inner[at]]
         at, depth = np.concatenate([parents + 1, parents + right_step[parents]]), depth + 1
-    if (reached != 1).any():
+    if not reached.all():
         raise ValueError("its nodes are not trees")
     return depth
 

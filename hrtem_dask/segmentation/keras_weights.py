@@ -6,6 +6,7 @@ determines the rest: the number of levels, the convolutions per block, and wheth
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -14,12 +15,17 @@ import numpy as np
 import torch
 
 from hrtem_dask.errors import ModelError
+from hrtem_dask.segmentation.network_size import check_network_size
 from hrtem_dask.segmentation.unet import UNet, UNetConfig, groschner2021_config
 
 __all__ = ["load_keras_weights"]
 
 _KINDS = {"conv2d": "conv", "batch_normalization": "norm", "max_pooling2d": "pool", "activation": "relu",
           "up_sampling2d": "up", "concatenate": "cat", "dropout": "dropout", "input": "input"}  # fmt: skip
+LARGEST_COMPRESSION = 10
+"""Largest plausible compression ratio of weights; Keras does not compress them."""
+MAX_NAMES = 10_000
+"""Most layers of a network, and most arrays of a layer."""
 
 
 def load_keras_weights(path: str | Path, *, pixel_size_nm: float | None = None) -> UNet:
@@ -46,11 +52,12 @@ def load_keras_weights(path: str | Path, *, pixel_size_nm: float | None = None) 
     try:
         with h5py.File(path, "r") as file:
             layers = _read_layers(file, path)
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:  # h5py raises all of these where a header is damaged
         raise ModelError(f"{path}: cannot be read as an HDF5 file: {error}") from error
     convs = [weights for kind, weights in layers if kind == "conv"]
     norms = [weights for kind, weights in layers if kind == "norm"]
     config = _infer_config([kind for kind, _ in layers], convs, pixel_size_nm, path)
+    check_network_size(config, sum(values.nbytes for _, weights in layers for values in weights), str(path))
     model = UNet(config)
     blocks = model.conv_norms()
     if len(convs) != len(blocks) + 1 or len(norms) != len(blocks):
@@ -71,19 +78,42 @@ def _read_layers(file: h5py.File, path: str | Path) -> list[tuple[str, list[np.n
         raise ModelError(f"{path}: is a whole Keras model: pass its weights alone, saved by model.save_weights()")
     if "layer_names" not in file.attrs:
         raise ModelError(f"{path}: has no layer_names, so it is not a Keras 2 weight file")
-    layers = []
-    for raw in file.attrs["layer_names"]:
-        name = raw.decode() if isinstance(raw, bytes) else str(raw)
+    layers, left_bytes = [], LARGEST_COMPRESSION * Path(path).stat().st_size
+    for name in _read_names(file, "layer_names", path):
         try:
             group = file[name]
-            weights = [np.asarray(group[key]) for key in group.attrs["weight_names"]]
-        except (KeyError, TypeError) as error:
+            weights = []
+            for key in _read_names(group, "weight_names", path):
+                left_bytes -= _check_array(group[key], left_bytes, f"{path}: weights {key!r} of layer {name!r}")
+                weights.append(np.asarray(group[key]))
+        except (AttributeError, KeyError, TypeError) as error:
             raise ModelError(f"{path}: the weights of layer {name!r} are missing: {error}") from error
         kind = _KINDS.get(re.sub(r"_\d+$", "", name), "conv" if weights else "")
         if not kind:
             raise ModelError(f"{path}: layer {name!r} does not belong to this kind of U-Net")
         layers.append((kind, weights))
     return layers
+
+
+def _read_names(group: h5py.Group, key: str, path: str | Path) -> list[str]:
+    """Return the names in an attribute."""
+    n_names = math.prod(group.attrs.get_id(key).shape or (0,))
+    if n_names > MAX_NAMES:
+        raise ModelError(f"{path}: {key} has {n_names} names, more than {MAX_NAMES}: save the weights again")
+    return [raw.decode() if isinstance(raw, bytes) else str(raw) for raw in np.ravel(group.attrs[key])]
+
+
+def _check_array(array: h5py.Dataset, left_bytes: int, what: str) -> int:
+    """Return the size of an array in bytes; raise ModelError where it, or one of its chunks, exceeds what is left."""
+    if array.dtype.kind not in "fiu":
+        raise ModelError(f"{what} are not numbers but {array.dtype}: save the weights again")
+    n_bytes: int = max(array.size or 0, math.prod(array.chunks or (0,))) * array.dtype.itemsize
+    if n_bytes > left_bytes:
+        raise ModelError(
+            f"{what}: the header is damaged: it states {n_bytes} bytes, more than the {left_bytes} that are left of "
+            f"{LARGEST_COMPRESSION} times the file's size: save the weights again, or take an undamaged copy"
+        )
+    return n_bytes
 
 
 def _infer_config(
@@ -103,6 +133,12 @@ def _infer_config(
     n_decoder, rest = divmod(kinds[first_up:-1].count("conv"), n_levels)
     if rest or kinds[:last_pool].count("conv") != n_encoder * n_levels or not (n_encoder and n_center and n_decoder):
         raise ModelError(f"{path}: its blocks have unequal numbers of convolutions: {' '.join(kinds)}")
+    for i, weights in enumerate(convs, start=1):
+        if len(weights) != 2 or weights[0].ndim != 4 or 0 in weights[0].shape:
+            raise ModelError(
+                f"{path}: convolution {i} should have a kernel (y, x, in, out) and a bias, has arrays of shapes "
+                f"{[values.shape for values in weights]}"
+            )
     n_out = [int(weights[0].shape[-1]) for weights in convs]
     config = groschner2021_config(
         widths=tuple(n_out[n_encoder - 1 : n_encoder * n_levels : n_encoder]),
@@ -110,18 +146,19 @@ def _infer_config(
         pixel_size_nm=pixel_size_nm,
     )
     # with the pooling after the ReLU, as many activations as convolutions would stand before the first pooling
-    return UNetConfig(
-        **{
-            **vars(config),
-            "encoder_convs": n_encoder,
-            "centre_convs": n_center,
-            "decoder_convs": n_decoder,
-            "kernel_px": int(convs[0][0].shape[0]),
-            "n_classes": n_out[-1],
-            "particle_class": min(1, n_out[-1] - 1),
-            "pool_before_relu": kinds[:first_pool].count("relu") < n_encoder,
-        }
-    )
+    found = {
+        "encoder_convs": n_encoder,
+        "centre_convs": n_center,
+        "decoder_convs": n_decoder,
+        "kernel_px": int(convs[0][0].shape[0]),
+        "n_classes": n_out[-1],
+        "particle_class": min(1, n_out[-1] - 1),
+        "pool_before_relu": kinds[:first_pool].count("relu") < n_encoder,
+    }
+    try:
+        return UNetConfig(**{**vars(config), **found})
+    except ValueError as error:
+        raise ModelError(f"{path}: its layers are not those of a U-Net: {error}") from error
 
 
 def _set_conv(conv: torch.nn.Conv2d, weights: list[np.ndarray], what: str) -> None:

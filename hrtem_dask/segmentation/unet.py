@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, cast, get_args
 
 import torch
@@ -61,7 +62,10 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         counts = (*self.widths, self.centre_width, self.n_classes, self.encoder_convs, self.centre_convs)
-        if not self.widths or min(*counts, self.decoder_convs, self.block_px) < 1:
+        counts += (self.decoder_convs, self.block_px)
+        if not all(isinstance(count, Integral) for count in (*counts, self.kernel_px, self.particle_class)):
+            raise ValueError(f"widths and numbers of a U-Net are whole numbers, got {self}")
+        if not self.widths or min(counts) < 1:
             raise ValueError(f"a U-Net needs at least one level, and 1 or more of everything, got {self}")
         if self.kernel_px % 2 == 0 or self.kernel_px < 1:
             raise ValueError(f"kernel_px must be odd and positive, got {self.kernel_px}")
@@ -321,6 +325,8 @@ def config_from_dict(values: dict[str, object]) -> UNetConfig:
     ValueError
         If a field is unknown, missing or out of range.
     """
+    if not isinstance(values, dict):
+        raise ValueError(f"the network's configuration is no table of fields: {str(values)[:50]}")
     unknown = sorted(set(values) - {f.name for f in dataclasses.fields(UNetConfig)})
     if unknown:
         raise ValueError(f"unknown field {unknown[0]!r} in the network's configuration")

@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 from hrtem_dask.errors import ModelError
 from hrtem_dask.provenance import bytes_hash
 from hrtem_dask.segmentation.keras_weights import load_keras_weights
+from hrtem_dask.segmentation.network_size import check_network_size
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
-from hrtem_dask.segmentation.unet import UNet, config_from_dict
+from hrtem_dask.segmentation.unet import UNet, UNetConfig, config_from_dict
 
 __all__ = ["load_dice_model", "load_model", "model_hash", "model_metadata", "save_model", "with_dice_model"]
 
@@ -95,20 +96,30 @@ def _load_safetensors(path: str | Path) -> UNet:
     """Read the safetensors format of this package."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+            config = _read_config(file.metadata() or {}, path)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: cannot be read as safetensors: {error}") from error
-    if header.get("format") != FORMAT:
-        raise ModelError(f"{path}: is not a U-Net of this package: format {header.get('format')!r}, need {FORMAT!r}")
     try:
-        model = UNet(config_from_dict(json.loads(header["config"])))
+        model = UNet(config)
         model.load_state_dict(state)
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: weights and configuration do not fit: {error}") from error
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
         raise ModelError(f"{path}: holds NaN or infinite weights")
     return model.eval()
+
+
+def _read_config(header: Mapping[str, str], path: str | Path) -> UNetConfig:
+    """Return the configuration in a header, whose network is no larger than the file."""
+    if header.get("format") != FORMAT:
+        raise ModelError(f"{path}: is not a U-Net of this package: format {header.get('format')!r}, need {FORMAT!r}")
+    try:
+        config = config_from_dict(json.loads(header["config"]))
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: weights and configuration do not fit: {error}") from error
+    check_network_size(config, Path(path).stat().st_size, str(path))
+    return config
 
 
 def model_metadata(path: str | Path) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Classifiers on disk and on tables."""
 
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +107,55 @@ def test_damaged_files_are_refused(classifier: DefectClassifier, tmp_path: Path,
     save_file({**tensors, damage: broken}, path, metadata=header)
     with pytest.raises(ModelError, match=r"damaged|is not for"):
         load_classifier(path)
+
+
+def chain(n_nodes: int) -> dict[str, np.ndarray]:
+    """Return the nodes of one tree that is a chain of inner nodes, each with a leaf beside the next."""
+    inner = np.arange(n_nodes) % 2 == 0
+    inner[-1] = False
+    n_inner = int(inner.sum())
+    return {
+        "start": np.zeros(1, np.int32), "feature": np.zeros(n_inner, np.uint8), "is_inner": np.packbits(inner),
+        "n_nodes": np.array([n_nodes]), "threshold": np.zeros(n_inner, np.float32),
+        "right_step": np.full(n_inner, 2, np.uint8), "missing_goes_left": np.packbits(np.zeros(n_inner, bool)),
+        "leaf_row": np.zeros(n_nodes - n_inner, np.uint8), "values": np.ones((1, 3), np.float32) / 3,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ({"n_nodes": np.array([10**13])}, "states 10000000000000 nodes, and holds at most"),
+        ({"n_nodes": np.array([-5])}, "states -5 nodes"),
+        ({"n_nodes": np.array([np.inf])}, "damaged"),
+        (chain(1_000_001), "deeper than 10000"),
+        # each node leads twice to the next one: a walk along all paths would double at every step
+        ({**chain(2001), "right_step": np.ones(1000, np.uint8), "is_inner": np.packbits(np.arange(2001) < 1000)},
+         "not trees"),
+    ],
+)  # fmt: skip
+def test_headers_of_forests_that_ask_for_much(
+    classifier: DefectClassifier, tmp_path: Path, parts: dict[str, np.ndarray], says: str
+) -> None:
+    path = tmp_path / "m.safetensors"
+    save_classifier(classifier, path)
+    with safe_open(path, framework="numpy") as file:
+        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file({**tensors, **parts}, path, metadata=header)
+    tracemalloc.start()
+    began = time.process_time()
+    with pytest.raises(ModelError, match=says):
+        load_classifier(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert time.process_time() - began < 10
+    assert peak < 100 * 2**20
+
+
+def test_a_chain_within_the_limit_is_read(classifier: DefectClassifier, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_classifier(classifier, path)
+    with safe_open(path, framework="numpy") as file:
+        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file({**tensors, **chain(2001)}, path, metadata=header)
+    assert load_classifier(path).forest.depth == 1000
