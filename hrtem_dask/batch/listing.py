@@ -15,6 +15,7 @@ from distributed import Client
 from hrtem_dask import loading
 from hrtem_dask.addresses import file_system
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
+from hrtem_dask.batch.label_images import without_label_images
 from hrtem_dask.batch.own_files import without_own_results
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError
 from hrtem_dask.loading.detectors import one_per_scan
@@ -45,7 +46,7 @@ def find_inputs(
     -------
     list of loading.Source
         At least one. Documents, tables and programs that lie beside micrographs are left out, and one log message
-        counts them; one that was named itself stays, with the reason.
+        counts them; one that was named itself stays, with the reason. Label images of other sources are set aside.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def find_inputs(
     if leave_out is not None:
         results = _canonical(leave_out.url)
         sources = [s for s in sources if not f"{_canonical(s.url)}/".startswith(f"{results}/")]
-    sources = without_own_results(sources)
+    sources = without_label_images(without_own_results(sources))
     if not sources:
         raise NothingToAnalyseError(f"no file in {inputs!s}: give micrographs, a folder of them, or a glob")
     given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs

@@ -20,42 +20,19 @@ from hrtem_dask.loading.source import Source
 __all__ = ["find_sources", "other_kind"]
 
 _DOCUMENTS = {
-    ".txt",
-    ".md",
-    ".rst",
-    ".xml",
-    ".ome",
-    ".html",
-    ".htm",
-    ".pdf",
-    ".doc",
-    ".docx",
-    ".ppt",
-    ".pptx",
-    ".odt",
+    ".txt", ".md", ".rst", ".xml", ".ome", ".mdoc", ".html", ".htm", ".pdf", ".doc", ".docx", ".ppt", ".pptx", ".odt",
     ".log",
-}
+}  # fmt: skip
 _TABLES = {".csv", ".tsv", ".json", ".jsonl", ".xls", ".xlsx", ".parquet", ".db", ".sqlite", ".npz", ".pkl", ".pickle"}
 _PROGRAMS = {
-    ".py",
-    ".ipynb",
-    ".m",
-    ".s",
-    ".ijm",
-    ".toml",
-    ".yaml",
-    ".yml",
-    ".ini",
-    ".cfg",
-    ".exe",
-    ".dll",
-    ".lnk",
-    ".url",
-}
+    ".py", ".ipynb", ".m", ".s", ".ijm", ".toml", ".yaml", ".yml", ".ini", ".cfg", ".exe", ".dll", ".lnk", ".url",
+}  # fmt: skip
 _OTHER = {".mp4", ".avi", ".mov", ".svg", ".eps", ".rar", ".7z"}
 NOT_MICROGRAPHS = _DOCUMENTS | _TABLES | _PROGRAMS | _OTHER
 _DOCUMENT_NAMES = {"LICENSE", "LICENCE", "COPYING", "README", "CHANGELOG", "AUTHORS", "NOTICE", "CITATION", "MAKEFILE"}
 MAX_ERROR_CHARACTERS = 300
+_WITH_SIDE_FILE = {".mrc", ".mrcs", ".st", ".ali", ".rec", ".map"}
+"""Files beside which SerialEM and programs after it write a side file (.mdoc)."""
 _ZARR_FILES = {"zarr.json", ".zgroup", ".zarray", ".zattrs"}
 
 
@@ -369,11 +346,21 @@ def _paired(sources: list[Source]) -> Iterator[Source]:
 
 
 def _with_description(source: Source, others: list[Source]) -> Source:
-    """Add the companion file of an OME-TIFF set to a source that is copied to be read; else it is found beside it."""
-    if not source.name.lower().endswith((".ome.tif", ".ome.tiff")) or (source.is_local and not source.member):
+    """Add the files that describe a source which is copied to be read; else they are found beside it.
+
+    They are the companion file of an OME-TIFF set, and the side file of an MRC file.
+    """
+    if source.is_local and not source.member:
+        return source
+    name, stem = source.name.lower(), posixpath.splitext(source.name.lower())[0]
+    if name.endswith((".ome.tif", ".ome.tiff")):
+        endings: tuple[str, ...] = (".companion.ome",)
+    elif source.suffix in _WITH_SIDE_FILE:
+        endings = (f"/{name}.mdoc", f"/{stem}.mdoc")
+    else:
         return source
     folder, place = posixpath.dirname(source.member or source.url), source.url if source.member else ""
-    beside = [o for o in others if o.name.lower().endswith(".companion.ome") and (o.url if o.member else "") == place]
+    beside = [o for o in others if f"/{o.name.lower()}".endswith(endings) and (o.url if o.member else "") == place]
     paths = [o.member or o.url for o in beside if posixpath.dirname(o.member or o.url) == folder]
     return replace(source, companions=tuple(paths))
 

@@ -143,7 +143,8 @@ def calibrate(
         sizes.append(size)
     if not all(math.isfinite(s) and s > 0 for s in sizes):
         stated = [f"{s:.4g} nm" for s in sizes if s <= 0]
-        return Calibration(note=f"{source} states a pixel of {stated[0]}, which is not a size" if stated else "")
+        entry = source.removeprefix("file: ")
+        return Calibration(note=f"{entry} states a pixel of {stated[0]}, which is not a size" if stated else "")
     return Calibration((sizes[0], sizes[1]), source)
 
 

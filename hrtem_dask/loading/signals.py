@@ -122,7 +122,7 @@ def _signals(source: Source) -> list[Signal]:
         return [Signal(status="set_aside", note="no signal in the file")]
     notes = reader.note
     signals = [dataclasses.replace(s, note="; ".join(filter(None, [s.note, notes]))) for s in signals]
-    return [_without_reciprocal(s) for s in signals]
+    return [_without_line(_without_reciprocal(s)) for s in signals]
 
 
 def _without_reciprocal(signal: Signal) -> Signal:
@@ -131,6 +131,16 @@ def _without_reciprocal(signal: Signal) -> Signal:
     if not words:
         return signal
     note = f"no image of the specimen: its title says {words}"
+    return dataclasses.replace(
+        signal, status="set_aside", n_frames=1, note="; ".join(filter(None, [note, signal.note]))
+    )
+
+
+def _without_line(signal: Signal) -> Signal:
+    """Set a signal aside that is one pixel high or wide: it has no area, and so no particles."""
+    if signal.status != "ok" or 1 not in (signal.height_px, signal.width_px):
+        return signal
+    note = f"a line profile, not an image; shape {signal.height_px}×{signal.width_px}"
     return dataclasses.replace(
         signal, status="set_aside", n_frames=1, note="; ".join(filter(None, [note, signal.note]))
     )

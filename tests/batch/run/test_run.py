@@ -396,6 +396,9 @@ def test_a_line_profile_and_a_pipe_do_not_end_a_run(
     assert sum(summary.counts.values()) == 3 + 3 + 2
     rows = open_results(tmp_path / "out").micrographs
     assert (rows["reason"].str.contains("named pipe").fillna(False)).sum() == 2
+    lines = rows[rows["reason"].str.contains("a line profile, not an image").fillna(False)]
+    assert set(lines["status"]) == {"set_aside"}
+    assert {Path(source).name for source in lines["source"]} == {"tall.tif", "wide.tif"}
     assert summary.counts["done"] >= 3
 
 

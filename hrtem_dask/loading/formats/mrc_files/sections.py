@@ -12,9 +12,11 @@ import mrcfile
 import numpy as np
 
 from hrtem_dask.errors import UnreadableMicrographError
+from hrtem_dask.loading.agreement import combine
 from hrtem_dask.loading.formats.header_limits import bounded_signals
 from hrtem_dask.loading.formats.mrc_files.headers import acquisition, calibration, labels
 from hrtem_dask.loading.formats.mrc_files.integers import PACKED_FLAG, imod_flags, true_dtype
+from hrtem_dask.loading.formats.mrc_files.side_files import read_side_file
 from hrtem_dask.loading.records import Signal
 
 __all__ = ["list_signals", "read_frame"]
@@ -57,6 +59,8 @@ def list_signals(path: Path) -> list[Signal]:
         known = acquisition(file)
         size, text = calibration(file), labels(file)
         packed = dtype.itemsize == 1 and (imod_flags(header) or 0) & PACKED_FLAG
+    beside, conditions = read_side_file(path, (shape[1], shape[2]))
+    size, known = combine([size, beside]), conditions | {k: v for k, v in known.items() if v is not None}
     refused = ""
     if dtype.kind == "c":
         refused = "complex values: a Fourier transform, not a micrograph"
