@@ -43,9 +43,9 @@ def check_lattice(table: pd.DataFrame, settings: Settings, flags: object) -> dic
         scale = fourier.lattice_scale_ratio(one, settings.fourier.material)
     if np.isfinite(one).sum() < _FEWEST_SPACINGS:
         return {"lattice_scale_ratio": scale.ratio}
-    found = []
+    found = [str(flags)] if flags else []
     if scale.ratio is not None and abs(scale.ratio - 1) > settings.fourier.calibration_tolerance:
         found.append("off_lattice")
     if not confirmed:
         found.append("lattice_not_confirmed" if scale.ratio is not None else "no_lattice_match")
-    return {"lattice_scale_ratio": scale.ratio, "calibration_flags": ",".join([*filter(None, [flags]), *found]) or None}
+    return {"lattice_scale_ratio": scale.ratio, "calibration_flags": ",".join(found) or None}

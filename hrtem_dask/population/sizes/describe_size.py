@@ -191,7 +191,7 @@ def _limits(rows: pd.DataFrame, column: str, some_missing: bool, options: Popula
         smallest = np.fmax(options.min_area_nm2, smallest_px * area_nm2 / area_px)
         limits: np.ndarray = np.nan_to_num(np.sqrt(4 * smallest / np.pi))
         if column == "equivalent_diameter_nm":
-            return np.minimum(limits, diameter)
+            return np.asarray(np.minimum(limits, diameter))
         # a particle of this size is counted if its diameter is above the limit: round ones have the smallest diameter
         ratio = rows[column].to_numpy(dtype=float) / diameter
     known = ratio[np.isfinite(ratio)]
