@@ -87,6 +87,7 @@ def choose_scale(
         The scale with the highest score, or that among equal ones at which the particles have the best size; 1 where no
         scale shows a particle.
     """
+    turn = dice_model is not None and "mask_agreement" in dice_model.coefficients
     scores: dict[float, float] = {}
     diameters_px: dict[float, float] = {}
     for scale in _possible(image, scales):
@@ -94,7 +95,7 @@ def choose_scale(
         logits = as_tensor(network(seen[None]))[0]
         probability = as_array(torch.sigmoid(logits)[: shape[0], : shape[1]].contiguous(), like=image)
         terms = judge_mask(
-            seen[: shape[0], : shape[1]], probability, network, threshold=threshold, stride_px=stride_px, turn=False
+            seen[: shape[0], : shape[1]], probability, network, threshold=threshold, stride_px=stride_px, turn=turn
         )
         if terms is not None and terms["mask_fraction"] > 0:
             scores[scale] = terms["mask_confidence"] if dice_model is None else dice_model.predict(terms, {})

@@ -97,7 +97,7 @@ def calibrate_dice_model(
     out : str or path-like, optional
         Safetensors file to write; by default `model` is replaced.
     settings : Settings, optional
-        Settings of `calibration_table`.
+        Settings of `calibration_table`. The agreement of masks is used only with `segmentation.mask_agreement`.
 
     Returns
     -------
@@ -125,8 +125,11 @@ def calibrate_dice_model(
         return cache[store.folder.url]
 
     tables = [table_of(store) for store in stores]
+    # a run computes the agreement of masks only where the settings ask for it, because it takes several passes
+    agreement = settings is not None and settings.segmentation.mask_agreement
+    terms = [name for name in TERMS if agreement or name != "mask_agreement"]
     fitted = fit_dice_model(
-        pd.concat([t.iloc[::2] for t in tables]), familiar=pd.concat([table_of(s) for s in familiar])
+        pd.concat([t.iloc[::2] for t in tables]), familiar=pd.concat([table_of(s) for s in familiar]), terms=terms
     )
     errors = dice_model_errors(fitted, pd.concat([t.iloc[1::2] for t in tables]))
     known = {name: value for name, value in errors.items() if np.isfinite(value)}  # JSON has no NaN

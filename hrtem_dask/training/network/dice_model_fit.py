@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ MIN_IMPROVEMENT = 0.02
 """Smallest relative decrease of the cross-validated squared error for which a term is kept."""
 
 
-def fit_dice_model(table: pd.DataFrame, *, familiar: pd.DataFrame) -> DiceModel:
+def fit_dice_model(table: pd.DataFrame, *, familiar: pd.DataFrame, terms: Sequence[str] = tuple(TERMS)) -> DiceModel:
     """Fit the prediction of the Dice coefficient.
 
     A logistic curve is fitted by least squares, with the sign of each coefficient fixed. Terms are added one after the
@@ -41,6 +42,8 @@ def fit_dice_model(table: pd.DataFrame, *, familiar: pd.DataFrame) -> DiceModel:
         coefficient is 0.
     familiar : pandas.DataFrame
         Rows of micrographs like those of the training. Their 1st to 99th percentiles are the ranges of the training.
+    terms : sequence of str
+        Terms that may be used, in the order in which they are tried.
 
     Returns
     -------
@@ -72,14 +75,14 @@ def fit_dice_model(table: pd.DataFrame, *, familiar: pd.DataFrame) -> DiceModel:
     rows = [
         {**row, "distance_from_training": without_terms.distance_from_training(row)} for row in _rows(table[~empty])
     ]
-    values = np.array([[straightened(name, row[name]) for name in TERMS] for row in rows])
+    values = np.array([[straightened(name, row[name]) for name in terms] for row in rows])
     truth = table["dice"].to_numpy(float)[~empty]
     centers, scales = values.mean(axis=0), values.std(axis=0)
     z = np.clip((values - centers) / np.maximum(scales, 1e-9), -4, 4)
-    signs = np.array(list(TERMS.values()))
+    signs = np.array([TERMS[name] for name in terms])
     kept = _selected_terms(z, truth, signs)
     intercept, coefficients = _fitted(z[:, kept], truth, signs[kept])
-    names = [list(TERMS)[i] for i in kept]
+    names = [terms[i] for i in kept]
     return dataclasses.replace(
         without_terms,
         intercept=intercept,

@@ -11,6 +11,7 @@ from scipy import ndimage
 from hrtem_dask.evaluation import dice
 from hrtem_dask.filtering import prepare
 from hrtem_dask.segmentation import make_segmenter
+from hrtem_dask.segmentation.quality.dice_model import DiceModel
 from hrtem_dask.segmentation.rescale import resample
 from hrtem_dask.segmentation.scales.search import choose_scale
 from hrtem_dask.settings import ExecutionSettings, Regime, SegmentationSettings
@@ -84,6 +85,21 @@ def test_of_equally_good_scales_that_with_the_best_size_is_taken() -> None:
         assert 30 <= choice.scale * diameter <= 90, diameter
         assert choice.margin is not None
         assert abs(choice.margin) <= 0.01
+
+
+def test_a_calibration_with_the_agreement_of_masks_can_compare_scales() -> None:
+    model = DiceModel(
+        intercept=0.0,
+        coefficients={"mask_agreement": 1.0},
+        centres={"mask_agreement": 0.0},
+        scales={"mask_agreement": 1.0},
+        empty_dice=0.5,
+        ranges={},
+    )
+    choice = choose_scale(
+        disks(256, 40.0), tuned_to(40.0), scaling="standard", stride_px=STRIDE, threshold=0.5, dice_model=model
+    )
+    assert choice.score is not None
 
 
 @pytest.mark.parametrize("zoom", [0.5, 2.0])
