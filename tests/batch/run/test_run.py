@@ -117,7 +117,7 @@ def test_bad_files_become_rows_and_the_batch_goes_on(
     assert ended.loc["no scale.tif", "status"] == "set_aside"
     assert "pixel size" in ended.loc["no scale.tif", "reason"]
     assert ended.loc["constant.tif", "status"] == "empty"
-    assert ended.loc["dot.tif", "status"] == "empty"
+    assert ended.loc["dot.tif", "status"] == "set_aside"  # a single pixel
     assert ended.loc["ribbon.tif", "status"] in {"done", "empty"}
     assert ended.loc["holes.tif", "n_nonfinite"] == 51
     assert ended.loc["holes.tif", "n_particles"] == 3
