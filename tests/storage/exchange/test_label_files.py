@@ -113,7 +113,7 @@ def test_tiffs_carry_their_scale(dtype, tmp_path):
     "write", [label_files.png_bytes, lambda x: label_files.tiff_bytes(x, pixel_size_nm=None, labels=True)]
 )
 def test_labels_beyond_16_bits_are_refused(write, tmp_path):
-    labels = np.array([[0, 65_535]], np.int32)
+    labels = np.array([[0, 65_535], [1, 0]], np.int32)
     path = tmp_path / "labels.png"
     path.write_bytes(write(labels))
     np.testing.assert_array_equal(loading.read_single_image(str(path)), labels)
