@@ -331,8 +331,7 @@ def listed_record(row: pd.Series) -> loading.MicrographRecord:
         **dict[str, Any]((name, known[name]) for name in same),
         pixel_size_nm=pixel_size_of(row),
         pixel_size_source=str(known["pixel_size_source"]),
-        # off_lattice is what the analysis adds
-        calibration_flags=tuple(flag for flag in flags if flag and flag != "off_lattice"),
+        calibration_flags=tuple(flag for flag in flags if flag and flag not in tables.LATTICE_FLAGS),
         covariates=tuple((name, value) for name, value in known.items() if name not in schema),
         status="ok" if analysed else known["status"],
         reason=str(known["reason"] or ""),

@@ -7,7 +7,7 @@ and are null where the pixel size is not known.
 
 from hrtem_dask.tables.columns import BOX_COLUMNS, Column, Schema
 from hrtem_dask.tables.crystal_fields import FAULT_TRACES, WINDOWS
-from hrtem_dask.tables.micrographs import ANALYZED_STATUSES, EXECUTION, MICROGRAPHS, STATUSES, Status
+from hrtem_dask.tables.micrographs import ANALYZED_STATUSES, EXECUTION, LATTICE_FLAGS, MICROGRAPHS, STATUSES, Status
 from hrtem_dask.tables.particles import PARTICLES
 from hrtem_dask.tables.regions import REGION_CLASSES, REGION_FEATURES, REGIONS
 from hrtem_dask.tables.schema import SCHEMA_VERSION, arrow_schema, conform, empty
@@ -17,6 +17,7 @@ __all__ = [
     "BOX_COLUMNS",
     "EXECUTION",
     "FAULT_TRACES",
+    "LATTICE_FLAGS",
     "MICROGRAPHS",
     "PARTICLES",
     "REGIONS",

@@ -6,13 +6,15 @@ from typing import Literal
 
 from hrtem_dask.tables.columns import ID, SAMPLE, Column, Schema
 
-__all__ = ["ANALYZED_STATUSES", "EXECUTION", "MICROGRAPHS", "STATUSES", "Status"]
+__all__ = ["ANALYZED_STATUSES", "EXECUTION", "LATTICE_FLAGS", "MICROGRAPHS", "STATUSES", "Status"]
 
 Status = Literal["done", "empty", "set_aside", "failed"]
 STATUSES: tuple[Status, ...] = ("done", "empty", "set_aside", "failed")
 """How the analysis of a micrograph can end."""
 ANALYZED_STATUSES: tuple[Status, ...] = ("done", "empty")
 """Statuses of micrographs that were taken through every stage and have labels."""
+LATTICE_FLAGS = ("off_lattice", "lattice_not_confirmed", "no_lattice_match")
+"""Values of ``calibration_flags`` that the analysis adds to those of the listing, from the lattice of a material."""
 
 MICROGRAPHS: Schema = (
     ID,

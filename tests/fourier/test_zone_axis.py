@@ -97,8 +97,10 @@ def test_projected_atoms(name: str, axis: str) -> None:
     crop, screen = projected(name, THREE_INDICES[axis], rotation_deg=rotation, tilt_deg=2)
     measured = measure_zone_axis(crop, pixel_size_nm=(0.04, 0.04), material=name)
     assert measured["zone_axis"] == axis, measured
-    # along [112] of small cells hardly more than one row lies within the resolution
-    assert measured["zone_axis_confidence"] > (0.05 if axis == "[112]" else 0.95)
+    if (name, axis) == ("Fe", "[112]"):  # only the row of {110} lies within the resolution, and fixes no axis
+        assert measured["zone_axis_confidence"] < 0.5
+    else:
+        assert measured["zone_axis_confidence"] > (0.6 if axis == "[112]" else 0.95)
     # a single row of fringes leaves nothing to average the noise over
     assert measured["zone_axis_spacing_ratio"] == pytest.approx(1, abs=0.01 if axis == "[112]" else 0.005)
     pattern = zone_pattern(name, axis)

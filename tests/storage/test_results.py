@@ -13,7 +13,7 @@ from hrtem_dask.errors import ResultsFolderError
 from hrtem_dask.storage import results as results_module
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import read_table, write_table
-from hrtem_dask.storage.results import Results, crop, open_results
+from hrtem_dask.storage.results import Results, crop, listed_record, open_results
 
 
 @pytest.fixture
@@ -73,6 +73,16 @@ def test_the_summary_is_that_of_the_run(results: Results) -> None:
     results.folder.write_bytes("summary.json", b"{cut")
     with pytest.raises(ResultsFolderError, match="is damaged"):
         results.summary  # noqa: B018 - reads it
+
+
+def test_a_listed_record_has_the_flags_of_the_listing_alone() -> None:
+    """Else an analysis after a correction would add its own flags again."""
+    flags = ",".join(["non_square", *tables.LATTICE_FLAGS])
+    row = pd.DataFrame(
+        {"micrograph_id": ["a"], "source": ["/data/a.tif"], "pixel_size_source": ["TIFF"], "signal": [0]}
+    )
+    row = tables.conform(row.assign(frame=0, calibration_flags=flags), tables.MICROGRAPHS).iloc[0]
+    assert listed_record(row).calibration_flags == ("non_square",)
 
 
 def test_results_say_what_they_hold(tmp_path: Path) -> None:

@@ -146,11 +146,11 @@ def _inputs(micrographs: pd.DataFrame) -> list[dict[str, Any]]:
     """
     entities: dict[str, dict[str, Any]] = {}
     for source, digest in zip(micrographs["source"], micrographs["source_hash"], strict=True):
-        address = _address(str(source).split("::")[0])
+        address = _address(_file(str(source)))
         entity = entities.setdefault(
             address, {"@id": address, "@type": "CreativeWork", "name": address.rsplit("/", 1)[-1]}
         )
-        if pd.notna(digest) and "::" not in str(source):
+        if pd.notna(digest) and _file(str(source)) == str(source):
             entity["identifier"] = f"blake2b-128:{digest}"
     return list(entities.values())
 
@@ -161,6 +161,13 @@ def _models(hashes: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"@id": f"#model-{stage}", "@type": "CreativeWork", "name": f"model of {stage}", "identifier": str(digest)}
         for stage, digest in hashes.items()
     ]
+
+
+def _file(source: str) -> str:
+    """Return the file of a source: ``::`` stands before a member of an archive, or is a part of a name."""
+    parts = source.split("::")
+    names = ["::".join(parts[:n]) for n in range(len(parts), 1, -1)]
+    return next((name for name in names if "://" not in name and Path(name).exists()), parts[0])
 
 
 def _address(source: str) -> str:

@@ -53,6 +53,21 @@ def test_another_library_reads_it(results: Path) -> None:
     assert (action["startTime"], action["endTime"]) == ("2026-01-02T03:04:05+00:00", "2026-01-02T03:05:05+00:00")
 
 
+def test_colons_are_part_of_a_name_where_the_file_has_them(tmp_path: Path) -> None:
+    folder, odd = Location.of(tmp_path / "r"), tmp_path / "in" / "a::b.tif"
+    odd.parent.mkdir()
+    odd.write_bytes(b"")
+    rows = pd.DataFrame(
+        {"micrograph_id": ["a", "b"], "source": [str(odd), f"{odd}::c.tif"], "source_hash": ["00", "11"]}
+    )
+    write_table(folder, "micrographs.parquet", rows, tables.MICROGRAPHS)
+    write_run_file(folder, Settings(), models={})
+    write_crate(folder, began="2026-01-02T03:04:05+00:00", ended="2026-01-02T03:05:05+00:00")
+    graph = json.loads((tmp_path / "r" / CRATE_FILE).read_text(encoding="utf-8"))["@graph"]
+    (file,) = [entity for entity in graph if entity["@id"].startswith("file:")]
+    assert (file["name"], file["identifier"]) == ("a%3A%3Ab.tif", "blake2b-128:00")
+
+
 def test_every_reference_is_answered(results: Path) -> None:
     graph = json.loads((results / CRATE_FILE).read_text(encoding="utf-8"))["@graph"]
     known = {entity["@id"] for entity in graph}
