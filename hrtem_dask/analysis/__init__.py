@@ -4,12 +4,13 @@ from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import CrystalAnalysis, analyse_crystal
 from hrtem_dask.analysis.pipeline import Analysis, Segmented, analyse, analyse_segmented, segment_micrograph
 from hrtem_dask.analysis.region_features import particle_features, region_features, region_labels, shows_lattice
-from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment, without_marks
+from hrtem_dask.analysis.stages import VisibleField, judge_quality, label, measure, prepare, segment, visible_field
 
 __all__ = [
     "Analysis",
     "CrystalAnalysis",
     "Segmented",
+    "VisibleField",
     "analyse",
     "analyse_crystal",
     "analyse_segmented",
@@ -24,5 +25,5 @@ __all__ = [
     "segment",
     "segment_micrograph",
     "shows_lattice",
-    "without_marks",
+    "visible_field",
 ]

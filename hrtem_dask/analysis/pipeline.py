@@ -18,7 +18,7 @@ from hrtem_dask import backend, filtering, tables
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
 from hrtem_dask.analysis.lattice_check import check_lattice
-from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment, without_marks
+from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment, visible_field
 from hrtem_dask.analysis.verdict import evidence, judge_micrograph
 from hrtem_dask.defects import DefectClassifier
 from hrtem_dask.errors import CalibrationError
@@ -189,10 +189,8 @@ def segment_micrograph(
     """
     clock = _Clock()
     original = image
-    outside = filtering.find_outside(image)
-    image, marks = without_marks(filtering.replace_outside(image, outside), settings)
-    if outside is not None and marks is not None:
-        marks = marks & ~outside
+    visible = visible_field(image, settings)
+    image, marks, outside = visible.image, visible.marks, visible.outside
     metrics, flags = judge_quality(image, settings, pixel_size_nm=pixel_size_nm, outside=outside)
     metrics["image_hash"] = image_hash(original)
     on_device, n_nonfinite = prepare(image, settings, gain=gain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,24 @@ from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation import Segmentation, Segmenter
 from hrtem_dask.settings import Settings
 
-__all__ = ["judge_quality", "label", "measure", "prepare", "segment", "without_marks"]
+__all__ = ["VisibleField", "judge_quality", "label", "measure", "prepare", "segment", "visible_field"]
 
 
-def without_marks(image: np.ndarray, settings: Settings) -> tuple[np.ndarray, np.ndarray | None]:
-    """Replace burnt-in marks by their surroundings, before the image is judged or filtered.
+@dataclass(frozen=True)
+class VisibleField:
+    """The field of view of one micrograph, before it is judged or filtered."""
+
+    image: np.ndarray
+    """Shape (y, x), dtype of the file: marks are replaced by their surroundings, and what is no image by the median.
+    The same object as the image of the file where there is neither."""
+    marks: np.ndarray | None
+    """Shape (y, x), bool: True on burnt-in marks; None where there is none, or none is looked for."""
+    outside: np.ndarray | None
+    """Shape (y, x), bool: True on pixels that are no image, see `filtering.find_outside`; None where there is none."""
+
+
+def visible_field(image: np.ndarray, settings: Settings) -> VisibleField:
+    """Find what is no image of the specimen, and replace it.
 
     Parameters
     ----------
@@ -29,15 +43,15 @@ def without_marks(image: np.ndarray, settings: Settings) -> tuple[np.ndarray, np
 
     Returns
     -------
-    image : numpy.ndarray
-        Same shape and dtype; the same object where there is no mark.
-    marks : numpy.ndarray of bool or None
-        Shape (y, x), True on marks; None where there is none, or none is looked for.
+    VisibleField
+        The image without marks and borders, and where they were.
     """
-    if not settings.filtering.find_marks:
-        return image, None
-    marks = filtering.find_marks(image)
-    return (filtering.replace_marks(image, marks), marks) if marks.any() else (image, None)
+    outside = filtering.find_outside(image)
+    image = filtering.replace_outside(image, outside)
+    marks = filtering.find_marks(image) if settings.filtering.find_marks else None
+    if marks is None or not marks.any():
+        return VisibleField(image, None, outside)
+    return VisibleField(filtering.replace_marks(image, marks), marks if outside is None else marks & ~outside, outside)
 
 
 def prepare(image: np.ndarray, settings: Settings, *, gain: np.ndarray | None = None) -> tuple[Array, int]:
@@ -46,7 +60,7 @@ def prepare(image: np.ndarray, settings: Settings, *, gain: np.ndarray | None = 
     Parameters
     ----------
     image : numpy.ndarray
-        Shape (y, x), any real dtype, from `without_marks`.
+        Shape (y, x), any real dtype, from `visible_field`.
     settings : Settings
         Of these, `filtering` and `execution.device`.
     gain : numpy.ndarray, optional
@@ -155,7 +169,7 @@ def label(
     Parameters
     ----------
     image : numpy.ndarray
-        Shape (y, x), from `without_marks`: intensities are reported in its own counts.
+        Shape (y, x), from `visible_field`: intensities are reported in its own counts.
     segmentation : Segmentation
         From `segment`.
     settings : Settings
@@ -165,9 +179,9 @@ def label(
     corrected : numpy.ndarray of int, optional
         Shape (y, x): labels corrected by hand, which are measured instead of the mask.
     marks : numpy.ndarray of bool, optional
-        Shape (y, x), from `without_marks`.
+        Shape (y, x), from `visible_field`.
     outside : numpy.ndarray of bool, optional
-        Shape (y, x), from `filtering.find_outside`.
+        Shape (y, x), from `visible_field`.
 
     Returns
     -------

@@ -125,8 +125,8 @@ def _quality_refusal(image: np.ndarray, record: loading.MicrographRecord, settin
     """Return for which flags of its quality a run sets a micrograph aside; empty where there are none."""
     if not set(settings.quality.set_aside) - {"duplicate"}:
         return ""
-    judged, _ = analysis.without_marks(image, settings)
-    _, flags = analysis.judge_quality(judged, settings, pixel_size_nm=record.pixel_size_nm)
+    field = analysis.visible_field(image, settings)
+    _, flags = analysis.judge_quality(field.image, settings, pixel_size_nm=record.pixel_size_nm, outside=field.outside)
     refused = [flag for flag in flags if flag in settings.quality.set_aside]
     return f"quality: {', '.join(refused)} (settings quality.set_aside)" if refused else ""
 

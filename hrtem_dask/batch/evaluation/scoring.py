@@ -266,10 +266,12 @@ def _segment(item: _Item, settings: Settings) -> tuple[np.ndarray, np.ndarray | 
         raise UnreadableMicrographError(f"{record.source.path} is not the file that was analyzed, or has changed since")
     settings = settings_of(record, settings)
     gain = gain_reference(settings.filtering.flat_field)
-    image, marks = analysis.without_marks(loading.read_image(record), settings)
-    prepared, _ = analysis.prepare(image, settings, gain=gain)
+    field = analysis.visible_field(loading.read_image(record), settings)
+    prepared, _ = analysis.prepare(field.image, settings, gain=gain)
     segmenter = make_segmenter(settings.segmentation, settings.execution)
     segmented = analysis.segment(prepared, segmenter, pixel_size_nm=item.pixel_size_nm)
     probability = backend.to_numpy(segmented.probability) if segmenter.name == "unet" else None
     mask = backend.to_numpy(segmented.mask)
-    return mask if marks is None else mask & ~marks, probability
+    for hidden in (field.marks, field.outside):
+        mask = mask if hidden is None else mask & ~hidden
+    return mask, probability

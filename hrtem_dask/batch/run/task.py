@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from hrtem_dask import analysis, backend, filtering, loading, tables
+from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.batch.dashboard.population_state import MicrographSummary, summarize_micrograph
 from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record, gain_reference
 from hrtem_dask.errors import error_text, typed_error_text
@@ -225,8 +225,7 @@ def draw_overlay(item: PlannedMicrograph, settings: Settings, folder: Location) 
         The results folder, with its tables.
     """
     record = item.record
-    image = loading.read_image(record)
-    image, _ = analysis.without_marks(filtering.replace_outside(image, filtering.find_outside(image)), settings)
+    image = analysis.visible_field(loading.read_image(record), settings).image
     prepared, _ = analysis.prepare(image, settings, gain=gain_reference(settings.filtering.flat_field))
     labels = zarr_store.read_labels(folder.inside(ledger.LABELS), record.micrograph_id)
     traces = results.open_results(folder).table("fault_traces")

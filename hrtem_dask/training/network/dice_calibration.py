@@ -58,15 +58,17 @@ def calibration_table(store: SimulatedStore, model: str | Path, *, settings: Set
     for name, pixel_size_nm in zip(map(str, sizes.index), sizes.to_numpy(), strict=True):
         # the scale of a contrast store is found from the images, as in a run over images without a pixel size
         size = None if is_contrast else (float(pixel_size_nm), float(pixel_size_nm))
-        image, marks = analysis.without_marks(store.image(name), settings)
-        metrics, _ = analysis.judge_quality(image, settings, pixel_size_nm=size)
-        prepared, _ = analysis.prepare(image, settings)
+        field = analysis.visible_field(store.image(name), settings)
+        metrics, _ = analysis.judge_quality(field.image, settings, pixel_size_nm=size, outside=field.outside)
+        prepared, _ = analysis.prepare(field.image, settings)
         segmentation = analysis.segment(prepared, segmenter, pixel_size_nm=size)
         if segmentation.quality_terms is None:  # smaller than a block of the network
             continue
-        found = analysis.label(image, segmentation, settings, pixel_size_nm=size, marks=marks).labels > 0
+        found = analysis.label(
+            field.image, segmentation, settings, pixel_size_nm=size, marks=field.marks, outside=field.outside
+        )
         true = store.labels(name) > 0
-        score = dice(found, true) if true.any() else float(not found.any())
+        score = dice(found.labels > 0, true) if true.any() else float(not found.labels.any())
         known = {} if size is None else {**metrics, "pixel_size_nm": size[0]}
         properties = {source: known.get(source, np.nan) for source in SOURCES}
         rows.append({"micrograph_id": name, **segmentation.quality_terms, **properties, "dice": score})
