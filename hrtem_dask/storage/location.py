@@ -10,6 +10,8 @@ import json
 import logging
 import os
 import posixpath
+import stat
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +23,8 @@ from hrtem_dask.addresses import check_address, file_system
 __all__ = ["Location"]
 
 logger = logging.getLogger(__name__)
+
+_setting_aside = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -168,13 +172,11 @@ class Location:
         parts = posixpath.normpath(name).split("/")
         for n in range(1, len(parts) + 1):
             path = Path(self.path(*parts[:n]))
-            right = path.is_dir() if n < len(parts) or folder else path.is_file()
-            if right or not os.path.lexists(path):
-                continue
-            taken = (path.with_name(f"{path.name}.set-aside-{i}") for i in range(1, 10_000))
-            target = next(p for p in taken if not os.path.lexists(p))
-            path.rename(target)
-            logger.warning("%s was in the way of the results and is now %s", path, target.name)
+            right = (None, "folder" if n < len(parts) or folder else "file")
+            if _kind(path) not in right:
+                with _setting_aside:  # another thread may have done it, and made the folder, in the meantime
+                    if _kind(path) not in right:
+                        _set_aside(path)
 
     def write_json(self, name: str, content: object) -> None:
         """Write a JSON file, atomically, with sorted keys.
@@ -287,6 +289,28 @@ class Location:
                 Path(path).unlink(missing_ok=True)
         elif fs.exists(path):
             fs.rm_file(path)
+
+
+def _kind(path: Path) -> str | None:
+    """Return what stands at a path, links followed: folder, file, other or nothing.
+
+    One question to the file system: between two, another writer may make the folder.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "other" if path.is_symlink() else None
+    except OSError:  # a link to itself
+        return "other"
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
+
+
+def _set_aside(path: Path) -> None:
+    """Rename what is in the way."""
+    taken = (path.with_name(f"{path.name}.set-aside-{i}") for i in range(1, 10_000))
+    target = next(p for p in taken if not os.path.lexists(p))
+    path.rename(target)
+    logger.warning("%s was in the way of the results and is now %s", path, target.name)
 
 
 @contextmanager

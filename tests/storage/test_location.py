@@ -1,6 +1,8 @@
 """A folder of results: files whole or not at all, and what is in their way is kept."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,20 @@ def test_what_is_in_the_way_is_renamed_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / "a.set-aside-1" / "inside").is_dir()
     assert (tmp_path / "a.set-aside-2").read_bytes() == b"x"
     assert (tmp_path / "a.set-aside-3" / "b").read_bytes() == b"y"
+
+
+def test_folders_that_other_threads_make_are_not_in_the_way(tmp_path: Path) -> None:
+    def write(folder: int, file: int) -> None:
+        barrier.wait()
+        place.write_bytes(f"{folder}/{file}", b"x")
+
+    place, writers = Location.of(tmp_path), 8
+    for folder in range(100):
+        barrier = threading.Barrier(writers)
+        with ThreadPoolExecutor(writers) as pool:
+            list(pool.map(write, [folder] * writers, range(writers)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(map(str, range(100)))
+    assert len(list(tmp_path.glob("*/*"))) == 100 * writers
 
 
 def test_pipes_and_folders_are_no_files(tmp_path: Path) -> None:
