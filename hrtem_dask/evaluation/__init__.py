@@ -2,6 +2,7 @@
 
 from hrtem_dask.evaluation.curves import average_precision, curve, threshold_counts
 from hrtem_dask.evaluation.definitions import STATISTICS
+from hrtem_dask.evaluation.detectability import detectability_table
 from hrtem_dask.evaluation.micrographs import MicrographScores, score_micrograph
 from hrtem_dask.evaluation.objects import compare_objects, count_objects
 from hrtem_dask.evaluation.regions import true_region_classes
@@ -17,6 +18,7 @@ __all__ = [
     "confusion",
     "count_objects",
     "curve",
+    "detectability_table",
     "dice",
     "precision",
     "recall",

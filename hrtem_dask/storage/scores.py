@@ -42,9 +42,15 @@ class Scores(Protocol):
     def classes(self) -> pd.DataFrame:
         """Class scores of regions, with ``method`` and ``subset``."""
 
+    @property
+    def detectability(self) -> pd.DataFrame:
+        """Rows of `tables.DETECTABILITY` with ``method``; no file is written where there is none."""
+
 
 def write_scores(folder: Location, tables: Scores, *, about: Mapping[str, object]) -> None:
-    """Write scores.json, micrographs.csv, objects.csv, curves.csv, regions.csv and scores.svg.
+    """Write scores.json, micrographs.csv, objects.csv, curves.csv, regions.csv, detectability.csv and scores.svg.
+
+    Of several methods, each has a file of its own with its detectability, which a report takes.
 
     Parameters
     ----------
@@ -68,6 +74,10 @@ def write_scores(folder: Location, tables: Scores, *, about: Mapping[str, object
         table = getattr(tables, name)
         if name != "regions" or len(table):
             folder.write_bytes(f"{name}.csv", table.to_csv(index=False).encode())
+    methods = [(str(name), rows) for name, rows in tables.detectability.groupby("method")]
+    for name, rows in methods:
+        file = "detectability.csv" if len(methods) == 1 else f"detectability_{name}.csv"
+        folder.write_bytes(file, rows.drop(columns="method").to_csv(index=False).encode())
     folder.write_bytes("scores.svg", draw_scores(tables.micrographs, tables.summary, tables.curves).encode())
 
 

@@ -7,6 +7,7 @@ and are null where the pixel size is not known.
 
 from hrtem_dask.tables.columns import BOX_COLUMNS, Column, Schema
 from hrtem_dask.tables.crystal_fields import FAULT_TRACES, WINDOWS
+from hrtem_dask.tables.detectability import DETECTABILITY, TRUE_STATES
 from hrtem_dask.tables.micrographs import ANALYZED_STATUSES, EXECUTION, LATTICE_FLAGS, MICROGRAPHS, STATUSES, Status
 from hrtem_dask.tables.particles import PARTICLES
 from hrtem_dask.tables.regions import REGION_CLASSES, REGION_FEATURES, REGIONS
@@ -15,6 +16,7 @@ from hrtem_dask.tables.schema import SCHEMA_VERSION, arrow_schema, conform, empt
 __all__ = [
     "ANALYZED_STATUSES",
     "BOX_COLUMNS",
+    "DETECTABILITY",
     "EXECUTION",
     "FAULT_TRACES",
     "LATTICE_FLAGS",
@@ -26,6 +28,7 @@ __all__ = [
     "SCHEMAS",
     "SCHEMA_VERSION",
     "STATUSES",
+    "TRUE_STATES",
     "WINDOWS",
     "Column",
     "Schema",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 
+from hrtem_dask import tables
 from hrtem_dask.batch.cluster.cluster import Cluster, connect
 from hrtem_dask.batch.evaluation.methods import Method, choose_methods
 from hrtem_dask.batch.evaluation.region_scoring import score_classes
@@ -18,12 +19,14 @@ from hrtem_dask.batch.evaluation.scoring import MethodScores, score_results
 from hrtem_dask.batch.listing import find_inputs, list_sources
 from hrtem_dask.batch.run.run import run
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
+from hrtem_dask.evaluation import detectability_table
 from hrtem_dask.provenance import WHOLE_PACKAGE, code_version
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.ground_truth import GroundTruth, open_truth
 from hrtem_dask.storage.location import Location
-from hrtem_dask.storage.results import open_results
+from hrtem_dask.storage.results import Results, open_results
 from hrtem_dask.storage.scores import write_scores
+from hrtem_dask.storage.simulated import open_simulated
 
 __all__ = ["Evaluation", "SummaryOptions", "evaluate"]
 
@@ -61,6 +64,8 @@ class Evaluation:
     """A row per method and classified region, with its true class; empty if the truth is not simulated."""
     classes: pd.DataFrame
     """Scores of the classes of regions: ``method``, ``subset`` (all, clear), ``score``, ``n``, value and interval."""
+    detectability: pd.DataFrame
+    """A row per method and true particle inside the images, `tables.DETECTABILITY`; empty if the truth has no faults."""
     notes: tuple[str, ...]
     """What was left out, with reasons."""
     is_simulated: bool
@@ -179,6 +184,7 @@ def _join(
         curves=pd.concat([s.pooled_curve() for s in scored], ignore_index=True),
         regions=pd.concat([s.regions.assign(method=s.method.name) for s in scored], ignore_index=True),
         classes=pd.concat([s.classes.assign(method=s.method.name) for s in scored], ignore_index=True),
+        detectability=pd.concat([s.detectability.assign(method=s.method.name) for s in scored], ignore_index=True),
         notes=tuple(dict.fromkeys(note for s in scored for note in s.notes)),
         is_simulated=is_simulated,
         folder=folder,
@@ -236,7 +242,20 @@ def _score_method(
     opened = open_results(results)
     scored = score_results(client, truth, opened, method, segment_again=segment_again)
     regions, classes = score_classes(client, truth, opened, method.settings)
-    return replace(scored, regions=regions, classes=classes)
+    return replace(scored, regions=regions, classes=classes, detectability=_detectability(truth, opened, scored))
+
+
+def _detectability(truth: GroundTruth, results: Results, scored: MethodScores) -> pd.DataFrame:
+    """Return what the run made of each true particle; empty where the truth has no faults."""
+    if truth.folder is None or not truth.has_regions:
+        return tables.empty(tables.DETECTABILITY)
+    store, micrographs = open_simulated(truth.folder), results.micrographs
+    names = dict(zip(micrographs["micrograph_id"], truth.join(micrographs), strict=True))
+    found = results.particles
+    found = found.assign(truth_id=found["micrograph_id"].map(names))
+    analyzed = scored.rows.loc[scored.rows["analysed"].astype(bool), "truth_id"]
+    objects = scored.objects[scored.objects["truth_id"].isin(analyzed)]
+    return detectability_table(objects, store.particles, store.micrographs, found[found["truth_id"].notna()])
 
 
 def _groups(scored: Sequence[MethodScores], by: Sequence[str] | None) -> list[str]:

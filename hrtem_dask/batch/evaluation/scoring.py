@@ -50,6 +50,8 @@ class MethodScores:
     """Regions with their true classes, from `region_scoring.score_classes`."""
     classes: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Scores of the classes, from `region_scoring.score_classes`."""
+    detectability: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """What the run made of each true particle: rows of `tables.DETECTABILITY`."""
 
     def summarize(self, groups: Sequence[str], *, n_resamples: int, seed: int) -> pd.DataFrame:
         """Summarize the analyzed micrographs, and once more all of them with the others as empty masks.

@@ -14,6 +14,9 @@ from hrtem_dask.population.inference.clusters import no_estimate
 from hrtem_dask.population.inference.fractions import clustered_fraction
 from hrtem_dask.population.inference.regression import Fit, fit_logistic
 from hrtem_dask.population.particle_table import LazyTable, counted_particles, micrograph_codes, numbers, weight_column
+from hrtem_dask.population.relations.defect_fraction import fault_states
+from hrtem_dask.population.relations.detectability import Detectability
+from hrtem_dask.population.relations.detectability_effects import SIZE, conclude, corrected_bin, corrected_curve
 from hrtem_dask.population.relations.fault_models import assessable_rows, odds_ratio, sample_terms, within_sd
 
 __all__ = ["defect_curve"]
@@ -25,6 +28,7 @@ def defect_curve(
     *,
     n_points: int = 41,
     n_bins: int = 8,
+    detectability: Detectability | None = None,
     confidence: float = 0.95,
 ) -> dict[str, Any]:
     """Relate the probability of a fault to one descriptor.
@@ -40,6 +44,8 @@ def defect_curve(
         Points of the curve, from the 1st to the 99th percentile.
     n_bins : int
         Bins with equal numbers of particles.
+    detectability : Detectability, optional
+        How often particles of each size are found, assessable and seen as faulted; used for the equivalent diameter.
     confidence : float
         Probability, 0 to 1, that the interval at each single point contains the true value.
 
@@ -51,9 +57,14 @@ def defect_curve(
         deviation (within samples); ``logistic`` with lists ``value``, ``fraction``, ``low``, ``high`` (pointwise band;
         of several samples: at their mean level); ``isotonic`` with lists ``value``, ``fraction`` and ``increasing``,
         to check the logistic shape by eye, without an interval; ``bins``, a list of
-        `fractions.clustered_fraction` rows with ``from`` and ``to``. None where a part does not exist.
+        `fractions.clustered_fraction` rows with ``from``, ``to``, ``n_unknown`` and ``bounds`` (the fraction of all
+        counted particles of the bin if no and if every unknown one is faulted). None where a part does not exist.
+        With `detectability`: ``detectability`` (what is drawn under the curve, see `Detectability.curves`),
+        ``corrected`` (see `corrected_curve`), ``corrected`` in each bin, and ``conclusion`` (see `conclude`); else
+        None.
     """
-    table, reason = assessable_rows(counted_particles(particles), [descriptor])
+    counted = counted_particles(particles)
+    table, reason = assessable_rows(counted, [descriptor])
     result: dict[str, Any] = {
         "descriptor": descriptor,
         "n": len(table),
@@ -64,10 +75,39 @@ def defect_curve(
         "logistic": None,
         "isotonic": None,
         "bins": [],
+        "detectability": None,
+        "corrected": None,
+        "conclusion": None,
         "reason": reason,
     }
     if table.empty:
         return result
+    result = _curve(result, table, reason, n_points=n_points, n_bins=n_bins, confidence=confidence)
+    known = counted[np.isfinite(numbers(counted, descriptor)) & (weight_column(counted) > 0)]
+    size = numbers(known, descriptor)
+    # the first and the last bin also hold smaller and larger particles that are all unknown
+    edges = [-np.inf, *(b["to"] for b in result["bins"][:-1]), np.inf]
+    bin_of = np.searchsorted(edges, size, side="right") - 1
+    for i, row in enumerate(result["bins"]):
+        row |= _bounds(known[bin_of == i])
+        if detectability is not None and descriptor == SIZE:
+            row["corrected"] = corrected_bin(known[bin_of == i], detectability, confidence=confidence)
+    if detectability is None or descriptor != SIZE:
+        return result
+    grid = np.linspace(*np.quantile(numbers(table, descriptor), [0.01, 0.99]), n_points)
+    corrected = corrected_curve(known, grid, detectability, confidence=confidence)
+    return result | {
+        "detectability": detectability.curves(grid, confidence=confidence),
+        "corrected": corrected,
+        "conclusion": conclude(result["odds_ratio_per_sd"], corrected, detectability, confidence=confidence),
+    }
+
+
+def _curve(
+    result: dict[str, Any], table: pd.DataFrame, reason: str | None, *, n_points: int, n_bins: int, confidence: float
+) -> dict[str, Any]:
+    """Return the curves and bins of the assessable particles."""
+    descriptor = result["descriptor"]
     x, y, weights = numbers(table, descriptor), table["_fault"].to_numpy(dtype=float), weight_column(table)
     codes, levels = micrograph_codes(table), sample_terms(table)
     result["bins"] = _bins(x, y, weights, codes, n_bins, confidence)
@@ -100,6 +140,15 @@ def _band(fit: Fit, at: np.ndarray, grid: np.ndarray, confidence: float) -> dict
         "low": expit(logit - half).tolist(),
         "high": expit(logit + half).tolist(),
     }
+
+
+def _bounds(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return how many particles of a bin are unknown, and the fraction if none or all of them are faulted."""
+    fault, weights = fault_states(rows), weight_column(rows)
+    if not len(rows):
+        return {"n_unknown": 0, "bounds": {"low": None, "high": None}}
+    low, high = (float(np.average(hits, weights=weights)) for hits in (fault == 1, fault != 0))
+    return {"n_unknown": int(np.isnan(fault).sum()), "bounds": {"low": low, "high": high}}
 
 
 def _isotonic(x: np.ndarray, y: np.ndarray, weights: np.ndarray, grid: np.ndarray) -> dict[str, Any]:
