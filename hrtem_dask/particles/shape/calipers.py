@@ -8,6 +8,8 @@ depth at an edge, depth^1.5 at a round end, and depth² at a corner.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from hrtem_dask.particles.runs import Runs
@@ -26,6 +28,8 @@ _OUTSIDE_PX = 0.5
 _ROUND_EXCESS_PX = 0.05
 """Remaining excess (px) of a round end, measured on disks of 20 to 200 px."""
 _TIE = 1e-9
+_MAX_PAIRS = 2_000_000
+"""Largest number of pairs of vertices that are compared at a time."""
 
 
 def feret_diameters(
@@ -55,70 +59,158 @@ def feret_diameters(
     """
     unit = float(np.sqrt(scale[0] * scale[1]))
     pixel = np.array(scale) / unit  # lengths are in px of the same area
-    bounds = np.append(runs.first, runs.row.size)
-    found = np.zeros((len(hulls), 2))
-    for i, hull in enumerate(hulls):
-        centers = _centers(runs, slice(int(bounds[i]), int(bounds[i + 1]))) * pixel
-        smallest = _smallest(hull * pixel)
-        narrow = float(np.ptp(hull * pixel @ smallest[0])) < _SMALLEST_PX
-        found[i] = [_width(centers, ties, pixel, correct=not narrow) for ties in (_largest(hull * pixel), smallest)]
+    largest, smallest = _directions(hulls, pixel)
+    narrow = np.isin(np.arange(len(hulls)), smallest.owner[smallest.across < _SMALLEST_PX])
+    found = np.stack([_widths(runs, ties, pixel, ~narrow, len(hulls)) for ties in (largest, smallest)], axis=1)
     found[:, :] = np.where(found[:, :1] < found[:, 1:], found.mean(axis=1, keepdims=True), found)
     return found[:, 0] * unit, found[:, 1] * unit
 
 
-def _centers(runs: Runs, which: slice) -> np.ndarray:
-    """Return the pixel centers (y, x) of some runs, shape (pixels, 2); pixel (0, 0) has its center at (0.5, 0.5)."""
-    row, start = runs.row[which], runs.start[which]
-    length = runs.stop[which] - start
-    before = np.cumsum(length) - length
-    x = np.arange(length.sum()) + np.repeat(start - before, length)
-    return np.stack([np.repeat(row, length), x], axis=1) + 0.5
+class _Ties(NamedTuple):
+    """Directions in which hulls are equally wide."""
+
+    owner: np.ndarray
+    """Shape (k,): number of the hull, ascending."""
+    direction: np.ndarray
+    """Shape (k, 2): unit vectors (y, x)."""
+    across: np.ndarray
+    """Shape (k,): width of the hull (px)."""
 
 
-def _largest(hull: np.ndarray) -> np.ndarray:
-    """Return the directions of the largest caliper distance, shape (ties, 2)."""
-    apart = hull[:, None] - hull
+def _directions(hulls: list[np.ndarray], pixel: np.ndarray) -> tuple[_Ties, _Ties]:
+    """Return the directions of the largest and of the smallest caliper distance of each hull."""
+    counts = np.array([len(hull) for hull in hulls], dtype=np.int64)
+    parts: tuple[list[_Ties], list[_Ties]] = ([], [])
+    for chosen in _buckets(counts):
+        n, m = counts[chosen], int(counts[chosen].max())
+        # rows are filled up with their first vertex, whose sides have no length and whose pairs are counted once
+        index = np.minimum(np.arange(m), n[:, None] - 1)
+        real = np.arange(m) < n[:, None]
+        starts = np.cumsum(n) - n
+        vertices = (np.concatenate([hulls[i] for i in chosen]) * pixel)[starts[:, None] + index]
+        parts[0].append(_largest(vertices, real, chosen))
+        parts[1].append(_smallest(vertices, real, chosen, n))
+    return _joined(parts[0]), _joined(parts[1])
+
+
+def _buckets(counts: np.ndarray) -> list[np.ndarray]:
+    """Return groups of hulls with similar numbers of vertices, so that arrays of pairs stay small."""
+    order = np.argsort(counts, kind="stable")
+    ends, groups = [0], []
+    while ends[-1] < len(order):
+        begin = ends[-1]
+        stop = begin + 1
+        while stop < len(order) and (
+            counts[order[stop]] <= counts[order[begin]] + 8
+            and (stop + 1 - begin) * counts[order[stop]] ** 2 <= _MAX_PAIRS
+        ):
+            stop += 1
+        groups.append(order[begin:stop])
+        ends.append(stop)
+    return groups
+
+
+def _joined(parts: list[_Ties]) -> _Ties:
+    """Join directions, in the order of the hulls."""
+    if not parts:
+        return _Ties(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0))
+    owner = np.concatenate([p.owner for p in parts])
+    order = np.argsort(owner, kind="stable")
+    return _Ties(
+        owner[order],
+        np.concatenate([p.direction for p in parts])[order],
+        np.concatenate([p.across for p in parts])[order],
+    )
+
+
+def _largest(vertices: np.ndarray, real: np.ndarray, owner: np.ndarray) -> _Ties:
+    """Return the directions of the largest caliper distance; `vertices` has the shape (hulls, vertices, 2)."""
+    apart = vertices[:, :, None] - vertices[:, None]
     square = (apart**2).sum(axis=-1)
-    ties = apart[np.triu(square >= square.max() * (1 - _TIE))]
-    return np.asarray(ties / np.hypot(*ties.T)[:, None])
+    square[~(real[:, :, None] & real[:, None])] = -1.0
+    ties = np.triu(square >= square.max(axis=(1, 2))[:, None, None] * (1 - _TIE))
+    which, i, j = np.nonzero(ties & real[:, :, None] & real[:, None])
+    found = apart[which, i, j]
+    length = np.hypot(*found.T)
+    return _Ties(owner[which], found / length[:, None], length)
 
 
-def _smallest(hull: np.ndarray) -> np.ndarray:
-    """Return the directions of the smallest caliper distance, shape (ties, 2)."""
-    sides = np.roll(hull, -1, axis=0) - hull
-    normals = np.stack([-sides[:, 1], sides[:, 0]], axis=1) / np.hypot(*sides.T)[:, None]
-    across = np.ptp(normals @ hull.T, axis=1)
-    return np.asarray(normals[across <= across.min() * (1 + _TIE)])
+def _smallest(vertices: np.ndarray, real: np.ndarray, owner: np.ndarray, n: np.ndarray) -> _Ties:
+    """Return the directions of the smallest caliper distance; `vertices` has the shape (hulls, vertices, 2)."""
+    following = np.take_along_axis(vertices, ((np.arange(vertices.shape[1]) + 1) % n[:, None])[..., None], axis=1)
+    sides = following - vertices
+    length = np.where(real, np.hypot(sides[..., 0], sides[..., 1]), 1.0)
+    normals = np.stack([-sides[..., 1], sides[..., 0]], axis=-1) / length[..., None]
+    across = np.ptp(normals @ vertices.transpose(0, 2, 1), axis=2)
+    across[~real] = np.inf
+    which, i = np.nonzero(across <= across.min(axis=1)[:, None] * (1 + _TIE))
+    return _Ties(owner[which], normals[which, i], across[which, i])
 
 
-def _width(centers: np.ndarray, directions: np.ndarray, pixel: np.ndarray, *, correct: bool) -> float:
-    """Return the mean width of a particle over directions in which its hull is equally wide."""
-    widths = []
-    for direction in directions:
-        footprint = float(np.abs(direction) @ pixel)
-        along = centers @ direction
-        width = float(np.ptp(along)) + footprint
-        if correct:
-            width -= sum(_beyond(end, footprint, width / 2) for end in (along, -along))
-        widths.append(width)
-    return float(np.mean(widths))
+def _widths(runs: Runs, ties: _Ties, pixel: np.ndarray, correct: np.ndarray, n: int) -> np.ndarray:
+    """Return the mean width of each particle over directions in which its hull is equally wide, shape (n,)."""
+    counts = np.diff(np.append(runs.first, runs.row.size))
+    per_tie = counts[ties.owner]
+    offsets = np.cumsum(per_tie) - per_tie
+    tie_of = np.repeat(np.arange(len(ties.owner)), per_tie)  # a row per run of each direction
+    run = np.arange(len(tie_of)) - offsets[tie_of] + runs.first[ties.owner][tie_of]
+    along_y, along_x = (ties.direction * pixel).T
+    first = (runs.row[run] + 0.5) * along_y[tie_of] + (runs.start[run] + 0.5) * along_x[tie_of]
+    length = runs.stop[run] - runs.start[run]
+    last = first + (length - 1) * along_x[tie_of]
+    footprint = np.abs(ties.direction) @ pixel
+    top = np.maximum.reduceat(np.maximum(first, last), offsets)
+    bottom = np.minimum.reduceat(np.minimum(first, last), offsets)
+    width = top - bottom + footprint
+    beyond = np.zeros_like(width)
+    for end, far in ((1.0, top), (-1.0, -bottom)):
+        beyond += _beyond(
+            end * first, end * along_x, length, tie_of, far, footprint, width / 2, correct[ties.owner]
+        )
+    sums = np.bincount(ties.owner, width - beyond, minlength=n)
+    return np.asarray(sums / np.bincount(ties.owner, minlength=n))
 
 
-def _beyond(along: np.ndarray, footprint: float, radius: float) -> float:
-    """Return how far the outermost pixel corner in a direction lies outside the outline, at most half a footprint."""
-    depth = along.max() - along + footprint / 2  # of pixel centers below the outermost corner
-    depth = depth[depth < _DEEP_PX + _HALF_SLAB_PX + footprint]
-    levels = np.array([_SHALLOW_PX, _DEEP_PX])
+def _beyond(
+    first: np.ndarray,
+    step: np.ndarray,
+    length: np.ndarray,
+    tie_of: np.ndarray,
+    far: np.ndarray,
+    footprint: np.ndarray,
+    radius: np.ndarray,
+    wanted: np.ndarray,
+) -> np.ndarray:
+    """Return how far the outermost pixel corner in each direction lies outside the outline, at most half a footprint.
 
-    def area(level: np.ndarray) -> np.ndarray:
-        return np.asarray(np.clip((level[:, None] - depth) / footprint + 0.5, 0, 1).sum(axis=1))
+    It is 0 in directions that are not `wanted`. The pixel centers of a run lie at `first` + k `step`, k < `length`, along the direction `tie_of`.
+    """
+    deepest = _DEEP_PX + _HALF_SLAB_PX + footprint
+    top = far + footprint / 2  # of the outermost corner
+    nearest = top[tie_of] - np.maximum(first, first + (length - 1) * step[tie_of])
+    near = np.flatnonzero((nearest < deepest[tie_of]) & wanted[tie_of])
+    n, tie = length[near], tie_of[near]
+    before = np.cumsum(n) - n
+    k = np.arange(n.sum()) - np.repeat(before, n)
+    tie = np.repeat(tie, n)
+    depth = top[tie] - np.repeat(first[near], n) - k * step[tie]
+    kept = depth < deepest[tie]
+    depth, tie = depth[kept], tie[kept]
 
-    chord = (area(levels + _HALF_SLAB_PX) - area(levels - _HALF_SLAB_PX)) / (2 * _HALF_SLAB_PX)
-    shallow, deep = area(levels) / chord
+    def area(level: float) -> np.ndarray:
+        inside = np.clip((level - depth) / footprint[tie] + 0.5, 0, 1)
+        return np.bincount(tie, inside, minlength=len(far))
+
+    lowest = np.where(wanted, 0.0, 1.0)  # a chord of directions without pixels
+    shallow, deep = (
+        area(level) / (lowest + (area(level + _HALF_SLAB_PX) - area(level - _HALF_SLAB_PX)) / (2 * _HALF_SLAB_PX))
+        for level in (_SHALLOW_PX, _DEEP_PX)
+    )
     # the area is c·depthᵞ, so that depth = γ·area/chord at both levels
-    growth = (_DEEP_PX - _SHALLOW_PX) / max(deep - shallow, 1e-9)
-    power = min((_EDGE, _ROUND, _CORNER), key=lambda candidate: abs(candidate - growth))
+    growth = (_DEEP_PX - _SHALLOW_PX) / np.maximum(deep - shallow, 1e-9)
+    powers = np.array([_EDGE, _ROUND, _CORNER])
+    power = powers[np.abs(powers - growth[:, None]).argmin(axis=1)]
     reach = power * deep
-    if power == _ROUND:
-        reach = reach / (1 + reach / (10 * radius)) - _ROUND_EXCESS_PX  # next term of the circular segment
-    return float(np.clip(_DEEP_PX - reach, -_OUTSIDE_PX, footprint / 2))
+    # next term of the circular segment
+    reach = np.where(power == _ROUND, reach / (1 + reach / (10 * radius)) - _ROUND_EXCESS_PX, reach)
+    return np.where(wanted, np.clip(_DEEP_PX - reach, -_OUTSIDE_PX, footprint / 2), 0.0)
