@@ -313,7 +313,7 @@ def analyse_segmented(
         "field_kind": "particles" if len(table) else None,
         **(segmented.predicted_quality if corrected is None else {}),
         **evidence(table, network_scale=segmentation.scale),
-        **check_lattice(table, settings, row.get("calibration_flags")),
+        **check_lattice(table, settings, row.get("calibration_flags"), image=prepared, pixel_size_nm=pixel_size_nm),
     }
     row |= judge_micrograph(row, is_calibrated=segmented.is_calibrated)
     return Analysis(

@@ -26,12 +26,18 @@ __all__ = ["report"]
     help='Correct the defect fraction: {"measured_on": "…", "counts": {"fault": {"fault": 90, "no_fault": 10}, …}}.',
 )
 @click.option(
+    "--detectability",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE.csv",
+    help="Correct defects against size: detectability.csv of `hrtem-dask evaluate` on simulated micrographs like these.",
+)
+@click.option(
     "--leave-out-doubtful",
     is_flag=True,
     help="Leave the particles of doubtful micrographs out of the statistics; by default they are kept and marked.",
 )
 @message_options
-def report(results: str, seed: int, confusion: str | None, leave_out_doubtful: bool) -> None:
+def report(results: str, seed: int, confusion: str | None, detectability: str | None, leave_out_doubtful: bool) -> None:
     """Write RESULTS/report.html: one page with all figures, tables and pictures, for screen and paper, without network.
 
     Every number on it is in RESULTS/summary.json, under the JSON pointer beside it in the source of the page.
@@ -47,6 +53,7 @@ def report(results: str, seed: int, confusion: str | None, leave_out_doubtful: b
             seed=seed,
             confusion=matrix,
             confusion_measured_on=measured_on,
+            detectability=detectability,
         )
     click.echo(f"report: {page}")
 

@@ -6,7 +6,14 @@ from hrtem_dask.fourier.crystal_fields.traces import FaultTrace, joined_traces
 from hrtem_dask.fourier.geometric_phase import geometric_phase
 from hrtem_dask.fourier.groschner2021 import groschner2021_features, ring_integrals
 from hrtem_dask.fourier.lattice import Reflection, find_reflections, measure_lattice
-from hrtem_dask.fourier.lattice_scale import LatticeScale, lattice_pair_scale, lattice_scale_ratio
+from hrtem_dask.fourier.lattice_scale import (
+    MIN_SPACINGS,
+    LatticeScale,
+    judge_scale,
+    lattice_pair_scale,
+    lattice_scale_ratio,
+    setting_scales,
+)
 from hrtem_dask.fourier.on_zone_score import on_zone_score
 from hrtem_dask.fourier.pattern import between_deg, lattice_shares
 from hrtem_dask.fourier.phase_step import PHASE_STEP_COLUMNS, PhaseStep, ReflectionStep, RowDisplacement, phase_step
@@ -21,6 +28,7 @@ from hrtem_dask.fourier.zone_axis import (
 
 __all__ = [
     "MARGIN_NM",
+    "MIN_SPACINGS",
     "PHASE_STEP_COLUMNS",
     "REGION_COLUMNS",
     "ZONE_AXIS_COLUMNS",
@@ -41,6 +49,7 @@ __all__ = [
     "geometric_phase",
     "groschner2021_features",
     "joined_traces",
+    "judge_scale",
     "lattice_pair_scale",
     "lattice_scale_ratio",
     "lattice_shares",
@@ -54,5 +63,6 @@ __all__ = [
     "radial_power_spectrum",
     "region_features",
     "ring_integrals",
+    "setting_scales",
     "zone_axis_candidates",
 ]

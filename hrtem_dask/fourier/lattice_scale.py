@@ -10,16 +10,41 @@ too few spacings agree.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from hrtem_dask.crystals.materials import Material, find_material
 from hrtem_dask.crystals.reflections import known_reflections
+from hrtem_dask.crystals.zone_axes import low_index_zone_axes
+from hrtem_dask.crystals.zone_patterns import zone_pattern
 
-__all__ = ["LatticeScale", "lattice_pair_scale", "lattice_scale_ratio"]
+__all__ = [
+    "MIN_SPACINGS",
+    "LatticeScale",
+    "judge_scale",
+    "lattice_pair_scale",
+    "lattice_scale_ratio",
+    "setting_scales",
+]
+
+MIN_PAIRS = 5
+"""Fewest pairs of reflections that confirm a scale."""
+MIN_SPACINGS = 3
+"""Fewest spacings from which anything is said."""
+KNOWN_TO = 0.002
+"""Relative standard uncertainty of the spacings of a crystal: lattice constants of small particles differ by some tenths
+of a percent from those of large ones."""
+_FINEST_NM = 0.1
+_MIN_WEIGHT = 0.004
+"""Share of a reflection in the strength of its zone axis below which it is not expected to be seen."""
+_ONE_FAMILY = 0.03
+_FEW = 0.5
+_SAME_FACTOR = 0.05
 
 _MIN_STRENGTH = 0.01
 """Families that are much weaker than the strongest one ({200} of CdTe: 0.002) are allowed but not observed."""
@@ -117,9 +142,12 @@ def lattice_pair_scale(
     largest_factor: float = 2.2,
     tolerance: float = 0.015,
     angle_tolerance_deg: float = 3.0,
-    min_share: float = 0.6,
 ) -> LatticeScale:
     """Find the scale from pairs of reflections, by their ratio and angle, far beyond small errors of the pixel size.
+
+    Each pair votes for every scale at which it agrees with two planes of a low-index zone axis. The scale with most
+    votes is taken if it has `MIN_PAIRS` and clearly more than any other: particles that are tilted away from every
+    zone axis vote for scales at random.
 
     Parameters
     ----------
@@ -137,13 +165,12 @@ def lattice_pair_scale(
         Largest relative deviation of a single spacing.
     angle_tolerance_deg : float
         Largest deviation of an angle (°).
-    min_share : float
-        Smallest share of the pairs that must agree.
 
     Returns
     -------
     LatticeScale
-        The ratio is None where fewer than three pairs agree, or where another ratio explains nearly as many.
+        The ratio is None where fewer than `MIN_PAIRS` pairs agree, or where their number n exceeds that of another
+        scale by less than 2 √n.
 
     Raises
     ------
@@ -154,9 +181,9 @@ def lattice_pair_scale(
     --------
     Two {111} of gold, 70.5° apart, at a pixel size that is 13.4 % too small:
 
-    >>> scale = lattice_pair_scale([0.2039] * 5, [0.2039] * 5, [70.5] * 5, "Au")
+    >>> scale = lattice_pair_scale([0.2039] * 8, [0.2039] * 8, [70.5] * 8, "Au")
     >>> round(scale.ratio, 2), scale.n
-    (0.87, 5)
+    (0.87, 8)
     """
     columns = [
         np.array([np.nan if x is None else x for x in values], dtype=float)
@@ -164,53 +191,166 @@ def lattice_pair_scale(
     ]
     measured = np.stack(columns, axis=1).reshape(-1, 3)
     measured = measured[np.isfinite(measured).all(axis=1) & (measured[:, :2] > 0).all(axis=1)]
-    if len(measured) < 3:
-        return LatticeScale(None, len(measured), None)
-    known = _known_pairs(material, measured[:, :2].min() / largest_factor, measured[:, :2].max() * largest_factor)
-    if not len(known):
+    known = _zone_pairs(find_material(material) if isinstance(material, str) else material)
+    if len(measured) < MIN_PAIRS or not len(known):
         return LatticeScale(None, 0, None)
     logs = np.log(measured[:, None, :2] / known[:, :2])  # (measured, known, 2)
-    fits = (np.abs(logs[..., 0] - logs[..., 1]) <= 2 * tolerance) & (
-        np.abs(measured[:, None, 2] - known[:, 2]) <= angle_tolerance_deg
-    )
-    scales = np.where(fits, logs.mean(axis=2), np.inf)
-    scales[np.abs(scales) > np.log(largest_factor)] = np.inf
-    candidates = np.unique(scales[np.isfinite(scales)].round(4))
-    if not candidates.size:
-        return LatticeScale(None, 0, None)
-    nearest = np.stack([np.abs(scales - c).min(axis=1) for c in candidates], axis=1)  # (measured, candidate)
-    agreeing = (nearest <= tolerance).sum(axis=0)
-    best = int(np.lexsort((np.minimum(nearest, tolerance).sum(axis=0), -agreeing))[0])
-    n = int(agreeing[best])
-    rival = int(agreeing[np.abs(candidates - candidates[best]) > 2 * tolerance].max(initial=0))
-    if n < max(3, min_share * len(measured)) or rival >= 0.8 * n:
+    fits = np.abs(logs[..., 0] - logs[..., 1]) <= 2 * tolerance
+    fits &= np.abs(measured[:, None, 2] - known[:, 2]) <= angle_tolerance_deg
+    pair, _ = np.nonzero(fits)
+    scales = logs[fits].mean(axis=1)
+    grid = np.arange(-np.log(largest_factor), np.log(largest_factor), tolerance / 3)
+    votes = np.zeros((len(measured), len(grid)), dtype=bool)
+    for one, scale in zip(pair, scales, strict=True):  # a particle has one vote for each scale
+        votes[one, slice(*np.searchsorted(grid, [scale - tolerance, scale + tolerance]))] = True
+    total = votes.sum(axis=0)
+    n = int(total.max())
+    best = float(grid[total == n].mean())
+    rival = int(total[np.abs(grid - best) > 3 * tolerance].max(initial=0))
+    single = scales[np.abs(scales - best) <= tolerance]
+    if n < MIN_PAIRS or n - rival <= 2 * np.sqrt(n) or not single.size:
         return LatticeScale(None, n, None)
-    single = scales[np.arange(len(scales)), np.abs(scales - candidates[best]).argmin(axis=1)]
-    single = single[np.abs(single - candidates[best]) <= tolerance]
     middle = float(np.median(single))
     return LatticeScale(float(np.exp(middle)), n, 1.4826 * float(np.median(np.abs(single - middle))))
 
 
-def _known_pairs(material: str | Material, low_nm: float, high_nm: float) -> np.ndarray:
-    """Return spacings and angle (0 to 90°) of all pairs of observable planes, shape (pairs, 3); harmonics left out."""
-    crystal = find_material(material) if isinstance(material, str) else material
-    families = known_reflections(crystal, spacing_range_nm=(float(low_nm), float(high_nm)))
-    strong = np.array([family.spacing_nm for family in families if family.strength >= _MIN_STRENGTH])
-    if not strong.size:
-        return np.zeros((0, 3))
-    a, c = crystal.a_nm, crystal.c_nm
-    edges = a * np.eye(3) if c is None else np.array([[a, 0, 0], [-a / 2, a * np.sqrt(3) / 2, 0], [0, 0, c]])
-    largest = int(np.ceil(max(a, c or a) / strong.min()))
-    hkl = np.array(list(itertools.product(range(-largest, largest + 1), repeat=3)))
-    hkl = hkl[hkl.any(axis=1)]
-    waves = hkl @ np.linalg.inv(edges).T
-    spacing = 1 / np.linalg.norm(waves, axis=1)
-    seen = (np.abs(spacing[:, None] / strong - 1) < 1e-6).any(axis=1)
-    allowed = {tuple(row) for row in hkl[seen].tolist()}
-    first = [not any(tuple(v // n for v in row) in allowed for n in (2, 3) if not any(v % n for v in row))
-             for row in hkl[seen].tolist()]  # fmt: skip
-    waves, spacing = waves[seen][first], spacing[seen][first]
-    cosine = np.abs(waves @ waves.T) * spacing[:, None] * spacing
-    i, j = np.nonzero(cosine < 1 - 1e-6)
-    angle = np.degrees(np.arccos(np.clip(cosine[i, j], 0, 1)))
-    return np.asarray(np.unique(np.stack([spacing[i], spacing[j], angle], axis=1).round(5), axis=0))
+@functools.lru_cache(maxsize=64)
+def _zone_pairs(material: Material) -> np.ndarray:
+    """Return spacings and angle (0 to 90°) of all pairs of planes that a low-index zone axis shows, shape (pairs, 3).
+
+    Harmonics, planes that are hardly observed, and planes finer than images resolve are left out.
+    """
+    found: list[tuple[float, float, float]] = []
+    for axis in low_index_zone_axes(material):
+        try:
+            pattern = zone_pattern(material, axis, max_frequency_per_nm=1 / _FINEST_NM)
+        except ValueError:  # no reflection is coarse enough
+            continue
+        allowed = {tuple(row) for row in pattern.hkl[pattern.weight > 0].tolist()}
+        is_first = [
+            not any(tuple(v // n for v in row) in allowed for n in (2, 3) if not any(v % n for v in row))
+            for row in pattern.hkl.tolist()
+        ]
+        waves = pattern.frequency_per_nm[(pattern.weight > _MIN_WEIGHT) & is_first]
+        frequency = np.hypot(*waves.T)
+        for i, j in itertools.permutations(range(len(waves)), 2):
+            cosine = abs(float(waves[i] @ waves[j])) / (frequency[i] * frequency[j])
+            if cosine < 1 - 1e-6:
+                found.append((1 / frequency[i], 1 / frequency[j], float(np.degrees(np.arccos(cosine)))))
+    return np.unique(np.array(found).reshape(-1, 3).round(5), axis=0)
+
+
+def setting_scales(
+    particles: pd.DataFrame, micrographs: pd.DataFrame, material: str, *, tolerance: float
+) -> list[dict[str, Any]]:
+    """Find the scale of each setting of the microscope, from all particles that were imaged with it.
+
+    One setting has one scale, so that all its micrographs are judged together.
+
+    Parameters
+    ----------
+    particles : pandas.DataFrame
+        Rows of `tables.PARTICLES` or `tables.WINDOWS`.
+    micrographs : pandas.DataFrame
+        Rows of `tables.MICROGRAPHS`: micrographs of one instrument, voltage, magnification, source and size of the
+        pixels have one setting.
+    material : str
+        Name of a known material.
+    tolerance : float
+        Largest relative error of the pixel size that is not flagged.
+
+    Returns
+    -------
+    list of dict
+        One per setting, most micrographs first: ``instrument``, ``voltage_kv``, ``magnification``,
+        ``pixel_size_nm``, ``n_micrographs``, ``n_particles`` (with a measured spacing), ``n_pairs`` (that agree),
+        ``verdict`` (``"confirmed"``, ``"off"``, ``"not confirmed"``, ``"no match"`` or ``"no lattice"``), ``ratio``
+        (measured over known; None unless confirmed or off), ``standard_uncertainty`` (relative) and ``words``.
+    """
+    analyzed = micrographs[micrographs["micrograph_id"].isin(particles["micrograph_id"])]
+    key = pd.DataFrame(
+        {
+            "instrument": analyzed["instrument"].astype(object),
+            "voltage_kv": analyzed["voltage_kv"].astype(float),
+            "magnification": analyzed["magnification"].astype(float),
+            # three digits: the same size is stored with other rounding by another program
+            "pixel_size_nm": [float(f"{v:.3g}") for v in analyzed["pixel_size_y_nm"].astype(float)],
+            "source": analyzed["pixel_size_source"].astype(object).fillna("").astype(str).str.split(":").str[0],
+        }
+    )
+    rows = []
+    for setting, index in key.groupby(list(key), dropna=False).groups.items():
+        ids = analyzed.loc[index, "micrograph_id"]
+        own = particles[particles["micrograph_id"].isin(ids)]
+        names = [None if pd.isna(v) else v for v in setting]
+        row: dict[str, Any] = dict(
+            zip(("instrument", "voltage_kv", "magnification", "pixel_size_nm"), names, strict=False)
+        )
+        rows.append(row | {"n_micrographs": len(ids)} | judge_scale(own, material, tolerance=tolerance))
+    return sorted(rows, key=lambda row: -int(row["n_micrographs"]))
+
+
+def judge_scale(particles: pd.DataFrame, material: str, *, tolerance: float) -> dict[str, Any]:
+    """Judge the pixel size by the lattice of particles that have one scale.
+
+    Parameters
+    ----------
+    particles : pandas.DataFrame
+        Rows with ``spacing_1_nm``, ``spacing_2_nm`` and ``angle_12_deg``.
+    material : str
+        Name of a known material.
+    tolerance : float
+        Largest relative error of the pixel size that is not flagged.
+
+    Returns
+    -------
+    dict
+        ``n_particles``, ``n_pairs``, ``verdict``, ``ratio``, ``standard_uncertainty`` and ``words``, see
+        `setting_scales`.
+    """
+    one, two, angle = (
+        particles[name].to_numpy(dtype=float, na_value=np.nan)
+        for name in ("spacing_1_nm", "spacing_2_nm", "angle_12_deg")
+    )
+    pairs = lattice_pair_scale(one, two, angle, material)
+    n = int(np.isfinite(one).sum())
+    row = {"n_particles": n, "n_pairs": pairs.n, "ratio": None, "standard_uncertainty": None}
+    if pairs.ratio is not None and pairs.spread is not None:
+        off = abs(pairs.ratio - 1) > tolerance
+        words = f"{pairs.n} pairs of reflections agree in ratio and angle with {material}"
+        if off:
+            words += f": the pixel size is {pairs.ratio:.3g} times what it should be{_unit_error(pairs.ratio)}"
+        error = float(np.hypot(pairs.spread / np.sqrt(pairs.n), KNOWN_TO))
+        return row | {
+            "verdict": "off" if off else "confirmed", "ratio": pairs.ratio, "standard_uncertainty": error, "words": words,
+        }  # fmt: skip
+    if n < MIN_SPACINGS:
+        return row | {
+            "verdict": "no lattice",
+            "words": f"{n} particles show lattice planes: too few to check the scale",
+        }
+    alone = lattice_scale_ratio(one, material)
+    if alone.ratio is None and not pairs.n and _share_of_known(one, material) < _FEW:
+        return row | {"verdict": "no match", "words": f"no scale from 1/2 to 2 explains the spacings by {material}"}
+    families = "one family only" if np.nanstd(np.log(one)) < _ONE_FAMILY else "no angles that only one scale explains"
+    return row | {"verdict": "not confirmed", "words": f"{families}: not confirmed; a wrong scale can look the same"}
+
+
+def _share_of_known(spacings_nm: np.ndarray, material: str) -> float:
+    """Return the largest share of spacings that a single scale from 1/2 to 2 explains."""
+    known = np.log(np.unique(_zone_pairs(find_material(material))[:, 0]))
+    measured = np.log(spacings_nm[np.isfinite(spacings_nm)])
+    grid = np.arange(-np.log(2), np.log(2), 0.005)
+    distance = np.abs((measured[:, None] - grid)[..., None] - known).min(axis=2)
+    return float((distance <= 0.015).mean(axis=0).max())
+
+
+def _unit_error(ratio: float) -> str:
+    """Say which mistake makes a factor."""
+    for factor in (0.1, 0.5, 2.0, 10.0):
+        if abs(ratio / factor - 1) < _SAME_FACTOR:
+            reason = (
+                "Å or nm taken for the other unit" if factor in {0.1, 10.0} else "binning, or a diameter for a radius"
+            )
+            return f" (a factor of {factor:g}: {reason}?)"
+    return ""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -38,6 +40,7 @@ def gather(
     seed: int = 0,
     confusion: Mapping[str, Mapping[str, int]] | None = None,
     confusion_measured_on: str = "",
+    detectability: str | os.PathLike[str] | None = None,
 ) -> JsonDict:
     """Gather every number of the report.
 
@@ -57,6 +60,8 @@ def gather(
         Confusion matrix of the fault classifier, as `population.relations` takes it.
     confusion_measured_on : str
         Description of the data on which the confusion matrix was measured.
+    detectability : str or path-like, optional
+        Table of detectability that ``hrtem-dask evaluate`` wrote for micrographs like these.
 
     Returns
     -------
@@ -74,7 +79,14 @@ def gather(
     used = [particles, micrographs]
     if leave_out_doubtful:
         used = [without_doubtful(table, micrographs) for table in used]
-    summary["relations"] = relations(*used, confusion=confusion, confusion_measured_on=confusion_measured_on, seed=seed)
+    summary["relations"] = relations(
+        *used,
+        confusion=confusion,
+        confusion_measured_on=confusion_measured_on,
+        detectability=None if detectability is None else Path(detectability),
+        material=run.get("settings", {}).get("fourier", {}).get("material"),
+        seed=seed,
+    )
     summary["provenance"] = _provenance(results, run, micrographs)
     return plain_json_dict(summary)
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from hrtem_dask import tables
 from hrtem_dask.errors import HrtemDaskError, error_text
-from hrtem_dask.report import gallery, plots_relations
+from hrtem_dask.report import gallery, plots_defects, plots_relations
 from hrtem_dask.report.contents import gather, plain_json, weighted_particles, without_doubtful
 from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.numbers_shown import Numbers, look_up, pointer
@@ -40,6 +40,7 @@ def write_report(
     seed: int = 0,
     confusion: Mapping[str, Mapping[str, int]] | None = None,
     confusion_measured_on: str = "",
+    detectability: str | os.PathLike[str] | None = None,
 ) -> str:
     """Write ``report.html`` into a results folder, and all numbers on it into ``summary.json``.
 
@@ -58,6 +59,10 @@ def write_report(
         it the fraction is not corrected.
     confusion_measured_on : str
         Description of the data on which the confusion matrix was measured; required if a matrix is given.
+    detectability : str or path-like, optional
+        The file ``detectability.csv`` that ``hrtem-dask evaluate`` wrote for simulated micrographs like these. It
+        corrects the curves of defects against size. Without it, they are compared with the detectability on simulated
+        micrographs that come with the package, and no dependence on the size is called an effect.
 
     Returns
     -------
@@ -70,6 +75,8 @@ def write_report(
         If the folder has no results of a completed run.
     ConfusionError
         If the confusion matrix cannot be used for a correction.
+    SettingsError
+        If the table of detectability cannot be used.
 
     Examples
     --------
@@ -94,6 +101,7 @@ def write_report(
         seed=seed,
         confusion=confusion,
         confusion_measured_on=confusion_measured_on,
+        detectability=detectability,
     )
     if leave_out_doubtful:
         particles = without_doubtful(particles, micrographs)
@@ -128,6 +136,30 @@ def populations(summary: JsonDict) -> list[tuple[str, str]]:
     if len(names) <= 1:
         return [("/all", "all particles")]
     return [(pointer("samples", name), name or "no sample stated") for name in names[:MAX_SAMPLES]]
+
+
+def defect_populations(summary: JsonDict) -> list[tuple[str, str, JsonDict]]:
+    """List the populations whose shape and defects are shown.
+
+    Parameters
+    ----------
+    summary : dict
+        Content of summary.json.
+
+    Returns
+    -------
+    list of tuple
+        JSON pointer, name and content: all particles together, then each sample of several (at most `MAX_SAMPLES`).
+    """
+    related = summary["relations"]
+    found = [("/relations/overall", "all particles", related["overall"])]
+    if len(related["samples"]) > 1:
+        names = list(related["samples"])[:MAX_SAMPLES]
+        found += [
+            (pointer("relations", "samples", name), name or "no sample stated", related["samples"][name])
+            for name in names
+        ]
+    return found
 
 
 def strongest_pairs(rows: list[JsonDict], limit: int = 10) -> list[int]:
@@ -166,7 +198,9 @@ def _plots(summary: JsonDict, particles: pd.DataFrame, micrographs: pd.DataFrame
     related = summary["relations"]["overall"]
     for kind, plot in plots_relations.shape_plots(related["shape_distributions"], "all particles").items():
         plots[f"shape/{kind}"] = plot
-    plots["defects"] = plots_relations.defect_plot(related["defect_curve"], "all particles")
+    for path, name, found in defect_populations(summary):
+        plots[f"{path}/defects"] = plots_defects.defect_plot(found["defect_curve"], name)
+        plots[f"{path}/detectability"] = plots_defects.detectability_plot(found["defect_curve"])
     plots["correlations"] = plots_relations.correlation_plot(related["correlations"])
     plots["micrographs"] = plots_relations.micrographs_plot(micrographs, particles, summary["relations"]["size"])
     if len(summary["samples"]) > 1:
@@ -226,6 +260,7 @@ def _render(summary: JsonDict, plots: dict[str, Plot], pictures: dict[tuple[str,
         plots=shown,
         pictures=pictures,
         populations=populations(summary),
+        defect_populations=defect_populations(summary),
         verdict_of=lambda path: look_up(summary, "/verdicts" + path.removeprefix("/all")),
         sizes=SIZES,
         bokeh=bokeh,

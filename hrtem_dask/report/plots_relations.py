@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from bokeh.models import ColorBar, FixedTicker, HoverTool, LinearColorMapper, Whisker
+from bokeh.models import ColorBar, FixedTicker, HoverTool, LinearColorMapper
 from bokeh.palettes import RdBu11
 
 from hrtem_dask.population.particle_table import is_counted
@@ -22,7 +22,7 @@ from hrtem_dask.report.style import (
     new_figure,
 )
 
-__all__ = ["correlation_plot", "defect_plot", "embedding_plot", "micrographs_plot", "samples_plot", "shape_plots"]
+__all__ = ["correlation_plot", "embedding_plot", "micrographs_plot", "samples_plot", "shape_plots"]
 
 _MARKERS = ("circle", "triangle", "square", "diamond", "inverted_triangle", "plus", "cross", "star")
 
@@ -81,53 +81,6 @@ def shape_plots(distributions: JsonDict, short: str) -> dict[str, Plot]:
         plot.y_range.start = 0
         plots[name] = Plot(plot, table, f"Histogram of the {words(name)} of {short}.")
     return plots
-
-
-def defect_plot(curve: JsonDict, short: str) -> Plot | None:
-    """Draw the share of faulted particles against size.
-
-    Parameters
-    ----------
-    curve : dict
-        ``relations.overall.defect_curve`` of summary.json.
-    short : str
-        Name of the population.
-
-    Returns
-    -------
-    Plot or None
-        Bins with intervals, logistic curve with its band, isotonic curve; None if no particle is assessable.
-    """
-    if not curve["bins"]:
-        return None
-    bins = pd.DataFrame(curve["bins"])
-    bins["middle"] = (bins["from"] + bins["to"]) / 2
-    plot = new_figure(words(curve["descriptor"]), "share with a fault", width=640, height=340, y_range=(-0.02, 1.02))
-    if curve["logistic"]:
-        band = pd.DataFrame(curve["logistic"])
-        plot.varea(x="value", y1="low", y2="high", source=data_source(band), fill_color=BLUE, fill_alpha=0.18,
-                   legend_label="95 % band, by micrograph")  # fmt: skip
-        plot.line("value", "fraction", source=data_source(band), color=BLUE, line_width=2.2, legend_label="logistic")
-    if curve["isotonic"]:
-        steps = pd.DataFrame({k: curve["isotonic"][k] for k in ("value", "fraction")})
-        plot.line("value", "fraction", source=data_source(steps), color=RED, line_dash="dashed", line_width=1.6,
-                  legend_label="isotonic")  # fmt: skip
-    points = plot.scatter(
-        "middle", "estimate", source=data_source(bins), size=8, color=BLACK, legend_label="bins, 95 % interval"
-    )
-    known = bins.dropna(subset=["low", "high"])
-    if len(known):
-        source = data_source(known[["middle", "low", "high"]])
-        whisker = Whisker(base="middle", lower="low", upper="high", source=source, line_color=BLACK)
-        whisker.upper_head.size = whisker.lower_head.size = 6
-        plot.add_layout(whisker)
-    tips = [("size", "@from{0.00}–@to{0.00}"), ("share", "@estimate{0.0%}"), ("particles", "@n")]
-    plot.add_tools(HoverTool(renderers=[points], tooltips=tips))
-    legend(plot, location="top_left")
-    columns = ["from", "to", "n", "n_micrographs", "estimate", "low", "high"]
-    return Plot(
-        plot, bins[columns], f"Share of faulted particles of {short} against size, with logistic curve and band."
-    )
 
 
 def correlation_plot(rows: list[JsonDict], coefficient: str = "spearman") -> Plot | None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import tomli_w
 
-from hrtem_dask import loading, tables
+from hrtem_dask import fourier, loading, tables
 from hrtem_dask.errors import ResultsFolderError, error_text
 from hrtem_dask.population import PopulationOptions, summarize
 from hrtem_dask.population.same_fields import describe_same_fields
@@ -171,11 +171,23 @@ def compact(
         "corrected": corrected,
         "n_too_small": n_too_small,
         "verdicts": verdicts,
+        "lattice_scales": _lattice_scales(written, settings),
         **statistics,
     }
     folder.write_json("summary.json", content)
     ledger.remove_replaced_parts(folder, known, {**known, **done})
     return CompactedRun(counts, len(written["particles"]), n_too_small, verdicts, same_fields)
+
+
+def _lattice_scales(written: Mapping[str, pd.DataFrame], settings: Settings) -> list[dict[str, Any]]:
+    """Return the scale of each setting of the microscope by the lattice of the material; empty without a material."""
+    material = settings.fourier.material
+    if material is None:
+        return []
+    columns = ["micrograph_id", "spacing_1_nm", "spacing_2_nm", "angle_12_deg"]
+    measured = pd.concat([written[name][columns] for name in ("particles", "windows")], ignore_index=True)
+    tolerance = settings.fourier.calibration_tolerance
+    return fourier.setting_scales(measured, written["micrographs"], material, tolerance=tolerance)
 
 
 def copies_in(micrographs: pd.DataFrame) -> dict[str, Copy]:

@@ -18,7 +18,9 @@ DETECTABILITY: Schema = (
         "fault (edge-on and on a zone axis), no_fault (on a zone axis), misoriented; null for all others",
     ),
     Column("found", "bool", "whether a counted particle matches it (intersection over union of at least 0.5)"),
-    Column("fault_state", "str", "what the run says of that particle: fault, no_fault or unknown; null where not found"),
+    Column(
+        "fault_state", "str", "what the run says of that particle: fault, no_fault or unknown; null where not found"
+    ),
     Column("material", "str", "its material"),
     Column("pixel_size_nm", "float", "pixel size", "nm"),
     Column("dose_per_nm2", "float", "recorded electrons per nm²"),

@@ -164,9 +164,7 @@ def _widths(runs: Runs, ties: _Ties, pixel: np.ndarray, correct: np.ndarray, n: 
     width = top - bottom + footprint
     beyond = np.zeros_like(width)
     for end, far in ((1.0, top), (-1.0, -bottom)):
-        beyond += _beyond(
-            end * first, end * along_x, length, tie_of, far, footprint, width / 2, correct[ties.owner]
-        )
+        beyond += _beyond(end * first, end * along_x, length, tie_of, far, footprint, width / 2, correct[ties.owner])
     sums = np.bincount(ties.owner, width - beyond, minlength=n)
     return np.asarray(sums / np.bincount(ties.owner, minlength=n))
 

@@ -15,9 +15,11 @@ from hrtem_dask.population.inference.ranks import fractional_ranks
 from hrtem_dask.population.inference.regression import fit_linear, fit_logistic
 from hrtem_dask.population.particle_table import LazyTable, counted_particles, micrograph_codes, numbers, weight_column
 from hrtem_dask.population.relations.fault_models import assessable_rows, odds_ratio, sample_terms, within_sd
+from hrtem_dask.population.relations.ingredients import INGREDIENTS
 
-__all__ = ["EFFECT_DESCRIPTORS", "defect_effects"]
+__all__ = ["EFFECT_DESCRIPTORS", "defect_effects", "with_detectability"]
 
+_SIZE = "size"
 EFFECT_DESCRIPTORS = (
     "equivalent_diameter_nm",
     "aspect_ratio",
@@ -61,14 +63,46 @@ def defect_effects(
         ``auc`` (probability that a faulted particle has the larger value; N. Obuchowski, Biometrics 53 (1997) 567) and
         ``cliffs_delta`` (2 auc − 1; N. Cliff, Psychol. Bull. 114 (1993) 494). Standard errors of odds ratios and auc
         are those of their logarithm and logit. ``p_adjusted`` is Benjamini–Hochberg over the list for the odds ratio
-        alone, ``p_adjusted_given`` for that with `given`.
+        alone, ``p_adjusted_given`` for that with `given`. ``detectability`` is null, see `with_detectability`.
     """
     table = counted_particles(particles)
     rows = [_effects(table, descriptor, given, confidence) for descriptor in descriptors]
     for key, name in (("p_adjusted", "odds_ratio_per_sd"), ("p_adjusted_given", "odds_ratio_per_sd_given")):
         adjusted = adjust_p_values([row[name]["p_value"] for row in rows], method="benjamini_hochberg")
         rows = [{**row, key: p} for row, p in zip(rows, adjusted, strict=True)]
-    return rows
+    return [{**row, "detectability": None} for row in rows]
+
+
+def with_detectability(rows: list[dict[str, Any]], conclusion: dict[str, str] | None) -> list[dict[str, Any]]:
+    """Mark the effects of a size: the found fraction depends on it by detectability too.
+
+    Parameters
+    ----------
+    rows : list of dict
+        From `defect_effects`.
+    conclusion : dict or None
+        From `detectability_effects.conclude`; None leaves the rows as they are.
+
+    Returns
+    -------
+    list of dict
+        The same rows. Rows of sizes have ``detectability``, the words of the conclusion, and, unless it calls the
+        dependence an effect, no ``p_adjusted``: they are not findings. Benjamini and Hochberg's family is then that of
+        the other rows.
+    """
+    if conclusion is None:
+        return rows
+    is_size = [bool({_SIZE} & INGREDIENTS.get(row["descriptor"], frozenset())) for row in rows]
+    if conclusion["code"] in {"effect", "hidden"}:
+        return [
+            {**row, "detectability": conclusion["words"] if s else None} for row, s in zip(rows, is_size, strict=True)
+        ]
+    tested = [None if s else row["odds_ratio_per_sd"]["p_value"] for row, s in zip(rows, is_size, strict=True)]
+    adjusted = adjust_p_values(tested, method="benjamini_hochberg")
+    return [
+        {**row, "p_adjusted": p, "detectability": conclusion["words"] if s else None}
+        for row, s, p in zip(rows, is_size, adjusted, strict=True)
+    ]
 
 
 def _effects(table: pd.DataFrame, descriptor: str, given: str, confidence: float) -> dict[str, Any]:

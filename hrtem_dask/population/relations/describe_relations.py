@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hrtem_dask import tables
-from hrtem_dask.population.particle_table import LazyTable, computed
+from hrtem_dask.population.particle_table import LazyTable, computed, numbers
 from hrtem_dask.population.relations.comparisons import compare_samples
 from hrtem_dask.population.relations.correlations import correlations
 from hrtem_dask.population.relations.defect_curves import defect_curve
-from hrtem_dask.population.relations.defect_effects import defect_effects
+from hrtem_dask.population.relations.defect_effects import defect_effects, with_detectability
 from hrtem_dask.population.relations.defect_fraction import defect_fraction
+from hrtem_dask.population.relations.detectability import Conditions, read_detectability
 from hrtem_dask.population.relations.misclassification import corrected_defect_fraction
 from hrtem_dask.population.relations.shape_classes import shape_classes, shape_distributions
 from hrtem_dask.population.relations.trends import covariate_trends
@@ -29,6 +32,8 @@ def relations(
     covariates: Sequence[str] | None = None,
     confusion: Mapping[str, Mapping[str, int]] | None = None,
     confusion_measured_on: str = "",
+    detectability: str | Path | None = None,
+    material: str | None = None,
     seed: int = 0,
     n_resamples: int = 2000,
 ) -> dict[str, Any]:
@@ -48,6 +53,11 @@ def relations(
         Confusion matrix of the fault classifier, see `misclassification.corrected_defect_fraction`.
     confusion_measured_on : str
         Data on which the confusion matrix was measured; required with `confusion`.
+    detectability : str or path-like, optional
+        Table of detectability that ``hrtem-dask evaluate`` wrote for micrographs like these, which corrects the curves
+        of defects against size; by default that of the package, which corrects nothing.
+    material : str, optional
+        Name of the material, with which the default of detectability is chosen.
     seed : int
         Seed of the draws of the correction, the only random numbers.
     n_resamples : int
@@ -70,14 +80,16 @@ def relations(
             corrected = corrected_defect_fraction(
                 rows, confusion, measured_on=confusion_measured_on, n_resamples=n_resamples, seed=seed
             )
+        known = read_detectability(detectability, conditions=_conditions(frames, material))
+        curve = defect_curve(rows, size, detectability=known)
         return {
             "n_micrographs": int(frames["micrograph_id"].nunique()),
             "shape_distributions": shape_distributions(rows),
             "shape_classes": shape_classes(rows),
             "defect_fraction": defect_fraction(rows),
             "defect_fraction_corrected": corrected,
-            "defect_curve": defect_curve(rows, size),
-            "defect_effects": defect_effects(rows, given=size),
+            "defect_curve": curve,
+            "defect_effects": with_detectability(defect_effects(rows, given=size), curve["conclusion"]),
             "correlations": correlations(rows),
         }
 
@@ -99,6 +111,15 @@ def relations(
             outcomes=(size, "aspect_ratio", "defect_fraction"),
         ),
     }
+
+
+def _conditions(frames: pd.DataFrame, material: str | None) -> Conditions:
+    """Return the conditions under which micrographs were taken, as far as their table knows them."""
+    pixel, dose = (
+        numbers(frames, name) if name in frames else np.zeros(0) for name in ("pixel_size_y_nm", "dose_per_nm2")
+    )
+    middle = [float(np.median(v[v > 0])) if (v > 0).any() else None for v in (pixel, dose)]
+    return Conditions(pixel_size_nm=middle[0], dose_per_nm2=middle[1], material=material)
 
 
 def numeric_covariates(micrographs: pd.DataFrame) -> list[str]:

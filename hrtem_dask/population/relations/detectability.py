@@ -253,7 +253,9 @@ def read_detectability(path: str | Path | None = None, *, conditions: Conditions
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{path} is no table of detectability ({error}): give the file that evaluate wrote") from error
+        raise SettingsError(
+            f"{path} is no table of detectability ({error}): give the file that evaluate wrote"
+        ) from error
     return fit_detectability(table, measured_on=str(path), is_measured=True)
 
 

@@ -3,24 +3,25 @@
 Two descriptors that contain the same quantity, such as roundness and the equivalent diameter, which both contain the
 area, are correlated without any relation in the population: an error of the area is an error of both. The same holds
 for two measures of one property, such as the aspect ratio and the eccentricity, and for Feret diameters and measures of
-elongation: of particles of equal area, the more elongated one has the larger Feret diameter.
+elongation: of particles of equal area, the more elongated one has the larger Feret diameter. Faults are seen more
+easily in larger particles, so that the found faults correlate with every size by detectability.
 """
 
 from __future__ import annotations
 
 __all__ = ["INGREDIENTS", "shared_ingredients"]
 
-_SIZE, _ELONGATION, _CONCAVITY = "size", "elongation", "concavity"
+_SIZE, _ELONGATION, _CONCAVITY, _DETECTABILITY = "size", "elongation", "concavity", "detectability"
 
 INGREDIENTS: dict[str, frozenset[str]] = {
     name: frozenset(parts)
     for name, parts in {
-        "equivalent_diameter_nm": ("area", _SIZE),
-        "area_nm2": ("area", _SIZE),
-        "perimeter_nm": ("perimeter", _SIZE, _ELONGATION, _CONCAVITY),
-        "convex_perimeter_nm": ("convex perimeter", _SIZE, _ELONGATION),
-        "feret_min_nm": ("smallest Feret diameter", _SIZE, _ELONGATION),
-        "feret_max_nm": ("largest Feret diameter", _SIZE, _ELONGATION),
+        "equivalent_diameter_nm": ("area", _SIZE, _DETECTABILITY),
+        "area_nm2": ("area", _SIZE, _DETECTABILITY),
+        "perimeter_nm": ("perimeter", _SIZE, _ELONGATION, _CONCAVITY, _DETECTABILITY),
+        "convex_perimeter_nm": ("convex perimeter", _SIZE, _ELONGATION, _DETECTABILITY),
+        "feret_min_nm": ("smallest Feret diameter", _SIZE, _ELONGATION, _DETECTABILITY),
+        "feret_max_nm": ("largest Feret diameter", _SIZE, _ELONGATION, _DETECTABILITY),
         "aspect_ratio": ("smallest Feret diameter", "largest Feret diameter", _ELONGATION),
         "eccentricity": ("second moments", _ELONGATION),
         "circularity": ("area", "perimeter", _ELONGATION, _CONCAVITY),
@@ -29,6 +30,7 @@ INGREDIENTS: dict[str, frozenset[str]] = {
         "extent": ("area", "smallest Feret diameter", "largest Feret diameter", _ELONGATION, _CONCAVITY),
         "solidity": ("area", "convex hull", _CONCAVITY),
         "convexity": ("perimeter", "convex perimeter", _CONCAVITY),
+        "faulted": (_DETECTABILITY,),
     }.items()
 }
 """Descriptor → quantities in its formula (`tables.PARTICLES`), and the properties on which it depends."""
@@ -56,4 +58,5 @@ def shared_ingredients(first: str, second: str) -> list[str]:
     >>> shared_ingredients("equivalent_diameter_nm", "aspect_ratio")
     []
     """
-    return sorted(INGREDIENTS.get(first, frozenset()) & INGREDIENTS.get(second, frozenset()))
+    shared = INGREDIENTS.get(first, frozenset()) & INGREDIENTS.get(second, frozenset())
+    return sorted(shared if "faulted" in {first, second} else shared - {_DETECTABILITY})
