@@ -28,6 +28,10 @@ ZONE_AXIS_COLUMNS = (
 )  # fmt: skip
 _ONE_ROW_DEG = 10.0
 """Reflections within this angle of the strongest one (°) are of the same row of fringes."""
+_CALIBRATION = (2.785, 1.297, -2.074)
+"""Intercept, slope of the logit of the uncalibrated confidence, slope of ln(size in nm), fitted to 1316 simulated
+particles (multislice, Au, Ag, Pt, CdSe, CdTe, 1.4 to 15 nm, 39 % of them misoriented and 5 % between)."""
+_LEAST = 1e-3
 FAULTED = 2.0
 """Cost of the assumption of a fault."""
 
@@ -41,8 +45,10 @@ class ZoneAxisCandidate:
     score: float
     """Logarithm of the likelihood relative to that of random reflections; 0 is no better than chance."""
     confidence: float
-    """Probability, 0 to 1, among the candidates and the hypothesis that none fits, with equal prior probabilities. With
-    reflections in one direction only, it is at most 1/(n + 1) for n candidates: a tilted crystal shows them too."""
+    """Probability, 0 to 1, that the particle is seen along this axis, within 5.5°. It follows from the likelihoods of the
+    candidates and of the hypothesis that none fits, with equal prior probabilities; with reflections in one direction
+    only, it is at most 1/(n + 1) for n candidates at first, since a tilted crystal shows them too. It is then
+    calibrated on simulated particles (`_calibrated`)."""
     rotation_deg: float
     """Direction of the reference reflection of the pattern, counter-clockwise from +x on the screen (°)."""
     reference_hkl: tuple[int, int, int]
@@ -120,7 +126,7 @@ def zone_axis_candidates(
     likelihoods = np.exp([fit.score - highest for fit in fits])
     total = likelihoods.sum() + np.exp(-highest)
     known = [_known_axis(fit, found, len(fits)) for fit in fits]
-    confidences = likelihoods / total * known
+    confidences = _calibrated(likelihoods / total * known, size_nm)
     return tuple(_candidate(fit, found, float(p)) for fit, p in zip(fits, confidences, strict=True))
 
 
@@ -215,6 +221,21 @@ def _known_axis(fit: PatternFit, found: FoundReflections, n_candidates: int) -> 
     second = fit.explained & (angle > _ONE_ROW_DEG)
     only_one_row = float(np.prod(1 - found.weight[second]))
     return 1 - only_one_row * (1 - 1 / (n_candidates + 1))
+
+
+def _calibrated(confidences: np.ndarray, size_nm: float) -> np.ndarray:
+    """Calibrate the confidence of the best candidate; the others share what is left in their proportions.
+
+    The likelihood does not know that large particles show more reflections by chance, nor that what is assumed of the
+    lens is not always so. Both are measured: a logistic regression of whether the axis is right.
+    """
+    if not confidences.size:
+        return confidences
+    best = float(np.clip(confidences[0], _LEAST, 1 - _LEAST))
+    level, slope, by_size = _CALIBRATION
+    calibrated = 1 / (1 + np.exp(-(level + slope * np.log(best / (1 - best)) + by_size * np.log(size_nm))))
+    others = np.minimum(confidences[1:] * (1 - calibrated) / (1 - best), calibrated)
+    return np.concatenate([[calibrated], others])
 
 
 def _candidate(fit: PatternFit, found: FoundReflections, confidence: float) -> ZoneAxisCandidate:

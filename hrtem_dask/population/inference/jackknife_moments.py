@@ -15,6 +15,8 @@ import scipy.stats
 __all__ = ["METHOD", "jackknife_interval"]
 
 METHOD = "jackknife over micrographs with Student's t, of the logarithm"
+_FEW_VALUES = 1.5
+"""Factor of the excess kurtosis of few values of a skewed distribution, chosen by the coverage of intervals."""
 MAX_DISTANCE = float(np.log(10))
 """Largest distance of an end from a statistic that is a logarithm: a factor of 10 is of no use to anyone."""
 
@@ -37,8 +39,10 @@ def jackknife_interval(
     -------
     low, high : numpy.ndarray of float
         Shape (s,): the statistic, corrected by the bias that the jackknife estimates, ± t se, where se is the standard
-        error of the jackknife and t has one degree of freedom less than the micrographs of equal weight that would be
-        as informative, (Σw)²/Σw² (L. Kish, Survey Sampling, 1965). NaN where a value is not finite, and where an end is
+        error of the jackknife. t has one degree of freedom less than the micrographs of equal weight that would be as
+        informative, (Σw)²/Σw² (L. Kish, Survey Sampling, 1965), or fewer where a few micrographs decide: the variance
+        of m deviations of kurtosis κ has 2 m/(κ − 1) (G. Snedecor, W. Cochran, Statistical Methods, 1980, section
+        5.13). NaN where a value is not finite, and where an end is
         farther than `MAX_DISTANCE` from the statistic.
 
     Examples
@@ -55,7 +59,16 @@ def jackknife_interval(
     with np.errstate(invalid="ignore"):
         error = np.sqrt((m - 1) / m * ((left_out - whole) ** 2).sum(axis=0))
         middle = m * whole - (m - 1) * left_out.mean(axis=0)
-        half = scipy.stats.t.ppf((1 + confidence) / 2, freedom) * error if freedom > 0 else np.full_like(whole, np.nan)
+        degrees = np.minimum(freedom, 2 * m / (_kurtosis(left_out - left_out.mean(axis=0)) - 1))
+        half = scipy.stats.t.ppf((1 + confidence) / 2, degrees) * error if freedom > 0 else np.full_like(whole, np.nan)
         ends = np.stack([middle - half, middle + half])
         ends[:, ~(np.abs(ends - whole).max(axis=0) <= MAX_DISTANCE) | (error == 0)] = np.nan
     return ends[0], ends[1]
+
+
+def _kurtosis(deviations: np.ndarray) -> np.ndarray:
+    """Return the kurtosis of deviations over the first axis, at least 3: the sample's is that of few values, too low."""
+    m = len(deviations)
+    found = m * (deviations**4).sum(axis=0) / (deviations**2).sum(axis=0) ** 2
+    excess = np.maximum(found - 3 * (m - 1) / (m + 1), 0)  # 3 (m − 1)/(m + 1) is expected of normal deviations
+    return np.asarray(3 + _FEW_VALUES * (m + 1) / (m - 1) * np.nan_to_num(excess))
