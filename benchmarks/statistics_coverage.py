@@ -289,7 +289,8 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=40, help="simulated studies of each kind")
     parser.add_argument("--only", choices=sorted(STUDIES), action="append", help="kind of study; all by default")
     options = parser.parse_args()
-    print("| kind | studies of | interval contains the truth, or something is found | studies | rate |\n|---|---|---|---|---|")
+    print("| kind | studies of | interval contains the truth, or something is found | studies | rate |")
+    print("|---|---|---|---|---|")
     for name in options.only or STUDIES:
         for variant, statistic, n, rate in rates(name, options.studies):
             shown = f"{rate:.1%}" if n else "no interval is given"

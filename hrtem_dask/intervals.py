@@ -25,7 +25,9 @@ MIN_MICROGRAPHS = 5
 BOOTSTRAP_METHOD = "expanded percentile bootstrap over micrographs (Hesterberg 2015)"
 
 
-def resamples(n: int, *, n_resamples: int, seed: int, size: int | None = None) -> np.ndarray:
+def resamples(
+    n: int, *, n_resamples: int, seed: int, size: int | None = None, strata: np.ndarray | None = None
+) -> np.ndarray:
     """Draw micrographs with replacement.
 
     Parameters
@@ -38,6 +40,9 @@ def resamples(n: int, *, n_resamples: int, seed: int, size: int | None = None) -
         Seed of the random numbers.
     size : int, optional
         Micrographs per resample; `n` by default.
+    strata : numpy.ndarray of int, optional
+        Shape (n,): sample of each micrograph. As many micrographs are then drawn of each sample as it has; not with
+        `size`.
 
     Returns
     -------
@@ -52,7 +57,14 @@ def resamples(n: int, *, n_resamples: int, seed: int, size: int | None = None) -
     """
     if n == 0:
         return np.ones((n_resamples + 1, 0))
-    drawn = np.random.default_rng(seed).multinomial(n if size is None else size, np.full(n, 1 / n), size=n_resamples)
+    rng = np.random.default_rng(seed)
+    if strata is not None and size is None:
+        drawn = np.zeros((n_resamples, n), dtype=np.int64)
+        for one in np.unique(strata):
+            here = np.flatnonzero(strata == one)
+            drawn[:, here] = rng.multinomial(len(here), np.full(len(here), 1 / len(here)), size=n_resamples)
+    else:
+        drawn = rng.multinomial(n if size is None else size, np.full(n, 1 / n), size=n_resamples)
     return np.vstack([np.ones((1, n)), drawn])
 
 

@@ -40,6 +40,7 @@ WINGS = {
     "batch/training": {"batch/cluster"},
     "loading/similarity": {"loading/quality"},
     "particles/outlines": {"particles/shape"},
+    "population/budgets": {"population/inference"},
     "population/relations": {"population/inference"},
     "population/sizes": {"population/inference"},
     "segmentation/scales": {"segmentation/quality"},

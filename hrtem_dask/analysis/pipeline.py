@@ -17,6 +17,7 @@ import pandas as pd
 from hrtem_dask import backend, filtering, tables
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
+from hrtem_dask.analysis.edge_position import edge_position_px
 from hrtem_dask.analysis.lattice_check import check_lattice
 from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment, visible_field
 from hrtem_dask.analysis.verdict import evidence, judge_micrograph
@@ -311,6 +312,7 @@ def analyse_segmented(
         "n_too_small": found.n_too_small,
         "coverage": _coverage(found.labels, marks, outside),
         "field_kind": "particles" if len(table) else None,
+        "edge_position_px": None if corrected is not None else _edge_position_px(segmentation, found.labels),
         **(segmented.predicted_quality if corrected is None else {}),
         **evidence(table, network_scale=segmentation.scale),
         **check_lattice(table, settings, row.get("calibration_flags"), image=prepared, pixel_size_nm=pixel_size_nm),
@@ -349,6 +351,13 @@ def _coverage(labels: np.ndarray, *hidden: np.ndarray | None) -> float:
         field &= True if mask is None else ~mask
     field_px = np.count_nonzero(field)
     return float(np.count_nonzero(labels[field]) / field_px) if field_px else 0.0
+
+
+def _edge_position_px(segmentation: Segmentation, labels: np.ndarray) -> float | None:
+    """Return how well the position of outlines is known; None for segmenters without a probability."""
+    if segmentation.quality_terms is None:
+        return None
+    return edge_position_px(backend.to_numpy(segmentation.probability), labels)
 
 
 def _one_crystal(

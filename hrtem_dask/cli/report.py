@@ -29,7 +29,12 @@ __all__ = ["report"]
     "--detectability",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE.csv",
-    help="Correct defects against size: detectability.csv of `hrtem-dask evaluate` on simulated micrographs like these.",
+    help="Correct defect curves: detectability.csv of `hrtem-dask evaluate` on simulated micrographs like these.",
+)
+@click.option(
+    "--reference",
+    metavar="NM±NM",
+    help="Certified mean size of a reference material and its expanded uncertainty (k = 2), such as 30.2±0.6.",
 )
 @click.option(
     "--leave-out-doubtful",
@@ -37,7 +42,14 @@ __all__ = ["report"]
     help="Leave the particles of doubtful micrographs out of the statistics; by default they are kept and marked.",
 )
 @message_options
-def report(results: str, seed: int, confusion: str | None, detectability: str | None, leave_out_doubtful: bool) -> None:
+def report(
+    results: str,
+    seed: int,
+    confusion: str | None,
+    detectability: str | None,
+    reference: str | None,
+    leave_out_doubtful: bool,
+) -> None:
     """Write RESULTS/report.html: one page with all figures, tables and pictures, for screen and paper, without network.
 
     Every number on it is in RESULTS/summary.json, under the JSON pointer beside it in the source of the page.
@@ -54,6 +66,7 @@ def report(results: str, seed: int, confusion: str | None, detectability: str | 
             confusion=matrix,
             confusion_measured_on=measured_on,
             detectability=detectability,
+            reference=reference,
         )
     click.echo(f"report: {page}")
 

@@ -37,8 +37,8 @@ MIN_PAIRS = 5
 MIN_SPACINGS = 3
 """Fewest spacings from which anything is said."""
 KNOWN_TO = 0.002
-"""Relative standard uncertainty of the spacings of a crystal: lattice constants of small particles differ by some tenths
-of a percent from those of large ones."""
+"""Relative standard uncertainty of the spacings of a crystal: lattice constants of small particles differ by some
+tenths of a percent from those of large ones."""
 _FINEST_NM = 0.1
 _MIN_WEIGHT = 0.004
 """Share of a reflection in the strength of its zone axis below which it is not expected to be seen."""
@@ -282,7 +282,7 @@ def setting_scales(
     for setting, index in key.groupby(list(key), dropna=False).groups.items():
         ids = analyzed.loc[index, "micrograph_id"]
         own = particles[particles["micrograph_id"].isin(ids)]
-        names = [None if pd.isna(v) else v for v in setting]
+        names = [None if pd.isna(v) else v for v in np.atleast_1d(np.array(setting, dtype=object)).tolist()]
         row: dict[str, Any] = dict(
             zip(("instrument", "voltage_kv", "magnification", "pixel_size_nm"), names, strict=False)
         )
@@ -322,12 +322,15 @@ def judge_scale(particles: pd.DataFrame, material: str, *, tolerance: float) -> 
             words += f": the pixel size is {pairs.ratio:.3g} times what it should be{_unit_error(pairs.ratio)}"
         error = float(np.hypot(pairs.spread / np.sqrt(pairs.n), KNOWN_TO))
         return row | {
-            "verdict": "off" if off else "confirmed", "ratio": pairs.ratio, "standard_uncertainty": error, "words": words,
-        }  # fmt: skip
+            "verdict": "off" if off else "confirmed",
+            "ratio": pairs.ratio,
+            "standard_uncertainty": error,
+            "words": words,
+        }
     if n < MIN_SPACINGS:
         return row | {
             "verdict": "no lattice",
-            "words": f"{n} particles show lattice planes: too few to check the scale",
+            "words": f"{n} particles show lattice planes, too few to check the scale",
         }
     alone = lattice_scale_ratio(one, material)
     if alone.ratio is None and not pairs.n and _share_of_known(one, material) < _FEW:

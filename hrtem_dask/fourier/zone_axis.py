@@ -45,9 +45,9 @@ class ZoneAxisCandidate:
     score: float
     """Logarithm of the likelihood relative to that of random reflections; 0 is no better than chance."""
     confidence: float
-    """Probability, 0 to 1, that the particle is seen along this axis, within 5.5°. It follows from the likelihoods of the
-    candidates and of the hypothesis that none fits, with equal prior probabilities; with reflections in one direction
-    only, it is at most 1/(n + 1) for n candidates at first, since a tilted crystal shows them too. It is then
+    """Probability, 0 to 1, that the particle is seen along this axis, within 5.5°. It follows from the likelihoods of
+    the candidates and of the hypothesis that none fits, with equal prior probabilities; with reflections in one
+    direction only, it is at most 1/(n + 1) for n candidates at first, since a tilted crystal shows them too. It is then
     calibrated on simulated particles (`_calibrated`)."""
     rotation_deg: float
     """Direction of the reference reflection of the pattern, counter-clockwise from +x on the screen (°)."""

@@ -22,7 +22,7 @@ __all__ = ["Population", "collect", "finish", "merge", "summarize_partition"]
 
 KEY = ("sample", "micrograph_id", "particle_id")
 SIZES = ("equivalent_diameter_nm", "feret_min_nm")
-MEASURED = (*BOX_COLUMNS, "area_px", "area_nm2", "split_confidence", *SIZES)
+MEASURED = (*BOX_COLUMNS, "area_px", "area_nm2", "split_confidence", "aspect_ratio", *SIZES)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hrtem_dask.errors import SettingsError
@@ -14,6 +15,8 @@ from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.particle_table import LazyTable, computed
 from hrtem_dask.population.reduction import SIZES, Population, collect
 from hrtem_dask.population.sizes.describe_size import describe_size
+from hrtem_dask.population.sizes.fits import fit_sizes
+from hrtem_dask.population.sizes.size_sample import select_sizes
 from hrtem_dask.population.verdicts import KEPT, LEFT_OUT, doubtful_micrographs
 
 __all__ = ["summarize"]
@@ -91,22 +94,25 @@ def _one_population(
             "largest_weight": float(weights.max()) if len(weights) else None,
         },
     }
-    sources = _sources(micrographs, counted)
     for column in SIZES:
-        size = describe_size(counted, column, weights=weights, pixel_size_sources=sources, options=options)
+        size = describe_size(counted, column, weights=weights, frames=micrographs, options=options)
         if size is not None:
             found[column] = size
+    found["aspect_ratio"] = _aspect_ratio(counted, weights, options)
     return found
 
 
-def _sources(micrographs: pd.DataFrame | None, counted: pd.DataFrame) -> pd.Series | None:
-    """Return the sources of the pixel sizes of the micrographs with counted particles."""
-    if micrographs is None or "pixel_size_source" not in micrographs:
+def _aspect_ratio(counted: pd.DataFrame, weights: np.ndarray, options: PopulationOptions) -> dict[str, Any] | None:
+    """Fit distributions to the aspect ratio less 1, which has no limits but 0."""
+    elongation = counted.assign(elongation=counted["aspect_ratio"] - 1)
+    chosen, _ = select_sizes(elongation, "elongation", weights)
+    if not len(chosen.values):
         return None
-    sources: pd.Series = micrographs.loc[
-        micrographs["micrograph_id"].isin(counted["micrograph_id"].unique()), "pixel_size_source"
-    ]
-    return sources
+    fits = fit_sizes(chosen, np.zeros(len(chosen.values)), n_simulations=options.n_fit_simulations, seed=options.seed)
+    for family in fits["families"].values():
+        family["parameters"] = {name.removesuffix("_nm"): row for name, row in family["parameters"].items()}
+    del fits["detection_limit_nm"]
+    return {"n": len(chosen.values), "fitted": "aspect ratio less 1", "fits": fits}
 
 
 def _definitions(options: PopulationOptions) -> dict[str, Any]:

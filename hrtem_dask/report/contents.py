@@ -15,6 +15,11 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask.population import PopulationOptions, edge_weights, summarize
+from hrtem_dask.population.budgets.associations import associations
+from hrtem_dask.population.budgets.defect_budgets import defect_budget
+from hrtem_dask.population.budgets.nested_variance import nested_variance
+from hrtem_dask.population.budgets.reference import compare_with_reference, read_reference
+from hrtem_dask.population.budgets.shape_budgets import shape_budgets
 from hrtem_dask.population.particle_table import is_counted
 from hrtem_dask.population.relations.describe_relations import relations
 from hrtem_dask.population.same_fields import describe_same_fields
@@ -41,6 +46,7 @@ def gather(
     confusion: Mapping[str, Mapping[str, int]] | None = None,
     confusion_measured_on: str = "",
     detectability: str | os.PathLike[str] | None = None,
+    reference: str | None = None,
 ) -> JsonDict:
     """Gather every number of the report.
 
@@ -62,6 +68,8 @@ def gather(
         Description of the data on which the confusion matrix was measured.
     detectability : str or path-like, optional
         Table of detectability that ``hrtem-dask evaluate`` wrote for micrographs like these.
+    reference : str, optional
+        Certified size of a reference material, such as ``30.2±0.6`` (nm, k = 2).
 
     Returns
     -------
@@ -87,6 +95,7 @@ def gather(
         material=run.get("settings", {}).get("fourier", {}).get("material"),
         seed=seed,
     )
+    summary["comparability"] = _comparability(summary, *used, reference=reference)
     summary["provenance"] = _provenance(results, run, micrographs)
     return plain_json_dict(summary)
 
@@ -175,6 +184,33 @@ def plain_json(value: object) -> object:
     return value
 
 
+def _comparability(
+    summary: JsonDict, particles: pd.DataFrame, micrographs: pd.DataFrame, *, reference: str | None
+) -> JsonDict:
+    """Gather what comparisons between laboratories need (ISO 21363, ISO 13322-1)."""
+    names = sorted(set(micrographs["sample"].fillna("")))
+    groups = {name: [table[table["sample"].fillna("") == name] for table in (particles, micrographs)] for name in names}
+    related, size = summary["relations"], summary["all"].get("equivalent_diameter_nm")
+    found: JsonDict = {
+        "shape_budgets": {
+            "overall": shape_budgets(particles, micrographs),
+            "samples": {name: shape_budgets(*tables) for name, tables in groups.items()},
+        },
+        "defect_budgets": {
+            "overall": defect_budget(related["overall"]),
+            "samples": {name: defect_budget(rows) for name, rows in related["samples"].items()},
+        },
+        "nested_variance": nested_variance(particles, micrographs),
+        "associations": associations(particles),
+        "reference": None,
+    }
+    if reference is not None:
+        certified = read_reference(reference)
+        if size is not None:
+            found["reference"] = compare_with_reference(size["uncertainty"]["mean_nm"], *certified)
+    return found
+
+
 def _run_file(results: Results) -> JsonDict:
     """Read run.toml; return an empty dict if the folder has none."""
     if not results.folder.exists("run.toml"):
@@ -193,7 +229,7 @@ def _summary(
         counts = {key: summary[key] for key in ("micrographs", "corrected") if key in summary}
         definitions = summary.get("definitions", {})
         used = definitions.get("doubtful_micrographs", KEPT)
-        is_complete = {"definitions", "all", "samples"} <= set(summary)
+        is_complete = {"definitions", "all", "samples"} <= set(summary) and _is_recent(summary["all"])
         if is_complete and used == (LEFT_OUT if leave_out_doubtful else KEPT):
             return summary
     limits = run.get("settings", {}).get("particles", {})
@@ -203,6 +239,12 @@ def _summary(
         **{k: definitions[k] for k in ("confidence", "n_resamples", "seed") if k in definitions},
     )
     return counts | summarize(particles.drop(columns="weight"), micrographs, options)
+
+
+def _is_recent(population: JsonDict) -> bool:
+    """Return whether a population was described by this version, and not by one without all of its statistics."""
+    size = population.get("equivalent_diameter_nm")
+    return size is None or ("effective_n_by_weights" in size and "d10_nm" in size["uncertainty"])
 
 
 def _provenance(results: Results, run: JsonDict, micrographs: pd.DataFrame) -> JsonDict:

@@ -11,6 +11,9 @@ from hrtem_dask.report.json_types import JsonDict
 __all__ = ["Numbers", "as_text", "look_up", "pointer"]
 
 
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def pointer(*names: str | int) -> str:
     """Build the JSON pointer (RFC 6901) of a value.
 
@@ -71,9 +74,10 @@ def as_text(value: object, form: str = "number") -> str:
     ----------
     value : object
         A number, a string, a bool or None.
-    form : {"number", "percent", "p", "whole", "exact"}
+    form : {"number", "percent", "p", "whole", "exact", "decimals N"}
         ``number``: three significant digits, or all digits of an int; ``percent``: a share, in percent; ``p``: a
-        p-value; ``whole``: rounded to an integer, digits in groups of three; ``exact``: unchanged.
+        p-value; ``whole``: rounded to an integer, digits in groups of three; ``exact``: unchanged;
+        ``decimals N``: N digits after the point.
 
     Returns
     -------
@@ -91,6 +95,8 @@ def as_text(value: object, form: str = "number") -> str:
         return "yes" if value else "no"
     if form == "exact" or not isinstance(value, int | float):
         return str(value)
+    if form.startswith("decimals "):
+        return f"{value:.{int(form.split()[1])}f}".replace("-", "−")
     if form == "p":
         return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
     if form == "percent":
@@ -107,7 +113,8 @@ def _three_digits(value: float) -> str:
     if value == 0:
         return "0"
     if not 1e-4 <= abs(value) < 1e7:
-        return f"{value:.2e}"
+        digits, power = f"{value:.2e}".split("e")
+        return f"{digits}\u202f×\u202f10{str(int(power)).translate(_SUPERSCRIPT)}"
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace(",", "\u202f")
     return f"{float(f'{value:.3g}'):.{max(0, 2 - _magnitude(value))}f}"
@@ -150,6 +157,34 @@ class Numbers:
         return Markup('<data value="{}" data-key="{}" data-form="{}">{}</data>').format(
             exact, path, form, as_text(value, form)
         )
+
+    def expanded(self, path: str) -> Markup:
+        """Format a value with its expanded uncertainty: two digits of it, and the value to the same digit.
+
+        Parameters
+        ----------
+        path : str
+            JSON pointer of an uncertainty budget.
+
+        Returns
+        -------
+        markupsafe.Markup
+            Such as "5.17 ± 0.23", or the value alone where the uncertainty is not known.
+        """
+        found = look_up(self.summary, path)
+        name, uncertainty = (
+            ("value_nm", "expanded_uncertainty_nm") if "value_nm" in found else ("value", "expanded_uncertainty")
+        )
+        if found[uncertainty] is None or not found[uncertainty] > 0:
+            return self.show(f"{path}/{name}")
+        decimals = max(0, 1 - int(f"{found[uncertainty]:.1e}".split("e")[1]))
+        cells = [
+            Markup('<data value="{}" data-key="{}" data-form="{}">{}</data>').format(
+                found[key], f"{path}/{key}", f"decimals {decimals}", as_text(found[key], f"decimals {decimals}")
+            )
+            for key in (name, uncertainty)
+        ]
+        return Markup("{} ± {}").format(*cells)
 
     def interval(self, path: str, form: str = "number") -> Markup:
         """Format an estimate with its interval.

@@ -41,6 +41,7 @@ def write_report(
     confusion: Mapping[str, Mapping[str, int]] | None = None,
     confusion_measured_on: str = "",
     detectability: str | os.PathLike[str] | None = None,
+    reference: str | None = None,
 ) -> str:
     """Write ``report.html`` into a results folder, and all numbers on it into ``summary.json``.
 
@@ -63,6 +64,9 @@ def write_report(
         The file ``detectability.csv`` that ``hrtem-dask evaluate`` wrote for simulated micrographs like these. It
         corrects the curves of defects against size. Without it, they are compared with the detectability on simulated
         micrographs that come with the package, and no dependence on the size is called an effect.
+    reference : str, optional
+        Certified mean size of a reference material and its expanded uncertainty, such as ``30.2±0.6`` (nm, k = 2): the
+        measured mean is compared with it, which gives the bias.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def write_report(
     ConfusionError
         If the confusion matrix cannot be used for a correction.
     SettingsError
-        If the table of detectability cannot be used.
+        If the table of detectability or the reference cannot be used.
 
     Examples
     --------
@@ -102,6 +106,7 @@ def write_report(
         confusion=confusion,
         confusion_measured_on=confusion_measured_on,
         detectability=detectability,
+        reference=reference,
     )
     if leave_out_doubtful:
         particles = without_doubtful(particles, micrographs)
@@ -160,6 +165,29 @@ def defect_populations(summary: JsonDict) -> list[tuple[str, str, JsonDict]]:
             for name in names
         ]
     return found
+
+
+def shape_populations(summary: JsonDict) -> list[tuple[str, str, JsonDict]]:
+    """List the populations whose medians of shape are shown.
+
+    Parameters
+    ----------
+    summary : dict
+        Content of summary.json.
+
+    Returns
+    -------
+    list of tuple
+        Name, JSON pointer and budgets by descriptor; populations without a shape are left out.
+    """
+    budgets = summary["comparability"]["shape_budgets"]
+    found = [("all particles", "/comparability/shape_budgets/overall", budgets["overall"])]
+    if len(budgets["samples"]) > 1:
+        found += [
+            (name or "no sample stated", pointer("comparability", "shape_budgets", "samples", name), rows)
+            for name, rows in list(budgets["samples"].items())[:MAX_SAMPLES]
+        ]
+    return [row for row in found if row[2]]
 
 
 def strongest_pairs(rows: list[JsonDict], limit: int = 10) -> list[int]:
@@ -251,6 +279,7 @@ def _render(summary: JsonDict, plots: dict[str, Plot], pictures: dict[tuple[str,
         s=summary,
         n=numbers.show,
         ci=numbers.interval,
+        expanded=numbers.expanded,
         pointer=pointer,
         pointer_of=lambda path, name: path + pointer(name),
         lookup=lambda path: look_up(summary, path),
@@ -261,6 +290,7 @@ def _render(summary: JsonDict, plots: dict[str, Plot], pictures: dict[tuple[str,
         pictures=pictures,
         populations=populations(summary),
         defect_populations=defect_populations(summary),
+        shape_populations=shape_populations(summary),
         verdict_of=lambda path: look_up(summary, "/verdicts" + path.removeprefix("/all")),
         sizes=SIZES,
         bokeh=bokeh,

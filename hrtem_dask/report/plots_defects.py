@@ -42,8 +42,9 @@ def defect_plot(curve: JsonDict, short: str) -> Plot | None:
     limits = bins.assign(low=[b["low"] for b in bins["bounds"]], high=[b["high"] for b in bins["bounds"]]).dropna(
         subset=["low", "high"]
     )
-    plot.segment("middle", "low", "middle", "high", source=data_source(limits[["middle", "low", "high"]]),
-                 color=GRAY, line_width=7, line_alpha=0.35, legend_label="if none or all unknown ones have a fault")  # fmt: skip
+    bounds = data_source(limits[["middle", "low", "high"]])
+    plot.segment("middle", "low", "middle", "high", source=bounds, color=GRAY, line_width=7, line_alpha=0.35,
+                 legend_label="if none or all unknown ones have a fault")  # fmt: skip
     if curve["corrected"] and curve["corrected"]["logistic"] and curve["detectability"]["is_measured"]:
         true = pd.DataFrame(curve["corrected"]["logistic"])
         plot.line("value", "fraction", source=data_source(true), color=BLACK, line_dash="dotdash", line_width=2.2,

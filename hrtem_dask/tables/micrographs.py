@@ -171,6 +171,13 @@ MICROGRAPHS: Schema = (
         "doubts about the image, comma-separated: blur, drift, empty_field, saturation, gradient, duplicate, "
         "possible_duplicate",
     ),
+    Column(
+        "edge_position_px",
+        "float",
+        "how far outlines may lie further in or out; null without a network, and for corrected labels",
+        "px",
+        "half the mean distance over which the probability falls from 3/4 to 1/4 across outlines",
+    ),
     Column("sharpness", "float", "power above white noise at high frequency, 0 (blurred) to 1; see loading.quality"),
     Column("anisotropy", "float", "second harmonic over angle of the power spectrum, 0 to 1: drift or astigmatism"),
     Column(

@@ -226,7 +226,7 @@ def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
         (12.3456, "number", "12.3"), (9.996, "number", "10.0"), (0.0012345, "number", "0.00123"),
         (-4.5, "number", "−4.50"), (123456, "number", "123\u202f456"), (0.12345, "percent", "12.3 %"),
         (0.00012, "p", "< 0.001"), (0.0456, "p", "0.046"), (None, "number", "–"), (True, "number", "yes"),
-        (1.2e-7, "number", "1.20e−07"), (99999.0, "number", "99\u202f999"), (0.0, "percent", "0 %"),
+        (1.2e-7, "number", "1.20\u202f×\u202f10⁻⁷"), (99999.0, "number", "99\u202f999"), (0.0, "percent", "0 %"),
         (-0.013, "percent", "−1.3 %"),
     ],
 )  # fmt: skip

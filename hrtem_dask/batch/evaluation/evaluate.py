@@ -65,7 +65,7 @@ class Evaluation:
     classes: pd.DataFrame
     """Scores of the classes of regions: ``method``, ``subset`` (all, clear), ``score``, ``n``, value and interval."""
     detectability: pd.DataFrame
-    """A row per method and true particle inside the images, `tables.DETECTABILITY`; empty if the truth has no faults."""
+    """A row per method and true particle inside the images, `tables.DETECTABILITY`; empty without true faults."""
     notes: tuple[str, ...]
     """What was left out, with reasons."""
     is_simulated: bool

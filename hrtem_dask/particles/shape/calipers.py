@@ -181,7 +181,8 @@ def _beyond(
 ) -> np.ndarray:
     """Return how far the outermost pixel corner in each direction lies outside the outline, at most half a footprint.
 
-    It is 0 in directions that are not `wanted`. The pixel centers of a run lie at `first` + k `step`, k < `length`, along the direction `tie_of`.
+    It is 0 in directions that are not `wanted`. The pixel centers of a run lie at `first` + k `step`, k < `length`,
+    along the direction `tie_of`.
     """
     deepest = _DEEP_PX + _HALF_SLAB_PX + footprint
     top = far + footprint / 2  # of the outermost corner

@@ -5,16 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.special
 import scipy.stats
 
 from hrtem_dask.intervals import too_few_micrographs
-from hrtem_dask.population.inference.clusters import clustered_standard_errors, estimate_row, no_estimate
+from hrtem_dask.population.inference.clusters import (
+    clustered_standard_errors,
+    estimate_row,
+    jackknife_error,
+    no_estimate,
+    usable_strata,
+)
 from hrtem_dask.population.inference.quantiles import weighted_quantiles
 
-__all__ = ["geometric_sd", "mean", "median"]
+__all__ = ["geometric_sd", "mean", "median", "quantile"]
 
 
-def mean(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confidence: float = 0.95) -> dict[str, Any]:
+def mean(
+    values: np.ndarray,
+    weights: np.ndarray,
+    codes: np.ndarray,
+    *,
+    strata: np.ndarray | None = None,
+    confidence: float = 0.95,
+) -> dict[str, Any]:
     """Return the arithmetic mean.
 
     Parameters
@@ -25,6 +39,8 @@ def mean(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confiden
         Shape (n,), positive.
     codes : numpy.ndarray of int
         Shape (n,): micrograph of each value.
+    strata : numpy.ndarray of int, optional
+        Shape (n,): sample of each value, if the interval is to hold for these samples together.
     confidence : float
         Probability, 0 to 1, that the interval contains the true value.
 
@@ -41,11 +57,16 @@ def mean(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confiden
     if not values.size:
         return no_estimate("no particle has a size")
     middle = float(np.average(values, weights=weights))
-    return _row(middle, values - middle, weights, codes, confidence)
+    return _row(middle, values - middle, weights, codes, strata, confidence)
 
 
 def geometric_sd(
-    values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confidence: float = 0.95
+    values: np.ndarray,
+    weights: np.ndarray,
+    codes: np.ndarray,
+    *,
+    strata: np.ndarray | None = None,
+    confidence: float = 0.95,
 ) -> dict[str, Any]:
     """Return the geometric standard deviation σ_g, 1 for equal sizes.
 
@@ -57,6 +78,8 @@ def geometric_sd(
         Shape (n,), positive.
     codes : numpy.ndarray of int
         Shape (n,): micrograph of each value.
+    strata : numpy.ndarray of int, optional
+        Shape (n,): sample of each value, if the interval is to hold for these samples together.
     confidence : float
         Probability, 0 to 1, that the interval contains the true value.
 
@@ -72,7 +95,9 @@ def geometric_sd(
         return no_estimate("no particle has a size")
     logarithms = np.log(values)
     logarithms -= np.average(logarithms, weights=weights)
-    _, codes = np.unique(codes, return_inverse=True)
+    df = _df(codes, strata, len(np.unique(codes)))
+    _, first, codes = np.unique(codes, return_index=True, return_inverse=True)
+    samples = None if strata is None else usable_strata(strata[first])
     sums = np.stack([np.bincount(codes, weights * power) for power in (logarithms**0, logarithms, logarithms**2)])
     total = sums.sum(axis=1, keepdims=True)
     n, first, second = np.concatenate([total, total - sums], axis=1)
@@ -83,9 +108,10 @@ def geometric_sd(
         reason = "all sizes are equal, or are without one of the micrographs"
         return no_estimate(reason, n=len(values), n_micrographs=n_micrographs)
     q = np.log(variances) / 2
-    error = float(np.sqrt((n_micrographs - 1) / n_micrographs * ((q[1:] - q[0]) ** 2).sum()))
+    error = float(jackknife_error(q[1:] - q[0], samples))
     middle = n_micrographs * q[0] - (n_micrographs - 1) * q[1:].mean()
-    row = estimate_row(float(middle), error, n=len(values), n_micrographs=n_micrographs, confidence=confidence)
+    n = len(values)
+    row = estimate_row(float(middle), error, n=n, n_micrographs=n_micrographs, df=df, confidence=confidence)
     sd = np.exp(q[0])
     ends = {k: None if row[k] is None else float(np.exp(np.exp(row[k]))) for k in ("low", "high")}
     if row["standard_error"] is not None:
@@ -93,7 +119,14 @@ def geometric_sd(
     return row | {"estimate": float(np.exp(sd)), "p_value": None} | ends
 
 
-def median(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confidence: float = 0.95) -> dict[str, Any]:
+def median(
+    values: np.ndarray,
+    weights: np.ndarray,
+    codes: np.ndarray,
+    *,
+    strata: np.ndarray | None = None,
+    confidence: float = 0.95,
+) -> dict[str, Any]:
     """Return the median.
 
     Parameters
@@ -104,6 +137,42 @@ def median(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confid
         Shape (n,), positive.
     codes : numpy.ndarray of int
         Shape (n,): micrograph of each value.
+    strata : numpy.ndarray of int, optional
+        Shape (n,): sample of each value, if the interval is to hold for these samples together.
+    confidence : float
+        Probability, 0 to 1, that the interval contains the true value.
+
+    Returns
+    -------
+    dict
+        As `quantile` of probability 1/2.
+    """
+    return quantile(values, weights, codes, 0.5, strata=strata, confidence=confidence)
+
+
+def quantile(
+    values: np.ndarray,
+    weights: np.ndarray,
+    codes: np.ndarray,
+    probability: float,
+    *,
+    strata: np.ndarray | None = None,
+    confidence: float = 0.95,
+) -> dict[str, Any]:
+    """Return a quantile.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of float
+        Shape (n,): sizes.
+    weights : numpy.ndarray of float
+        Shape (n,), positive.
+    codes : numpy.ndarray of int
+        Shape (n,): micrograph of each value.
+    probability : float
+        Probability, above 0 and below 1.
+    strata : numpy.ndarray of int, optional
+        Shape (n,): sample of each value, if the interval is to hold for these samples together.
     confidence : float
         Probability, 0 to 1, that the interval contains the true value.
 
@@ -111,28 +180,55 @@ def median(values: np.ndarray, weights: np.ndarray, codes: np.ndarray, *, confid
     -------
     dict
         Keys of `clusters.estimate_row`, without a p-value. The interval runs between the quantiles at the ends of the
-        clustered interval of the share below the median, the standard error is its half width over t (R. Woodruff,
-        J. Am. Stat. Assoc. 47 (1952) 635; C. Francisco, W. Fuller, Ann. Stat. 19 (1991) 454).
+        clustered interval of the share below the quantile, whose logit has Student's t; the standard error is its half
+        width over t (R. Woodruff, J. Am. Stat. Assoc. 47 (1952) 635; C. Francisco, W. Fuller, Ann. Stat. 19 (1991)
+        454).
+
+    Examples
+    --------
+    >>> sizes, micrographs = np.arange(1.0, 101.0), np.arange(100) % 7
+    >>> found = quantile(sizes, np.ones(100), micrographs, 0.9)
+    >>> found["estimate"], bool(found["low"] < 90.5 < found["high"])
+    (90.5, True)
     """
     if not values.size:
         return no_estimate("no particle has a size")
-    middle = float(weighted_quantiles(values, weights, [0.5])[0])
-    share, n_micrographs = clustered_standard_errors((values < middle) + (values == middle) / 2 - 0.5, weights, codes)
+    middle = float(weighted_quantiles(values, weights, [probability])[0])
+    below = (values < middle) + (values == middle) / 2 - probability
+    share, n_micrographs = clustered_standard_errors(below, weights, codes, strata)
     row = no_estimate("", n=len(values), n_micrographs=n_micrographs)
     row |= {"estimate": middle, "reason": too_few_micrographs(n_micrographs)}
     if row["reason"]:
         return row
-    t = scipy.stats.t.ppf((1 + confidence) / 2, n_micrographs - 1)
-    low, high = weighted_quantiles(values, weights, np.clip(0.5 + np.array([-t, t]) * share, 0, 1).tolist())
+    t = scipy.stats.t.ppf((1 + confidence) / 2, _df(codes, strata, n_micrographs))
+    half = t * float(share) / (probability * (1 - probability))
+    ends = scipy.special.expit(scipy.special.logit(probability) + np.array([-half, half]))
+    low, high = weighted_quantiles(values, weights, ends.tolist())
     if low == high:
         return row | {"reason": "no interval: the values do not vary between micrographs"}
     return row | {"low": float(low), "high": float(high), "standard_error": float((high - low) / (2 * t))}
 
 
+def _df(codes: np.ndarray, strata: np.ndarray | None, n_micrographs: int) -> int:
+    """Return the degrees of freedom: micrographs less samples, where samples are fixed."""
+    if strata is None:
+        return n_micrographs - 1
+    _, first = np.unique(codes, return_index=True)
+    samples = usable_strata(strata[first])
+    return n_micrographs - (1 if samples is None else int(samples.max()) + 1)
+
+
 def _row(
-    estimate: float, influences: np.ndarray, weights: np.ndarray, codes: np.ndarray, confidence: float
+    estimate: float,
+    influences: np.ndarray,
+    weights: np.ndarray,
+    codes: np.ndarray,
+    strata: np.ndarray | None,
+    confidence: float,
 ) -> dict[str, Any]:
     """Return the row of a statistic without a null hypothesis, and hence without a p-value."""
-    error, n_micrographs = clustered_standard_errors(influences, weights, codes)
-    row = estimate_row(estimate, float(error), n=len(influences), n_micrographs=n_micrographs, confidence=confidence)
+    error, n_micrographs = clustered_standard_errors(influences, weights, codes, strata)
+    df = _df(codes, strata, n_micrographs)
+    n = len(influences)
+    row = estimate_row(estimate, float(error), n=n, n_micrographs=n_micrographs, df=df, confidence=confidence)
     return row | {"p_value": None}

@@ -18,10 +18,57 @@ import scipy.stats
 
 from hrtem_dask.intervals import too_few_micrographs
 
-__all__ = ["clustered_standard_errors", "estimate_row", "no_estimate"]
+__all__ = ["clustered_standard_errors", "estimate_row", "jackknife_error", "no_estimate", "usable_strata"]
 
 
-def clustered_standard_errors(influences: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, int]:
+def usable_strata(strata: np.ndarray | None) -> np.ndarray | None:
+    """Return strata that can be used: a stratum of one micrograph says nothing about its spread.
+
+    Parameters
+    ----------
+    strata : numpy.ndarray of int or None
+        Shape (micrographs,): sample of each micrograph.
+
+    Returns
+    -------
+    numpy.ndarray of int or None
+        Numbers from 0; None where there is one stratum only, or where one has a single micrograph.
+    """
+    if strata is None:
+        return None
+    _, numbers, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    return np.asarray(numbers) if len(counts) > 1 and counts.min() > 1 else None
+
+
+def jackknife_error(changes: np.ndarray, strata: np.ndarray | None = None) -> np.ndarray:
+    """Return the standard error from the changes of a statistic without each micrograph.
+
+    Parameters
+    ----------
+    changes : numpy.ndarray of float
+        Shape (micrographs, ...): statistic without the micrograph less the statistic.
+    strata : numpy.ndarray of int, optional
+        Shape (micrographs,): from `usable_strata`. Samples are then fixed, and only the spread within each counts.
+
+    Returns
+    -------
+    numpy.ndarray of float
+        Shape (...,): √((m − 1)/m Σ change²), or with strata √(Σ_h (m_h − 1)/m_h Σ (change − mean_h)²) (K. Wolter,
+        Introduction to Variance Estimation, 2007, section 4.5).
+    """
+    if strata is None:
+        m = len(changes)
+        return np.asarray(np.sqrt((m - 1) / m * (changes**2).sum(axis=0)))
+    total = np.zeros(changes.shape[1:])
+    for one in np.unique(strata):
+        here = changes[strata == one]
+        total = total + (len(here) - 1) / len(here) * ((here - here.mean(axis=0)) ** 2).sum(axis=0)
+    return np.asarray(np.sqrt(total))
+
+
+def clustered_standard_errors(
+    influences: np.ndarray, weights: np.ndarray, codes: np.ndarray, strata: np.ndarray | None = None
+) -> tuple[np.ndarray, int]:
     """Return the standard errors of statistics, clustered by micrograph.
 
     Parameters
@@ -32,6 +79,8 @@ def clustered_standard_errors(influences: np.ndarray, weights: np.ndarray, codes
         Shape (particles,), not negative.
     codes : numpy.ndarray of int
         Shape (particles,): micrograph of each particle.
+    strata : numpy.ndarray of int, optional
+        Shape (particles,): sample of each particle. Samples are then fixed: what differs between them is no error.
 
     Returns
     -------
@@ -50,15 +99,16 @@ def clustered_standard_errors(influences: np.ndarray, weights: np.ndarray, codes
     """
     kept = weights > 0
     influences, weights = influences[kept], weights[kept]
-    _, codes = np.unique(codes[kept], return_inverse=True)
+    _, first, codes = np.unique(codes[kept], return_index=True, return_inverse=True)
+    per_micrograph = None if strata is None else usable_strata(strata[kept][first])
     n = int(codes.max()) + 1 if codes.size else 0
     if n < 2:
         return np.full(influences.shape[1:], np.inf), n
     shares = np.bincount(codes, weights) / weights.sum()
     columns = influences.reshape(len(weights), -1)
     sums = np.stack([np.bincount(codes, weights * column) for column in columns.T], axis=1) / weights.sum()
-    squares = ((sums / (1 - shares)[:, None]) ** 2).sum(axis=0)
-    return np.sqrt((n - 1) / n * squares).reshape(influences.shape[1:]), n
+    errors = jackknife_error(sums / (1 - shares)[:, None], per_micrograph)
+    return errors.reshape(influences.shape[1:]), n
 
 
 def estimate_row(

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import scipy.stats
 
+from hrtem_dask.population.inference.clusters import jackknife_error
+
 __all__ = ["METHOD", "jackknife_interval"]
 
 METHOD = "jackknife over micrographs with Student's t, of the logarithm"
@@ -22,7 +24,11 @@ MAX_DISTANCE = float(np.log(10))
 
 
 def jackknife_interval(
-    sums: np.ndarray, statistics: Callable[[np.ndarray], np.ndarray], *, confidence: float
+    sums: np.ndarray,
+    statistics: Callable[[np.ndarray], np.ndarray],
+    *,
+    confidence: float,
+    strata: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the intervals of smooth statistics of sums.
 
@@ -34,6 +40,8 @@ def jackknife_interval(
         Function of sums of shape (..., k) that returns statistics of shape (..., s), logarithms of quantities.
     confidence : float
         Probability, 0 to 1, that an interval contains the true value.
+    strata : numpy.ndarray of int, optional
+        Shape (micrographs,): sample of each micrograph; the samples are then fixed.
 
     Returns
     -------
@@ -54,10 +62,10 @@ def jackknife_interval(
     """
     m = len(sums)
     shares = sums[:, 0] / sums[:, 0].sum()
-    freedom = 1 / float((shares**2).sum()) - 1
+    freedom = 1 / float((shares**2).sum()) - (1 if strata is None else int(strata.max()) + 1)
     whole, left_out = statistics(sums.sum(axis=0)), statistics(sums.sum(axis=0) - sums)
     with np.errstate(invalid="ignore"):
-        error = np.sqrt((m - 1) / m * ((left_out - whole) ** 2).sum(axis=0))
+        error = jackknife_error(left_out - whole, strata)
         middle = m * whole - (m - 1) * left_out.mean(axis=0)
         degrees = np.minimum(freedom, 2 * m / (_kurtosis(left_out - left_out.mean(axis=0)) - 1))
         half = scipy.stats.t.ppf((1 + confidence) / 2, degrees) * error if freedom > 0 else np.full_like(whole, np.nan)
@@ -67,7 +75,7 @@ def jackknife_interval(
 
 
 def _kurtosis(deviations: np.ndarray) -> np.ndarray:
-    """Return the kurtosis of deviations over the first axis, at least 3: the sample's is that of few values, too low."""
+    """Return the kurtosis of deviations over the first axis, at least 3; that of few values alone is too low."""
     m = len(deviations)
     found = m * (deviations**4).sum(axis=0) / (deviations**2).sum(axis=0) ** 2
     excess = np.maximum(found - 3 * (m - 1) / (m + 1), 0)  # 3 (m − 1)/(m + 1) is expected of normal deviations

@@ -94,7 +94,8 @@ def defect_curve(
             row["corrected"] = corrected_bin(known[bin_of == i], detectability, confidence=confidence)
     if detectability is None or descriptor != SIZE:
         return result
-    grid = np.linspace(*np.quantile(numbers(table, descriptor), [0.01, 0.99]), n_points)
+    start, stop = np.quantile(numbers(table, descriptor), [0.01, 0.99])
+    grid = np.linspace(float(start), float(stop), n_points)
     corrected = corrected_curve(known, grid, detectability, confidence=confidence)
     return result | {
         "detectability": detectability.curves(grid, confidence=confidence),

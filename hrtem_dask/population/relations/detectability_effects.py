@@ -24,8 +24,8 @@ SIZE = "equivalent_diameter_nm"
 CONCLUSIONS = {
     "not_tested": "too few particles to say whether defects depend on the size",
     "not_seen": "no dependence of defects on the size is seen",
-    "detectability": "the found share of faults depends on the size as detectability alone would make it: this shows no "
-    "effect of the size on defects",
+    "detectability": "the found share of faults depends on the size as detectability alone would make it: this shows "
+    "no effect of the size on defects",
     "beyond_default": "the found share of faults depends on the size more than detectability on simulated micrographs "
     "would make it; measure detectability on micrographs like yours (hrtem-dask evaluate, then report --detectability) "
     "before you call this an effect",
@@ -62,7 +62,7 @@ def corrected_curve(
         ``odds_ratio_by_detectability`` (that of the found shares if the true one were the same at every size),
         ``n_outside`` (particles smaller or larger than those with which detectability was measured) and ``reason``.
     """
-    table, x, middle, sd = _design(table, detectability)
+    table, x, middle, sd = _design(table)
     found: dict[str, Any] = {
         "odds_ratio_per_sd": no_estimate("", n=len(table)), "sd": sd, "logistic": None,
         "odds_ratio_by_detectability": None, "n_outside": 0, "reason": None,
@@ -156,7 +156,7 @@ def conclude(
     return {"code": code, "words": CONCLUSIONS[code]}
 
 
-def _design(table: pd.DataFrame, detectability: Detectability) -> tuple[pd.DataFrame, np.ndarray, float, float]:
+def _design(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, float, float]:
     """Return the particles with a size, the terms (standardized size, a level per sample), and the standardization."""
     kept = (numbers(table, SIZE) > 0) & (weight_column(table) > 0)
     table = table[kept].reset_index(drop=True)

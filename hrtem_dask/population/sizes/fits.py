@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.stats
 
 from hrtem_dask.intervals import MIN_MICROGRAPHS
 from hrtem_dask.population.inference.quantiles import weighted_quantiles
@@ -23,6 +24,8 @@ __all__ = ["MIN_PARTICLES", "fit_sizes"]
 MIN_PARTICLES = 20
 """With fewer particles no distribution is fitted."""
 _REJECTED = 0.05
+_LARGEST_FACTOR = 10.0
+"""An interval whose end is a factor of 10 away is of no use."""
 _MAX_QUANTILES = 100  # of the quantile–quantile plot
 _PARAMETERS = {
     "lognormal": ("geometric_mean_nm", "geometric_sd"),
@@ -50,7 +53,8 @@ def fit_sizes(sizes: Sizes, limits_nm: np.ndarray, *, n_simulations: int, seed: 
     dict
         ``method``, ``detection_limit_nm`` (lowest, highest), ``best`` (the family with the lowest AIC;
         None where the goodness-of-fit test rejects all), ``families``
-        (family → ``parameters`` with ``value``, ``standard_error``, ``clustered_standard_error``; ``log_likelihood``,
+        (family → ``parameters`` with ``value``, ``standard_error``, ``clustered_standard_error``, ``low``, ``high``
+        (95 %, clustered); ``log_likelihood``,
         ``aic``, ``delta_aic``, ``goodness_of_fit``, ``qq``), and ``reason`` where there is no best family.
 
     Examples
@@ -138,9 +142,21 @@ def _parameters(
             "value": float(values[i]),
             "standard_error": float(slopes[i] * np.sqrt(covariance[i, i])),
             "clustered_standard_error": float(slopes[i] * np.sqrt(clustered[i, i])) if m >= MIN_MICROGRAPHS else None,
+            **_ends(float(values[i]), float(slopes[i] * np.sqrt(clustered[i, i])), m),
         }
         for i, name in enumerate(_PARAMETERS[fitted.family])
     }
+
+
+def _ends(value: float, error: float, n_micrographs: int) -> dict[str, float | None]:
+    """Return the 95 % interval of a parameter, on its logarithm where it is positive; None with few micrographs."""
+    if n_micrographs < MIN_MICROGRAPHS or not 0 < error < np.inf:
+        return {"low": None, "high": None}
+    half = float(scipy.stats.t.ppf(0.975, n_micrographs - 1)) * error
+    if value <= 0:
+        return {"low": value - half, "high": value + half}
+    factor = float(np.exp(half / value))
+    return {"low": value / factor, "high": value * factor} if factor < _LARGEST_FACTOR else {"low": None, "high": None}
 
 
 def _goodness(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask.population.inference import moments
+from hrtem_dask.population.inference.clusters import usable_strata
 from hrtem_dask.population.inference.jackknife_moments import jackknife_interval
 from hrtem_dask.population.inference.quantiles import quantile_statistics
 
@@ -28,6 +29,20 @@ class Sizes:
     """Shape (n,), int: number of the micrograph, 0 to `n_micrographs` − 1."""
     n_micrographs: int
     """Number of micrographs with a counted particle that has this size."""
+    strata: np.ndarray | None = None
+    """Shape (n_micrographs,), int: sample of each micrograph; None for one sample. Samples are fixed: intervals are
+    about these samples, weighted by their particles, and not about others that might have been made."""
+
+    @property
+    def usable_strata(self) -> np.ndarray | None:
+        """The strata where each has at least two micrographs, else None."""
+        return usable_strata(self.strata)
+
+    @property
+    def particle_strata(self) -> np.ndarray | None:
+        """Shape (n,), int: sample of each particle, or None."""
+        found = self.usable_strata
+        return None if found is None else found[self.owners]
 
     @property
     def effective_n(self) -> float:
@@ -69,7 +84,9 @@ def select_sizes(counted: pd.DataFrame, column: str, weights: np.ndarray) -> tup
     # a micrograph belongs to one sample, but two samples may use the same name
     names = pd.MultiIndex.from_frame(counted.loc[known, ["sample", "micrograph_id"]])
     owners, unique = pd.factorize(names)
-    return Sizes(values[known], weights[known], owners.astype(np.int64), len(unique)), known
+    samples = pd.factorize(unique.get_level_values(0))[0] if len(unique) else np.zeros(0, dtype=np.int64)
+    strata = np.asarray(samples, dtype=np.int64) if len(unique) and samples.max() > 0 else None
+    return Sizes(values[known], weights[known], owners.astype(np.int64), len(unique), strata), known
 
 
 def size_statistics(sizes: Sizes, counts: np.ndarray, *, only_main: bool = False) -> dict[str, np.ndarray]:
@@ -119,7 +136,9 @@ def moment_intervals(sizes: Sizes, *, confidence: float) -> dict[str, tuple[floa
         Names in `moments.NAMES` and ``volume_mean_nm`` → lower and upper end, by `jackknife_interval` of the logarithm.
     """
     sums, scale = _sums(sizes)
-    ends = jackknife_interval(sums, lambda total: moments.log_moments(total, scale), confidence=confidence)
+    ends = jackknife_interval(
+        sums, lambda total: moments.log_moments(total, scale), confidence=confidence, strata=sizes.usable_strata
+    )
     low, high = (dict(zip(moments.NAMES, np.exp(end).tolist(), strict=True)) for end in ends)
     found = {name: (low[name], high[name]) for name in moments.NAMES}
     found["geometric_sd"] = (float(np.exp(low["geometric_sd"])), float(np.exp(high["geometric_sd"])))

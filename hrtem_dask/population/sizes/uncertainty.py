@@ -15,13 +15,27 @@ import pandas as pd
 import scipy.stats
 
 from hrtem_dask.population.options import PopulationOptions
+from hrtem_dask.population.particle_table import numbers
 from hrtem_dask.population.sizes.size_sample import Sizes
 
-__all__ = ["SizeStatistic", "effective_degrees_of_freedom", "pixel_size_uncertainty", "uncertainty_budget"]
+__all__ = [
+    "STATISTICS",
+    "SizeStatistic",
+    "edge_positions",
+    "effective_degrees_of_freedom",
+    "pixel_size_uncertainty",
+    "uncertainty_budget",
+]
 
 _ASSUMED = {"lattice": 0.005, "user": 0.01, "metadata": 0.01, "file": 0.02}
 _UNKNOWN = 0.03
-_KINDS = {"mean_nm": "mean", "median_nm": "median"}
+_LATTICE_KNOWN_TO = 0.002
+"""Relative standard uncertainty of a lattice constant: small particles differ by some tenths of a percent."""
+STATISTICS = ("mean_nm", "median_nm", "d10_nm", "d90_nm", "d43_nm")
+"""Statistics that have a budget."""
+_KINDS = {"mean_nm": "mean", "median_nm": "median", "d10_nm": "D10", "d90_nm": "D90", "d43_nm": "D[4,3]"}
+_SAME_SETTING = 0.005
+"""Largest relative difference of pixel sizes of one setting of the microscope."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,39 +43,52 @@ class SizeStatistic:
     """A statistic of a size, with what the data show about its uncertainty."""
 
     name: str
-    """Name of the statistic, ``mean_nm`` or ``median_nm``."""
+    """Name of the statistic, one of `STATISTICS`."""
     value: float
     """Value (nm)."""
     sampling: float | None
-    """Standard error (nm) by bootstrap over micrographs; None with too few of them."""
+    """Standard error (nm), clustered by micrograph; None with too few of them."""
+    sampling_basis: str
+    """How that was computed, in words."""
     degrees_of_freedom: float
     """Degrees of freedom of the sampling uncertainty: micrographs of equal weight that are as informative, less 1."""
     without_split: float | None
     """Value (nm) without particles that were split from others; None where no particle, or every one, was split."""
 
 
-def pixel_size_uncertainty(sources: pd.Series | None, options: PopulationOptions) -> tuple[float, str]:
+def pixel_size_uncertainty(
+    frames: pd.DataFrame | None, rows: pd.DataFrame, options: PopulationOptions
+) -> tuple[float, str]:
     """Return the relative standard uncertainty of the pixel size.
 
     Parameters
     ----------
-    sources : pandas.Series of str or None
-        ``pixel_size_source`` of the micrographs.
+    frames : pandas.DataFrame or None
+        Rows of `tables.MICROGRAPHS`.
+    rows : pandas.DataFrame
+        Counted particles, with ``micrograph_id``.
     options : PopulationOptions
         Options of the statistics; ``pixel_size_relative_uncertainty`` is used.
 
     Returns
     -------
     uncertainty : float
-        The value of the user, or one assumed by the source of the pixel size: 0.5 % for a lattice, 1 % for the user,
-        2 % for a file, 3 % where the source is not known. Of several sources the largest value is used, since all
-        micrographs of a source share its scale error.
+        The value of the user; or that of the lattice, where particles confirm it for every pixel size that is used:
+        their measured ratio r to the known spacing is taken as uniform within ± |r − 1|, and its spread between
+        micrographs, or 0.5 % of a single one, is added. Else one assumed by the source of the pixel size: 0.5 % for a
+        lattice, 1 % for the user, 2 % for a file, 3 % where the source is not known. Of several sources the largest
+        value is used, since all micrographs of a source share its scale error.
     basis : str
         Origin of the value, in words.
     """
     if options.pixel_size_relative_uncertainty is not None:
         return options.pixel_size_relative_uncertainty, "given by the user"
-    kinds = [] if sources is None else sorted({str(s).split(":")[0] for s in sources.dropna()} - {"none", ""})
+    if frames is None or "pixel_size_source" not in frames:
+        return _UNKNOWN, f"assumed {_UNKNOWN:.1%}: the source of the pixel size is not known"
+    frames = frames[frames["micrograph_id"].isin(rows["micrograph_id"].unique())]
+    if (measured := _by_lattice(frames)) is not None:
+        return measured
+    kinds = sorted({str(s).split(":")[0] for s in frames["pixel_size_source"].dropna()} - {"none", ""})
     if not kinds:
         return _UNKNOWN, f"assumed {_UNKNOWN:.1%}: the source of the pixel size is not known"
     value, kind = max((_ASSUMED.get(kind, _UNKNOWN), kind) for kind in kinds)
@@ -69,6 +96,49 @@ def pixel_size_uncertainty(sources: pd.Series | None, options: PopulationOptions
         value,
         f"assumed {value:.1%} for a pixel size from {kind!r}, not measured: give your own value",
     )
+
+
+def _by_lattice(frames: pd.DataFrame) -> tuple[float, str] | None:
+    """Return the uncertainty by the measured lattice, None where it does not cover every pixel size."""
+    if not {"lattice_scale_ratio", "pixel_size_y_nm"} <= set(frames):
+        return None
+    ratio, size = (numbers(frames, name) for name in ("lattice_scale_ratio", "pixel_size_y_nm"))
+    known = np.isfinite(ratio) & (size > 0)
+    if not known.any() or not (size > 0).all():
+        return None
+    apart = np.abs(np.log(size[:, None] / size[known])).min(axis=1)
+    if apart.max() > _SAME_SETTING:
+        return None
+    middle = float(np.mean(ratio[known]))
+    n = int(known.sum())
+    spread = float(ratio[known].std(ddof=1) / np.sqrt(n)) if n > 2 else _ASSUMED["lattice"]
+    value = float(np.sqrt((middle - 1) ** 2 / 3 + spread**2 + _LATTICE_KNOWN_TO**2))
+    return value, (
+        f"measured lattice: {middle:.4f} of the known spacing on {n} micrographs, not corrected: uniform within ± the "
+        f"difference; spread {spread:.2%}; lattice constant known to {_LATTICE_KNOWN_TO:.1%}"
+    )
+
+
+def edge_positions(rows: pd.DataFrame, frames: pd.DataFrame | None) -> np.ndarray | None:
+    """Return how far outlines may lie further in or out, by the slope of the probability of the network.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Counted particles, with ``micrograph_id``.
+    frames : pandas.DataFrame or None
+        Rows of `tables.MICROGRAPHS`.
+
+    Returns
+    -------
+    numpy.ndarray of float or None
+        Shape (rows,): ``edge_position_px`` of the micrograph of each particle; None where some are not known.
+    """
+    if frames is None or "edge_position_px" not in frames:
+        return None
+    by_id = frames.drop_duplicates("micrograph_id").set_index("micrograph_id")
+    found = numbers(by_id.reindex(rows["micrograph_id"]), "edge_position_px")
+    return found if len(found) and np.isfinite(found).all() else None
 
 
 def effective_degrees_of_freedom(combined: float, sampling: float, degrees_of_freedom: float) -> float:
@@ -101,6 +171,7 @@ def uncertainty_budget(
     statistic: SizeStatistic,
     *,
     pixel_sizes_nm: np.ndarray,
+    edges: np.ndarray | None = None,
     pixel_size: tuple[float, str],
     options: PopulationOptions,
 ) -> dict[str, Any]:
@@ -111,9 +182,11 @@ def uncertainty_budget(
     sizes : Sizes
         Sizes of the particles.
     statistic : SizeStatistic
-        The mean or the median, whose uncertainty is computed.
+        The statistic whose uncertainty is computed.
     pixel_sizes_nm : numpy.ndarray of float
         Shape (n,): pixel size (nm) of the micrograph of each particle.
+    edges : numpy.ndarray of float, optional
+        Shape (n,): from `edge_positions` (px); without it the outline is known to `boundary_uncertainty_px`.
     pixel_size : tuple of float and str
         Relative standard uncertainty and its basis, from `pixel_size_uncertainty`.
     options : PopulationOptions
@@ -130,6 +203,10 @@ def uncertainty_budget(
     """
     if options.boundary_uncertainty_nm is not None:
         shift, basis = options.boundary_uncertainty_nm, f"outline known to ±{options.boundary_uncertainty_nm:g} nm"
+    elif edges is not None:
+        shift = float(np.average(edges * pixel_sizes_nm, weights=sizes.weights))
+        middle = float(np.average(edges, weights=sizes.weights))
+        basis = f"probability between 1/4 and 3/4 within ±{middle:.2g} px = ±{shift:.3g} nm of the outline (measured)"
     else:
         shift = options.boundary_uncertainty_px * float(np.average(pixel_sizes_nm, weights=sizes.weights))
         basis = f"outline known to ±{options.boundary_uncertainty_px:g} px = ±{shift:.3g} nm"
@@ -137,7 +214,7 @@ def uncertainty_budget(
     split = 0.0 if without_split is None else abs(value - without_split) / np.sqrt(3)
     rows = [
         ("pixel size", value * pixel_size[0], pixel_size[1]),
-        ("threshold", 2 * shift / np.sqrt(3), f"{basis} everywhere: diameter uniform within ±2 × that"),
+        ("segmentation", 2 * shift / np.sqrt(3), f"{basis} everywhere: diameter uniform within ±2 × that"),
         (
             "split",
             split,
@@ -146,7 +223,7 @@ def uncertainty_budget(
             else f"{_KINDS[statistic.name]} without split particles {without_split:.4g} nm: "
             "uniform within ± the difference",
         ),
-        ("sampling", sampling, "standard error by bootstrap over micrographs"),
+        ("sampling", sampling, statistic.sampling_basis),
     ]
     combined = None if sampling is None else float(np.sqrt(sum(float(u or 0) ** 2 for _, u, _ in rows)))
     freedom, factor = None, None

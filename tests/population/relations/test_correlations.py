@@ -142,8 +142,10 @@ def test_pixels_that_could_make_a_correlation_are_named(rng: np.random.Generator
 def test_ratios_share_the_area_of_the_diameter_but_not_the_aspect_ratio() -> None:
     for name in ("roundness", "compactness", "circularity", "extent", "solidity"):
         assert shared_ingredients(SIZE, name) == shared_ingredients(name, SIZE) == ["area"]
-    for name in ("aspect_ratio", "eccentricity", "convexity", "contrast", "spacing_1_nm", "faulted"):
+    for name in ("aspect_ratio", "eccentricity", "convexity", "contrast", "spacing_1_nm"):
         assert shared_ingredients(SIZE, name) == []
+    assert shared_ingredients(SIZE, "faulted") == ["detectability"]  # faults are seen more easily in larger particles
+    assert shared_ingredients("aspect_ratio", "faulted") == shared_ingredients("area_nm2", "spacing_1_nm") == []
 
 
 @pytest.mark.parametrize(

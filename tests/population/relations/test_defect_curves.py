@@ -38,10 +38,20 @@ def test_a_falling_curve_falls_whichever_way_it_is_drawn(rng: np.random.Generato
         assert (np.diff(result[name]["fraction"]) <= 1e-12).all()
 
 
-def test_unknown_particles_change_nothing(rng: np.random.Generator) -> None:
+def test_unknown_particles_change_only_the_bounds(rng: np.random.Generator) -> None:
     table = particles(rng, slope=0.3)
     extra = particles(rng, n=300).assign(fault_state="unknown")
-    assert defect_curve(pd.concat([table, extra], ignore_index=True)) == defect_curve(table)
+    few, many = (defect_curve(t) for t in (table, pd.concat([table, extra], ignore_index=True)))
+    for name in ("n", "n_fault", "odds_ratio_per_sd", "logistic", "isotonic"):
+        assert few[name] == many[name]
+    for one, other in zip(few["bins"], many["bins"], strict=True):
+        assert one["estimate"] == other["estimate"]
+        assert one["n_unknown"] == 0
+        assert one["bounds"]["low"] == pytest.approx(one["estimate"])
+        bounds = other["bounds"]
+        assert bounds["low"] == pytest.approx(other["estimate"] * other["n"] / (other["n"] + other["n_unknown"]))
+        assert bounds["high"] == pytest.approx(bounds["low"] + other["n_unknown"] / (other["n"] + other["n_unknown"]))
+    assert sum(b["n_unknown"] for b in many["bins"]) == 300
 
 
 def test_bins_hold_all_particles_once(rng: np.random.Generator) -> None:

@@ -13,10 +13,12 @@ from hrtem_dask.population.sizes.precision import needed_for
 from hrtem_dask.population.sizes.size_sample import Sizes, size_statistics
 
 Draw = Callable[..., Sizes]
-WITHOUT = {
-    *("d43_nm", "volume_mean_nm", "volume_geometric_mean_nm"),
-    *("volume_sd_nm", "volume_geometric_sd", "volume_d90_nm", "volume_span"),
+WITHOUT = {"volume_sd_nm", "volume_geometric_sd", "volume_d90_nm", "volume_span"}
+FROM_20 = {
+    *("sd_nm", "coefficient_of_variation", "d43_nm", "volume_mean_nm", "volume_geometric_mean_nm"),
+    *("volume_d10_nm", "volume_median_nm"),
 }
+"""Statistics that have an interval from 20 micrographs on."""
 
 
 def truth_of(make_sizes: Draw) -> dict[str, float]:
@@ -108,7 +110,7 @@ def test_an_interval_is_usable_or_absent_with_its_reason(overviews: int) -> None
     assert reason is not None
     for name, found in shown.items():
         assert found["value"] is not None, name
-        if name in WITHOUT:
+        if name in WITHOUT | FROM_20:
             continue
         if found["low"] is None or found["high"] is None:
             assert name in reason or reason.startswith("no intervals")
@@ -127,7 +129,27 @@ def test_equal_micrographs_lack_only_what_depends_on_the_largest_particles(
     assert sizes.effective_micrographs > 6
     counts = resamples(12, n_resamples=300, seed=0)
     reason = _interval_reason(sizes, with_intervals(sizes, size_statistics(sizes, counts), 0.95))
-    assert str(reason).startswith("no interval of D[4,3]")
+    assert str(reason).startswith("no interval of the standard deviation")
+    many = make_sizes(rng, 24)
+    shown = with_intervals(many, size_statistics(many, resamples(24, n_resamples=300, seed=0)), 0.95)
+    assert {name for name, found in shown.items() if found["low"] is None} == WITHOUT
+
+
+def test_samples_are_fixed_where_they_are_pooled(make_sizes: Draw, rng: np.random.Generator) -> None:
+    """Two samples of 8 and 24 nm: the pooled mean is known better than the difference of the samples suggests."""
+    small, large = make_sizes(rng, 20), make_sizes(rng, 20)
+    values = np.concatenate([small.values, 3 * large.values])
+    owners = np.concatenate([small.owners, 20 + large.owners])
+    half_widths = {}
+    for name, strata in (("pooled", None), ("stratified", np.repeat([0, 1], 20))):
+        both = Sizes(values, np.ones(len(values)), owners, 40, strata)
+        counts = resamples(40, n_resamples=300, seed=0, strata=both.usable_strata)
+        shown = with_intervals(both, size_statistics(both, counts), 0.95)
+        half_widths[name] = {k: (f["high"] - f["low"]) / 2 for k, f in shown.items() if f["low"] is not None}
+    # both means, and how many particles of each sample there are
+    assert half_widths["stratified"]["mean_nm"] < 0.55 * half_widths["pooled"]["mean_nm"]
+    for name in ("mean_nm", "geometric_mean_nm", "d32_nm", "geometric_sd"):
+        assert half_widths["stratified"][name] < half_widths["pooled"][name], name
 
 
 def test_five_micrographs_have_no_exploding_interval(make_sizes: Draw) -> None:

@@ -1,0 +1,1 @@
+"""What comparisons between laboratories need: budgets of shape and defects, nested variance, reference sizes."""
