@@ -44,7 +44,7 @@ class Scores(Protocol):
 
     @property
     def detectability(self) -> pd.DataFrame:
-        """Rows of `tables.DETECTABILITY` with ``method``; no file is written where there is none."""
+        """What a run made of each true particle, with ``method``; no file is written where there is none."""
 
 
 def write_scores(folder: Location, tables: Scores, *, about: Mapping[str, object]) -> None:

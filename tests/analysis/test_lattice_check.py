@@ -81,5 +81,7 @@ def test_a_scale_is_said_in_words() -> None:
     one = fourier.judge_scale(rows.assign(spacing_2_nm=None, angle_12_deg=None), "Au", tolerance=0.02)
     assert one["verdict"] == "not confirmed"
     assert one["words"].startswith("one family only: not confirmed")
-    none = fourier.judge_scale(rows.assign(angle_12_deg=45.0, spacing_1_nm=np.geomspace(0.11, 0.4, 8)), "Au", tolerance=0.02)
+    none = fourier.judge_scale(
+        rows.assign(angle_12_deg=45.0, spacing_1_nm=np.geomspace(0.11, 0.4, 8)), "Au", tolerance=0.02
+    )
     assert none["ratio"] is None
