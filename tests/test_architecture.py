@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 SHARED = {
     "hrtem_dask.detection", "hrtem_dask.detection.instance_masks", "hrtem_dask.detection.instances",
-    "hrtem_dask.detection.rotated_boxes",
+    "hrtem_dask.detection.rotated_boxes", "hrtem_dask.detection.rotated_iou",
 }  # fmt: skip
 """What every stage may import, because it says what instances are, as `hrtem_dask.tables` says what particles are.
 
