@@ -53,6 +53,9 @@ ROW_CODE = (
 SIMULATION_CODE = (
     "backend.py",
     "crystals",
+    "detection/instance_masks.py",
+    "detection/instances.py",
+    "detection/rotated_boxes.py",
     "errors.py",
     "micrograph.py",
     "provenance.py",

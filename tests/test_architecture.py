@@ -50,6 +50,7 @@ WINGS = {
     "population/relations": {"population/inference"},
     "population/sizes": {"population/inference"},
     "segmentation/scales": {"segmentation/quality"},
+    "simulation/scenes": {"simulation/contrast"},
     "training/fine_tuning": {"training/labelled", "training/network"},
     "training/network": {"training/labelled"},
 }
