@@ -51,6 +51,7 @@ WINGS = {
     "population/sizes": {"population/inference"},
     "segmentation/scales": {"segmentation/quality"},
     "simulation/scenes": {"simulation/contrast"},
+    "training/detection": {"training/network"},
     "training/fine_tuning": {"training/labelled", "training/network"},
     "training/network": {"training/labelled"},
 }
@@ -69,7 +70,8 @@ LIBRARIES = {
     "dask_jobqueue": set(),  # in scripts of users only, who hand over a client
     "zarr": {"loading", "storage"},
     "xarray": {"micrograph", "loading", "storage", "batch"},
-    "torch": {"segmentation", "training"},
+    "torch": {"detection", "segmentation", "training"},
+    "torchvision": {"detection"},
     "sklearn": {"defects", "training", "population"},
     "cupy": {"backend"},
     "cupyx": {"backend"},

@@ -72,27 +72,44 @@ def _intersections(first, second):  # type: ignore[no-untyped-def]  # pragma: no
 
 
 @numba.njit(cache=True)
-def _suppress(boxes, groups, order, iou_threshold):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Return for each box whether no box before it in the order, which was kept itself, overlaps it too much."""
-    kept = np.zeros(boxes.shape[0], dtype=np.bool_)
-    chosen = np.empty(boxes.shape[0], dtype=np.int64)
+def _may_share(a, b, cos_a, sin_a, cos_b, sin_b, least):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Return whether two boxes may share an area of `least` px²: an upper limit in the frame of the first."""
+    dx, dy = b[0] - a[0], b[1] - a[1]
+    u, v = abs(dx * cos_a - dy * sin_a), abs(dx * sin_a + dy * cos_a)
+    cos, sin = abs(cos_a * cos_b + sin_a * sin_b), abs(sin_b * cos_a - cos_b * sin_a)
+    half_u, half_v = 0.5 * (b[2] * cos + b[3] * sin), 0.5 * (b[2] * sin + b[3] * cos)
+    shared_u = min(0.5 * a[2], u + half_u) - max(-0.5 * a[2], u - half_u)
+    shared_v = min(0.5 * a[3], v + half_v) - max(-0.5 * a[3], v - half_v)
+    return shared_u > 0 and shared_v > 0 and shared_u * shared_v > least
+
+
+@numba.njit(cache=True)
+def _suppress(boxes, groups, order, iou_threshold, most):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Return the first boxes in the order that no box before them, which was kept itself, overlaps too much."""
+    chosen = np.empty(min(boxes.shape[0], most), dtype=np.int64)
     polygon, clipped = np.empty((16, 2)), np.empty((16, 2))
+    area = boxes[:, 2] * boxes[:, 3]
+    cos, sin = np.cos(np.deg2rad(boxes[:, 4])), np.sin(np.deg2rad(boxes[:, 4]))
     n = 0
     for i in order:
+        if n == most:
+            break
         free = True
         for k in range(n):
             j = chosen[k]
-            if groups[i] != groups[j]:
+            # what they share at the threshold; shares that are not possible need not be computed
+            least = iou_threshold / (1 + iou_threshold) * (area[i] + area[j])
+            if groups[i] != groups[j] or min(area[i], area[j]) <= least:
                 continue
-            shared = _intersection(boxes[j], boxes[i], polygon, clipped)
-            if shared > iou_threshold * (boxes[i, 2] * boxes[i, 3] + boxes[j, 2] * boxes[j, 3] - shared):
+            if not _may_share(boxes[j], boxes[i], cos[j], sin[j], cos[i], sin[i], least):
+                continue
+            if _intersection(boxes[j], boxes[i], polygon, clipped) > least:
                 free = False
                 break
         if free:
-            kept[i] = True
             chosen[n] = i
             n += 1
-    return kept
+    return chosen[:n]
 
 
 def _as_boxes(boxes: np.ndarray) -> np.ndarray:
@@ -136,7 +153,12 @@ def rotated_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def rotated_nms(
-    boxes: np.ndarray, scores: np.ndarray, *, iou_threshold: float, groups: np.ndarray | None = None
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    *,
+    iou_threshold: float,
+    groups: np.ndarray | None = None,
+    most: int | None = None,
 ) -> np.ndarray:
     """Keep of boxes that overlap the one with the highest score.
 
@@ -150,6 +172,8 @@ def rotated_nms(
         Boxes whose intersection over union with a kept one is larger are suppressed.
     groups : numpy.ndarray of int, optional
         Shape (n,): boxes suppress only those of their own group, such as a class.
+    most : int, optional
+        Largest number of boxes to keep.
 
     Returns
     -------
@@ -158,5 +182,5 @@ def rotated_nms(
     """
     order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
     number = np.zeros(len(order), dtype=np.int64) if groups is None else np.asarray(groups, dtype=np.int64)
-    kept = _suppress(_as_boxes(boxes), number, order, float(iou_threshold))
-    return np.asarray(order[kept[order]])
+    limit = len(order) if most is None else most
+    return np.asarray(_suppress(_as_boxes(boxes), number, order, float(iou_threshold), limit))
