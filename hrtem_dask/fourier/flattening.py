@@ -9,9 +9,10 @@ import numpy as np
 import scipy.fft
 
 from hrtem_dask.fourier.spectrum import frequencies_per_nm
+from hrtem_dask.medians import median
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["blurred", "flattened", "noise_power"]
+__all__ = ["blurred", "bounding_box", "flattened", "noise_power", "noise_power_of"]
 
 BACKGROUND_SIGMA_NM = 0.5
 """Standard deviation of the Gaussian of the local mean (nm): longer than lattice fringes."""
@@ -42,6 +43,23 @@ def flattened(values: np.ndarray, mask: np.ndarray, pixel_size_nm: PixelSize) ->
     weight = blurred(inside, BACKGROUND_SIGMA_NM, pixel_size_nm, beyond="zero")
     mean = blurred(values, BACKGROUND_SIGMA_NM, pixel_size_nm, beyond="zero") / np.maximum(weight, 1e-3)
     return np.asarray((values - mean) * inside)
+
+
+def bounding_box(mask: np.ndarray) -> tuple[slice, slice]:
+    """Return the rows and columns of a mask; outside of them, what `flattened` returns is 0.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray of bool
+        Shape (y, x), with at least one pixel.
+
+    Returns
+    -------
+    tuple of slice
+        Rows and columns.
+    """
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def blurred(
@@ -96,12 +114,38 @@ def noise_power(flat: np.ndarray, n_pixels: int, at_per_nm: np.ndarray, pixel_si
     numpy.ndarray of float64
         Shape (n,), positive, in the squared unit of the image.
     """
-    power = np.abs(scipy.fft.rfft2(flat)) ** 2 / n_pixels
-    axes = frequencies_per_nm((flat.shape[0], flat.shape[1]), pixel_size_nm)
+    return noise_power_of(scipy.fft.rfft2(flat), flat.shape, n_pixels, at_per_nm, pixel_size_nm)
+
+
+def noise_power_of(
+    spectrum: np.ndarray, shape: tuple[int, ...], n_pixels: int, at_per_nm: np.ndarray, pixel_size_nm: PixelSize
+) -> np.ndarray:
+    """Return the power per pixel of the noise from a spectrum that is known already.
+
+    Parameters
+    ----------
+    spectrum : numpy.ndarray of complex64
+        Shape (y, x // 2 + 1): ``rfft2`` of what `flattened` returns.
+    shape : tuple of int
+        Height and width of the image.
+    n_pixels : int
+        Number of pixels of the mask.
+    at_per_nm : numpy.ndarray
+        Shape (n,): frequencies at which to measure it (1/nm).
+    pixel_size_nm : tuple of float
+        Height and width of a pixel in nm.
+
+    Returns
+    -------
+    numpy.ndarray of float64
+        As `noise_power`.
+    """
+    power = (np.square(spectrum.real) + np.square(spectrum.imag)) / n_pixels
+    axes = frequencies_per_nm((shape[0], shape[1]), pixel_size_nm)
     radius = np.hypot(axes[0][:, None], axes[1])
     width = max(NOISE_RING_PER_NM, float(axes[1][1]) if axes[1].size > 1 else 0.0)
     # the power of noise is exponentially distributed: its median is ln 2 times its mean. Reflections in the ring hardly
     # change the median
     rings = [power[np.abs(radius - f) <= width] for f in at_per_nm]
     floor = max(float(power.max()) * 1e-9, float(np.finfo(np.float32).tiny))
-    return np.array([max(float(np.median(ring)) / np.log(2) if ring.size else 0.0, floor) for ring in rings])
+    return np.array([max(median(ring) / np.log(2) if ring.size else 0.0, floor) for ring in rings])
