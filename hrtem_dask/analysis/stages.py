@@ -234,23 +234,35 @@ def measure(
     """
     table = found.particles
     image = backend.to_numpy(prepared)
-    rows = []
-    for _, crop in particles.particle_crops(image, table):
-        row: dict[str, object] = dict(fourier.groschner2021_features(crop))
-        row |= fourier.measure_lattice(
-            crop,
-            pixel_size_nm=pixel_size_nm,
-            spacing_range_nm=settings.fourier.spacing_range_nm,
-            min_peak_snr=settings.fourier.min_peak_snr,
-        )
-        row |= fourier.measure_zone_axis(
-            crop,
-            pixel_size_nm=pixel_size_nm,
-            material=settings.fourier.material,
-            spacing_range_nm=settings.fourier.spacing_range_nm,
-        )
-        rows.append(row)
+    rows = [
+        {**fourier.groschner2021_features(crop), **_lattice_row(crop, settings, pixel_size_nm)}
+        for _, crop in particles.particle_crops(image, table)
+    ]
     if not rows:
         return table
     features = pd.DataFrame(rows, index=table.index)
-    return tables.conform(table.drop(columns=features.columns).join(features), tables.PARTICLES)
+    return tables.conform(table.assign(**dict(features.items())), tables.PARTICLES)
+
+
+def _lattice_row(
+    crop: np.ndarray, settings: Settings, pixel_size_nm: PixelSize | None
+) -> dict[str, float | int | str | None]:
+    """Measure lattice and zone axis of one particle on the same reflections, found once at the lower of two limits."""
+    limits, spacings = settings.fourier, settings.fourier.spacing_range_nm
+    if pixel_size_nm is None:
+        return dict.fromkeys((*fourier.LATTICE_COLUMNS, *fourier.ZONE_AXIS_COLUMNS))
+    found = fourier.find_reflections(
+        crop,
+        pixel_size_nm=pixel_size_nm,
+        spacing_range_nm=spacings,
+        min_peak_snr=min(fourier.NOISE_SNR, limits.min_peak_snr),
+        min_share_of_strongest=0,
+    )
+    lattice = fourier.describe_lattice(fourier.stronger_reflections(found, min_peak_snr=limits.min_peak_snr))
+    return lattice | fourier.measure_zone_axis(
+        crop,
+        pixel_size_nm=pixel_size_nm,
+        material=limits.material,
+        spacing_range_nm=spacings,
+        reflections=[r for r in found if r.snr >= fourier.NOISE_SNR],
+    )

@@ -80,9 +80,7 @@ def bragg_maps(
     return np.array(maps, np.float32).reshape(len(reflections), weight.size)
 
 
-def _filtered(
-    spectrum: np.ndarray, near_y: np.ndarray, near_x: np.ndarray, box: tuple[slice, slice]
-) -> np.ndarray:
+def _filtered(spectrum: np.ndarray, near_y: np.ndarray, near_x: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
     """Return the inverse transform of the spectrum times two factors, within a box.
 
     The factors are Gaussians that are 0 but for some twenty frequencies, so that two small matrix products take a fifth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import cv2
@@ -16,6 +17,10 @@ __all__ = ["blurred", "bounding_box", "flattened", "noise_power", "noise_power_o
 
 BACKGROUND_SIGMA_NM = 0.5
 """Standard deviation of the Gaussian of the local mean (nm): longer than lattice fringes."""
+WIDE_PX = 101
+"""From this width of a Gaussian (px) on, a product of matrices is faster than OpenCV."""
+MOST_MULTIPLICATIONS = 200_000
+"""Products of matrices that need no more than that stay on one thread."""
 NOISE_RING_PER_NM = 0.3
 """Half width of the ring of frequencies in which noise is measured (1/nm)."""
 
@@ -67,7 +72,8 @@ def blurred(
 ) -> np.ndarray:
     """Blur by a Gaussian that is cut off at four standard deviations.
 
-    OpenCV does this about ten times as fast as SciPy.
+    A narrow Gaussian is left to OpenCV, which is about ten times as fast as SciPy. A wide one, of nearly as many pixels
+    as the image, is two products with matrices, which is five times as fast again.
 
     Parameters
     ----------
@@ -85,14 +91,37 @@ def blurred(
     numpy.ndarray of float32
         Shape (y, x): the blurred values.
     """
-    sigma = [sigma_nm / size for size in pixel_size_nm]
+    sigma = [max(sigma_nm / size, 1e-6) for size in pixel_size_nm]
     height, width = (2 * int(4 * s + 0.5) + 1 for s in sigma)
+    if min(height, width) >= WIDE_PX:
+        along_y, along_x = (_blur_matrix(n, s, beyond) for n, s in zip(values.shape, sigma, strict=True))
+        return _product(_product(along_y, values), along_x.T)
     border = cv2.BORDER_CONSTANT if beyond == "zero" else cv2.BORDER_REPLICATE
-    return np.asarray(
-        cv2.GaussianBlur(
-            values, (width, height), sigmaX=max(sigma[1], 1e-6), sigmaY=max(sigma[0], 1e-6), borderType=border
-        )
-    )
+    return np.asarray(cv2.GaussianBlur(values, (width, height), sigmaX=sigma[1], sigmaY=sigma[0], borderType=border))
+
+
+@functools.lru_cache(maxsize=64)
+def _blur_matrix(n: int, sigma_px: float, beyond: Literal["zero", "edge"]) -> np.ndarray:
+    """Return the matrix, shape (n, n), float32, that blurs n pixels."""
+    reach = int(4 * sigma_px + 0.5)
+    kernel = cv2.getGaussianKernel(2 * reach + 1, sigma_px, cv2.CV_32F)[:, 0]
+    padded = np.zeros((n, n + 2 * reach), np.float32)
+    for row in range(n):
+        padded[row, row : row + kernel.size] = kernel
+    matrix = padded[:, reach : reach + n].copy()
+    if beyond == "edge":
+        matrix[:, 0] += padded[:, :reach].sum(axis=1)
+        matrix[:, -1] += padded[:, reach + n :].sum(axis=1)
+    return matrix
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Multiply matrices in slices small enough for BLAS not to start threads.
+
+    These take twenty times as long on a machine whose cores are all busy with other micrographs.
+    """
+    step = max(1, MOST_MULTIPLICATIONS // max(a.shape[1] * b.shape[1], 1))
+    return np.concatenate([a[first : first + step] @ b for first in range(0, len(a), step)])
 
 
 def noise_power(flat: np.ndarray, n_pixels: int, at_per_nm: np.ndarray, pixel_size_nm: PixelSize) -> np.ndarray:

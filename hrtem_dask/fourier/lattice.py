@@ -27,7 +27,14 @@ from hrtem_dask.backend import Array, to_numpy
 from hrtem_dask.fourier.spectrum import frequencies_per_nm, windowed
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["Reflection", "describe_lattice", "find_reflections", "measure_lattice"]
+__all__ = [
+    "LATTICE_COLUMNS",
+    "Reflection",
+    "describe_lattice",
+    "find_reflections",
+    "measure_lattice",
+    "stronger_reflections",
+]
 
 LATTICE_COLUMNS = (
     "n_reflections", "peak_snr", "spacing_1_nm", "spacing_2_nm", "angle_12_deg", "lattice_orientation_deg",
@@ -135,6 +142,39 @@ def find_reflections(
     y = sign * fine_y / (crop.shape[0] * pixel_size_nm[0])
     x = sign * fine_x / (crop.shape[1] * pixel_size_nm[1])
     return [Reflection(float(a), float(b), float(s)) for a, b, s in zip(y, x, snr.ravel()[peaks], strict=True)]
+
+
+def stronger_reflections(
+    reflections: Sequence[Reflection],
+    *,
+    min_peak_snr: float,
+    min_share_of_strongest: float = MIN_SHARE_OF_STRONGEST,
+) -> list[Reflection]:
+    """Return the reflections that a search with stricter limits would have found.
+
+    Parameters
+    ----------
+    reflections : sequence of Reflection
+        From `find_reflections` with limits that are not stricter than these.
+    min_peak_snr : float
+        Smallest ratio of the power to the median power of the ring.
+    min_share_of_strongest : float
+        Maxima below this share of the strongest SNR are left out as side lobes.
+
+    Returns
+    -------
+    list of Reflection
+        The first ones, largest SNR first.
+
+    Examples
+    --------
+    >>> found = [Reflection(0.0, 4.0, 90.0), Reflection(4.0, 0.0, 30.0), Reflection(4.0, 4.0, 9.0)]
+    >>> [r.snr for r in stronger_reflections(found, min_peak_snr=20)]
+    [90.0, 30.0]
+    """
+    strongest = max((r.snr for r in reflections), default=0.0)
+    least = np.float32(max(min_peak_snr, min_share_of_strongest * strongest))  # the precision of the search
+    return [r for r in reflections if r.snr >= least]
 
 
 def measure_lattice(

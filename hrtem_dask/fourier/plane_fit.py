@@ -85,7 +85,9 @@ class DemodulatedParticle:
         y, x = ((np.arange(n) - (n - 1) / 2) * step for n, step in zip(mask.shape, pixel, strict=True))
         g = np.array([[r.frequency_y_per_nm, r.frequency_x_per_nm] for r in reflections])
         # the wave is a product of one factor per row and one per column: an exponential of each pixel is slow
-        along_y, along_x = (np.exp(-2j * np.pi * g[:, k : k + 1] * at).astype(np.complex64) for k, at in enumerate((y, x)))
+        along_y, along_x = (
+            np.exp(-2j * np.pi * g[:, k : k + 1] * at).astype(np.complex64) for k, at in enumerate((y, x))
+        )
         waves = flat[i, j] * (along_y[:, i] * along_x[:, j])
         noise = noise_power(flat, i.size, np.hypot(*g.T), pixel)
         return cls(y[i], x[j], waves, noise[:, None], reflections, max(BIN_NM, 1.5 * max(pixel)))

@@ -16,6 +16,7 @@ from skimage.segmentation import watershed
 
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.components import connected_components, renumber
+from hrtem_dask.particles.morphology import clean_mask
 from hrtem_dask.particles.runs import find_runs
 
 __all__ = ["particle_core", "split_touching"]
@@ -162,7 +163,7 @@ def particle_core(probability: np.ndarray, mask: np.ndarray) -> np.ndarray | Non
 
 def _filled(core: np.ndarray) -> np.ndarray:
     """Fill holes: what the core encloses is an uncertain part of one particle."""
-    return np.asarray(ndimage.binary_fill_holes(core))
+    return clean_mask(core, opening_radius_px=0, closing_radius_px=0, fill_holes=True)
 
 
 def _split_piece(
