@@ -192,7 +192,8 @@ def segment_micrograph(
     visible = visible_field(image, settings)
     image, marks, outside = visible.image, visible.marks, visible.outside
     metrics, flags = judge_quality(image, settings, pixel_size_nm=pixel_size_nm, outside=outside)
-    metrics["image_hash"] = image_hash(original)
+    if image is not original or outside is not None:  # not the image that was judged
+        metrics["image_hash"] = image_hash(original)
     on_device, n_nonfinite = prepare(image, settings, gain=gain)
     if outside is not None and original.dtype.kind == "f":
         n_nonfinite += int(np.count_nonzero(~np.isfinite(original[outside])))

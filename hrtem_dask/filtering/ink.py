@@ -240,7 +240,7 @@ def ink_pieces(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
 def _largest_inscribed_radius(mask: np.ndarray, start: tuple[int, int], shape: tuple[int, ...]) -> float:
     """Return the radius of the largest circle in a piece (px); beyond the border of the image there is no outline."""
     sides = [(int(s > 0), int(s + n < whole)) for s, n, whole in zip(start, mask.shape, shape, strict=True)]
-    padded = np.pad(mask, sides).view(np.uint8)
+    padded = cv2.copyMakeBorder(mask.view(np.uint8), *sides[0], *sides[1], cv2.BORDER_CONSTANT, value=0)
     return float(cv2.distanceTransform(padded, cv2.DIST_L2, 5).max())
 
 

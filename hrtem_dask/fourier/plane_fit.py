@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,11 @@ class DemodulatedParticle:
     """The reflections."""
     bin_nm: float
     """Width of the bins of a profile (nm)."""
+
+    @functools.cached_property
+    def components(self) -> tuple[np.ndarray, np.ndarray]:
+        """Real and imaginary parts of the waves, float64, as they are summed along every normal."""
+        return self.waves.real.astype(np.float64), self.waves.imag.astype(np.float64)
 
     @classmethod
     def from_crop(
@@ -153,10 +159,10 @@ def _profiles(particle: DemodulatedParticle, normal_deg: float) -> tuple[np.ndar
     start = float(along.min())
     number = ((along - start) / particle.bin_nm).astype(np.int64)
     count = np.bincount(number)
-    sums = [np.bincount(number, w.real) + 1j * np.bincount(number, w.imag) for w in particle.waves]
+    real, imaginary = (np.array([np.bincount(number, w) for w in part]) for part in particle.components)
     filled = count > 0
     position = start + (np.arange(count.size) + 0.5) * particle.bin_nm
-    return position[filled], count[filled].astype(float), np.array(sums)[:, filled]
+    return position[filled], count[filled].astype(float), (real + 1j * imaginary)[:, filled]
 
 
 def best_plane(particle: DemodulatedParticle, normal_deg: float) -> FittedPlane | None:
