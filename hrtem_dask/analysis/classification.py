@@ -81,9 +81,9 @@ def classify(
             single.join(own[_PLANE]),
         ]
     )
-    particles = _with_fault_states(found.particles, parts.reindex(ids))
-    particles = _excluded(particles, regions, settings.defects.min_exclusion_probability)
-    return replace(found, regions=regions, particles=tables.conform(particles, tables.PARTICLES))
+    columns = _fault_states(parts.reindex(ids))
+    columns |= _exclusions(found.particles, regions, settings.defects.min_exclusion_probability)
+    return replace(found, regions=regions, particles=tables.filled(found.particles, columns, tables.PARTICLES))
 
 
 def _classified_regions(
@@ -93,20 +93,19 @@ def _classified_regions(
     table = found.regions
     ids = table["region_id"].to_numpy(np.int64)
     # specks, and particles counted by size alone, are not measured
-    filled = {**predicted.reindex(ids), **features.reindex(ids)}
-    classes = filled["region_class"].fillna("unsure").to_numpy(object)
+    classes = predicted["region_class"].reindex(ids).fillna("unsure").to_numpy(object)
+    numbers = pd.concat([predicted.drop(columns="region_class"), features], axis=1).reindex(ids)
+    filled = dict(zip(map(str, numbers.columns), numbers.to_numpy().T, strict=True))
     limit = settings.particles.max_region_area_nm2
     if limit is not None:
         large = table["area_nm2"].to_numpy(float, na_value=np.nan) > limit
         classes[large] = "agglomeration"
         for name in tables.REGION_CLASSES:
-            probability = filled[f"probability_{name}"].to_numpy(float)
-            filled[f"probability_{name}"] = np.where(large, float(name == "agglomeration"), probability)
+            filled[f"probability_{name}"][large] = float(name == "agglomeration")
     faulted = classes == "stacking_fault"
-    trace, offset = (np.where(faulted, filled.pop(name).to_numpy(), np.nan) for name in _PLANE)
-    filled |= {"region_class": classes, "fault_trace_deg": trace, "fault_offset_nm": offset}
-    columns = {name: values.to_numpy() if isinstance(values, pd.Series) else values for name, values in filled.items()}
-    return tables.conform(pd.DataFrame({**dict(table.items()), **columns}, index=table.index), tables.REGIONS)
+    trace, offset = (np.where(faulted, filled.pop(name), np.nan) for name in _PLANE)
+    columns = {**filled, "region_class": classes, "fault_trace_deg": trace, "fault_offset_nm": offset}
+    return tables.filled(table, columns, tables.REGIONS)
 
 
 def _as_single(predicted: pd.DataFrame, unsure_threshold: float) -> pd.DataFrame:
@@ -119,21 +118,21 @@ def _as_single(predicted: pd.DataFrame, unsure_threshold: float) -> pd.DataFrame
     return predicted.assign(**dict(zip(columns, share.T, strict=True)), region_class=pd.array(names, dtype="string"))
 
 
-def _with_fault_states(table: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
-    """Fill in fault state, probability and trace; `parts` has one row per particle."""
+def _fault_states(parts: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return fault state, probability and trace of each particle; `parts` has one row per particle."""
     state = parts["region_class"].map(FAULT_STATES).fillna("unknown").to_numpy(object)
     fault, other = (parts[f"probability_{name}"].to_numpy(float) for name in FAULT_STATES)
     on_zone = fault + other
     trace, offset = (np.where(state == "fault", parts[name].to_numpy(float), np.nan) for name in _PLANE)
-    return table.assign(
-        fault_state=pd.array(state, dtype="string"),
-        fault_probability=np.divide(fault, on_zone, out=np.full(len(table), np.nan), where=on_zone > 0),
-        fault_trace_deg=trace,
-        fault_offset_nm=offset,
-    )
+    return {
+        "fault_state": state,
+        "fault_probability": np.divide(fault, on_zone, out=np.full(len(parts), np.nan), where=on_zone > 0),
+        "fault_trace_deg": trace,
+        "fault_offset_nm": offset,
+    }
 
 
-def _excluded(table: pd.DataFrame, regions: pd.DataFrame, min_probability: float) -> pd.DataFrame:
+def _exclusions(table: pd.DataFrame, regions: pd.DataFrame, min_probability: float) -> dict[str, np.ndarray]:
     """Stop counting particles whose region is no particle, or several particles that were not split."""
     reason = table["exclusion_reason"].to_numpy(object, na_value="")
     owner, ids = table["region_id"].to_numpy(np.int64), regions["region_id"].to_numpy(np.int64)
@@ -142,7 +141,7 @@ def _excluded(table: pd.DataFrame, regions: pd.DataFrame, min_probability: float
         if name == "agglomeration":
             sure &= regions["n_parts"].to_numpy(float, na_value=0.0) == 1
         reason = np.where(np.isin(owner, ids[sure]) & (reason == ""), why, reason)
-    return table.assign(
-        exclusion_reason=pd.array([text or None for text in reason], dtype="string"),
-        counted=table["counted"].to_numpy(bool, na_value=False) & (reason == ""),
-    )
+    return {
+        "exclusion_reason": np.array([text or None for text in reason], dtype=object),
+        "counted": table["counted"].to_numpy(bool, na_value=False) & (reason == ""),
+    }

@@ -240,8 +240,9 @@ def measure(
     ]
     if not rows:
         return table
-    features = pd.DataFrame(rows, index=table.index)
-    return tables.conform(table.assign(**dict(features.items())), tables.PARTICLES)
+    return tables.filled(
+        table, {name: pd.Series([row[name] for row in rows]).array for name in rows[0]}, tables.PARTICLES
+    )
 
 
 def _lattice_row(

@@ -99,7 +99,7 @@ def _filtered(spectrum: np.ndarray, near_y: np.ndarray, near_x: np.ndarray, box:
 
 def _turns(n: int) -> np.ndarray:
     """Return exp(2πi k/n) for k from 0 to n − 1, complex64."""
-    return np.exp(2j * np.pi / n * np.arange(n)).astype(np.complex64)
+    return np.asarray(np.exp(2j * np.pi / n * np.arange(n)), np.complex64)
 
 
 def bragg_features(

@@ -10,7 +10,7 @@ from hrtem_dask.tables.crystal_fields import FAULT_TRACES, WINDOWS
 from hrtem_dask.tables.micrographs import ANALYZED_STATUSES, EXECUTION, LATTICE_FLAGS, MICROGRAPHS, STATUSES, Status
 from hrtem_dask.tables.particles import PARTICLES
 from hrtem_dask.tables.regions import REGION_CLASSES, REGION_FEATURES, REGIONS
-from hrtem_dask.tables.schema import SCHEMA_VERSION, arrow_schema, conform, empty
+from hrtem_dask.tables.schema import SCHEMA_VERSION, arrow_schema, assemble, conform, empty, filled
 
 __all__ = [
     "ANALYZED_STATUSES",
@@ -31,8 +31,10 @@ __all__ = [
     "Schema",
     "Status",
     "arrow_schema",
+    "assemble",
     "conform",
     "empty",
+    "filled",
 ]
 
 SCHEMAS: dict[str, Schema] = {

@@ -264,13 +264,20 @@ def _fill(
     reasons = "; ".join(filter(None, [found.reason, record.reason]))
     analysed.row |= {**found.micrograph, "calibration_flags": ",".join(map(str, filter(None, flags))) or None}
     analysed.row |= {"status": found.status, "reason": reasons or None}
-    named = {"micrograph_id": record.micrograph_id, "sample": record.sample}
-    analysed.regions = tables.conform(found.regions.assign(**named), tables.REGIONS)
-    analysed.particles = tables.conform(found.particles.assign(**named), tables.PARTICLES)
-    analysed.windows = tables.conform(found.windows.assign(**named), tables.WINDOWS)
-    analysed.fault_traces = tables.conform(found.fault_traces.assign(**named), tables.FAULT_TRACES)
+    analysed.regions = _named(found.regions, record, tables.REGIONS)
+    analysed.particles = _named(found.particles, record, tables.PARTICLES)
+    analysed.windows = _named(found.windows, record, tables.WINDOWS)
+    analysed.fault_traces = _named(found.fault_traces, record, tables.FAULT_TRACES)
     analysed.execution |= found.execution
     analysed.found = found
+
+
+def _named(table: pd.DataFrame, record: loading.MicrographRecord, schema: tables.Schema) -> pd.DataFrame:
+    """Fill in the micrograph and the sample that rows belong to."""
+    if not len(table):
+        return tables.empty(schema)
+    names = {"micrograph_id": [record.micrograph_id] * len(table), "sample": [record.sample] * len(table)}
+    return tables.filled(table, names, schema)
 
 
 def settings_of(record: loading.MicrographRecord, settings: Settings) -> Settings:

@@ -156,21 +156,24 @@ def run_task(
     """
     require_owner(folder, owner)
     ledger.write_intent(folder, task.name, {i.record.micrograph_id: i.attempts + 1 for i in task.items})
-    outcomes, parts = [], []
+    outcomes: list[Outcome] = []
+    results: list[Analysed] = []
     for item in task.items:
         began = time.perf_counter()
         analysed = analyse_record(item.record, settings, models, item.correction)
         require_owner(folder, owner)
         picture, labels_hash = _write_pictures(folder, item, analysed, settings)
-        parts.append(_part(item, analysed))
+        analysed.execution = _execution(item, analysed)
+        results.append(analysed)
         status, reason = analysed.row["status"], analysed.row.get("reason")
         entry = _entry(item, task.name, analysed.stat, analysed.row.get("source_hash"), status)
         entry = dataclasses.replace(entry, labels_hash=labels_hash, fingerprint=analysed.fingerprint)
         seconds = time.perf_counter() - began
         summary = _summary(analysed, picture)
         outcomes.append(Outcome(entry, item.record.source.path, reason, len(analysed.particles), seconds, summary))
+        analysed.found = None  # its images are written: a group holds those of one micrograph at a time
     require_owner(folder, owner)
-    return _commit(task, parts, outcomes, folder)
+    return _commit(task, results, outcomes, folder)
 
 
 def commit_failed(task: AnalysisTask, reason: str, settings: Settings, folder: Location) -> list[Outcome]:
@@ -192,24 +195,39 @@ def commit_failed(task: AnalysisTask, reason: str, settings: Settings, folder: L
     list of Outcome
         One per micrograph.
     """
-    outcomes, parts = [], []
+    outcomes, results = [], []
     for item in task.items:
         row = {**loading.to_row(item.record), "status": "failed", "reason": reason}
         row |= {"settings_hash": settings.science_hash(), "code_version": code_version()}
         _remove_pictures(folder, item.record.micrograph_id)
-        parts.append(_part(item, Analysed(row)))
+        failed = Analysed(row)
+        failed.execution = _execution(item, failed)
+        results.append(failed)
         entry = _entry(item, task.name, (0, 0), None, "failed")
         outcomes.append(Outcome(entry, item.record.source.path, reason, 0, 0.0))
-    return _commit(task, parts, outcomes, folder)
+    return _commit(task, results, outcomes, folder)
 
 
 def _commit(
-    task: AnalysisTask, parts: Sequence[ledger.Part], outcomes: list[Outcome], folder: Location
+    task: AnalysisTask, results: Sequence[Analysed], outcomes: list[Outcome], folder: Location
 ) -> list[Outcome]:
     """Write the rows of a group and its commit record; return the outcomes."""
-    joined = {name: pd.concat([getattr(part, name) for part in parts], ignore_index=True) for name in tables.SCHEMAS}
-    ledger.write_part(folder, task.name, ledger.Part(**joined), [outcome.entry for outcome in outcomes])
+    part = ledger.Part(
+        micrographs=tables.conform(pd.DataFrame([one.row for one in results]), tables.MICROGRAPHS),
+        execution=tables.conform(pd.DataFrame([one.execution for one in results]), tables.EXECUTION),
+        regions=_joined([one.regions for one in results]),
+        particles=_joined([one.particles for one in results]),
+        windows=_joined([one.windows for one in results]),
+        fault_traces=_joined([one.fault_traces for one in results]),
+    )
+    ledger.write_part(folder, task.name, part, [outcome.entry for outcome in outcomes])
     return outcomes
+
+
+def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of several tables of one schema."""
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else parts[0]
 
 
 def draw_overlay(item: PlannedMicrograph, settings: Settings, folder: Location) -> None:
@@ -296,9 +314,9 @@ def _remove_pictures(folder: Location, micrograph_id: str) -> None:
     overlays.remove_overlay(folder, micrograph_id)
 
 
-def _part(item: PlannedMicrograph, analysed: Analysed) -> ledger.Part:
-    """Return the tables of one micrograph."""
-    execution = {
+def _execution(item: PlannedMicrograph, analysed: Analysed) -> dict[str, object]:
+    """Return what may differ between runs: who did it, when, and how long it took."""
+    return {
         "micrograph_id": item.record.micrograph_id,
         "attempts": item.attempts + 1,
         "worker": _worker_address(),
@@ -306,14 +324,6 @@ def _part(item: PlannedMicrograph, analysed: Analysed) -> ledger.Part:
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **analysed.execution,
     }
-    return ledger.Part(
-        micrographs=tables.conform(pd.DataFrame([analysed.row]), tables.MICROGRAPHS),
-        regions=analysed.regions,
-        particles=analysed.particles,
-        windows=analysed.windows,
-        fault_traces=analysed.fault_traces,
-        execution=tables.conform(pd.DataFrame([execution]), tables.EXECUTION),
-    )
 
 
 def _entry(
