@@ -40,6 +40,7 @@ ROW_CODE = (
     "filtering",
     "fourier",
     "loading",
+    "medians.py",
     "micrograph.py",
     "particles",
     "provenance.py",
