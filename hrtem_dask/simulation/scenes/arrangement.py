@@ -145,7 +145,7 @@ def _crossed(rng: np.random.Generator, plan: RodPlan) -> list[Rod]:
     made = []
     for turn in turns:
         rod = plan.rod(rng, y, x, angle + turn)
-        shift = rng.uniform(-0.35, 0.35) * rod.length_px
+        shift = rng.uniform(-0.45, 0.45) * rod.length_px
         made.append(_moved(rod, y + shift * np.sin(rod.angle_rad), x + shift * np.cos(rod.angle_rad)))
     return made
 
@@ -153,7 +153,7 @@ def _crossed(rng: np.random.Generator, plan: RodPlan) -> list[Rod]:
 def _bundled(rng: np.random.Generator, plan: RodPlan) -> list[Rod]:
     """Rods side by side, touching or partly over one another."""
     y, x = _anywhere(rng, plan)
-    angle, pitch, loose = rng.uniform(0, np.pi), rng.uniform(0.75, 1.12), rng.choice([0.01, 0.04, 0.12])
+    angle, pitch, loose = rng.uniform(0, np.pi), rng.uniform(0.8, 1.15), rng.choice([0.01, 0.04, 0.12])
     made: list[Rod] = []
     away = 0.0
     for _ in range(int(rng.integers(2, 9))):
@@ -197,7 +197,7 @@ def _raft(rng: np.random.Generator, plan: RodPlan) -> list[Rod]:
 def _clusters(rng: np.random.Generator, plan: RodPlan) -> list[Rod]:
     """Heap rods around one point."""
     y, x = _anywhere(rng, plan)
-    n, wide = int(rng.integers(4, 25)), rng.uniform(0.3, 0.9) * plan.length_px
+    n, wide = int(rng.integers(3, 13)), rng.uniform(0.4, 1.1) * plan.length_px
     return [plan.rod(rng, y + rng.normal(0, wide), x + rng.normal(0, wide), rng.uniform(0, np.pi)) for _ in range(n)]
 
 

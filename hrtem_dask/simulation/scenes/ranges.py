@@ -45,11 +45,11 @@ class SceneRanges(TomlRanges):
     """Standard deviation of the support's contrast; in the logarithm."""
     texture_grain_px: Range = (1.2, 12.0)
     """Grain size of the support (px); in the logarithm."""
-    contaminated_fraction: float = 0.3
+    contaminated_fraction: float = 0.2
     """Share of scenes with patches, stains or drying rings."""
-    dirt_fraction: float = 0.3
+    dirt_fraction: float = 0.2
     """Share with dirt specks."""
-    coarse_noise_fraction: float = 0.4
+    coarse_noise_fraction: float = 0.25
     """Share of scenes whose noise is correlated over several pixels, as in enlarged or filtered images."""
     coarse_noise_px: Range = (1.5, 6.0)
     """Grain size of that noise (px)."""
@@ -61,7 +61,7 @@ class SceneRanges(TomlRanges):
     """Share saved in 8 bits, stretched and sometimes compressed."""
     jpeg_fraction: float = 0.35
     """Share of those with JPEG artifacts."""
-    annotated_fraction: float = 0.5
+    annotated_fraction: float = 0.4
     """Share with burnt-in bars, text, letters, arrows or strips, none of them an instance."""
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ class RodRanges(SceneRanges):
     imaging: Mapping[str, float] = _weights(haadf=0.42, bright_field=0.4, sem=0.18)
     """Kind of image → weight."""
     arrangements: Mapping[str, float] = _weights(
-        random=0.34, crossed=0.16, bundled=0.18, aligned=0.14, raft=0.08, clusters=0.1
+        random=0.48, crossed=0.14, bundled=0.13, aligned=0.14, raft=0.05, clusters=0.06
     )
     """Arrangement → weight."""
     profiles: Mapping[str, float] = _weights(round=0.42, prism=0.2, flat=0.1, tube=0.08, spindle=0.08, dumbbell=0.12)
@@ -102,19 +102,19 @@ class RodRanges(SceneRanges):
     """Length of a rod (px); the median of a scene is drawn in the logarithm."""
     aspect: Range = (1.1, 12.0)
     """Length over width of a lying rod; the median of a scene is drawn in the logarithm."""
-    width_px: Range = (4.0, 80.0)
+    width_px: Range = (5.0, 80.0)
     """Width of a rod (px)."""
-    coverage: Range = (0.04, 0.9)
+    coverage: Range = (0.03, 0.3)
     """Sum of the rods' areas over that of the field; in the logarithm."""
-    max_rods: int = 220
+    max_rods: int = 150
     """No scene has more."""
     end_on_fraction: float = 0.25
     """Share of scenes in which some rods stand on end."""
-    neighbor_fraction: float = 0.35
+    neighbor_fraction: float = 0.3
     """Share of scenes with cubes and spheres among the rods, which are no instances."""
     diffracting_fraction: float = 0.5
     """Share of bright-field scenes with diffraction contrast between and inside rods."""
-    contrast_to_noise: Range = (0.6, 8.0)
+    contrast_to_noise: Range = (2.0, 20.0)
     """Contrast of a rod over the noise of a pixel; in the logarithm."""
 
     def __post_init__(self) -> None:
@@ -145,13 +145,13 @@ class VesicleRanges(SceneRanges):
     """Diameter of a small vesicle (px)."""
     hole_diameter_px: Range = (6.0, 22.0)
     """Diameter of a hole (px)."""
-    interior_contrast: Range = (0.0, 0.08)
+    interior_contrast: Range = (0.01, 0.09)
     """By how much a large vesicle is lighter than what is around it, relative to that."""
-    membrane_contrast: Range = (0.03, 0.15)
+    membrane_contrast: Range = (0.04, 0.16)
     """Contrast of the membrane of a large vesicle; in the logarithm."""
     small_contrast: Range = (0.08, 0.4)
     """By how much small vesicles are darker; in the logarithm."""
-    hole_contrast: Range = (0.08, 0.4)
+    hole_contrast: Range = (0.1, 0.4)
     """By how much holes are lighter; in the logarithm."""
     electrons_per_px: Range = (30.0, 3000.0)
     """Mean electrons per pixel; in the logarithm."""

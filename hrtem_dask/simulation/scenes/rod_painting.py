@@ -17,6 +17,9 @@ __all__ = ["RodLook", "paint_rods"]
 
 LARGEST_DEPTH = 5.0
 SHADOW_PX = 3.0
+MOST_LAYERS = 2
+LEAST_DISTINCT = 0.25
+"""A rod of which a smaller share lies alone or over one other rod cannot be told from the heap."""
 INSTANCE_KINDS = ("rod", "end_on_rod")
 
 
@@ -77,11 +80,17 @@ def paint_rods(
             mask.paint(uppermost, number)
         if rod.kind in INSTANCE_KINDS and mask.crop.size:
             seen.append((rod, mask, number, int(inside.sum())))
+    layers = np.zeros((size_px, size_px), np.uint8)
+    for _, mask, _, _ in seen:
+        layers[mask.window] += mask.crop
     made = []
     for rod, mask, number, painted in seen:
         visible = mask if uppermost is None else replace(mask, crop=mask.crop & (uppermost[mask.window] == number))
         # what lies beyond the canvas counts as part of the whole
-        made.append(_object(rod, mask, visible, size_px, whole_px=max(painted, 0.75 * rod.length_px * rod.width_px)))
+        whole = max(painted, 0.75 * rod.length_px * rod.width_px)
+        distinct = visible.crop if uppermost is not None else mask.crop & (layers[mask.window] <= MOST_LAYERS)
+        is_lost = np.count_nonzero(distinct) < LEAST_DISTINCT * mask.area_px
+        made.append(_object(rod, mask, visible, size_px, whole_px=np.inf if is_lost else whole))
     return made
 
 

@@ -22,9 +22,11 @@ __all__ = ["ROD_CLASSES", "simulate_rod_scene"]
 ROD_CLASSES = ("rod", "end_on_rod")
 """A lying rod, whose length is seen; and one that stands on end, of which the cross section is seen."""
 MARGIN_PX = 24
-LEAST_DETECTABILITY = 9.0
-"""Contrast over the noise of a pixel × √area: about twice what is needed to see that something is there at all."""
+HEAPS = ("crossed", "clusters")
+LEAST_DETECTABILITY = 12.0
+"""Contrast over the noise of a pixel × √area: less than half of it shows that something is there, but not what."""
 LEAST_ASPECT_BESIDE_CUBES = 1.7
+LEAST_ASPECT_OF_HEAPS = 2.0
 
 
 def simulate_rod_scene(ranges: RodRanges, *, seed: int, index: int) -> DetectionScene:
@@ -106,7 +108,10 @@ def simulate_rod_scene(ranges: RodRanges, *, seed: int, index: int) -> Detection
 def _draw_plan(rng: np.random.Generator, ranges: RodRanges, imaging: str) -> RodPlan:
     """Decide which rods there are, and how they lie."""
     has_neighbors = rng.random() < ranges.neighbor_fraction
-    lowest = min(max(ranges.aspect[0], LEAST_ASPECT_BESIDE_CUBES if has_neighbors else 1.0), ranges.aspect[1])
+    arrangement = choose(rng, ranges.arrangements)
+    # squat bodies beside cubes, or over one another, are told apart by nobody
+    least = LEAST_ASPECT_OF_HEAPS if arrangement in HEAPS else LEAST_ASPECT_BESIDE_CUBES if has_neighbors else 1.0
+    lowest = min(max(ranges.aspect[0], least), ranges.aspect[1])
     length = draw(rng, ranges.length_px, logarithmic=True)
     # a rod has a width that can be seen, and is not wider than stated
     limits = (max(lowest, length / ranges.width_px[1]), min(ranges.aspect[1], length / ranges.width_px[0]))
@@ -116,7 +121,7 @@ def _draw_plan(rng: np.random.Generator, ranges: RodRanges, imaging: str) -> Rod
         coverage = min(coverage, 0.6)
     return RodPlan(
         size_px=ranges.size_px,
-        arrangement=choose(rng, ranges.arrangements),
+        arrangement=arrangement,
         length_px=length,
         aspect=aspect,
         spread=float(rng.uniform(0.03, 0.25)),

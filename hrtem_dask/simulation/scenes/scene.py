@@ -31,7 +31,7 @@ class SceneObject:
     mask: InstanceMask
     """Its pixels in the image that no other object hides."""
     whole_px: float
-    """Number of pixels that it would have if nothing hid or cut it."""
+    """Number of pixels that it would have if nothing hid or cut it; infinite where it cannot be told from others."""
     full_size_px: tuple[float, float]
     """Length and width before the border cut it (px)."""
     is_cut: bool
