@@ -94,7 +94,7 @@ def conform(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """
     given = {str(name): table[name].array for name in table}
     if list(given)[: len(schema)] == [c.name for c in schema] and all(
-        given[c.name].dtype == _DTYPES[c.kind] for c in schema
+        _is_same(given[c.name].dtype, _DTYPES[c.kind]) for c in schema
     ):
         return table.copy()  # the usual case: each micrograph's rows pass here several times
     named = {c.name: _array(given.pop(c.name, None), c.kind, len(table)) for c in schema}
@@ -165,12 +165,17 @@ def _array(given: ArrayLike | ExtensionArray | None, kind: Kind, n: int) -> Any:
         if plain is None:
             return pd.array([None] * n, dtype=dtype)
         return _ARRAYS[kind](np.zeros(n, plain), np.ones(n, dtype=bool))
-    if isinstance(given, ExtensionArray) and given.dtype == dtype:
+    if isinstance(given, ExtensionArray) and _is_same(given.dtype, dtype):
         return given.copy()
     values = np.asarray(given) if isinstance(given, (np.ndarray, NumpyExtensionArray)) else None
     if values is not None and plain is not None and values.dtype == plain:
         return _ARRAYS[kind](values.copy(), np.isnan(values) if kind == "float" else np.zeros(n, dtype=bool))
     return pd.Series(given).astype(dtype).array
+
+
+def _is_same(dtype: Any, other: Any) -> bool:
+    """Return whether two dtypes are the same; pandas takes 50 µs where their classes tell."""
+    return type(dtype) is type(other) and (not isinstance(dtype, pd.StringDtype) or bool(dtype == other))
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:
