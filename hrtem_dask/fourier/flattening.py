@@ -13,7 +13,7 @@ from hrtem_dask.fourier.spectrum import frequencies_per_nm
 from hrtem_dask.medians import median
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["blurred", "bounding_box", "flattened", "noise_power", "noise_power_of"]
+__all__ = ["blurred", "bounding_box", "flattened", "noise_power", "noise_power_of", "small_product"]
 
 BACKGROUND_SIGMA_NM = 0.5
 """Standard deviation of the Gaussian of the local mean (nm): longer than lattice fringes."""
@@ -95,7 +95,7 @@ def blurred(
     height, width = (2 * int(4 * s + 0.5) + 1 for s in sigma)
     if min(height, width) >= WIDE_PX:
         along_y, along_x = (_blur_matrix(n, s, beyond) for n, s in zip(values.shape, sigma, strict=True))
-        return _product(_product(along_y, values), along_x.T)
+        return small_product(small_product(along_y, values), along_x.T)
     border = cv2.BORDER_CONSTANT if beyond == "zero" else cv2.BORDER_REPLICATE
     return np.asarray(cv2.GaussianBlur(values, (width, height), sigmaX=sigma[1], sigmaY=sigma[0], borderType=border))
 
@@ -115,10 +115,22 @@ def _blur_matrix(n: int, sigma_px: float, beyond: Literal["zero", "edge"]) -> np
     return matrix
 
 
-def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def small_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Multiply matrices in slices small enough for BLAS not to start threads.
 
     These take twenty times as long on a machine whose cores are all busy with other micrographs.
+
+    Parameters
+    ----------
+    a : numpy.ndarray
+        Shape (n, k).
+    b : numpy.ndarray
+        Shape (k, m).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n, m).
     """
     step = max(1, MOST_MULTIPLICATIONS // max(a.shape[1] * b.shape[1], 1))
     return np.concatenate([a[first : first + step] @ b for first in range(0, len(a), step)])

@@ -10,7 +10,7 @@ import pandas as pd
 from hrtem_dask import backend
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.assembly import particle_table, region_table
-from hrtem_dask.particles.components import renumber
+from hrtem_dask.particles.components import connected_components, renumber
 from hrtem_dask.particles.counting import counting_limit_px
 from hrtem_dask.particles.holes import fill_particle_holes, fill_within_particles
 from hrtem_dask.particles.morphology import clean_mask
@@ -133,7 +133,8 @@ def find_particles(
             min_part_area_px=part_px,
             pixel_size_nm=pixel_size_nm,
         )
-    regions = label_regions(cleaned, pixel_size_nm=pixel_size_nm, bridge_gap_nm=settings.bridge_gap_nm)
+    pieces = connected_components(cleaned)
+    regions = label_regions(cleaned, pixel_size_nm=pixel_size_nm, bridge_gap_nm=settings.bridge_gap_nm, pieces=pieces)
     if settings.split_touching:
         labels, confidence = split_touching(
             regions,
@@ -142,6 +143,7 @@ def find_particles(
             pixel_size_nm=pixel_size_nm,
             core=core,
             min_core_part_area_px=min(limit_px, part_px),
+            pieces=pieces,
         )
     else:
         labels, confidence = regions, np.full(int(regions.max(initial=0)), np.nan)
