@@ -17,6 +17,7 @@ import pandas as pd
 import psutil
 
 from hrtem_dask import analysis, backend, loading, tables
+from hrtem_dask.batch.cluster.collector import spare_collector
 from hrtem_dask.batch.dashboard.population_state import MicrographSummary, summarize_micrograph
 from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record, gain_reference
 from hrtem_dask.errors import error_text, typed_error_text
@@ -173,7 +174,9 @@ def run_task(
         outcomes.append(Outcome(entry, item.record.source.path, reason, len(analysed.particles), seconds, summary))
         analysed.found = None  # its images are written: a group holds those of one micrograph at a time
     require_owner(folder, owner)
-    return _commit(task, results, outcomes, folder)
+    committed = _commit(task, results, outcomes, folder)
+    spare_collector()  # now everything that tasks need is imported
+    return committed
 
 
 def commit_failed(task: AnalysisTask, reason: str, settings: Settings, folder: Location) -> list[Outcome]:
