@@ -40,6 +40,11 @@ __all__ = ["demo", "ingest", "inspect", "run"]
     type=click.Choice(["auto", "dark", "bright"]),
     help="Darker or brighter than the support; auto: bright where the file names HAADF, another dark field, or STEM.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    help="Numbers that the U-Net computes with; bfloat16 is faster on some processors, and changes a few pixels.",
+)
 @click.option("--diameter", type=float, metavar="NM", help="Typical particle diameter in nm, for the contrast regime.")
 @click.option("--diameter-px", type=float, metavar="PX", help="The same in pixels of the micrograph.")
 @click.option("--material", metavar="NAME", help="Known material, such as Au: its lattice checks the pixel size.")
