@@ -52,6 +52,7 @@ WINGS = {
     "segmentation/scales": {"segmentation/quality"},
     "simulation/scenes": {"simulation/contrast"},
     "training/detection": {"training/network"},
+    "storage/annotations": {"storage/exchange"},
     "training/fine_tuning": {"training/labelled", "training/network"},
     "training/network": {"training/labelled"},
 }
