@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -164,4 +164,54 @@ class Instances:
             scores=self.scores[positions],
             ignored=self.ignored[positions],
             masks=None if self.masks is None else tuple(self.masks[i] for i in positions),
+        )
+
+    def moved(self, *, y_px: int, x_px: int, shape: tuple[int, int]) -> Instances:
+        """Return instances of a part of an image as those of the whole one.
+
+        Parameters
+        ----------
+        y_px, x_px : int
+            Row and column of the whole image where the part begins.
+        shape : tuple of int
+            (height, width) of the whole image (px).
+
+        Returns
+        -------
+        Instances
+            In the same order.
+        """
+        offset = np.array([x_px, y_px], dtype=np.float64)
+        masks = self.masks and tuple(InstanceMask(m.crop, m.y0_px + y_px, m.x0_px + x_px) for m in self.masks)
+        return replace(
+            self,
+            shape=shape,
+            rotated_boxes=np.column_stack([self.rotated_boxes[:, :2] + offset, self.rotated_boxes[:, 2:]]),
+            boxes=self.boxes + np.tile(offset, 2),
+            masks=masks,
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Instances]) -> Instances:
+        """Put instances of one image together.
+
+        Parameters
+        ----------
+        parts : sequence of Instances
+            At least one, all of images of one shape; masks are kept where all have them.
+
+        Returns
+        -------
+        Instances
+            Those of the first, then those of the second, and so on.
+        """
+        masks = [part.masks for part in parts if part.masks is not None]
+        return cls(
+            shape=parts[0].shape,
+            rotated_boxes=np.concatenate([part.rotated_boxes for part in parts]),
+            boxes=np.concatenate([part.boxes for part in parts]),
+            class_names=np.concatenate([part.class_names for part in parts]),
+            scores=np.concatenate([part.scores for part in parts]),
+            ignored=np.concatenate([part.ignored for part in parts]),
+            masks=sum(masks, ()) if len(masks) == len(parts) else None,
         )

@@ -15,7 +15,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 from hrtem_dask.detection.networks.efficientnet_lite import STAGE_CHANNELS, EfficientNetLite0
 from hrtem_dask.errors import ModelError
 
-__all__ = ["BACKBONES", "STRIDES_PX", "BackboneName", "GrayPyramid", "make_trunk"]
+__all__ = ["BACKBONES", "STRIDES_PX", "BackboneName", "GrayPyramid", "group_norm", "make_trunk"]
 
 BackboneName = Literal["efficientnet_lite0", "mobilenet_v2", "resnet50"]
 BACKBONES: tuple[BackboneName, ...] = get_args(BackboneName)
@@ -95,6 +95,22 @@ def make_trunk(name: BackboneName) -> nn.Module:
     raise ModelError(f"there is no backbone {name!r}: choose one of {', '.join(BACKBONES)}")
 
 
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Return a normalization that does not depend on the size of the batch.
+
+    Parameters
+    ----------
+    channels : int
+        A multiple of 8.
+
+    Returns
+    -------
+    torch.nn.GroupNorm
+        In eight groups.
+    """
+    return nn.GroupNorm(8, channels)
+
+
 class GrayPyramid(nn.Module):
     """Backbone with a feature pyramid (T.-Y. Lin et al., CVPR 2017).
 
@@ -109,7 +125,8 @@ class GrayPyramid(nn.Module):
     def __init__(self, name: BackboneName = "efficientnet_lite0", channels: int = 64) -> None:
         super().__init__()
         self.trunk = make_trunk(name)
-        self.fpn = FeaturePyramidNetwork(list(_CHANNELS[name]), channels)
+        # frozen normalization leaves features of any size: each level is normalized, so that new layers learn at once
+        self.fpn = FeaturePyramidNetwork(list(_CHANNELS[name]), channels, norm_layer=group_norm)
         self.out_channels = channels
         """Channels of each level; the name is that of torchvision's backbones."""
 

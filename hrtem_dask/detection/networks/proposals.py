@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torchvision.ops import sigmoid_focal_loss
 
-from hrtem_dask.detection.networks.backbones import STRIDES_PX
+from hrtem_dask.detection.networks.backbones import STRIDES_PX, group_norm
 from hrtem_dask.detection.networks.box_coder import SQUARE_ASPECT, canonical_boxes, decode
 from hrtem_dask.detection.networks.box_loss import rotated_box_loss
 from hrtem_dask.detection.rotated_iou import rotated_nms
@@ -116,18 +116,20 @@ class RotatedProposals(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.tower = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            group_norm(channels),
             nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            group_norm(channels),
             nn.ReLU(inplace=True),
         )
         self.score = nn.Conv2d(channels, N_ANGLES, 1)
         self.code = nn.Conv2d(channels, N_ANGLES * 5, 1)
-        for layer in (*self.tower, self.score, self.code):
-            if isinstance(layer, nn.Conv2d):
-                nn.init.normal_(layer.weight, std=0.03 if layer.kernel_size[0] == 3 else 0.01)
-                nn.init.zeros_(layer.bias if layer.bias is not None else torch.empty(0))
-        nn.init.constant_(self.score.bias if self.score.bias is not None else torch.empty(0), -math.log(99))
+        nn.init.normal_(self.score.weight, std=0.01)
+        nn.init.normal_(self.code.weight, std=0.01)
+        # at first a hundredth of the positions is taken for an object, else all the others would dominate the loss
+        nn.init.constant_(self.score.bias, -math.log(99))  # type: ignore[arg-type]
+        nn.init.zeros_(self.code.bias)  # type: ignore[arg-type]
 
     def forward(self, levels: dict[str, torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Score and place the boxes of all levels.

@@ -13,12 +13,14 @@ from hrtem_dask.detection.networks.box_loss import rotated_box_loss
 from hrtem_dask.detection.networks.rotated_roi_align import rotated_roi_align
 from hrtem_dask.detection.rotated_iou import rotated_iou
 
-__all__ = ["Refinement", "SampledProposals", "at_least_a_pixel", "sample_proposals"]
+__all__ = ["Refinement", "SampledProposals", "at_least_a_pixel", "jittered", "sample_proposals"]
 
 _CELLS = (5, 9)
 _MARGIN = (1.5, 1.25)
 """By how much the box that is looked at is wider and longer than the proposal, to see its edges from both sides."""
 _POSITIVE_IOU = 0.5
+_COPIES = 3
+"""Of each true box, with errors, among the proposals to train on."""
 _CODE_SCALE = torch.tensor([0.1, 0.1, 0.2, 0.2, 0.2])
 """What an output of 1 means for each of the five numbers: typical errors of proposals."""
 
@@ -35,7 +37,7 @@ def sample_proposals(
     most: int = 128,
     positive_share: float = 0.4,
 ) -> SampledProposals:
-    """Choose proposals to train on, true boxes among them.
+    """Choose proposals to train on, and add true boxes with errors to them.
 
     Parameters
     ----------
@@ -57,7 +59,8 @@ def sample_proposals(
     SampledProposals
         Chosen proposals.
     """
-    proposals = torch.cat([proposals, boxes[~ignored]])
+    whole = boxes[~ignored]
+    proposals = torch.cat([proposals, *(jittered(whole) for _ in range(_COPIES))])
     n = len(proposals)
     if not len(boxes):
         chosen = torch.randperm(n, device=proposals.device)[:most]
@@ -72,6 +75,27 @@ def sample_proposals(
     negative = order[(label == 0)[order] & ~is_ignored[order]][: most - len(positive)]
     chosen = torch.cat([positive, negative])
     return proposals[chosen], label[chosen], match[chosen]
+
+
+def jittered(boxes: torch.Tensor) -> torch.Tensor:
+    """Return boxes with errors as those of proposals.
+
+    Early in training the first stage finds nothing to learn from, and true boxes themselves need no correction.
+
+    Parameters
+    ----------
+    boxes : torch.Tensor
+        Shape (n, 5).
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (n, 5).
+    """
+    aspect = boxes[:, 2:3] / boxes[:, 3:4]
+    code = torch.randn_like(boxes) * _CODE_SCALE.to(boxes.device)
+    code[:, 4:] /= aspect.clamp(min=1)  # by the same angle a slender box loses more of its overlap
+    return at_least_a_pixel(decode(boxes, code))
 
 
 class Refinement(nn.Module):
