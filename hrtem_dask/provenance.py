@@ -36,6 +36,8 @@ ROW_CODE = (
     "batch/run/record_analysis.py",
     "crystals",
     "defects",
+    "detection",
+    "detection_settings.py",
     "errors.py",
     "filtering",
     "fourier",

@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "hrtem_dask"
 TESTS = Path(__file__).parent
 FOUNDATION = {
-    "addresses", "chosen_settings", "errors", "backend", "micrograph", "settings", "tables", "crystals", "intervals",
-    "medians", "provenance", "text_encoding", "toml_records",
+    "addresses", "chosen_settings", "detection_settings", "errors", "backend", "micrograph", "settings", "tables",
+    "crystals", "intervals", "medians", "provenance", "text_encoding", "toml_records",
 }  # fmt: skip
 STAGES = {
     "loading", "filtering", "segmentation", "particles", "fourier", "defects", "population",

@@ -18,7 +18,15 @@ from hrtem_dask import backend, filtering, tables
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
 from hrtem_dask.analysis.lattice_check import check_lattice
-from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment, visible_field
+from hrtem_dask.analysis.stages import (
+    judge_quality,
+    label,
+    label_instances,
+    measure,
+    prepare,
+    segment,
+    visible_field,
+)
 from hrtem_dask.analysis.verdict import evidence, judge_micrograph
 from hrtem_dask.defects import DefectClassifier
 from hrtem_dask.errors import CalibrationError
@@ -81,6 +89,8 @@ class Analysis:
     """Rows of `tables.WINDOWS`, without the columns that the caller knows; none unless one crystal fills the field."""
     fault_traces: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.FAULT_TRACES))
     """Rows of `tables.FAULT_TRACES`, without the columns that the caller knows."""
+    instance_runs: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.INSTANCE_RUNS))
+    """Rows of `tables.INSTANCE_RUNS`, without the columns that the caller knows; none without a detector."""
 
 
 def analyse(
@@ -273,15 +283,22 @@ def analyse_segmented(
     clock = _Clock()
     image, prepared = segmented.image, segmented.prepared
     marks, outside = segmented.marks, segmented.outside
-    found = label(
-        image,
-        segmentation,
-        settings,
-        pixel_size_nm=pixel_size_nm,
-        corrected=corrected,
-        marks=marks,
-        outside=outside,
-    )
+    runs = tables.empty(tables.INSTANCE_RUNS)
+    if segmentation.instances is not None and corrected is None:
+        detected = label_instances(
+            image, segmentation.instances, settings, pixel_size_nm=pixel_size_nm, marks=marks, outside=outside
+        )
+        found, runs = detected.particles, detected.runs
+    else:
+        found = label(
+            image,
+            segmentation,
+            settings,
+            pixel_size_nm=pixel_size_nm,
+            corrected=corrected,
+            marks=marks,
+            outside=outside,
+        )
     clock.lap("seconds_particles")
     row |= {
         "seam_score": segmentation.seam_score,
@@ -326,6 +343,7 @@ def analyse_segmented(
         particles=table,
         micrograph=row,
         execution={**execution, **clock.laps},
+        instance_runs=runs,
     )
 
 

@@ -10,12 +10,22 @@ import pandas as pd
 
 from hrtem_dask import backend, filtering, fourier, particles, tables
 from hrtem_dask.backend import Array
+from hrtem_dask.detection.instances import Instances
 from hrtem_dask.loading import quality
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation import Segmentation, Segmenter
 from hrtem_dask.settings import Settings
 
-__all__ = ["VisibleField", "judge_quality", "label", "measure", "prepare", "segment", "visible_field"]
+__all__ = [
+    "VisibleField",
+    "judge_quality",
+    "label",
+    "label_instances",
+    "measure",
+    "prepare",
+    "segment",
+    "visible_field",
+]
 
 
 @dataclass(frozen=True)
@@ -206,6 +216,47 @@ def label(
         rules,
         pixel_size_nm=pixel_size_nm,
         probability=segmentation.probability,
+        marks=marks,
+        outside=outside,
+    )
+
+
+def label_instances(
+    image: np.ndarray,
+    instances: Instances,
+    settings: Settings,
+    *,
+    pixel_size_nm: PixelSize | None,
+    marks: np.ndarray | None = None,
+    outside: np.ndarray | None = None,
+) -> particles.MeasuredInstances:
+    """Measure size and shape of what a detector found.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        Shape (y, x), from `visible_field`.
+    instances : Instances
+        From `segment`.
+    settings : Settings
+        Of these, `particles`.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+    marks : numpy.ndarray of bool, optional
+        Shape (y, x), from `visible_field`.
+    outside : numpy.ndarray of bool, optional
+        Shape (y, x), from `visible_field`.
+
+    Returns
+    -------
+    particles.MeasuredInstances
+        Labels, tables, and the whole mask of each instance.
+    """
+    return particles.measure_instances(
+        instances,
+        filtering.replace_nonfinite(image)[0],
+        settings.particles,
+        pixel_size_nm=pixel_size_nm,
         marks=marks,
         outside=outside,
     )

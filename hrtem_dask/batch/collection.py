@@ -311,7 +311,7 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
     ----------
     micrographs : Collection
         From `label`.
-    table : {"particles", "regions", "windows", "fault_traces", "micrographs"}
+    table : {"particles", "regions", "windows", "fault_traces", "instance_runs", "micrographs"}
         Which rows.
 
     Returns

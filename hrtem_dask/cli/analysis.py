@@ -23,12 +23,12 @@ __all__ = ["demo", "ingest", "inspect", "run"]
 @click.option(
     "--model",
     metavar="FILE",
-    help="Weights of another U-Net than the bundled one: .safetensors, or the paper's Keras .h5.",
+    help="Weights of another U-Net or detector than the bundled one: .safetensors, or the paper's Keras .h5.",
 )
 @click.option(
     "--method",
-    type=click.Choice(["otsu", "fourier", "unet"]),
-    help="Segmentation; by default unet.",
+    type=click.Choice(["otsu", "fourier", "unet", "rotated_rcnn", "mask_rcnn"]),
+    help="Segmentation, by default unet; or a detector of overlapping rods (rotated_rcnn) or vesicles (mask_rcnn).",
 )
 @click.option(
     "--regime",

@@ -108,8 +108,8 @@ def make_detector(path: str | Path, kind: str, *, device: str = "cpu") -> Detect
         content = bytes_hash(Path(path).read_bytes())
     except OSError as error:
         raise ModelError(
-            f"cannot read the detector {str(path)!r}: {error.strerror}; give the file of one with --model, or train one "
-            "with `hrtem-dask train detection`"
+            f"cannot read the detector {str(path)!r}: {error.strerror}; give the file of one with --model, or train "
+            "one with `hrtem-dask train detection`"
         ) from error
     with _lock:
         if (content, device) not in _detectors:
@@ -119,5 +119,7 @@ def make_detector(path: str | Path, kind: str, *, device: str = "cpu") -> Detect
                 del _detectors[next(iter(_detectors))]
         detector = _detectors[content, device]
     if detector.config.kind != kind:
-        raise SettingsError(f"{path}: is a {detector.config.kind}, not a {kind}: choose --method {detector.config.kind}")
+        raise SettingsError(
+            f"{path}: is a {detector.config.kind}, not a {kind}: choose --method {detector.config.kind}"
+        )
     return detector

@@ -152,7 +152,7 @@ def compact(
     set_aside = set(micrographs.loc[micrographs["status"] == "set_aside", "micrograph_id"])
     columns = pd.DataFrame([{"sample": r.sample, **dict(r.covariates)} for r in records], index=list(order))
     written: dict[str, pd.DataFrame] = {}
-    found = {name: getattr(part, name) for name in ("regions", "particles", "windows", "fault_traces")}
+    found = {name: getattr(part, name) for name in tables.MICROGRAPH_PARTS}
     kept = {name: table[~table["micrograph_id"].isin(set_aside)] for name, table in found.items()}
     for name, table in {"micrographs": micrographs, **kept}.items():
         written[name] = _with_covariates(table, columns)

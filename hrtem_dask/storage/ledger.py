@@ -42,8 +42,8 @@ FOLDER = "parts"
 LABELS = "labels.zarr"
 
 logger = logging.getLogger(__name__)
-RARE_TABLES = ("windows", "fault_traces")
-"""Tables of fields that one crystal fills: most parts have no row of them, and then no file."""
+RARE_TABLES = ("windows", "fault_traces", "instance_runs")
+"""Tables of fields that one crystal fills, and of detectors: most parts have no row of them, and then no file."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class Part:
     """One row per window of a field that one crystal fills."""
     fault_traces: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.FAULT_TRACES))
     """One row per fault of such a field."""
+    instance_runs: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.INSTANCE_RUNS))
+    """Masks of instances that a detector found, as runs."""
 
 
 def write_intent(folder: Location, name: str, attempts: Mapping[str, int]) -> None:

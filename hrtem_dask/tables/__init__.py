@@ -7,6 +7,7 @@ and are null where the pixel size is not known.
 
 from hrtem_dask.tables.columns import BOX_COLUMNS, Column, Schema
 from hrtem_dask.tables.crystal_fields import FAULT_TRACES, WINDOWS
+from hrtem_dask.tables.instances import INSTANCE_RUNS
 from hrtem_dask.tables.micrographs import ANALYZED_STATUSES, EXECUTION, LATTICE_FLAGS, MICROGRAPHS, STATUSES, Status
 from hrtem_dask.tables.particles import PARTICLES
 from hrtem_dask.tables.regions import REGION_CLASSES, REGION_FEATURES, REGIONS
@@ -17,8 +18,10 @@ __all__ = [
     "BOX_COLUMNS",
     "EXECUTION",
     "FAULT_TRACES",
+    "INSTANCE_RUNS",
     "LATTICE_FLAGS",
     "MICROGRAPHS",
+    "MICROGRAPH_PARTS",
     "PARTICLES",
     "REGIONS",
     "REGION_CLASSES",
@@ -43,5 +46,8 @@ SCHEMAS: dict[str, Schema] = {
     "particles": PARTICLES,
     "windows": WINDOWS,
     "fault_traces": FAULT_TRACES,
+    "instance_runs": INSTANCE_RUNS,
     "execution": EXECUTION,
 }
+MICROGRAPH_PARTS = ("regions", "particles", "windows", "fault_traces", "instance_runs")
+"""Tables with any number of rows per micrograph."""

@@ -15,6 +15,7 @@ from typing import Any
 from distributed import Client
 
 from hrtem_dask import crystals, loading, tables
+from hrtem_dask.analysis.segmenters import make_segmenter
 from hrtem_dask.batch.cluster.cluster import Cluster, connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream, stream_with_retry, worker_died
 from hrtem_dask.batch.copies import compare_on_workers, find_copies
@@ -27,7 +28,6 @@ from hrtem_dask.batch.run.task import AnalysisTask, Outcome, check_parts, commit
 from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import SettingsError
-from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.compaction import compact, write_run_file
@@ -354,7 +354,8 @@ def checked_models(settings: Settings) -> ModelHashes:
     gain_reference(settings.filtering.flat_field)
     # the workers' device may not be this machine's
     on_host = dataclasses.replace(settings.execution, device="cpu")
-    segmenter, classifier = make_segmenter(settings.segmentation, on_host), make_classifier(settings.defects)
+    segmenter = make_segmenter(dataclasses.replace(settings, execution=on_host))
+    classifier = make_classifier(settings.defects)
     return ModelHashes(segmenter.model_hash, None if classifier is None else classifier.model_hash)
 
 

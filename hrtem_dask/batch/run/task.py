@@ -291,7 +291,7 @@ def _write_pictures(
     except Exception as error:  # noqa: BLE001 - a full disk is no reason to lose the other micrographs' rows
         analysed.row |= {"status": "failed", "reason": f"its labels could not be written: {error_text(error)}"}
         analysed.row |= dict.fromkeys(_OF_LABELS)
-        for name in ("regions", "particles", "windows", "fault_traces"):
+        for name in tables.MICROGRAPH_PARTS:
             setattr(analysed, name, tables.empty(tables.SCHEMAS[name]))
         return None, ""
     try:

@@ -30,7 +30,9 @@ def test_boxes_and_masks_are_where_the_view_shows_them(seed: int) -> None:
     sample = _sample()
     view = random_view(sample, 160, PLAIN, np.random.default_rng(seed))
     assert view.instances.masks is not None
-    for name, box, mask in zip(view.instances.class_names, view.instances.rotated_boxes, view.instances.masks, strict=True):
+    for name, box, mask in zip(
+        view.instances.class_names, view.instances.rotated_boxes, view.instances.masks, strict=True
+    ):
         seen = np.zeros((160, 160), dtype=bool)
         mask.paint(seen)
         inner = view.image[seen]
@@ -57,7 +59,9 @@ def test_without_turns_and_scale_a_view_is_a_crop() -> None:
     sample = Sample(standardize(_sample().image), _sample().instances)
     plain = Variation(turns=False, scale=1, gamma=(1, 1), noise=(0, 0), blur_px=(0, 0), gradient=(0, 0))
     view = random_view(sample, 200, plain, np.random.default_rng(0))
-    matched = rotated_iou(view.instances.rotated_boxes, BOXES - [BOXES[0, 0] - view.instances.rotated_boxes[0, 0], 0, 0, 0, 0])
+    matched = rotated_iou(
+        view.instances.rotated_boxes, BOXES - [BOXES[0, 0] - view.instances.rotated_boxes[0, 0], 0, 0, 0, 0]
+    )
     whole = ~view.instances.ignored & (view.instances.rotated_boxes[:, 2] > 39)
     assert matched.max(axis=1)[whole] == pytest.approx(1, abs=0.02)
 
