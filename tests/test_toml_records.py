@@ -116,7 +116,7 @@ def test_a_file_is_named_in_every_error(tmp_path: Path) -> None:
 def test_hashes_and_texts_are_those_of_earlier_versions() -> None:
     """A new hash would repeat every run, so these are written down: they change only with the settings themselves."""
     assert Settings().science_hash() == "eefefc514983ab13"
-    assert bytes_hash(Settings().to_toml().encode()) == "398a23411e13efe5"
+    assert bytes_hash(Settings().to_toml().encode()) == "67c0c8f6795acf3d"
     changed = Settings().updated(
         {
             "segmentation": {"method": "otsu", "annulus_per_px": [0.1, 0.2]},

@@ -13,7 +13,6 @@ __all__ = ["backbone", "detection"]
 
 
 @click.command()
-@click.argument("data", nargs=-1, metavar="[DATA…]")
 @click.option("--out", required=True, type=click.Path(), metavar="MODEL.safetensors", help="The trained detector.")
 @click.option(
     "--recipe",
@@ -43,11 +42,10 @@ __all__ = ["backbone", "detection"]
     help="Folder for log and checkpoint, from which the same command continues; by default beside the model.",
 )
 @message_options
-def detection(data: tuple[str, ...], out: str, recipe: str, **options: Any) -> None:
+def detection(out: str, recipe: str, **options: Any) -> None:
     """Train a detector of instances that may overlap: rods with rotated boxes, or vesicles with masks.
 
-    Without DATA it is trained on scenes that are simulated on the fly. DATA are COCO files (.json) whose annotations
-    have rotated boxes, outlines or masks; simulated scenes are mixed in as the recipe says.
+    It is trained on scenes that are simulated on the fly, and scored on others of them.
     """
     from dataclasses import replace
 
@@ -60,7 +58,7 @@ def detection(data: tuple[str, ...], out: str, recipe: str, **options: Any) -> N
         settings = read_recipe(recipe)
         settings = replace(settings, frozen="backbone" if frozen else settings.frozen, images=images or settings.images)
         options["device"] = resolve_device(options["device"])
-        result = train_detector(out, settings, data=data, **options)
+        result = train_detector(out, settings, **options)
     for name, value in (result.rows[-1] if result.rows else {}).items():
         click.echo(f"{name + ':':14} {value:.4g}")
     click.echo(f"model:         {out}")

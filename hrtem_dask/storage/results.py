@@ -109,7 +109,7 @@ class Results:
 
     @property
     def instance_runs(self) -> pd.DataFrame:
-        """Masks of instances that a detector found: one row per stretch of pixels."""
+        """The masks of instances that a detector found: one row per stretch of pixels."""
         return self.table("instance_runs")
 
     @property

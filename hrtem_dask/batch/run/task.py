@@ -222,6 +222,7 @@ def _commit(
         particles=_joined([one.particles for one in results]),
         windows=_joined([one.windows for one in results]),
         fault_traces=_joined([one.fault_traces for one in results]),
+        instance_runs=_joined([one.instance_runs for one in results]),
     )
     ledger.write_part(folder, task.name, part, [outcome.entry for outcome in outcomes])
     return outcomes

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from hrtem_dask.backend import keep_freed_memory
@@ -24,6 +25,7 @@ from hrtem_dask.training.detection.detection_trainer import DetectionTrainer
 from hrtem_dask.training.detection.imagenet_weights import load_trunk
 from hrtem_dask.training.detection.recipes import DetectionRecipe
 from hrtem_dask.training.detection.samples import SCENE_CLASSES, Sample, SimulatedSamples
+from hrtem_dask.training.detection.variation import training_source
 
 __all__ = ["DetectorTraining", "train_detector"]
 
@@ -48,6 +50,8 @@ def train_detector(
     *,
     initial: str | Path | None = None,
     backbone: str | Path | None = None,
+    annotated: Sequence[Sample] = (),
+    validation: Sequence[Sample] = (),
     seed: int = 0,
     device: str = "cpu",
     minutes: float | None = None,
@@ -65,6 +69,10 @@ def train_detector(
         Detector to start from; its layers replace those of the recipe.
     backbone : str or path-like, optional
         Weights of ImageNet to start from, from `convert_imagenet`; not with `initial`.
+    annotated : sequence of Sample
+        Annotated micrographs, mixed with simulated scenes as the recipe says.
+    validation : sequence of Sample
+        Annotated micrographs that validate; by default simulated scenes do.
     seed : int
         Seed of the scenes, the initial weights and the choice of proposals.
     device : {"cpu", "cuda"}
@@ -90,17 +98,19 @@ def train_detector(
     workdir = Path(workdir) if workdir else out.with_name(out.stem + ".training")
     keep_freed_memory()
     torch.manual_seed(seed)
-    model, config = _start(recipe, initial, backbone)
+    model, config = _start(recipe, initial, backbone, annotated)
     trainer = DetectionTrainer(model, recipe, max_seconds=math.inf if minutes is None else minutes * 60,
                                seed=seed, device=device)  # fmt: skip
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
     origin = [bytes_hash(Path(path).read_bytes()) if path else "" for path in (initial, backbone)]
-    fingerprint = bytes_hash("\0".join([recipe.to_toml(), str(seed), *origin]).encode())
+    content = [bytes_hash(np.ascontiguousarray(sample.image).tobytes()) for sample in annotated]
+    fingerprint = bytes_hash("\0".join([recipe.to_toml(), str(seed), *origin, *content]).encode())
     _resume(trainer, workdir / "checkpoint.pt", fingerprint)
-    source = SimulatedSamples(recipe.scenes, recipe.crop_px, seed)
-    scenes = SimulatedSamples(recipe.scenes, recipe.validation_px, seed + VALIDATION_SEED)
-    validation: list[Sample] = [scenes(i) for i in range(recipe.validation_scenes)]
+    source = training_source(recipe, annotated, seed)
+    if not validation:
+        scenes = SimulatedSamples(recipe.scenes, recipe.validation_px, seed + VALIDATION_SEED)
+        validation = [scenes(i) for i in range(recipe.validation_scenes)]
     while trainer.share_done < 1:
         row = trainer.epoch(source, validation)
         _logger.info("%s", ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
@@ -110,14 +120,16 @@ def train_detector(
 
 
 def _start(
-    recipe: DetectionRecipe, initial: str | Path | None, backbone: str | Path | None
+    recipe: DetectionRecipe, initial: str | Path | None, backbone: str | Path | None, annotated: Sequence[Sample]
 ) -> tuple[DetectionNetwork, DetectorConfig]:
     """Return the network to train."""
     if initial is not None:
         if backbone is not None:
             raise SettingsError("give a detector to start from, or weights of ImageNet, not both")
         return load_detector(initial)
-    config = recipe.config(SCENE_CLASSES[recipe.scenes])
+    names = {str(name) for sample in annotated for name in sample.instances.class_names}
+    known = SCENE_CLASSES[recipe.scenes] if recipe.simulated_share > 0 or not annotated else ()
+    config = recipe.config((*known, *sorted(names - set(known))))
     model = make_network(config)
     if backbone is not None:
         load_trunk(model.pyramid.trunk, config.backbone, backbone)

@@ -12,10 +12,10 @@ from hrtem_dask.detection.instance_masks import InstanceMask
 from hrtem_dask.detection.instances import Instances
 from hrtem_dask.detection.network_input import standardize
 from hrtem_dask.detection.rotated_boxes import canonical
-from hrtem_dask.training.detection.recipes import Variation
-from hrtem_dask.training.detection.samples import Sample
+from hrtem_dask.training.detection.recipes import DetectionRecipe, Variation
+from hrtem_dask.training.detection.samples import Sample, SampleSource, SimulatedSamples
 
-__all__ = ["AnnotatedSamples", "random_view"]
+__all__ = ["AnnotatedSamples", "random_view", "training_source"]
 
 LEAST_SHARE = 0.25
 """Instances of which a smaller share is in the crop need not be found there."""
@@ -57,6 +57,35 @@ class AnnotatedSamples:
         rng = np.random.default_rng([self.seed, index])
         sample = self.samples[int(rng.integers(len(self.samples)))]
         return random_view(sample, self.size_px, self.variation, rng)
+
+
+def training_source(recipe: DetectionRecipe, annotated: Sequence[Sample], seed: int) -> SampleSource:
+    """Return where the training images come from.
+
+    Parameters
+    ----------
+    recipe : DetectionRecipe
+        Its scenes, sizes and share of simulated images.
+    annotated : sequence of Sample
+        Annotated micrographs; without any, all images are simulated.
+    seed : int
+        Seed of scenes and views.
+
+    Returns
+    -------
+    SampleSource
+        Image by number.
+    """
+    simulated = SimulatedSamples(recipe.scenes, recipe.crop_px, seed)
+    if not annotated:
+        return simulated
+    views = AnnotatedSamples(annotated, recipe.crop_px, recipe.variation, seed)
+
+    def mixed(index: int) -> Sample:
+        is_simulated = np.random.default_rng([seed, index, 1]).random() < recipe.simulated_share
+        return simulated(index) if is_simulated else views(index)
+
+    return mixed
 
 
 def random_view(sample: Sample, size_px: int, variation: Variation, rng: np.random.Generator) -> Sample:
