@@ -75,7 +75,7 @@ def _in_one_process(files: Sequence[Path], rounds: int) -> str:
             found.append(times)
     names = list(measured["float32"][0])
     lines = [
-        f"{n_particles / len(images):.1f} particles per micrograph; processor time of one micrograph (ms), {rounds} rounds",
+        f"{n_particles / len(images):.1f} particles per micrograph; its processor time (ms), median of {rounds} rounds",
         f"| precision | {' | '.join(names)} | all |",
         "|---" * (len(names) + 2) + "|",
     ]

@@ -54,6 +54,10 @@ __all__ = ["demo", "ingest", "inspect", "run"]
     help="Another classifier of regions than the bundled one: hrtem-dask train defects.",
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where images are processed.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Analyze only the first N micrographs.")
+@click.option(
+    "--max-failures", type=click.IntRange(0), metavar="N", help="End the run when more than N micrographs have failed."
+)
 @click.option("--overlays", type=click.Choice(["sample", "all", "none"]), help="Pictures of the outlines.")
 @loading_options
 @cluster_options
@@ -77,6 +81,8 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
             out,
             settings=settings,
             metadata=options["metadata"],
+            limit=options["limit"],
+            max_failures=options["max_failures"],
             cluster=options["cluster"],
             progress=messages_are_shown() and sys.stderr.isatty(),
         )

@@ -34,6 +34,7 @@ __all__ = [
     "read_entries",
     "read_parts",
     "remove_replaced_parts",
+    "unreadable_commits",
     "write_intent",
     "write_part",
 ]
@@ -199,6 +200,22 @@ def read_entries(folder: Location) -> dict[str, Entry]:
         for name, attempt in attempts.items():
             _keep_latest(entries, Entry(name, "", 0, 0, "", "interrupted", attempt, part))
     return entries
+
+
+def unreadable_commits(folder: Location) -> list[str]:
+    """Return the commit records that cannot be read, or that are not what was written.
+
+    Parameters
+    ----------
+    folder : Location
+        The results folder.
+
+    Returns
+    -------
+    list of str
+        Files inside the folder.
+    """
+    return [name for name in folder.names(FOLDER, ".commit.json") if not _is_committed(folder, _part_of(name))]
 
 
 def find_damage(folder: Location, part: str, entries: Sequence[Entry]) -> dict[str, str]:

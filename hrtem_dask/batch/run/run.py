@@ -27,7 +27,7 @@ from hrtem_dask.batch.run.record_analysis import ModelHashes, gain_reference
 from hrtem_dask.batch.run.task import AnalysisTask, Outcome, check_parts, commit_failed, draw_overlay, run_task
 from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 from hrtem_dask.defects import make_classifier
-from hrtem_dask.errors import SettingsError
+from hrtem_dask.errors import SettingsError, TooManyFailuresError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.compaction import compact, write_run_file
@@ -84,6 +84,8 @@ class _Job:
     samples: loading.SampleMetadata | None
     models: ModelHashes
     lock: RunLock
+    limit: int | None
+    max_failures: int | None
 
 
 def run(
@@ -95,6 +97,8 @@ def run(
     method: str | None = None,
     material: str | None = None,
     metadata: str | Path | None = None,
+    limit: int | None = None,
+    max_failures: int | None = None,
     cluster: Cluster | Client | str | None = None,
     progress: bool = False,
 ) -> RunSummary:
@@ -119,6 +123,10 @@ def run(
         Known material, such as ``"Au"``, whose lattice checks the pixel size: ``fourier.material``.
     metadata : str or path-like, optional
         Table that gives files their sample and covariates; see `loading.read_metadata`.
+    limit : int, optional
+        Analyze only the first micrographs, so many at most, to try settings out. The same call without it goes on.
+    max_failures : int, optional
+        End the run when more micrographs than that have failed; by default it goes on to the end.
     cluster : Cluster, distributed.Client or str, optional
         Where to compute: a connected client, which is left open; a `Cluster`; the address of a running Dask scheduler
         or its scheduler file; or ``"threads"`` for threads of this process. By default, the cores or GPUs of this
@@ -139,6 +147,8 @@ def run(
         If a setting or a model cannot be used; this is checked before anything is computed.
     ResultsFolderError
         If another run is writing into `out`.
+    TooManyFailuresError
+        If more than `max_failures` micrographs have failed. What is done is kept.
 
     Examples
     --------
@@ -160,7 +170,10 @@ def run(
     models = checked_models(chosen)
     given = [str(one) for one in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     sources = find_inputs(inputs, leave_out=folder)
-    job = _Job(given, sources, folder, chosen, samples, models, RunLock(folder))
+    for name, value, least in (("limit", limit, 1), ("max_failures", max_failures, 0)):
+        if value is not None and value < least:
+            raise SettingsError(f"{name} must be {least} or more, got {value}: leave it out for no limit")
+    job = _Job(given, sources, folder, chosen, samples, models, RunLock(folder), limit, max_failures)
     with job.lock, connect(cluster, device=chosen.execution.device) as client:
         page = add_population_page(client)
         plan, entries = _make_plan(client, job)
@@ -206,7 +219,7 @@ def _make_plan(client: Client, job: _Job) -> tuple[RunPlan, dict[str, ledger.Ent
     """List the micrographs, write the run file, and plan the tasks; return the entries of earlier runs too."""
     folder = job.folder
     warn_of_unmatched_rows(job.samples, job.sources)
-    records = list_on_workers(client, job.sources, job.settings, job.samples)
+    records = _first(list_on_workers(client, job.sources, job.settings, job.samples), job.limit)
     entries = ledger.read_entries(folder)
     corrections = sound_corrections(folder, {record.micrograph_id for record in records})
     plan = make_plan(records, entries, job.settings, job.models, corrections)
@@ -230,6 +243,15 @@ def _make_plan(client: Client, job: _Job) -> tuple[RunPlan, dict[str, ledger.Ent
     if (warning := memory_warning(plan, _memory_per_worker(client))) is not None:
         logger.warning("%s", warning)
     return plan, entries
+
+
+def _first(records: Sequence[loading.MicrographRecord], limit: int | None) -> Sequence[loading.MicrographRecord]:
+    """Return the records up to the last micrograph that the limit allows."""
+    good = [i for i, record in enumerate(records) if record.status == "ok"]
+    if limit is None or len(good) <= limit:
+        return records
+    logger.info("only the first %d of %d micrographs are analyzed (limit)", limit, len(good))
+    return records[: good[limit - 1] + 1]
 
 
 def _find_damage(client: Client, plan: RunPlan, folder: Location) -> list[str]:
@@ -257,15 +279,19 @@ def _analyse(
 ) -> dict[str, ledger.Entry]:
     """Analyze what is planned; return the entries of all micrographs, by micrograph_id."""
     done = dict(plan.kept)
+    reasons = Counter(str(r.reason) for r in plan.records if r.status == "failed")
     log.write(
         "start",
         listed=len(plan.records),
         to_analyse=plan.n_to_analyze,
         kept=len(plan.kept),
+        not_to_analyse=Counter(r.status for r in plan.records if r.status != "ok"),
+        failures=reasons,
         models=dataclasses.asdict(job.models),
     )
     with progress_bar(plan.n_to_analyze, shown=progress) as advance:
         try:
+            _require_few_failures(reasons, job, plan)
             for outcome in analyse_tasks(client, plan.tasks, job.settings, job.folder, job.models, job.lock):
                 done[outcome.entry.micrograph_id] = outcome.entry
                 log.write(
@@ -279,9 +305,22 @@ def _analyse(
                 logger.debug("%s: %s", outcome.entry.micrograph_id, outcome.entry.status)
                 advance(outcome)
                 page.add(outcome)
+                if outcome.entry.status == "failed":
+                    reasons[str(outcome.reason)] += 1
+                    _require_few_failures(reasons, job, plan)
         finally:
             page.end()  # a run that is cut off must not stay "running" on a shared scheduler
     return done
+
+
+def _require_few_failures(reasons: Counter[str], job: _Job, plan: RunPlan) -> None:
+    """End the run where more micrographs have failed than are allowed."""
+    if job.max_failures is not None and reasons.total() > job.max_failures:
+        reason, n = reasons.most_common(1)[0]
+        raise TooManyFailuresError(
+            f"{reasons.total()} of {len(plan.records)} images have failed, more than the {job.max_failures} "
+            f"allowed; {n} because: {reason}. What is done is kept: the same command goes on, and tries them again"
+        )
 
 
 def _draw_missing_overlays(client: Client, job: _Job, plan: RunPlan, log: RunLog) -> None:
