@@ -16,7 +16,9 @@ VIEWS = 8
 """Orientations of each scene. A scene takes seconds to simulate and is therefore written in eight orientations."""
 
 
-def write_micrographs(folder: Path, *, n: int, size_px: int) -> list[Path]:
+def write_micrographs(
+    folder: Path, *, n: int, size_px: int, particles_per_mpx: float = PARTICLES_PER_MPX
+) -> list[Path]:
     """Write micrographs as uint16 ImageJ TIFF files with their pixel size (nm); existing files are kept.
 
     Parameters
@@ -27,6 +29,8 @@ def write_micrographs(folder: Path, *, n: int, size_px: int) -> list[Path]:
         Number of micrographs.
     size_px : int
         Height and width (px).
+    particles_per_mpx : float
+        Particles per million pixels.
 
     Returns
     -------
@@ -43,7 +47,7 @@ def write_micrographs(folder: Path, *, n: int, size_px: int) -> list[Path]:
             seed=(SEED, size_px, first // VIEWS),
             shape=(size_px, size_px),
             pixel_size_nm=PIXEL_SIZE_NM,
-            n_particles=max(1, round(PARTICLES_PER_MPX * size_px**2 / 1e6)),
+            n_particles=max(1, round(particles_per_mpx * size_px**2 / 1e6)),
         )
         for view, path in enumerate(group):
             turned = np.rot90(scene.image, view % 4)

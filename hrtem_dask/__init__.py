@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from hrtem_dask.batch.evaluation.evaluate import evaluate as evaluate
     from hrtem_dask.batch.ingest import ingest as ingest
     from hrtem_dask.batch.inspection import inspect_files as inspect_files
+    from hrtem_dask.batch.results_state import run_state as run_state
+    from hrtem_dask.batch.results_state import verify as verify
     from hrtem_dask.batch.run.run import run as run
     from hrtem_dask.micrograph import make_micrograph as make_micrograph
     from hrtem_dask.population import summarize as summarize
@@ -49,6 +51,8 @@ _HOMES = {
     "analyse": "analysis",
     "analyse_crystal": "analysis",
     "run": "batch.run.run",
+    "run_state": "batch.results_state",
+    "verify": "batch.results_state",
     "write_report": "report",
     "evaluate": "batch.evaluation.evaluate",
     "open_results": "storage.results",

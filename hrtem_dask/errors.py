@@ -32,6 +32,10 @@ class NothingToAnalyseError(HrtemDaskError):
     """The input holds no file."""
 
 
+class TooManyFailuresError(HrtemDaskError):
+    """More micrographs of a run have failed than its caller allows."""
+
+
 class ResultsFolderError(HrtemDaskError):
     """A results folder is damaged, or another run is writing into it."""
 

@@ -10,12 +10,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "hrtem_dask"
 TESTS = Path(__file__).parent
 FOUNDATION = {
-    "addresses", "chosen_settings", "errors", "backend", "micrograph", "settings", "tables", "crystals", "intervals",
-    "provenance", "text_encoding", "toml_records",
+    "addresses", "chosen_settings", "detection_settings", "errors", "backend", "micrograph", "settings", "tables",
+    "crystals", "intervals", "medians", "provenance", "text_encoding", "toml_records",
 }  # fmt: skip
 STAGES = {
     "loading", "filtering", "segmentation", "particles", "fourier", "defects", "population",
-    "simulation", "evaluation",
+    "simulation", "evaluation", "detection",
 }  # fmt: skip
 ABOVE = {
     "analysis": set(),
@@ -32,6 +32,13 @@ ALLOWED: dict[str, set[str]] = {
     **{stage: FOUNDATION | {stage} for stage in STAGES},
     **{room: FOUNDATION | STAGES | others | {room} for room, others in ABOVE.items()},
 }
+SHARED = {
+    "hrtem_dask.detection", "hrtem_dask.detection.instance_masks", "hrtem_dask.detection.instances",
+    "hrtem_dask.detection.rotated_boxes", "hrtem_dask.detection.rotated_iou",
+}  # fmt: skip
+"""What every stage may import, because it says what instances are, as `hrtem_dask.tables` says what particles are.
+
+These modules import nothing but each other."""
 WINGS = {
     "batch/run": {"batch/cluster", "batch/dashboard"},
     "batch/correction": {"batch/cluster", "batch/run"},
@@ -44,6 +51,9 @@ WINGS = {
     "population/relations": {"population/inference"},
     "population/sizes": {"population/inference"},
     "segmentation/scales": {"segmentation/quality"},
+    "simulation/scenes": {"simulation/contrast"},
+    "training/detection": {"training/network"},
+    "storage/annotations": {"storage/exchange"},
     "training/fine_tuning": {"training/labelled", "training/network"},
     "training/network": {"training/labelled"},
 }
@@ -62,7 +72,8 @@ LIBRARIES = {
     "dask_jobqueue": set(),  # in scripts of users only, who hand over a client
     "zarr": {"loading", "storage"},
     "xarray": {"micrograph", "loading", "storage", "batch"},
-    "torch": {"segmentation", "training"},
+    "torch": {"detection", "segmentation", "training"},
+    "torchvision": {"detection"},
     "sklearn": {"defects", "training", "population"},
     "cupy": {"backend"},
     "cupyx": {"backend"},
@@ -171,10 +182,23 @@ def test_imports_go_one_way(path: Path) -> None:
             and rest
             and here in ALLOWED
             and (PACKAGE / rest[0]).with_suffix(".py").exists() | (PACKAGE / rest[0]).is_dir()
+            and not (here in STAGES and _shared(name))
         ):
             assert rest[0] in ALLOWED[here], f"{here} may not import hrtem_dask.{rest[0]}"
         if top in LIBRARIES:
             assert here in LIBRARIES[top], f"{top} is imported in {sorted(LIBRARIES[top])}, not in {here}"
+
+
+def _shared(name: str) -> bool:
+    """Say whether a name is a shared module or something in one."""
+    return name in SHARED or name.rpartition(".")[0] in SHARED - {"hrtem_dask.detection"}
+
+
+def test_shared_modules_import_nothing_else_of_the_package() -> None:
+    for path in MODULES:
+        if dotted(path) in SHARED:
+            own = [name for name in imports(path) if name.startswith("hrtem_dask")]
+            assert all(_shared(name) for name in own), f"{dotted(path)} imports {own}"
 
 
 def test_no_permission_that_nobody_uses() -> None:

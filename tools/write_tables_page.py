@@ -10,7 +10,7 @@ HEAD = """# The tables and their columns
 
 <!-- Written by tools/write_tables_page.py from hrtem_dask/tables/: change it there. -->
 
-A run writes six Parquet files into its results folder. Every column may hold nulls: null means not known.
+A run writes seven Parquet files into its results folder. Every column may hold nulls: null means not known.
 Lengths in px count pixels as if they were square. Lengths in nm use the true height and width of a pixel, and are null
 where the pixel size is not known. Columns of the `--metadata` file follow those of all tables but
 `execution`.
@@ -25,6 +25,9 @@ ABOUT = {
     "`counted`.",
     "windows": "One row per window of a field that one crystal fills (`field_kind`).",
     "fault_traces": "One row per stacking fault or twin boundary of such a field.",
+    "instance_runs": "One row per stretch of pixels, along a row of the image, of an instance that a detector found. "
+    "Instances may overlap, so that the label image alone does not hold their masks; the function `instance_layers` "
+    "makes a stack of labels of them, which napari opens.",
     "execution": "One row per micrograph that was analysed: what may differ between two runs of the same micrographs.",
 }
 TYPES = {"str": "text", "int": "integer", "float": "number", "bool": "true or false"}

@@ -9,7 +9,6 @@ import pandas as pd
 
 from hrtem_dask import tables
 from hrtem_dask.analysis.region_features import (
-    FEATURES,
     is_assessable,
     particle_features,
     region_features,
@@ -24,6 +23,7 @@ __all__ = ["classify"]
 
 FAULT_STATES = {"stacking_fault": "fault", "no_stacking_fault": "no_fault"}
 """Fault state by class; of other classes it is unknown, since a misoriented particle may be faulted."""
+_PLANE = ["plane_trace_deg", "plane_offset_nm"]
 _SINGLE = ("no_stacking_fault", "misoriented", "stacking_fault")
 """Classes of a single particle, and so of the part of a split region."""
 
@@ -65,88 +65,83 @@ def classify(
     assert pixel_size_nm is not None
     dark = image.max() - image if settings.segmentation.particles_are == "bright" else image
     features = region_features(dark, found, pixel_size_nm=pixel_size_nm)
-    regions = _classified_regions(found, features, settings, classifier)
-    parts = _parts(dark, found, features, classifier, pixel_size_nm)
-    particles = _with_fault_states(found.particles, parts)
-    particles = _excluded(particles, regions, settings.defects.min_exclusion_probability)
-    return replace(found, regions=regions, particles=particles)
+    owner = found.particles["region_id"].to_numpy(np.int64)
+    measured = is_assessable(found.particles)
+    alone = np.isin(owner, features.index[features["n_parts"].to_numpy() == 1])
+    ids = found.particles["particle_id"].to_numpy(np.int64)
+    own = particle_features(dark, found, ids[measured & ~alone], pixel_size_nm=pixel_size_nm)
+    predicted = classifier.predict(pd.concat([features, own], ignore_index=True))  # once: a forest costs by the call
+    of_regions, of_parts = predicted.iloc[: len(features)], predicted.iloc[len(features) :]
+    regions = _classified_regions(found, features, of_regions.set_axis(features.index), settings)
+    single = _as_single(of_parts.set_axis(own.index), classifier.unsure_threshold)
+    whole = owner[measured & alone]
+    parts = pd.concat(
+        [
+            of_regions.set_axis(features.index).join(features[_PLANE]).loc[whole].set_axis(ids[measured & alone]),
+            single.join(own[_PLANE]),
+        ]
+    )
+    columns = _fault_states(parts.reindex(ids))
+    columns |= _exclusions(found.particles, regions, settings.defects.min_exclusion_probability)
+    return replace(found, regions=regions, particles=tables.filled(found.particles, columns, tables.PARTICLES))
 
 
 def _classified_regions(
-    found: Particles, features: pd.DataFrame, settings: Settings, classifier: DefectClassifier
+    found: Particles, features: pd.DataFrame, predicted: pd.DataFrame, settings: Settings
 ) -> pd.DataFrame:
     """Fill in the classes of regions; one too large for a particle is an agglomeration whatever it looks like."""
-    table = found.regions.set_index("region_id", drop=False)
-    predicted = classifier.predict(features).reindex(
-        table.index
-    )  # specks, and particles counted by size alone, are not measured
-    predicted["region_class"] = predicted["region_class"].fillna("unsure")
-    features = features.reindex(table.index)
+    table = found.regions
+    ids = table["region_id"].to_numpy(np.int64)
+    # specks, and particles counted by size alone, are not measured
+    classes = predicted["region_class"].reindex(ids).fillna("unsure").to_numpy(object)
+    numbers = pd.concat([predicted.drop(columns="region_class"), features], axis=1).reindex(ids)
+    filled = dict(zip(map(str, numbers.columns), numbers.to_numpy().T, strict=True))
     limit = settings.particles.max_region_area_nm2
     if limit is not None:
-        large = (table["area_nm2"] > limit).fillna(False).to_numpy(bool)
+        large = table["area_nm2"].to_numpy(float, na_value=np.nan) > limit
+        classes[large] = "agglomeration"
         for name in tables.REGION_CLASSES:
-            predicted.loc[large, f"probability_{name}"] = float(name == "agglomeration")
-        predicted.loc[large, "region_class"] = "agglomeration"
-    faulted = predicted["region_class"] == "stacking_fault"
-    filled = {**{str(c): predicted[c] for c in predicted}, **{name: features[name] for name in FEATURES}}
-    filled |= {
-        "fault_trace_deg": features["plane_trace_deg"].where(faulted),
-        "fault_offset_nm": features["plane_offset_nm"].where(faulted),
+            filled[f"probability_{name}"][large] = float(name == "agglomeration")
+    faulted = classes == "stacking_fault"
+    trace, offset = (np.where(faulted, filled.pop(name), np.nan) for name in _PLANE)
+    columns = {**filled, "region_class": classes, "fault_trace_deg": trace, "fault_offset_nm": offset}
+    return tables.filled(table, columns, tables.REGIONS)
+
+
+def _as_single(predicted: pd.DataFrame, unsure_threshold: float) -> pd.DataFrame:
+    """Leave out the classes that a part of a split region cannot have, since it is one particle."""
+    columns = [f"probability_{name}" for name in _SINGLE]
+    probability = predicted[columns].to_numpy()
+    share = probability / np.maximum(probability.sum(axis=1, keepdims=True), 1e-12)
+    best = share.argmax(axis=1)
+    names = np.where(share.max(axis=1, initial=0) >= unsure_threshold, np.array(_SINGLE)[best], "unsure")
+    return predicted.assign(**dict(zip(columns, share.T, strict=True)), region_class=pd.array(names, dtype="string"))
+
+
+def _fault_states(parts: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return fault state, probability and trace of each particle; `parts` has one row per particle."""
+    state = parts["region_class"].map(FAULT_STATES).fillna("unknown").to_numpy(object)
+    fault, other = (parts[f"probability_{name}"].to_numpy(float) for name in FAULT_STATES)
+    on_zone = fault + other
+    trace, offset = (np.where(state == "fault", parts[name].to_numpy(float), np.nan) for name in _PLANE)
+    return {
+        "fault_state": state,
+        "fault_probability": np.divide(fault, on_zone, out=np.full(len(parts), np.nan), where=on_zone > 0),
+        "fault_trace_deg": trace,
+        "fault_offset_nm": offset,
     }
-    return tables.conform(table.assign(**filled).reset_index(drop=True), tables.REGIONS)
 
 
-def _parts(
-    image: np.ndarray,
-    found: Particles,
-    features: pd.DataFrame,
-    classifier: DefectClassifier,
-    pixel_size_nm: PixelSize,
-) -> pd.DataFrame:
-    """Return by particle_id the probabilities of its region, or its own where the region was split."""
-    owner = found.particles.set_index("particle_id")["region_id"].astype(np.int64)
-    owner = owner[is_assessable(found.particles)]
-    alone = owner.isin(features.index[features["n_parts"] == 1])
-    whole = features.loc[owner[alone]].set_axis(owner.index[alone])
-    own = particle_features(image, found, owner.index[~alone], pixel_size_nm=pixel_size_nm)
-    measured = pd.concat([whole, own])
-    predicted = classifier.predict(measured)
-    probability = predicted[[f"probability_{name}" for name in _SINGLE]]
-    # a part of a split region is one particle: classes that it cannot have are left out
-    share = probability.div(probability.sum(axis=1).clip(lower=1e-12), axis=0).loc[own.index]
-    predicted.loc[own.index, probability.columns] = share
-    best = share.idxmax(axis=1).astype(str).str.removeprefix("probability_")
-    predicted.loc[own.index, "region_class"] = best.where(share.max(axis=1) >= classifier.unsure_threshold, "unsure")
-    return predicted.join(measured[["plane_trace_deg", "plane_offset_nm"]])
-
-
-def _with_fault_states(table: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
-    """Fill in fault state, probability and trace."""
-    parts = parts.reindex(table["particle_id"].astype(np.int64)).set_axis(table.index)
-    state = parts["region_class"].map(FAULT_STATES).fillna("unknown")
-    on_zone = parts["probability_stacking_fault"] + parts["probability_no_stacking_fault"]
-    return tables.conform(
-        table.assign(
-            fault_state=state,
-            fault_probability=parts["probability_stacking_fault"] / on_zone.where(on_zone > 0),
-            fault_trace_deg=parts["plane_trace_deg"].where(state == "fault"),
-            fault_offset_nm=parts["plane_offset_nm"].where(state == "fault"),
-        ),
-        tables.PARTICLES,
-    )
-
-
-def _excluded(table: pd.DataFrame, regions: pd.DataFrame, min_probability: float) -> pd.DataFrame:
+def _exclusions(table: pd.DataFrame, regions: pd.DataFrame, min_probability: float) -> dict[str, np.ndarray]:
     """Stop counting particles whose region is no particle, or several particles that were not split."""
-    by_region = regions.set_index("region_id")
-    reason = table["exclusion_reason"].astype(object).where(table["exclusion_reason"].notna(), None)
+    reason = table["exclusion_reason"].to_numpy(object, na_value="")
+    owner, ids = table["region_id"].to_numpy(np.int64), regions["region_id"].to_numpy(np.int64)
     for name, why in (("no_particle", "no_particle"), ("agglomeration", "agglomerate")):
-        sure = by_region[f"probability_{name}"].fillna(0.0) >= min_probability
+        sure = regions[f"probability_{name}"].to_numpy(float, na_value=0.0) >= min_probability
         if name == "agglomeration":
-            sure &= by_region["n_parts"].fillna(0) == 1
-        hit = table["region_id"].isin(by_region.index[sure.to_numpy(bool)]).to_numpy(bool)
-        reason = reason.where(~(hit & reason.isna()), why)
-    return tables.conform(
-        table.assign(exclusion_reason=reason, counted=table["counted"].fillna(False) & reason.isna()), tables.PARTICLES
-    )
+            sure &= regions["n_parts"].to_numpy(float, na_value=0.0) == 1
+        reason = np.where(np.isin(owner, ids[sure]) & (reason == ""), why, reason)
+    return {
+        "exclusion_reason": np.array([text or None for text in reason], dtype=object),
+        "counted": table["counted"].to_numpy(bool, na_value=False) & (reason == ""),
+    }

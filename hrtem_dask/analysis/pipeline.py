@@ -19,7 +19,15 @@ from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
 from hrtem_dask.analysis.edge_position import edge_position_px
 from hrtem_dask.analysis.lattice_check import check_lattice
-from hrtem_dask.analysis.stages import judge_quality, label, measure, prepare, segment, visible_field
+from hrtem_dask.analysis.stages import (
+    judge_quality,
+    label,
+    label_instances,
+    measure,
+    prepare,
+    segment,
+    visible_field,
+)
 from hrtem_dask.analysis.verdict import evidence, judge_micrograph
 from hrtem_dask.defects import DefectClassifier
 from hrtem_dask.errors import CalibrationError
@@ -82,6 +90,8 @@ class Analysis:
     """Rows of `tables.WINDOWS`, without the columns that the caller knows; none unless one crystal fills the field."""
     fault_traces: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.FAULT_TRACES))
     """Rows of `tables.FAULT_TRACES`, without the columns that the caller knows."""
+    instance_runs: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.INSTANCE_RUNS))
+    """Rows of `tables.INSTANCE_RUNS`, without the columns that the caller knows; none without a detector."""
 
 
 def analyse(
@@ -193,7 +203,8 @@ def segment_micrograph(
     visible = visible_field(image, settings)
     image, marks, outside = visible.image, visible.marks, visible.outside
     metrics, flags = judge_quality(image, settings, pixel_size_nm=pixel_size_nm, outside=outside)
-    metrics["image_hash"] = image_hash(original)
+    if image is not original or outside is not None:  # not the image that was judged
+        metrics["image_hash"] = image_hash(original)
     on_device, n_nonfinite = prepare(image, settings, gain=gain)
     if outside is not None and original.dtype.kind == "f":
         n_nonfinite += int(np.count_nonzero(~np.isfinite(original[outside])))
@@ -273,15 +284,22 @@ def analyse_segmented(
     clock = _Clock()
     image, prepared = segmented.image, segmented.prepared
     marks, outside = segmented.marks, segmented.outside
-    found = label(
-        image,
-        segmentation,
-        settings,
-        pixel_size_nm=pixel_size_nm,
-        corrected=corrected,
-        marks=marks,
-        outside=outside,
-    )
+    runs = tables.empty(tables.INSTANCE_RUNS)
+    if segmentation.instances is not None and corrected is None:
+        detected = label_instances(
+            image, segmentation.instances, settings, pixel_size_nm=pixel_size_nm, marks=marks, outside=outside
+        )
+        found, runs = detected.particles, detected.runs
+    else:
+        found = label(
+            image,
+            segmentation,
+            settings,
+            pixel_size_nm=pixel_size_nm,
+            corrected=corrected,
+            marks=marks,
+            outside=outside,
+        )
     clock.lap("seconds_particles")
     row |= {
         "seam_score": segmentation.seam_score,
@@ -327,6 +345,7 @@ def analyse_segmented(
         particles=table,
         micrograph=row,
         execution={**execution, **clock.laps},
+        instance_runs=runs,
     )
 
 

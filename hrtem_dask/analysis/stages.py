@@ -10,12 +10,22 @@ import pandas as pd
 
 from hrtem_dask import backend, filtering, fourier, particles, tables
 from hrtem_dask.backend import Array
+from hrtem_dask.detection.instances import Instances
 from hrtem_dask.loading import quality
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation import Segmentation, Segmenter
 from hrtem_dask.settings import Settings
 
-__all__ = ["VisibleField", "judge_quality", "label", "measure", "prepare", "segment", "visible_field"]
+__all__ = [
+    "VisibleField",
+    "judge_quality",
+    "label",
+    "label_instances",
+    "measure",
+    "prepare",
+    "segment",
+    "visible_field",
+]
 
 
 @dataclass(frozen=True)
@@ -211,6 +221,47 @@ def label(
     )
 
 
+def label_instances(
+    image: np.ndarray,
+    instances: Instances,
+    settings: Settings,
+    *,
+    pixel_size_nm: PixelSize | None,
+    marks: np.ndarray | None = None,
+    outside: np.ndarray | None = None,
+) -> particles.MeasuredInstances:
+    """Measure size and shape of what a detector found.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        Shape (y, x), from `visible_field`.
+    instances : Instances
+        From `segment`.
+    settings : Settings
+        Of these, `particles`.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+    marks : numpy.ndarray of bool, optional
+        Shape (y, x), from `visible_field`.
+    outside : numpy.ndarray of bool, optional
+        Shape (y, x), from `visible_field`.
+
+    Returns
+    -------
+    particles.MeasuredInstances
+        Labels, tables, and the whole mask of each instance.
+    """
+    return particles.measure_instances(
+        instances,
+        filtering.replace_nonfinite(image)[0],
+        settings.particles,
+        pixel_size_nm=pixel_size_nm,
+        marks=marks,
+        outside=outside,
+    )
+
+
 def measure(
     prepared: Array, found: particles.Particles, settings: Settings, *, pixel_size_nm: PixelSize | None
 ) -> pd.DataFrame:
@@ -234,23 +285,36 @@ def measure(
     """
     table = found.particles
     image = backend.to_numpy(prepared)
-    rows = []
-    for _, crop in particles.particle_crops(image, table):
-        row: dict[str, object] = dict(fourier.groschner2021_features(crop))
-        row |= fourier.measure_lattice(
-            crop,
-            pixel_size_nm=pixel_size_nm,
-            spacing_range_nm=settings.fourier.spacing_range_nm,
-            min_peak_snr=settings.fourier.min_peak_snr,
-        )
-        row |= fourier.measure_zone_axis(
-            crop,
-            pixel_size_nm=pixel_size_nm,
-            material=settings.fourier.material,
-            spacing_range_nm=settings.fourier.spacing_range_nm,
-        )
-        rows.append(row)
+    rows = [
+        {**fourier.groschner2021_features(crop), **_lattice_row(crop, settings, pixel_size_nm)}
+        for _, crop in particles.particle_crops(image, table)
+    ]
     if not rows:
         return table
-    features = pd.DataFrame(rows, index=table.index)
-    return tables.conform(table.drop(columns=features.columns).join(features), tables.PARTICLES)
+    return tables.filled(
+        table, {name: pd.Series([row[name] for row in rows]).array for name in rows[0]}, tables.PARTICLES
+    )
+
+
+def _lattice_row(
+    crop: np.ndarray, settings: Settings, pixel_size_nm: PixelSize | None
+) -> dict[str, float | int | str | None]:
+    """Measure lattice and zone axis of one particle on the same reflections, found once at the lower of two limits."""
+    limits, spacings = settings.fourier, settings.fourier.spacing_range_nm
+    if pixel_size_nm is None:
+        return dict.fromkeys((*fourier.LATTICE_COLUMNS, *fourier.ZONE_AXIS_COLUMNS))
+    found = fourier.find_reflections(
+        crop,
+        pixel_size_nm=pixel_size_nm,
+        spacing_range_nm=spacings,
+        min_peak_snr=min(fourier.NOISE_SNR, limits.min_peak_snr),
+        min_share_of_strongest=0,
+    )
+    lattice = fourier.describe_lattice(fourier.stronger_reflections(found, min_peak_snr=limits.min_peak_snr))
+    return lattice | fourier.measure_zone_axis(
+        crop,
+        pixel_size_nm=pixel_size_nm,
+        material=limits.material,
+        spacing_range_nm=spacings,
+        reflections=[r for r in found if r.snr >= fourier.NOISE_SNR],
+    )

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import dask
-import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -29,6 +28,7 @@ from hrtem_dask.batch.collection_tasks import (
     rows_of,
     segment_on_host,
 )
+from hrtem_dask.batch.collection_tree import add_variables, node_name, stack_images
 from hrtem_dask.batch.description import describe, describe_html
 from hrtem_dask.batch.listing import find_inputs, list_sources
 from hrtem_dask.batch.run.record_analysis import analyse_segmented_record, read_record
@@ -116,7 +116,7 @@ class Collection:
             raise KeyError(
                 f"no micrograph {micrograph_id!r} that can be analysed{suggestion(micrograph_id, list(self))}"
             )
-        stacked = self.tree[_node(record)][variable]
+        stacked = self.tree[node_name(record)][variable]
         image = stacked.data[list(stacked.indexes["micrograph"]).index(micrograph_id)]
         return make_micrograph(
             image, pixel_size_nm=record.pixel_size_nm, pixel_size_source=record.pixel_size_source, name=variable
@@ -192,7 +192,7 @@ def open_micrographs(
     for record in usable:
         read = delayed(read_record)(record)
         stages[record.micrograph_id] = {"read": read, "intensity": delayed(image_of)(read)}
-    return Collection(index, _tree(usable, stages, "intensity", None), chosen, usable, stages)
+    return Collection(index, stack_images(usable, stages, "intensity", None), chosen, usable, stages)
 
 
 def segment(micrographs: Collection, *, settings: SettingsLike | None = None) -> Collection:
@@ -248,7 +248,7 @@ def segment(micrographs: Collection, *, settings: SettingsLike | None = None) ->
         }
     tree = micrographs.tree.copy()
     for variable, dtype in (("probability", np.dtype(np.float32)), ("mask", np.dtype(np.bool_))):
-        tree = _with(tree, _tree(micrographs._records, stages, variable, dtype))
+        tree = add_variables(tree, stack_images(micrographs._records, stages, variable, dtype))
     return replace(micrographs, tree=tree, settings=chosen, _stages=stages)
 
 
@@ -300,8 +300,8 @@ def label(micrographs: Collection) -> Collection:
         known = micrographs._stages[record.micrograph_id]
         analysed = delayed(analyse_segmented_record, pure=False)(known["segmented"], micrographs.settings)
         stages[record.micrograph_id] = {**known, "analysed": analysed, "labels": delayed(labels_of)(analysed)}
-    added = _tree(micrographs._records, stages, "labels", np.dtype(np.int32))
-    return replace(micrographs, tree=_with(micrographs.tree, added), _stages=stages)
+    added = stack_images(micrographs._records, stages, "labels", np.dtype(np.int32))
+    return replace(micrographs, tree=add_variables(micrographs.tree, added), _stages=stages)
 
 
 def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
@@ -311,7 +311,7 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
     ----------
     micrographs : Collection
         From `label`.
-    table : {"particles", "regions", "windows", "fault_traces", "micrographs"}
+    table : {"particles", "regions", "windows", "fault_traces", "instance_runs", "micrographs"}
         Which rows.
 
     Returns
@@ -420,46 +420,3 @@ def _require_collection(micrographs: object) -> None:
         raise TypeError(
             f"need a Collection, got {type(micrographs).__name__}: open files with open_micrographs(…) first"
         )
-
-
-def _node(record: loading.MicrographRecord) -> str:
-    """Return the name of the node that holds images of this shape."""
-    return f"{record.height_px}x{record.width_px}"
-
-
-def _tree(
-    records: Sequence[loading.MicrographRecord],
-    stages: Mapping[str, Mapping[str, Delayed]],
-    variable: str,
-    dtype: np.dtype | None,
-) -> xr.DataTree:
-    """Stack the images of each shape, one chunk per micrograph; without a dtype they keep that of their files."""
-    shapes: dict[str, list[loading.MicrographRecord]] = {}
-    for record in records:
-        shapes.setdefault(_node(record), []).append(record)
-    nodes: dict[str, xr.Dataset] = {}
-    for name, group in shapes.items():
-        shape = (group[0].height_px, group[0].width_px)
-        kind = dtype or np.result_type(*{str(r.dtype) for r in group})
-        images = [
-            da.from_delayed(stages[r.micrograph_id][variable], shape, dtype=dtype or np.dtype(str(r.dtype))).astype(
-                kind
-            )
-            for r in group
-        ]
-        sizes = [r.pixel_size_nm or (np.nan, np.nan) for r in group]
-        nodes[f"/{name}"] = xr.Dataset(
-            {variable: (("micrograph", "y", "x"), da.stack(images))},
-            coords={
-                "micrograph": np.array([r.micrograph_id for r in group], dtype=object),
-                "pixel_size_y_nm": ("micrograph", np.array([s[0] for s in sizes]), {"units": "nm"}),
-                "pixel_size_x_nm": ("micrograph", np.array([s[1] for s in sizes]), {"units": "nm"}),
-            },
-        )
-    return xr.DataTree.from_dict(nodes)
-
-
-def _with(tree: xr.DataTree, added: xr.DataTree) -> xr.DataTree:
-    """Add the variables of one tree to another of the same nodes."""
-    merged = {name: node.to_dataset().assign(added[name].data_vars) for name, node in tree.children.items()}
-    return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in merged.items()})

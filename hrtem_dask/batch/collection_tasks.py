@@ -147,7 +147,7 @@ def rows_of(analysed: Analysed, table: str, covariates: pd.DataFrame) -> pd.Data
     ----------
     analysed : Analysed
         From `analyse_segmented_record`.
-    table : {"particles", "regions", "windows", "fault_traces", "micrographs"}
+    table : {"particles", "regions", "windows", "fault_traces", "instance_runs", "micrographs"}
         Name of the table.
     covariates : pandas.DataFrame
         One row: the covariates of the micrograph.

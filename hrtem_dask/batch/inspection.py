@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask import analysis, loading
+from hrtem_dask.analysis.segmenters import make_segmenter
 from hrtem_dask.batch.copies import compare_here, find_copies
 from hrtem_dask.batch.listing import find_inputs, list_sources, warn_of_unmatched_rows
 from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 from hrtem_dask.errors import CalibrationError, typed_error_text
 from hrtem_dask.loading.similarity import make_fingerprint
-from hrtem_dask.segmentation import Segmenter, make_segmenter
+from hrtem_dask.segmentation import Segmenter
 from hrtem_dask.settings import Settings
 
 __all__ = ["inspect_files", "print_inspection"]
@@ -76,7 +77,7 @@ def inspect_files(
     samples = loading.read_metadata(metadata) if metadata is not None else None
     warn_of_unmatched_rows(samples, sources)
     on_host = replace(chosen.execution, device="cpu")
-    segmenter = make_segmenter(chosen.segmentation, on_host)
+    segmenter = make_segmenter(replace(chosen, execution=on_host))
     records = [_if_segmentable(record, segmenter) for record in list_sources(sources, chosen, samples)]
     if not headers_only:
         records = _as_after_reading(records, chosen)

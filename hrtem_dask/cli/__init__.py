@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from hrtem_dask.cli import analysis, correction, evaluate, report, reproduce, simulate, train
+from hrtem_dask.cli import analysis, correction, evaluate, report, reproduce, results_state, simulate, train
 
 EXAMPLES = """\b
 Examples:
@@ -37,5 +37,7 @@ for _command in (
     correction.correct,
     reproduce.reproduce,
     report.report,
+    results_state.status,
+    results_state.verify,
 ):
     main.add_command(_command)

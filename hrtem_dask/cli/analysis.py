@@ -23,12 +23,12 @@ __all__ = ["demo", "ingest", "inspect", "run"]
 @click.option(
     "--model",
     metavar="FILE",
-    help="Weights of another U-Net than the bundled one: .safetensors, or the paper's Keras .h5.",
+    help="Weights of another U-Net or detector than the bundled one: .safetensors, or the paper's Keras .h5.",
 )
 @click.option(
     "--method",
-    type=click.Choice(["otsu", "fourier", "unet"]),
-    help="Segmentation; by default unet.",
+    type=click.Choice(["otsu", "fourier", "unet", "rotated_rcnn", "mask_rcnn"]),
+    help="Segmentation, by default unet; or a detector of overlapping rods (rotated_rcnn) or vesicles (mask_rcnn).",
 )
 @click.option(
     "--regime",
@@ -40,6 +40,11 @@ __all__ = ["demo", "ingest", "inspect", "run"]
     type=click.Choice(["auto", "dark", "bright"]),
     help="Darker or brighter than the support; auto: bright where the file names HAADF, another dark field, or STEM.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    help="Numbers that the U-Net computes with; bfloat16 is faster on some processors, and changes a few pixels.",
+)
 @click.option("--diameter", type=float, metavar="NM", help="Typical particle diameter in nm, for the contrast regime.")
 @click.option("--diameter-px", type=float, metavar="PX", help="The same in pixels of the micrograph.")
 @click.option("--material", metavar="NAME", help="Known material, such as Au: its lattice checks the pixel size.")
@@ -49,6 +54,10 @@ __all__ = ["demo", "ingest", "inspect", "run"]
     help="Another classifier of regions than the bundled one: hrtem-dask train defects.",
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where images are processed.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Analyze only the first N micrographs.")
+@click.option(
+    "--max-failures", type=click.IntRange(0), metavar="N", help="End the run when more than N micrographs have failed."
+)
 @click.option("--overlays", type=click.Choice(["sample", "all", "none"]), help="Pictures of the outlines.")
 @loading_options
 @cluster_options
@@ -72,6 +81,8 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
             out,
             settings=settings,
             metadata=options["metadata"],
+            limit=options["limit"],
+            max_failures=options["max_failures"],
             cluster=options["cluster"],
             progress=messages_are_shown() and sys.stderr.isatty(),
         )

@@ -65,6 +65,7 @@ def read_settings(options: Mapping[str, Any]) -> Settings:
         "material": ("fourier", "material"),
         "defect_model": ("defects", "model"),
         "regime": ("segmentation", "regime"),
+        "precision": ("segmentation", "precision"),
         "particles": ("segmentation", "particles_are"),
         "diameter": ("segmentation", "diameter_nm"),
         "diameter_px": ("segmentation", "diameter_px"),

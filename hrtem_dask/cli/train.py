@@ -1,4 +1,4 @@
-"""The commands train segmentation and train quality; train defects has its own module."""
+"""The commands train segmentation and train quality; the others of this group have modules of their own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from hrtem_dask.cli.messages import message_options
 from hrtem_dask.cli.options import clear_errors
 from hrtem_dask.cli.train_defects import defects
+from hrtem_dask.cli.train_detection import backbone, detection
 
 if TYPE_CHECKING:
     from hrtem_dask.training.network.recipes import TrainingRecipe
@@ -18,10 +19,12 @@ __all__ = ["train"]
 
 @click.group()
 def train() -> None:
-    """Train a model on labeled micrographs or regions."""
+    """Train a model on labeled or simulated micrographs, or on regions."""
 
 
 train.add_command(defects)
+train.add_command(detection)
+train.add_command(backbone)
 
 
 @train.command()

@@ -132,6 +132,8 @@ class Forest:
         sample = xp.arange(len(features))[:, None]
         for _ in range(self.depth):
             feature = nodes["feature"][at]
+            if not (feature != LEAF).any():  # the deepest leaf of all trees is deeper than those of most samples
+                break
             value = features[sample, feature]  # in a leaf this is the last feature; its step is 0 whatever the value
             left = xp.where(xp.isnan(value), nodes["missing_goes_left"][at], value <= nodes["threshold"][at])
             at = at + xp.where(left, feature != LEAF, nodes["right_step"][at])

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from hrtem_dask.filtering.ink import Grays
+from hrtem_dask.medians import median
 
 __all__ = ["find_boxes", "find_strips"]
 
@@ -13,6 +14,8 @@ LEAST_SIDES_PX = (12, 14)
 """Least height and width of a box."""
 LARGEST_AREA = 0.2
 """Largest area of a box over that of the image."""
+LEAST_PAPER = 0.35
+"""Least share of its bounding box that is paper, the text not included."""
 LEAST_FILL = 0.93
 """Least share of its bounding box that a box fills, its text included."""
 INK_CONTRAST = 0.45
@@ -40,11 +43,13 @@ def find_boxes(grays: Grays, level: float) -> list[tuple[slice, slice]]:
     list of (slice, slice)
         Rows and columns of each box.
     """
+    if grays.n_near(level) < LEAST_PAPER * LEAST_SIDES_PX[0] * LEAST_SIDES_PX[1]:
+        return []
     paper = (np.abs(grays.values - level) <= grays.tolerance).view(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(paper, connectivity=4)
     w, h, area = (stats[:, i].astype(np.int64) for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
     fits = (h >= LEAST_SIDES_PX[0]) & (w >= LEAST_SIDES_PX[1]) & (w * h <= LARGEST_AREA * paper.size)
-    fits &= area >= 0.35 * w * h
+    fits &= area >= LEAST_PAPER * w * h
     fits[0] = False
     boxes = []
     for i in np.flatnonzero(fits):
@@ -117,18 +122,33 @@ def _is_text(ink: np.ndarray) -> bool:
 def _strip_thickness(inwards: np.ndarray, grays: Grays) -> int:
     """Return how many rows from the first one belong to a strip; 0 where there is none."""
     n = inwards.shape[0]
-    level = float(np.median(inwards[1 : max(int(0.03 * n), 6)]))
-    paper = (np.abs(inwards[: int(LARGEST_STRIP * n)] - level) <= grays.tolerance).mean(axis=1)
-    if paper.size < 2 * LEAST_STRIP[0]:
+    rows = int(LARGEST_STRIP * n)
+    if rows < 2 * LEAST_STRIP[0]:
         return 0
-    smooth = np.median([paper[np.clip(np.arange(paper.size) + k, 0, paper.size - 1)] for k in range(-2, 3)], axis=0)
-    ends = np.flatnonzero(smooth < 0.5)
+    level = median(inwards[1 : max(int(0.03 * n), 6)])
+    least = max(LEAST_STRIP[0], LEAST_STRIP[1] * n)
+    few = min(int(least) + 3, rows)  # nearly always the first rows show that there is no strip
+    if few < rows and (_smooth(_paper(inwards[:few], level, grays))[: few - 3] < 0.5).any():
+        return 0
+    paper = _paper(inwards[:rows], level, grays)
+    ends = np.flatnonzero(_smooth(paper) < 0.5)
     thickness = int(ends[0]) if ends.size else 0
     outside = paper[thickness + 3 : thickness + 3 + max(6, thickness // 3)]
-    if thickness < max(LEAST_STRIP[0], LEAST_STRIP[1] * n) or not outside.size:
+    if thickness < least or not outside.size:
         return 0
     # a straight end: the last rows are paper, those beyond are not
     if np.median(paper[:thickness]) < 0.7 or paper[thickness - 4 : thickness].max() < 0.85 or outside.mean() > 0.3:
         return 0
     ink = float((np.abs(inwards[:thickness] - level) > INK_CONTRAST * grays.scale).mean())
     return thickness if STRIP_INK_SHARE[0] <= ink <= STRIP_INK_SHARE[1] else 0
+
+
+def _paper(rows: np.ndarray, level: float, grays: Grays) -> np.ndarray:
+    """Return the share of each row that has the gray value of the paper."""
+    return np.asarray((np.abs(rows - level) <= grays.tolerance).mean(axis=1))
+
+
+def _smooth(shares: np.ndarray) -> np.ndarray:
+    """Return the median of five rows around each row; the first and the last one are repeated."""
+    at = np.arange(shares.size)
+    return np.asarray(np.median([shares[np.clip(at + k, 0, shares.size - 1)] for k in range(-2, 3)], axis=0))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from hrtem_dask.medians import median
+
 __all__ = ["Grays", "Piece", "gray_levels", "ink_bars", "ink_levels", "ink_pieces"]
 
 TOLERANCE = 0.06
@@ -34,6 +36,8 @@ LARGEST_LENGTH = 0.75
 """Largest length of a bar over the width of the image."""
 LEAST_HEIGHT_PX = 5
 """Smallest height of a character (px)."""
+LEAST_AREA_PX = 5
+"""Smallest area of a piece (px)."""
 LEAST_LENGTH = 0.03
 """Smallest length of a bar over the width of the image."""
 LEAST_INSIDE_PX = 12
@@ -65,6 +69,22 @@ class Grays:
     def tolerance(self) -> float:
         """Difference of gray values that one ink may have."""
         return TOLERANCE * self.scale
+
+    def n_near(self, level: float) -> int:
+        """Count the pixels that may have a gray value; this is far faster than a search for pieces of them.
+
+        Parameters
+        ----------
+        level : float
+            The gray value.
+
+        Returns
+        -------
+        int
+            At least the number of pixels that differ from it by no more than the tolerance.
+        """
+        reach = 1.001 * self.tolerance + 1e-6 * abs(level)  # rounding must not lose one
+        return int(cv2.countNonZero(cv2.inRange(self.values, level - reach, level + reach)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +149,7 @@ def gray_levels(image: np.ndarray) -> Grays | None:
     if not high > low:
         return None
     second = 2 * values[::2, 1:-1] - values[::2, :-2] - values[::2, 2:]
-    noise = float(np.median(np.abs(second))) * 1.4826 / 6**0.5
+    noise = median(np.abs(second)) * 1.4826 / 6**0.5
     return Grays(values, _background(values, low, high), high - low, noise)
 
 
@@ -183,11 +203,12 @@ def ink_pieces(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
     contrast = values - background if is_white else background - values
     least = max(LEAST_CONTRAST * grays.scale, LEAST_CONTRAST_SD * grays.noise)
     stands_out = (full > least) & (contrast >= 0.5 * full)
+    if np.count_nonzero(stands_out) < LEAST_AREA_PX:
+        return []
     _, labels, stats, _ = cv2.connectedComponentsWithStats(stands_out.view(np.uint8), connectivity=8)
-    distance = cv2.distanceTransform(stands_out.view(np.uint8), cv2.DIST_L2, 5)
     shorter, width = min(values.shape), values.shape[1]
     w, h, area = (stats[:, i] for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
-    fits = (area >= 5) & (h <= LARGEST_HEIGHT * shorter) & (w <= LARGEST_LENGTH * width)
+    fits = (area >= LEAST_AREA_PX) & (h <= LARGEST_HEIGHT * shorter) & (w <= LARGEST_LENGTH * width)
     fits[0] = False
     is_tall = h >= LEAST_HEIGHT_PX
     if np.count_nonzero(fits & is_tall) > MOST_PIECES:  # the structure of the specimen: bars can be told from it
@@ -209,11 +230,18 @@ def ink_pieces(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
         if off > NEAR_LEVEL * middle:
             continue
         core = float(np.mean(inside >= own - max(grays.tolerance, RELATIVE_TOLERANCE * middle)))
-        stroke = 2 * float(distance[window][mask].max()) - 1
+        stroke = 2 * _largest_inscribed_radius(mask, (y0, x0), stands_out.shape) - 1
         is_ink = off <= LEVEL_TOLERANCE * middle and not _is_noisy(values[window], mask, grays)
         piece = Piece(int(y0), int(x0), int(y1), int(x1), mask, own if is_white else -own, core, stroke, is_ink)
         pieces.append(piece)
     return pieces
+
+
+def _largest_inscribed_radius(mask: np.ndarray, start: tuple[int, int], shape: tuple[int, ...]) -> float:
+    """Return the radius of the largest circle in a piece (px); beyond the border of the image there is no outline."""
+    sides = [(int(s > 0), int(s + n < whole)) for s, n, whole in zip(start, mask.shape, shape, strict=True)]
+    padded = cv2.copyMakeBorder(mask.view(np.uint8), *sides[0], *sides[1], cv2.BORDER_CONSTANT, value=0)
+    return float(cv2.distanceTransform(padded, cv2.DIST_L2, 5).max())
 
 
 def ink_bars(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
@@ -234,9 +262,11 @@ def ink_bars(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
         Of kind ``bar``, at least 2 px thick, in the order of their rows.
     """
     height, width = grays.values.shape
+    length = max(round(LEAST_ALONE * width), 12)
+    if grays.n_near(level) < 2 * length:
+        return []
     full = level - grays.background if is_white else grays.background - level
     ink = (np.abs(grays.values - level) <= grays.tolerance) & (full > LEAST_CONTRAST * grays.scale)
-    length = max(round(LEAST_ALONE * width), 12)
     opened = cv2.morphologyEx(ink.view(np.uint8), cv2.MORPH_OPEN, np.ones((2, length), np.uint8))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
     bars = []

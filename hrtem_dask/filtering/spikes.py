@@ -9,6 +9,7 @@ import numpy as np
 
 from hrtem_dask.backend import array_namespace, ndimage
 from hrtem_dask.filtering.intensity import as_float32
+from hrtem_dask.medians import median
 
 __all__ = ["SpikeScale", "median_3x3", "replace_spikes"]
 
@@ -107,13 +108,13 @@ def replace_spikes(image: np.ndarray, *, threshold_sd: float = 8.0, scale: Spike
     xp = array_namespace(values)
     if threshold_sd == 0 or values.size == 0:
         return values.copy()
-    median = median_3x3(image)
-    far = median - values
+    smooth = median_3x3(image)
+    far = smooth - values
     xp.abs(far, out=far)
     limit = threshold_sd * (_standard_deviation(values) if scale == "image" else _residual_scale(values, far))
     result = values.copy()
     spikes = far > limit
-    result[spikes] = median[spikes]
+    result[spikes] = smooth[spikes]
     return result
 
 
@@ -122,8 +123,9 @@ def _residual_scale(values: np.ndarray, distance: np.ndarray) -> float:
     xp = array_namespace(values)
     every = max(1, values.size // _SAMPLED)
     some = values.ravel()[::every]
-    spread = float(xp.median(xp.abs(some - xp.median(some))))
-    residual = float(xp.median(distance.ravel()[::every]))
+    middle = median if xp is np else xp.median
+    spread = float(middle(xp.abs(some - values.dtype.type(middle(some)))))
+    residual = float(middle(distance.ravel()[::every]))
     scale = 1.4826 * max(residual, MIN_SHARE_OF_SPREAD * spread)
     # more than half of the pixels are equal: the median is no measure of spread there
     return scale if scale > 0 else _standard_deviation(values)

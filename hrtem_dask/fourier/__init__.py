@@ -5,7 +5,14 @@ from hrtem_dask.fourier.crystal_fields.measurement import MeasuredWindow, PhaseM
 from hrtem_dask.fourier.crystal_fields.traces import FaultTrace, joined_traces
 from hrtem_dask.fourier.geometric_phase import geometric_phase
 from hrtem_dask.fourier.groschner2021 import groschner2021_features, ring_integrals
-from hrtem_dask.fourier.lattice import Reflection, find_reflections, measure_lattice
+from hrtem_dask.fourier.lattice import (
+    LATTICE_COLUMNS,
+    Reflection,
+    describe_lattice,
+    find_reflections,
+    measure_lattice,
+    stronger_reflections,
+)
 from hrtem_dask.fourier.lattice_scale import (
     MIN_SPACINGS,
     LatticeScale,
@@ -14,7 +21,7 @@ from hrtem_dask.fourier.lattice_scale import (
     lattice_scale_ratio,
     setting_scales,
 )
-from hrtem_dask.fourier.on_zone_score import on_zone_score
+from hrtem_dask.fourier.on_zone_score import NOISE_SNR, on_zone_score
 from hrtem_dask.fourier.pattern import between_deg, lattice_shares
 from hrtem_dask.fourier.phase_step import PHASE_STEP_COLUMNS, PhaseStep, ReflectionStep, RowDisplacement, phase_step
 from hrtem_dask.fourier.region_features import MARGIN_NM, REGION_COLUMNS, region_features
@@ -27,8 +34,10 @@ from hrtem_dask.fourier.zone_axis import (
 )
 
 __all__ = [
+    "LATTICE_COLUMNS",
     "MARGIN_NM",
     "MIN_SPACINGS",
+    "NOISE_SNR",
     "PHASE_STEP_COLUMNS",
     "REGION_COLUMNS",
     "ZONE_AXIS_COLUMNS",
@@ -44,6 +53,7 @@ __all__ = [
     "ZoneAxisCandidate",
     "between_deg",
     "crystal_cover",
+    "describe_lattice",
     "find_reflections",
     "frequencies_per_nm",
     "geometric_phase",
@@ -64,5 +74,6 @@ __all__ = [
     "region_features",
     "ring_integrals",
     "setting_scales",
+    "stronger_reflections",
     "zone_axis_candidates",
 ]

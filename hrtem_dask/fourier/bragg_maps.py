@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.fft
 
-from hrtem_dask.fourier.flattening import blurred, noise_power
+from hrtem_dask.fourier.flattening import blurred, bounding_box, noise_power_of
 from hrtem_dask.fourier.lattice import Reflection
 from hrtem_dask.micrograph import PixelSize
 
@@ -28,6 +28,8 @@ MIN_WEIGHT = 0.2
 """Smallest share of the blur that is inside the mask; less is treated as this, to keep borders from diverging."""
 CRYSTALLINE_SNR = 5.0
 """Threshold of crystalline pixels: noise alone exceeds this power (over its mean) in exp(−5) = 0.7 % of pixels."""
+SMALLEST_FACTOR = 1e-8
+"""Smaller factors of a Gaussian are below the precision of float32."""
 NOISE_SNR = 1.5
 """Power that is subtracted as noise before maps are compared."""
 
@@ -60,20 +62,44 @@ def bragg_maps(
         (standard deviation); the loss of power at the border of the mask is compensated.
     """
     sigma_per_nm = 1 / (2 * np.pi * RESOLUTION_NM)
+    box = bounding_box(mask)
+    mask = mask[box]
     inside = blurred(mask.astype(np.float32), RESOLUTION_NM, pixel_size_nm, beyond="zero")
     weight = np.maximum(inside[mask], MIN_WEIGHT)
-    spectrum = scipy.fft.fft2(flat)
+    spectrum = scipy.fft.rfft2(flat)
     y, x = (np.fft.fftfreq(n, size) for n, size in zip(flat.shape, pixel_size_nm, strict=True))
     moduli = np.array([1 / r.spacing_nm for r in reflections])
-    noise = noise_power(flat, int(mask.sum()), moduli, pixel_size_nm)
+    noise = noise_power_of(spectrum, flat.shape, weight.size, moduli, pixel_size_nm)
     maps = []
     for r, white in zip(reflections, noise, strict=True):
         near_y = np.exp(-(((y - r.frequency_y_per_nm) / sigma_per_nm) ** 2) / 2)
         near_x = np.exp(-(((x - r.frequency_x_per_nm) / sigma_per_nm) ** 2) / 2)
         passed = (near_y**2).mean() * (near_x**2).mean()  # share of white noise that passes the Gaussian mask
-        wave = scipy.fft.ifft2(spectrum * np.multiply.outer(near_y, near_x).astype(np.float32))[mask] / weight
+        wave = _filtered(spectrum, near_y, near_x, box)[mask] / weight
         maps.append((wave.real**2 + wave.imag**2) / (white * passed))
-    return np.array(maps, np.float32).reshape(len(reflections), int(mask.sum()))
+    return np.array(maps, np.float32).reshape(len(reflections), weight.size)
+
+
+def _filtered(spectrum: np.ndarray, near_y: np.ndarray, near_x: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
+    """Return the inverse transform of the spectrum times two factors, within a box.
+
+    The factors are Gaussians that are 0 but for some twenty frequencies, so that two small matrix products take a fifth
+    of the time of a transform.
+    """
+    height, width = near_y.size, near_x.size
+    rows, columns = (np.flatnonzero(near > SMALLEST_FACTOR) for near in (near_y, near_x))
+    mirrored = columns > width // 2  # by Friedel's law
+    at = np.where(mirrored, width - columns, columns)
+    block = np.where(mirrored, spectrum[(-rows % height)[:, None], at].conj(), spectrum[rows[:, None], at])
+    block = block * np.multiply.outer(near_y[rows], near_x[columns]).astype(np.float32) / np.float32(height * width)
+    along_y = _turns(height)[np.multiply.outer(np.arange(box[0].start, box[0].stop), rows) % height]
+    along_x = _turns(width)[np.multiply.outer(columns, np.arange(box[1].start, box[1].stop)) % width]
+    return np.asarray(along_y @ block @ along_x)
+
+
+def _turns(n: int) -> np.ndarray:
+    """Return exp(2πi k/n) for k from 0 to n − 1, complex64."""
+    return np.asarray(np.exp(2j * np.pi / n * np.arange(n)), np.complex64)
 
 
 def bragg_features(

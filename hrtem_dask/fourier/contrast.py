@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from scipy import ndimage
 
@@ -42,7 +43,7 @@ def contrast_features(crop: np.ndarray, mask: np.ndarray, *, pixel_size_nm: Pixe
     dict of str to float
         Features named in `CONTRAST_COLUMNS`; NaN if the crop contains too little of the surroundings.
     """
-    distance = ndimage.distance_transform_edt(~mask, sampling=pixel_size_nm)
+    distance = _distance_nm(mask, pixel_size_nm)
     ring = (distance > RING_NM[0]) & (distance <= RING_NM[1])
     mean = blurred(crop, MEAN_SIGMA_NM, pixel_size_nm, beyond="edge")
     result = dict.fromkeys(CONTRAST_COLUMNS, np.nan)
@@ -57,6 +58,15 @@ def contrast_features(crop: np.ndarray, mask: np.ndarray, *, pixel_size_nm: Pixe
         "relative_contrast": _ratio(difference, abs(crop[ring].mean())),
         "band_contrast": _ratio(band[mask].std(), band[ring].std()),
     }
+
+
+def _distance_nm(mask: np.ndarray, pixel_size_nm: PixelSize) -> np.ndarray:
+    """Return the distance of each pixel from the mask (nm)."""
+    if pixel_size_nm[0] != pixel_size_nm[1]:
+        return np.asarray(ndimage.distance_transform_edt(~mask, sampling=pixel_size_nm))
+    distance_px = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # OpenCV is four times as fast, and exact in the squares, which are whole numbers
+    return np.asarray(np.sqrt(np.rint(distance_px.astype(np.float64) ** 2)) * pixel_size_nm[0])
 
 
 def _ratio(value: float, over: float) -> float:

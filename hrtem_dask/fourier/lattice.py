@@ -17,6 +17,7 @@ References
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,10 +25,18 @@ import numpy as np
 import scipy.fft
 
 from hrtem_dask.backend import Array, to_numpy
+from hrtem_dask.fourier.flattening import small_product
 from hrtem_dask.fourier.spectrum import frequencies_per_nm, windowed
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["Reflection", "describe_lattice", "find_reflections", "measure_lattice"]
+__all__ = [
+    "LATTICE_COLUMNS",
+    "Reflection",
+    "describe_lattice",
+    "find_reflections",
+    "measure_lattice",
+    "stronger_reflections",
+]
 
 LATTICE_COLUMNS = (
     "n_reflections", "peak_snr", "spacing_1_nm", "spacing_2_nm", "angle_12_deg", "lattice_orientation_deg",
@@ -135,6 +144,39 @@ def find_reflections(
     y = sign * fine_y / (crop.shape[0] * pixel_size_nm[0])
     x = sign * fine_x / (crop.shape[1] * pixel_size_nm[1])
     return [Reflection(float(a), float(b), float(s)) for a, b, s in zip(y, x, snr.ravel()[peaks], strict=True)]
+
+
+def stronger_reflections(
+    reflections: Sequence[Reflection],
+    *,
+    min_peak_snr: float,
+    min_share_of_strongest: float = MIN_SHARE_OF_STRONGEST,
+) -> list[Reflection]:
+    """Return the reflections that a search with stricter limits would have found.
+
+    Parameters
+    ----------
+    reflections : sequence of Reflection
+        From `find_reflections` with limits that are not stricter than these.
+    min_peak_snr : float
+        Smallest ratio of the power to the median power of the ring.
+    min_share_of_strongest : float
+        Maxima below this share of the strongest SNR are left out as side lobes.
+
+    Returns
+    -------
+    list of Reflection
+        The first ones, largest SNR first.
+
+    Examples
+    --------
+    >>> found = [Reflection(0.0, 4.0, 90.0), Reflection(4.0, 0.0, 30.0), Reflection(4.0, 4.0, 9.0)]
+    >>> [r.snr for r in stronger_reflections(found, min_peak_snr=20)]
+    [90.0, 30.0]
+    """
+    strongest = max((r.snr for r in reflections), default=0.0)
+    least = np.float32(max(min_peak_snr, min_share_of_strongest * strongest))  # the precision of the search
+    return [r for r in reflections if r.snr >= least]
 
 
 def measure_lattice(
@@ -299,25 +341,35 @@ def _is_local_maximum(snr: np.ndarray, candidates: np.ndarray) -> np.ndarray:
 def _refine(wave: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Move peaks, in steps of the discrete spectrum, to the maximum of the continuous Fourier transform's power."""
     for step in (0.4, 0.1):
-        offsets = step * np.arange(-2, 3)
-        power = _power_between_samples(wave, rows[:, None] + offsets, columns[:, None] + offsets)
+        power = _power_around(wave, rows, columns, step)
         shift_y, shift_x = _paraboloid_maximum(np.log(np.maximum(power, np.finfo(np.float32).tiny)))
         rows = rows + step * shift_y
         columns = columns + step * shift_x
     return rows, columns
 
 
-def _power_between_samples(wave: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Evaluate the power spectrum at fractional frequencies: (peak, i), (peak, j) → (peak, i, j)."""
-    height, width = wave.shape
-    phase_y = np.exp((-2j * np.pi / height) * rows[..., None] * np.arange(height)).astype(np.complex64)
-    phase_x = np.exp((-2j * np.pi / width) * columns[..., None] * np.arange(width)).astype(np.complex64)
-    n_peaks, n = columns.shape
-    # one row at a time on purpose: a single product of this size starts the threads of BLAS, which takes twenty times
-    # as long on a machine whose cores are all busy with other micrographs
-    along_x = (wave[:, None, :] @ phase_x.reshape(n_peaks * n, width).T)[:, 0]  # (y, peak × j)
-    amplitude = phase_y @ along_x.reshape(height, n_peaks, n).transpose(1, 0, 2)
+def _power_around(wave: np.ndarray, rows: np.ndarray, columns: np.ndarray, step: float) -> np.ndarray:
+    """Evaluate the power spectrum on 5 × 5 fractional frequencies around each peak: (peak, i, j)."""
+    phase_y, phase_x = (_phases(n, at, step) for n, at in zip(wave.shape, (rows, columns), strict=True))
+    # (x, peak × j), real parts and imaginary parts side by side, because the wave is real
+    along = phase_x.reshape(-1, wave.shape[1]).T
+    product = small_product(wave, np.concatenate([along.real, along.imag], axis=1))
+    half = along.shape[1]
+    along_x = (product[:, :half] + 1j * product[:, half:]).reshape(wave.shape[0], len(columns), 5)
+    amplitude = phase_y @ along_x.transpose(1, 0, 2)
     return np.asarray(np.square(amplitude.real) + np.square(amplitude.imag))
+
+
+def _phases(n: int, at: np.ndarray, step: float) -> np.ndarray:
+    """Return exp(−2πi f k/n) of n samples k at five frequencies f around each of `at`: (peak, 5, n), complex64."""
+    turn = (-2j * np.pi / n) * np.arange(n)
+    return np.asarray(np.exp(at[:, None, None] * turn) * _offset_phases(n, step), np.complex64)
+
+
+@functools.lru_cache(maxsize=256)
+def _offset_phases(n: int, step: float) -> np.ndarray:
+    """Return the part of `_phases` that is the same for all peaks: (5, n)."""
+    return np.asarray(np.exp(step * np.arange(-2, 3)[:, None] * ((-2j * np.pi / n) * np.arange(n))))
 
 
 _GRID_Y, _GRID_X = (g.ravel().astype(float) for g in np.mgrid[-2:3, -2:3])

@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hrtem_dask.backend import Array, to_numpy
+from hrtem_dask.fourier.flattening import bounding_box
 from hrtem_dask.fourier.lattice import Reflection
 from hrtem_dask.fourier.pattern import without_side_lobes
 from hrtem_dask.fourier.plane_fit import DemodulatedParticle, FittedPlane, best_plane, plane_normals
@@ -179,7 +180,12 @@ def phase_step_features(step: PhaseStep | None, *, diameter_nm: float) -> dict[s
 
 
 def phase_step(
-    crop: Array, mask: Array, reflections: Sequence[Reflection], *, pixel_size_nm: PixelSize
+    crop: Array,
+    mask: Array,
+    reflections: Sequence[Reflection],
+    *,
+    pixel_size_nm: PixelSize,
+    flat: np.ndarray | None = None,
 ) -> PhaseStep | None:
     """Find the plane at which the phases and amplitudes of a particle's reflections change most.
 
@@ -193,6 +199,8 @@ def phase_step(
         From `find_reflections` in the crop; the strongest eight are fitted, and all are possible normals of planes.
     pixel_size_nm : tuple of float
         Height and width of a pixel in nm; the two may differ.
+    flat : numpy.ndarray of float32, optional
+        What `flattened` returns of the bounding box of the mask, where it is known already.
 
     Returns
     -------
@@ -226,9 +234,8 @@ def phase_step(
         return None
     area_nm2 = float(mask.sum()) * pixel_size_nm[0] * pixel_size_nm[1]
     fitted = without_side_lobes(reflections, area_nm2, most=MAX_REFLECTIONS)
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    particle = DemodulatedParticle.from_crop(crop[box], mask[box], fitted, pixel_size_nm)
+    box = bounding_box(mask)
+    particle = DemodulatedParticle.from_crop(crop[box], mask[box], fitted, pixel_size_nm, flat=flat)
     planes = [p for p in (best_plane(particle, normal) for normal in plane_normals(reflections)) if p is not None]
     if not planes:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,9 +50,20 @@ class DemodulatedParticle:
     bin_nm: float
     """Width of the bins of a profile (nm)."""
 
+    @functools.cached_property
+    def components(self) -> tuple[np.ndarray, np.ndarray]:
+        """Real and imaginary parts of the waves, float64, as they are summed along every normal."""
+        return self.waves.real.astype(np.float64), self.waves.imag.astype(np.float64)
+
     @classmethod
     def from_crop(
-        cls, crop: np.ndarray, mask: np.ndarray, reflections: Sequence[Reflection], pixel: PixelSize
+        cls,
+        crop: np.ndarray,
+        mask: np.ndarray,
+        reflections: Sequence[Reflection],
+        pixel: PixelSize,
+        *,
+        flat: np.ndarray | None = None,
     ) -> DemodulatedParticle:
         """Demodulate the pixels of a mask by each reflection.
 
@@ -65,20 +77,26 @@ class DemodulatedParticle:
             The reflections.
         pixel : tuple of float
             Height and width of a pixel (nm).
+        flat : numpy.ndarray of float32, optional
+            Shape (y, x): what `flattened` returns of the crop, where it is known already.
 
         Returns
         -------
         DemodulatedParticle
             Positions and complex waves of the pixels, and the noise.
         """
-        flat = flattened(crop.astype(np.float32), mask, pixel)
+        if flat is None:
+            flat = flattened(crop.astype(np.float32), mask, pixel)
         i, j = np.nonzero(mask)
-        y = (i - (mask.shape[0] - 1) / 2) * pixel[0]
-        x = (j - (mask.shape[1] - 1) / 2) * pixel[1]
+        y, x = ((np.arange(n) - (n - 1) / 2) * step for n, step in zip(mask.shape, pixel, strict=True))
         g = np.array([[r.frequency_y_per_nm, r.frequency_x_per_nm] for r in reflections])
-        waves = flat[mask] * np.exp(-2j * np.pi * (g[:, :1] * y + g[:, 1:] * x)).astype(np.complex64)
-        noise = noise_power(flat, int(mask.sum()), np.hypot(*g.T), pixel)
-        return cls(y, x, waves, noise[:, None], reflections, max(BIN_NM, 1.5 * max(pixel)))
+        # the wave is a product of one factor per row and one per column: an exponential of each pixel is slow
+        along_y, along_x = (
+            np.exp(-2j * np.pi * g[:, k : k + 1] * at).astype(np.complex64) for k, at in enumerate((y, x))
+        )
+        waves = flat[i, j] * (along_y[:, i] * along_x[:, j])
+        noise = noise_power(flat, i.size, np.hypot(*g.T), pixel)
+        return cls(y[i], x[j], waves, noise[:, None], reflections, max(BIN_NM, 1.5 * max(pixel)))
 
 
 @dataclass(frozen=True)
@@ -141,10 +159,10 @@ def _profiles(particle: DemodulatedParticle, normal_deg: float) -> tuple[np.ndar
     start = float(along.min())
     number = ((along - start) / particle.bin_nm).astype(np.int64)
     count = np.bincount(number)
-    sums = [np.bincount(number, w.real) + 1j * np.bincount(number, w.imag) for w in particle.waves]
+    real, imaginary = (np.array([np.bincount(number, w) for w in part]) for part in particle.components)
     filled = count > 0
     position = start + (np.arange(count.size) + 0.5) * particle.bin_nm
-    return position[filled], count[filled].astype(float), np.array(sums)[:, filled]
+    return position[filled], count[filled].astype(float), (real + 1j * imaginary)[:, filled]
 
 
 def best_plane(particle: DemodulatedParticle, normal_deg: float) -> FittedPlane | None:
@@ -177,9 +195,9 @@ def best_plane(particle: DemodulatedParticle, normal_deg: float) -> FittedPlane 
     turns = np.arange(-MAX_RAMP_TURNS, MAX_RAMP_TURNS + 0.01, RAMP_STEP_TURNS)
     ramped = profile[:, None] * np.exp((-2j * np.pi / size) * turns[:, None] * position)  # (reflection, slope, bin)
     sums = np.cumsum(ramped, axis=-1)
-    whole = (np.abs(sums[..., -1]) ** 2).max(1)[:, None] / cumulated[-1]
+    whole = _power(sums[..., -1]).max(1)[:, None] / cumulated[-1]
     first, second = sums[..., :-1], sums[..., -1:] - sums[..., :-1]
-    parts = np.abs(first) ** 2 / before + np.abs(second) ** 2 / behind
+    parts = _power(first) / before + _power(second) / behind
     best_slope = parts.argmax(1)[:, None]
     explained = np.take_along_axis(parts, best_slope, 1)[:, 0] / particle.noise  # (reflection, plane)
     extra = explained - whole / particle.noise
@@ -207,15 +225,21 @@ def _amplitudes(
     Slopes are refined first, because their errors would appear as steps.
     """
     reach = RAMP_STEP_TURNS / float(position[-1] - position[0])
-    slopes = slope_per_nm[:, None] + np.linspace(-reach, reach, 17)
-    ramped = profile[:, None] * np.exp(-2j * np.pi * slopes[..., None] * (position - position[at]))
+    turns = -2j * np.pi * (position - position[at])
+    found = profile * np.exp(slope_per_nm[:, None] * turns)
+    ramped = found[:, None] * np.exp(np.linspace(-reach, reach, 17)[:, None] * turns)
     first, second = ramped[..., : at + 1].sum(-1), ramped[..., at + 1 :].sum(-1)
     n_first, n_second = count[: at + 1].sum(), count[at + 1 :].sum()
-    best = (np.abs(first) ** 2 / n_first + np.abs(second) ** 2 / n_second).argmax(1)[:, None]
+    best = (_power(first) / n_first + _power(second) / n_second).argmax(1)[:, None]
     return (
         np.take_along_axis(first, best, 1)[:, 0] / n_first,
         np.take_along_axis(second, best, 1)[:, 0] / n_second,
     )
+
+
+def _power(amplitude: np.ndarray) -> np.ndarray:
+    """Return squared magnitudes, without the square root of `numpy.abs`."""
+    return np.asarray(np.square(amplitude.real) + np.square(amplitude.imag))
 
 
 def _gain(extra: np.ndarray, explained: np.ndarray, n: int) -> np.ndarray:
@@ -227,7 +251,7 @@ def _streak(position: np.ndarray, profile: np.ndarray, noise: np.ndarray, size: 
     """Return the power along the normal, 1.5/size to 8/size from the peaks and without noise, relative to the peaks."""
     distance = np.arange(-8, 8.01, 0.5)
     transform = np.exp((-2j * np.pi / size) * distance[:, None] * position)
-    power = np.abs(profile @ transform.T) ** 2 / noise
+    power = _power(profile @ transform.T) / noise
     far = np.abs(distance) >= 1.5
     excess = np.maximum(power[:, far].mean(1) - 1, 0).sum()
     peaks = float(power[:, ~far].max(1).sum())

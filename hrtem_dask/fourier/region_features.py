@@ -7,7 +7,7 @@ import numpy as np
 from hrtem_dask.backend import Array, to_numpy
 from hrtem_dask.fourier.bragg_maps import BRAGG_COLUMNS, bragg_features
 from hrtem_dask.fourier.contrast import CONTRAST_COLUMNS, contrast_features
-from hrtem_dask.fourier.flattening import flattened
+from hrtem_dask.fourier.flattening import bounding_box, flattened
 from hrtem_dask.fourier.lattice import find_reflections
 from hrtem_dask.fourier.pattern import PATTERN_COLUMNS, pattern_features, without_side_lobes
 from hrtem_dask.fourier.phase_step import PHASE_STEP_COLUMNS, PhaseStep, phase_step, phase_step_features
@@ -71,7 +71,10 @@ def region_features(
     reflections = find_reflections(
         crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=MIN_PEAK_SNR
     )
-    step = phase_step(crop, mask, reflections, pixel_size_nm=pixel_size_nm)
+    box = bounding_box(mask)
+    flat = np.zeros_like(crop)
+    flat[box] = flattened(crop[box], mask[box], pixel_size_nm)  # outside of the mask there is nothing
+    step = phase_step(crop, mask, reflections, pixel_size_nm=pixel_size_nm, flat=flat[box])
     area_nm2 = float(mask.sum()) * pixel_size_nm[0] * pixel_size_nm[1]
     diameter_nm = 2 * float(np.sqrt(area_nm2 / np.pi))
     mapped = without_side_lobes(reflections, area_nm2, most=MAX_MAPPED)
@@ -79,6 +82,6 @@ def region_features(
         "n_reflections": float(len(reflections)),
         **contrast_features(crop, mask, pixel_size_nm=pixel_size_nm),
         **pattern_features(reflections, diameter_nm=diameter_nm),
-        **bragg_features(flattened(crop, mask, pixel_size_nm), mask, mapped, pixel_size_nm=pixel_size_nm),
+        **bragg_features(flat, mask, mapped, pixel_size_nm=pixel_size_nm),
         **phase_step_features(step, diameter_nm=diameter_nm),
     }, step

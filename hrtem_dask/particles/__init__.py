@@ -2,6 +2,7 @@
 
 from hrtem_dask.particles.crops import crop_particle, particle_crops
 from hrtem_dask.particles.find import Particles, find_particles, measure_labels
+from hrtem_dask.particles.instances import MeasuredInstances, instance_layers, instance_runs, measure_instances
 from hrtem_dask.particles.morphology import clean_mask
 from hrtem_dask.particles.outlines.fault_traces import fault_trace
 from hrtem_dask.particles.outlines.overlay import draw_overlay, stretched
@@ -11,13 +12,17 @@ from hrtem_dask.particles.shape.descriptors import measure_particles
 from hrtem_dask.particles.split import split_touching
 
 __all__ = [
+    "MeasuredInstances",
     "Particles",
     "clean_mask",
     "crop_particle",
     "draw_overlay",
     "fault_trace",
     "find_particles",
+    "instance_layers",
+    "instance_runs",
     "label_regions",
+    "measure_instances",
     "measure_labels",
     "measure_particles",
     "outline_polygons",

@@ -7,9 +7,9 @@ import pandas as pd
 
 from hrtem_dask import tables
 from hrtem_dask.micrograph import PixelSize
-from hrtem_dask.particles.counting import apply_population_rule, touches_edge, touches_mark, touches_outside
+from hrtem_dask.particles.counting import population_rule, touches_edge, touches_mark, touches_outside
 from hrtem_dask.particles.runs import find_runs
-from hrtem_dask.particles.shape.descriptors import measure_particles
+from hrtem_dask.particles.shape.descriptors import measured_columns
 from hrtem_dask.settings import ParticleSettings
 
 __all__ = ["particle_table", "region_table"]
@@ -56,28 +56,28 @@ def particle_table(
     pandas.DataFrame
         `tables.PARTICLES`; micrograph, sample and lattice columns are null, the fault state unknown.
     """
-    table = measure_particles(
+    runs = find_runs(labels)
+    columns = measured_columns(
         labels,
         image,
         pixel_size_nm=pixel_size_nm,
         probability=probability,
         min_shape_area_px=settings.min_shape_area_px,
+        runs=runs,
     )
-    particle_ids = table["particle_id"].to_numpy(dtype=np.int64)
-    table = apply_population_rule(
-        table,
+    columns |= population_rule(
+        columns,
         settings,
         shape=(labels.shape[0], labels.shape[1]),
-        at_mark=touches_mark(labels, marks, particle_ids=particle_ids),
-        at_outside=touches_outside(labels, outside, label_ids=particle_ids),
+        at_mark=touches_mark(labels, marks, particle_ids=runs.ids),
+        at_outside=touches_outside(labels, outside, label_ids=runs.ids),
     )
-    runs = find_runs(labels)
-    table = table.assign(
-        region_id=regions[runs.row[runs.first], runs.start[runs.first]],
-        split_confidence=split_confidence[runs.ids - 1],
-        fault_state="unknown",
-    )
-    return tables.conform(table, tables.PARTICLES)
+    columns |= {
+        "region_id": regions[runs.row[runs.first], runs.start[runs.first]].astype(np.int64),
+        "split_confidence": split_confidence[runs.ids - 1],
+        "fault_state": np.full(runs.ids.size, "unknown", dtype=object),
+    }
+    return tables.assemble(columns, tables.PARTICLES, runs.ids.size)
 
 
 def region_table(
@@ -109,18 +109,22 @@ def region_table(
     """
     runs = find_runs(regions)
     box = dict(zip(tables.BOX_COLUMNS, runs.boxes.T, strict=True))
-    table = pd.DataFrame({"region_id": runs.ids, **box, "area_px": runs.area_px})
-    # a region reaches what its particles reach
-    cut = particles.loc[particles["touches_edge"].fillna(False).to_numpy(dtype=bool), "region_id"]
-    at_border = touches_edge(table, shape=(regions.shape[0], regions.shape[1]))
-    table["touches_edge"] = at_border | table["region_id"].isin(cut.to_numpy(dtype=np.int64)).to_numpy()
-    pixel_nm2 = np.nan if pixel_size_nm is None else pixel_size_nm[0] * pixel_size_nm[1]
-    table["area_nm2"] = table["area_px"] * pixel_nm2
     region_of_particle = particles["region_id"].to_numpy(dtype=np.int64)
-    sizable = region_of_particle[(particles["exclusion_reason"] != "too_small").fillna(True).to_numpy(dtype=bool)]
+    # a region reaches what its particles reach
+    cut = region_of_particle[particles["touches_edge"].to_numpy(bool, na_value=False)]
+    at_border = touches_edge(box, shape=(regions.shape[0], regions.shape[1]))
+    area_nm2 = runs.area_px * (np.nan if pixel_size_nm is None else pixel_size_nm[0] * pixel_size_nm[1])
+    sizable = region_of_particle[particles["exclusion_reason"].to_numpy(object, na_value="") != "too_small"]
     length = int(runs.ids.max(initial=0)) + 1
-    table["n_particles"] = np.bincount(region_of_particle, minlength=length)[runs.ids]
     several = np.bincount(sizable, minlength=length)[runs.ids] >= 2
-    large = table["area_nm2"].to_numpy() > (np.inf if max_region_area_nm2 is None else max_region_area_nm2)
-    table["region_class"] = np.where(several | large, "agglomeration", "unsure")
-    return tables.conform(table, tables.REGIONS)
+    large = area_nm2 > (np.inf if max_region_area_nm2 is None else max_region_area_nm2)
+    columns = {
+        "region_id": runs.ids,
+        **box,
+        "area_px": runs.area_px,
+        "touches_edge": at_border | np.isin(runs.ids, cut),
+        "area_nm2": area_nm2,
+        "n_particles": np.bincount(region_of_particle, minlength=length)[runs.ids],
+        "region_class": np.where(several | large, "agglomeration", "unsure").astype(object),
+    }
+    return tables.assemble(columns, tables.REGIONS, runs.ids.size)

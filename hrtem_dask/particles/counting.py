@@ -9,14 +9,15 @@ same), or if it is smaller than either minimum (``too_small``), or if it alone i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
-import pandas as pd
 
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.settings import ParticleSettings
 
-__all__ = ["apply_population_rule", "counting_limit_px", "touches_edge", "touches_mark", "touches_outside"]
+__all__ = ["counting_limit_px", "population_rule", "touches_edge", "touches_mark", "touches_outside"]
 
 OUTSIDE_MARGIN_PX = 2
 """Opening and smoothing may move the outline of a particle that is cut away from the cut by so much."""
@@ -42,13 +43,13 @@ def counting_limit_px(settings: ParticleSettings, pixel_size_nm: PixelSize | Non
     return max(settings.min_area_px, settings.min_area_nm2 / (pixel_size_nm[0] * pixel_size_nm[1]))
 
 
-def touches_edge(table: pd.DataFrame, *, shape: tuple[int, int]) -> np.ndarray:
+def touches_edge(columns: Mapping[str, np.ndarray], *, shape: tuple[int, int]) -> np.ndarray:
     """Return which rows reach the border of the image.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        With the columns ``bbox_*_px``.
+    columns : mapping
+        ``bbox_*_px``, shape (n,) each.
     shape : tuple of int
         Height and width of the image (px).
 
@@ -58,10 +59,10 @@ def touches_edge(table: pd.DataFrame, *, shape: tuple[int, int]) -> np.ndarray:
         Shape (n,).
     """
     return np.asarray(
-        (table["bbox_y0_px"] == 0)
-        | (table["bbox_x0_px"] == 0)
-        | (table["bbox_y1_px"] == shape[0])
-        | (table["bbox_x1_px"] == shape[1]),
+        (columns["bbox_y0_px"] == 0)
+        | (columns["bbox_x0_px"] == 0)
+        | (columns["bbox_y1_px"] == shape[0])
+        | (columns["bbox_x1_px"] == shape[1]),
         dtype=bool,
     )
 
@@ -113,20 +114,20 @@ def touches_outside(labels: np.ndarray, outside: np.ndarray | None, *, label_ids
     return np.isin(label_ids, labels[reached])
 
 
-def apply_population_rule(
-    table: pd.DataFrame,
+def population_rule(
+    columns: Mapping[str, np.ndarray],
     settings: ParticleSettings,
     *,
     shape: tuple[int, int],
     at_mark: np.ndarray | None = None,
     at_outside: np.ndarray | None = None,
-) -> pd.DataFrame:
-    """Add the columns that state whether a particle is counted, and why not.
+) -> dict[str, np.ndarray]:
+    """Return the columns that state whether a particle is counted, and why not.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        From `measure_particles`.
+    columns : mapping
+        ``bbox_*_px``, ``area_px`` and ``area_nm2`` of `measure_particles`, shape (n,) each.
     settings : ParticleSettings
         Particles smaller than `min_area_px` or `min_area_nm2` are not counted. Particles larger than
         `max_region_area_nm2` are agglomerates that could not be split; None sets no limit. Limits in nm² do not apply
@@ -141,19 +142,19 @@ def apply_population_rule(
 
     Returns
     -------
-    pandas.DataFrame
-        A new table with ``touches_edge``, ``touches_mark``, ``counted`` and ``exclusion_reason``.
+    dict of str to numpy.ndarray
+        ``touches_edge``, ``touches_mark``, ``counted`` and ``exclusion_reason`` (None where it is counted).
     """
-    edge = touches_edge(table, shape=shape)
+    edge = touches_edge(columns, shape=shape)
     edge = edge if at_outside is None else edge | at_outside
-    at_mark = np.zeros(len(table), dtype=bool) if at_mark is None else at_mark
-    area_nm2 = table["area_nm2"].to_numpy(dtype=float)  # NaN compares as False: no limit without a pixel size
-    small = (table["area_px"].to_numpy() < settings.min_area_px) | (area_nm2 < settings.min_area_nm2)
+    at_mark = np.zeros(edge.size, dtype=bool) if at_mark is None else at_mark
+    area_nm2 = columns["area_nm2"]  # NaN compares as False: no limit without a pixel size
+    small = (columns["area_px"] < settings.min_area_px) | (area_nm2 < settings.min_area_nm2)
     large = area_nm2 > (np.inf if settings.max_region_area_nm2 is None else settings.max_region_area_nm2)
     reason = np.select([edge, at_mark, small, large], ["edge", "mark", "too_small", "agglomerate"], default="")
-    return table.assign(
-        touches_edge=edge,
-        touches_mark=at_mark,
-        counted=reason == "",
-        exclusion_reason=pd.array([name or None for name in reason], dtype="string"),
-    )
+    return {
+        "touches_edge": edge,
+        "touches_mark": at_mark,
+        "counted": reason == "",
+        "exclusion_reason": np.array([text or None for text in reason], dtype=object),
+    }

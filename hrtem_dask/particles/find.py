@@ -10,7 +10,7 @@ import pandas as pd
 from hrtem_dask import backend
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.assembly import particle_table, region_table
-from hrtem_dask.particles.components import renumber
+from hrtem_dask.particles.components import connected_components, renumber
 from hrtem_dask.particles.counting import counting_limit_px
 from hrtem_dask.particles.holes import fill_particle_holes, fill_within_particles
 from hrtem_dask.particles.morphology import clean_mask
@@ -112,39 +112,8 @@ def find_particles(
     core = None
     if probability is not None and settings.split_by_probability:
         core = particle_core(backend.to_numpy(probability), backend.to_numpy(mask))
-    limit_px = counting_limit_px(settings, pixel_size_nm)
-    part_px = max(settings.min_area_px, settings.min_shape_area_px)
-    cleaned = clean_mask(
-        mask,
-        opening_radius_px=settings.opening_radius_px,
-        closing_radius_px=settings.closing_radius_px,
-        fill_holes=False,
-    )
-    cleaned, n_removed = keep_small_particles(
-        backend.to_numpy(mask).astype(bool),
-        backend.to_numpy(cleaned),
-        min_area_px=limit_px,
-        max_area_px=settings.min_shape_area_px,
-    )
-    if settings.fill_holes:
-        cleaned = fill_particle_holes(
-            cleaned,
-            min_confidence=settings.split_min_confidence,
-            min_part_area_px=part_px,
-            pixel_size_nm=pixel_size_nm,
-        )
-    regions = label_regions(cleaned, pixel_size_nm=pixel_size_nm, bridge_gap_nm=settings.bridge_gap_nm)
-    if settings.split_touching:
-        labels, confidence = split_touching(
-            regions,
-            min_confidence=settings.split_min_confidence,
-            min_part_area_px=part_px,
-            pixel_size_nm=pixel_size_nm,
-            core=core,
-            min_core_part_area_px=min(limit_px, part_px),
-        )
-    else:
-        labels, confidence = regions, np.full(int(regions.max(initial=0)), np.nan)
+    cleaned, n_removed = _cleaned(mask, settings, pixel_size_nm)
+    labels, regions, confidence = _split(cleaned, core, settings, pixel_size_nm)
     if settings.fill_holes:
         labels, regions = fill_within_particles(labels, regions)
     if settings.outline == "half":
@@ -242,6 +211,55 @@ def measure_labels(
         outside=outside,
     )
     return _with_regions(labels, table, regions, settings, pixel_size_nm=pixel_size_nm)
+
+
+def _cleaned(mask: np.ndarray, settings: ParticleSettings, pixel_size_nm: PixelSize | None) -> tuple[np.ndarray, int]:
+    """Return the cleaned mask, on the host, and the number of objects below the limit that are not in it."""
+    cleaned = clean_mask(
+        mask,
+        opening_radius_px=settings.opening_radius_px,
+        closing_radius_px=settings.closing_radius_px,
+        fill_holes=False,
+    )
+    cleaned, n_removed = keep_small_particles(
+        backend.to_numpy(mask).astype(bool),
+        backend.to_numpy(cleaned),
+        min_area_px=counting_limit_px(settings, pixel_size_nm),
+        max_area_px=settings.min_shape_area_px,
+    )
+    if settings.fill_holes:
+        cleaned = fill_particle_holes(
+            cleaned,
+            min_confidence=settings.split_min_confidence,
+            min_part_area_px=_part_px(settings),
+            pixel_size_nm=pixel_size_nm,
+        )
+    return cleaned, n_removed
+
+
+def _split(
+    cleaned: np.ndarray, core: np.ndarray | None, settings: ParticleSettings, pixel_size_nm: PixelSize | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the particles of a cleaned mask, the regions that they belong to, and the confidence of their cuts."""
+    pieces = connected_components(cleaned)
+    regions = label_regions(cleaned, pixel_size_nm=pixel_size_nm, bridge_gap_nm=settings.bridge_gap_nm, pieces=pieces)
+    if not settings.split_touching:
+        return regions, regions, np.full(int(regions.max(initial=0)), np.nan)
+    labels, confidence = split_touching(
+        regions,
+        min_confidence=settings.split_min_confidence,
+        min_part_area_px=_part_px(settings),
+        pixel_size_nm=pixel_size_nm,
+        core=core,
+        min_core_part_area_px=min(counting_limit_px(settings, pixel_size_nm), _part_px(settings)),
+        pieces=pieces,
+    )
+    return labels, regions, confidence
+
+
+def _part_px(settings: ParticleSettings) -> float:
+    """Return the smallest area (px) of a part that is cut off where the outline alone shows a neck."""
+    return max(settings.min_area_px, settings.min_shape_area_px)
 
 
 def _without_marks(

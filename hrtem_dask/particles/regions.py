@@ -14,7 +14,13 @@ from hrtem_dask.particles.runs import find_runs
 __all__ = ["join_regions", "label_regions"]
 
 
-def label_regions(mask: np.ndarray, *, pixel_size_nm: PixelSize | None, bridge_gap_nm: float) -> np.ndarray:
+def label_regions(
+    mask: np.ndarray,
+    *,
+    pixel_size_nm: PixelSize | None,
+    bridge_gap_nm: float,
+    pieces: np.ndarray | None = None,
+) -> np.ndarray:
     """Label the regions of a mask.
 
     Pixels that touch by an edge or a corner belong to one piece; pieces nearer than the gap belong to one region. The
@@ -29,6 +35,8 @@ def label_regions(mask: np.ndarray, *, pixel_size_nm: PixelSize | None, bridge_g
         Height and width of a pixel (nm); without it (None) no gap is bridged.
     bridge_gap_nm : float
         Pieces nearer than this (nm) are one region; with 0 no gap is bridged.
+    pieces : numpy.ndarray of int32, optional
+        Shape (y, x): `connected_components` of the mask, where they are known already.
 
     Returns
     -------
@@ -56,7 +64,7 @@ def label_regions(mask: np.ndarray, *, pixel_size_nm: PixelSize | None, bridge_g
         raise ValueError(f"a mask has 2 dimensions (y, x), got shape {mask.shape}: pass one frame at a time")
     if bridge_gap_nm < 0:
         raise ValueError(f"bridge_gap_nm must be 0 or more, got {bridge_gap_nm} nm: 0 bridges nothing")
-    pieces = connected_components(backend.to_numpy(mask))
+    pieces = connected_components(backend.to_numpy(mask)) if pieces is None else pieces
     if pixel_size_nm is None or bridge_gap_nm <= min(pixel_size_nm):
         return pieces  # two pieces are at least one pixel apart
     return _bridge(pieces, pixel_size_nm=pixel_size_nm, gap_nm=bridge_gap_nm)

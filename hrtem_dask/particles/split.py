@@ -16,6 +16,7 @@ from skimage.segmentation import watershed
 
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.components import connected_components, renumber
+from hrtem_dask.particles.morphology import clean_mask
 from hrtem_dask.particles.runs import find_runs
 
 __all__ = ["particle_core", "split_touching"]
@@ -38,6 +39,7 @@ def split_touching(
     pixel_size_nm: PixelSize | None = None,
     core: np.ndarray | None = None,
     min_core_part_area_px: float | None = None,
+    pieces: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split regions into particles by a watershed of the distance transform.
 
@@ -61,6 +63,8 @@ def split_touching(
     min_core_part_area_px : float, optional
         Smallest area (px) of parts that are both smaller than `min_part_area_px`, where the cut between them runs
         outside the core; by default `min_part_area_px`.
+    pieces : numpy.ndarray of int32, optional
+        Shape (y, x): `connected_components` of all regions together, where they are known already.
 
     Returns
     -------
@@ -96,7 +100,7 @@ def split_touching(
     smallest = (min_part_area_px, min_part_area_px)
     if core is not None and min_core_part_area_px is not None:
         smallest = (min_part_area_px, min_core_part_area_px)
-    labels = connected_components(regions != 0)
+    labels = connected_components(regions != 0) if pieces is None else pieces.copy()
     runs = find_runs(labels)
     n = runs.ids.size
     confidence = [float("nan")] * n
@@ -162,7 +166,7 @@ def particle_core(probability: np.ndarray, mask: np.ndarray) -> np.ndarray | Non
 
 def _filled(core: np.ndarray) -> np.ndarray:
     """Fill holes: what the core encloses is an uncertain part of one particle."""
-    return np.asarray(ndimage.binary_fill_holes(core))
+    return clean_mask(core, opening_radius_px=0, closing_radius_px=0, fill_holes=True)
 
 
 def _split_piece(

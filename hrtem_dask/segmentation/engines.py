@@ -1,7 +1,8 @@
 """Engines that run a trained U-Net: OpenVINO on a CPU, torch on CUDA and where OpenVINO is not installed.
 
-Both take a batch of images and return the particle's log-odds, ln(p / (1 − p)), in exact float32. Batch normalization
-is folded into the convolution before it, in float64, which is exact although the network may pool before the ReLU.
+Both take a batch of images and return the particle's log-odds, ln(p / (1 − p)), in exact float32, or in bfloat16 where
+that is asked for. Batch normalization is folded into the convolution before it, in float64, which is exact although the
+network may pool before the ReLU.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from torch import nn
 from hrtem_dask import backend
 from hrtem_dask.segmentation.tensors import as_array, as_tensor
 from hrtem_dask.segmentation.unet import UNet, UNetConfig
+from hrtem_dask.settings import Precision
 
 __all__ = ["Engine", "OpenVINOEngine", "TorchEngine", "make_engine", "output_log_odds", "particle_log_odds"]
 
 COMPILED_PIXELS = 4096**2
 """The most recently used input shapes stay compiled, up to this many pixels in all; a pixel takes about 100 bytes."""
 
+MIDDLE_OF_RANGE = 0.45
+"""Typical mean of an image that is scaled to [0, 1]; subtracted before an image is rounded to bfloat16."""
 CONTACT_SHARPNESS = 2.0
 """Factor on the log-odds of a contact, see `output_log_odds`."""
 
@@ -142,6 +146,20 @@ def _fold(block: Any) -> None:
     block.norm = nn.Identity()
 
 
+def _center(config: UNetConfig, precision: Precision) -> float:
+    """Return what is subtracted from images before they are rounded; images of mean 0 need nothing."""
+    return MIDDLE_OF_RANGE if precision == "bfloat16" and config.input_scaling == "min_max" else 0.0
+
+
+def _expect_centered(net: UNet, center: float) -> None:
+    """Let the first convolution make up for what has been subtracted from the image, in place."""
+    block: Any = net.encoders[0].convs[0]  # type: ignore[index]
+    conv = block.conv
+    conv.bias.add_(center * conv.weight.sum(dim=(1, 2, 3)))
+    reach, conv.padding = conv.kernel_size[0] // 2, 0
+    block.conv = nn.Sequential(nn.ConstantPad2d(reach, -center), conv)
+
+
 class TorchEngine:
     """Run a U-Net with torch.
 
@@ -151,13 +169,20 @@ class TorchEngine:
         The trained network; it is copied.
     device : {"cpu", "cuda"}
         Device that the network runs on; images may be on either device, and log-odds return to it.
+    precision : {"float32", "bfloat16"}
+        Numbers to compute with; see `OpenVINOEngine`.
     """
 
     name = "torch"
 
-    def __init__(self, model: UNet, *, device: str = "cpu") -> None:
+    def __init__(self, model: UNet, *, device: str = "cpu", precision: Precision = "float32") -> None:
         self.device = device
-        self._module = _Inference(model).to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._rounded = precision == "bfloat16"
+        self._center = _center(model.config, precision)
+        inference = _Inference(model)
+        if self._center:
+            _expect_centered(inference.net, self._center)
+        self._module = inference.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the particle's log-odds.
@@ -174,12 +199,14 @@ class TorchEngine:
         """
         x = as_tensor(images).to(self.device)[:, None]
         # TensorFloat-32, the default of cuDNN, keeps only 10 bits of the mantissa: masks would differ from the CPU's
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            return as_array(self._module(x), like=images)
+        rounded = torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self._rounded)
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        with torch.inference_mode(), exact, rounded:
+            return as_array(self._module(x - self._center if self._center else x).float(), like=images)
 
 
 class OpenVINOEngine:
-    """Run a U-Net with OpenVINO on the CPU, in exact float32.
+    """Run a U-Net with OpenVINO on the CPU.
 
     Parameters
     ----------
@@ -188,18 +215,23 @@ class OpenVINOEngine:
     threads : int, optional
         Number of threads. The default is that of torch, which follows ``OMP_NUM_THREADS`` and is therefore one in a
         Dask worker.
+    precision : {"float32", "bfloat16"}
+        Numbers to compute with. In bfloat16 the image is centered before, because its mean would take up the few digits
+        that tell pixels apart.
     """
 
     name = "openvino"
     device = "cpu"
 
-    def __init__(self, model: UNet, *, threads: int | None = None) -> None:
+    def __init__(self, model: UNet, *, threads: int | None = None, precision: Precision = "float32") -> None:
         import openvino
 
+        self._center = _center(model.config, precision)
         self._core = openvino.Core()
         self._inference = _Inference(model)
         self._properties = {
-            "INFERENCE_PRECISION_HINT": "f32",  # the default on CPUs with AMX is bfloat16, which changes masks
+            # stated, because the default on CPUs with AMX is bfloat16
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
             "ENABLE_CPU_PINNING": False,  # otherwise several worker processes pin their threads to the same core
             "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
             "NUM_STREAMS": 1,
@@ -221,6 +253,8 @@ class OpenVINOEngine:
             Shape (n, y, x), float32.
         """
         x = np.ascontiguousarray(backend.to_numpy(images), dtype=np.float32)[:, None]
+        if self._center:
+            x = x - np.float32(self._center)
         with self._lock:
             logits = self._for_shape(x.shape)(x, share_inputs=True, share_outputs=False)[0]
         log_odds = output_log_odds(torch.from_numpy(logits), config=self._inference.config)
@@ -233,7 +267,7 @@ class OpenVINOEngine:
         if shape not in self._compiled:
             while self._compiled and sum(map(math.prod, (shape, *self._compiled))) > COMPILED_PIXELS:
                 self._compiled.popitem(last=False)
-            graph = openvino_graph(self._inference.net, shape)
+            graph = openvino_graph(self._inference.net, shape, center=self._center)
             self._compiled[shape] = self._core.compile_model(graph, "CPU", self._properties)
         self._compiled.move_to_end(shape)
         return self._compiled[shape]
@@ -245,6 +279,7 @@ def make_engine(
     engine: Literal["auto", "openvino", "torch"] = "auto",
     device: str = "cpu",
     threads: int | None = None,
+    precision: Precision = "float32",
 ) -> Engine:
     """Return the engine that runs a U-Net.
 
@@ -258,6 +293,8 @@ def make_engine(
         Device that the network runs on.
     threads : int, optional
         Number of threads of OpenVINO.
+    precision : {"float32", "bfloat16"}
+        Numbers to compute with.
 
     Returns
     -------
@@ -279,7 +316,7 @@ def make_engine(
     (1, 8, 8)
     """
     if device == "cuda" or engine == "torch":
-        return TorchEngine(model, device=device)
+        return TorchEngine(model, device=device, precision=precision)
     if engine == "auto" and importlib.util.find_spec("openvino") is None:
-        return TorchEngine(model, device=device)
-    return OpenVINOEngine(model, threads=threads)
+        return TorchEngine(model, device=device, precision=precision)
+    return OpenVINOEngine(model, threads=threads, precision=precision)

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from hrtem_dask.detection.instances import Instances
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
 
@@ -34,6 +35,8 @@ class Segmentation:
     """Largest difference of logits between neighboring tiles; None where the image was segmented as a whole."""
     quality_terms: Mapping[str, float] | None = None
     """Terms that predict the quality of the mask, see `agreement.judge_mask`; None where they were not computed."""
+    instances: Instances | None = None
+    """What a detector found, each with its own mask; None where only a mask was found."""
     out_of_memory_steps: tuple[str, ...] = ()
     """What was tried next each time memory ran out, in order."""
     engine: str
@@ -47,7 +50,7 @@ class Segmenter(Protocol):
     """Anything that separates particles from the support film in an image."""
 
     name: str
-    """``"otsu"``, ``"fourier"`` or ``"unet"``."""
+    """``"otsu"``, ``"fourier"``, ``"unet"``, or a detector's."""
     model_hash: str | None
     """Hash of the model's file; None for the baselines."""
     receptive_field_px: int | None

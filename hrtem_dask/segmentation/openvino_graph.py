@@ -18,7 +18,7 @@ from hrtem_dask.segmentation.unet import UNet
 __all__ = ["openvino_graph"]
 
 
-def openvino_graph(folded: UNet, shape: tuple[int, ...]) -> openvino.Model:
+def openvino_graph(folded: UNet, shape: tuple[int, ...], *, center: float = 0.0) -> openvino.Model:
     """Build the graph of a U-Net for one input shape.
 
     Parameters
@@ -27,6 +27,8 @@ def openvino_graph(folded: UNet, shape: tuple[int, ...]) -> openvino.Model:
         Network with batch normalization folded into the convolutions.
     shape : tuple of int
         Shape of the input, (n, 1, y, x); static shapes run fastest.
+    center : float
+        What has been subtracted from the image: the first convolution makes up for it, and pads with its negative.
 
     Returns
     -------
@@ -39,8 +41,8 @@ def openvino_graph(folded: UNet, shape: tuple[int, ...]) -> openvino.Model:
     x = opset13.space_to_depth(image, "depth_first", config.block_px) if config.block_px > 1 else image
     for encoder in folded.encoders:
         for block in encoder.convs[:-1]:  # type: ignore[index]
-            x = opset13.relu(_convolution(x, block.conv))
-        x = _convolution(x, encoder.convs[-1].conv)  # type: ignore[index, union-attr]
+            x, center = opset13.relu(_convolution(x, block.conv, center)), 0.0
+        x, center = _convolution(x, encoder.convs[-1].conv, center), 0.0  # type: ignore[index, union-attr]
         skips.append(opset13.relu(x))
         x = opset1.max_pool(x if config.pool_before_relu else skips[-1], [2, 2], [0, 0], [0, 0], [2, 2])
     for block in folded.centre:
@@ -55,13 +57,18 @@ def openvino_graph(folded: UNet, shape: tuple[int, ...]) -> openvino.Model:
     return openvino.Model([logits], [image], "unet")
 
 
-def _convolution(x: Any, conv: Any) -> Any:
-    """Convolve with zero padding and add the bias."""
+def _convolution(x: Any, conv: Any, center: float = 0.0) -> Any:
+    """Convolve with zero padding and add the bias; `center` is what has been subtracted from x."""
     assert isinstance(conv, nn.Conv2d)
     assert conv.bias is not None
     reach = [conv.kernel_size[0] // 2] * 2
-    kernel = opset13.constant(conv.weight.detach().numpy())
-    bias = opset13.constant(conv.bias.detach().numpy()[None, :, None, None])
+    weight, offset = conv.weight.detach().numpy(), conv.bias.detach().numpy()
+    kernel = opset13.constant(weight)
+    bias = opset13.constant((offset + np.float32(center) * weight.sum(axis=(1, 2, 3)))[None, :, None, None])
+    if center:
+        sides = opset13.constant(np.array([0, 0, *reach], np.int64))
+        x = opset13.pad(x, sides, sides, "constant", opset13.constant(np.float32(-center)))
+        reach = [0, 0]
     return opset13.add(opset13.convolution(x, kernel, [1, 1], reach, reach, [1, 1]), bias)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from hrtem_dask import backend
-from hrtem_dask.errors import CalibrationError
+from hrtem_dask.errors import CalibrationError, SettingsError
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.interface import Segmentation, Segmenter
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
@@ -214,7 +214,7 @@ def make_segmenter(segmentation: SegmentationSettings, execution: ExecutionSetti
     Raises
     ------
     SettingsError
-        If the threshold is not between 0 and 1.
+        If the method is a detector's.
     ModelError
         If the model cannot be read.
 
@@ -244,6 +244,10 @@ def make_segmenter(segmentation: SegmentationSettings, execution: ExecutionSetti
         return OtsuSegmenter(segmentation)
     if method == "fourier":
         return FourierSegmenter(segmentation)
+    if method != "unet":
+        raise SettingsError(
+            f'method "{method}" finds instances, not a mask alone: use `hrtem-dask run`, or analysis.segmenters'
+        )
     assert segmentation.model_file is not None
     # imported here because torch is slow to import and the baselines do without it
     from hrtem_dask.segmentation.unet_segmenter import UNetSegmenter

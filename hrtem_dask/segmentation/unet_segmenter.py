@@ -73,6 +73,7 @@ class UNetSegmenter:
         self._threshold = segmentation.threshold
         self._inverted = segmentation.particles_are == "bright"
         self._execution = execution
+        self._precision = segmentation.precision
         self._device = backend.resolve_device(execution.device)
         self._engines: dict[str, Engine] = {}
 
@@ -170,5 +171,7 @@ class UNetSegmenter:
     def _engine(self, device: str) -> Engine:
         """Return the engine for a device; it is created when it is first needed."""
         if device not in self._engines:
-            self._engines[device] = make_engine(self._model, engine=self._execution.engine, device=device)
+            self._engines[device] = make_engine(
+                self._model, engine=self._execution.engine, device=device, precision=self._precision
+            )
         return self._engines[device]

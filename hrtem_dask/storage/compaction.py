@@ -18,6 +18,7 @@ from hrtem_dask.population.verdicts import describe_verdicts
 from hrtem_dask.provenance import code_version, command_line
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
+from hrtem_dask.storage.checksums import write_checksums
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import write_table
 from hrtem_dask.toml_records import record_to_dict
@@ -152,12 +153,14 @@ def compact(
     set_aside = set(micrographs.loc[micrographs["status"] == "set_aside", "micrograph_id"])
     columns = pd.DataFrame([{"sample": r.sample, **dict(r.covariates)} for r in records], index=list(order))
     written: dict[str, pd.DataFrame] = {}
-    found = {name: getattr(part, name) for name in ("regions", "particles", "windows", "fault_traces")}
+    hashes: dict[str, str] = {}
+    found = {name: getattr(part, name) for name in tables.MICROGRAPH_PARTS}
     kept = {name: table[~table["micrograph_id"].isin(set_aside)] for name, table in found.items()}
     for name, table in {"micrographs": micrographs, **kept}.items():
         written[name] = _with_covariates(table, columns)
-        write_table(folder, f"{name}.parquet", written[name], tables.SCHEMAS[name])
-    write_table(folder, "execution.parquet", part.execution, tables.EXECUTION)
+        hashes[f"{name}.parquet"] = write_table(folder, f"{name}.parquet", written[name], tables.SCHEMAS[name])
+    hashes["execution.parquet"] = write_table(folder, "execution.parquet", part.execution, tables.EXECUTION)
+    write_checksums(folder, hashes)
     counts: dict[str, int] = {status: int((micrographs["status"] == status).sum()) for status in tables.STATUSES}
     limits = PopulationOptions(min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2)
     statistics = summarize(written["particles"], written["micrographs"], limits)

@@ -34,6 +34,7 @@ __all__ = [
     "read_entries",
     "read_parts",
     "remove_replaced_parts",
+    "unreadable_commits",
     "write_intent",
     "write_part",
 ]
@@ -42,8 +43,8 @@ FOLDER = "parts"
 LABELS = "labels.zarr"
 
 logger = logging.getLogger(__name__)
-RARE_TABLES = ("windows", "fault_traces")
-"""Tables of fields that one crystal fills: most parts have no row of them, and then no file."""
+RARE_TABLES = ("windows", "fault_traces", "instance_runs")
+"""Tables of fields that one crystal fills, and of detectors: most parts have no row of them, and then no file."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class Part:
     """One row per window of a field that one crystal fills."""
     fault_traces: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.FAULT_TRACES))
     """One row per fault of such a field."""
+    instance_runs: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.INSTANCE_RUNS))
+    """Masks of instances that a detector found, as runs."""
 
 
 def write_intent(folder: Location, name: str, attempts: Mapping[str, int]) -> None:
@@ -197,6 +200,22 @@ def read_entries(folder: Location) -> dict[str, Entry]:
         for name, attempt in attempts.items():
             _keep_latest(entries, Entry(name, "", 0, 0, "", "interrupted", attempt, part))
     return entries
+
+
+def unreadable_commits(folder: Location) -> list[str]:
+    """Return the commit records that cannot be read, or that are not what was written.
+
+    Parameters
+    ----------
+    folder : Location
+        The results folder.
+
+    Returns
+    -------
+    list of str
+        Files inside the folder.
+    """
+    return [name for name in folder.names(FOLDER, ".commit.json") if not _is_committed(folder, _part_of(name))]
 
 
 def find_damage(folder: Location, part: str, entries: Sequence[Entry]) -> dict[str, str]:

@@ -10,12 +10,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hrtem_dask import tables
+from hrtem_dask.provenance import bytes_hash
 from hrtem_dask.storage.location import Location
 
 __all__ = ["read_rows", "read_table", "table_bytes", "write_table"]
 
 
-def write_table(folder: Location, name: str, table: pd.DataFrame, schema: tables.Schema) -> None:
+def write_table(folder: Location, name: str, table: pd.DataFrame, schema: tables.Schema) -> str:
     """Write a table whole, atomically.
 
     Parameters
@@ -28,8 +29,15 @@ def write_table(folder: Location, name: str, table: pd.DataFrame, schema: tables
         Columns of the schema; columns beyond it (covariates) are kept, typed by their values.
     schema : tuple of tables.Column
         For instance `tables.PARTICLES`. Meaning, unit and formula go into each column's metadata.
+
+    Returns
+    -------
+    str
+        Hash of the file's content.
     """
-    folder.write_bytes(name, table_bytes(table, schema))
+    content = table_bytes(table, schema)
+    folder.write_bytes(name, content)
+    return bytes_hash(content)
 
 
 def table_bytes(table: pd.DataFrame, schema: tables.Schema) -> bytes:

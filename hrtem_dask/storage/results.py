@@ -49,7 +49,7 @@ class Results:
 
         Parameters
         ----------
-        name : {"micrographs", "regions", "particles", "windows", "fault_traces", "execution"}
+        name : {"micrographs", "regions", "particles", "windows", "fault_traces", "instance_runs", "execution"}
             Which one. The tables of windows and fault traces of an older run, which had none, are empty.
 
         Returns
@@ -106,6 +106,11 @@ class Results:
     def fault_traces(self) -> pd.DataFrame:
         """One row per fault of such a field."""
         return self.table("fault_traces")
+
+    @property
+    def instance_runs(self) -> pd.DataFrame:
+        """The masks of instances that a detector found: one row per stretch of pixels."""
+        return self.table("instance_runs")
 
     @property
     def summary(self) -> dict[str, Any]:

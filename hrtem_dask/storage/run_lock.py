@@ -30,7 +30,7 @@ import psutil
 from hrtem_dask.errors import ResultsFolderError, typed_error_text
 from hrtem_dask.storage.location import Location
 
-__all__ = ["LOCK", "Owner", "RunLock", "require_owner"]
+__all__ = ["LOCK", "Owner", "RunLock", "lock_holder", "require_owner"]
 
 LOCK = "run.lock"
 BEAT_S = 10.0
@@ -262,6 +262,24 @@ def require_owner(folder: Location, token: str | None) -> None:
     owner = _read(folder)[1]
     if owner is not None and owner.token != token:
         raise ResultsFolderError(_taken(folder, owner))
+
+
+def lock_holder(folder: Location) -> Owner | None:
+    """Return who holds the lock of a results folder.
+
+    Parameters
+    ----------
+    folder : Location
+        The results folder.
+
+    Returns
+    -------
+    Owner or None
+        None where nobody does: there is no lock, it cannot be read, or the process that took it on this machine has
+        ended. An owner on another machine may have ended without giving it back.
+    """
+    owner = _read(folder)[1]
+    return None if owner is None or (owner.is_local and owner.has_ended) else owner
 
 
 def _held(folder: Location, owner: Owner) -> str:

@@ -8,10 +8,11 @@ and are null where the pixel size is not known.
 from hrtem_dask.tables.columns import BOX_COLUMNS, Column, Schema
 from hrtem_dask.tables.crystal_fields import FAULT_TRACES, WINDOWS
 from hrtem_dask.tables.detectability import DETECTABILITY, TRUE_STATES
+from hrtem_dask.tables.instances import INSTANCE_RUNS
 from hrtem_dask.tables.micrographs import ANALYZED_STATUSES, EXECUTION, LATTICE_FLAGS, MICROGRAPHS, STATUSES, Status
 from hrtem_dask.tables.particles import PARTICLES
 from hrtem_dask.tables.regions import REGION_CLASSES, REGION_FEATURES, REGIONS
-from hrtem_dask.tables.schema import SCHEMA_VERSION, arrow_schema, conform, empty
+from hrtem_dask.tables.schema import SCHEMA_VERSION, arrow_schema, assemble, conform, empty, filled
 
 __all__ = [
     "ANALYZED_STATUSES",
@@ -19,8 +20,10 @@ __all__ = [
     "DETECTABILITY",
     "EXECUTION",
     "FAULT_TRACES",
+    "INSTANCE_RUNS",
     "LATTICE_FLAGS",
     "MICROGRAPHS",
+    "MICROGRAPH_PARTS",
     "PARTICLES",
     "REGIONS",
     "REGION_CLASSES",
@@ -34,8 +37,10 @@ __all__ = [
     "Schema",
     "Status",
     "arrow_schema",
+    "assemble",
     "conform",
     "empty",
+    "filled",
 ]
 
 SCHEMAS: dict[str, Schema] = {
@@ -44,5 +49,8 @@ SCHEMAS: dict[str, Schema] = {
     "particles": PARTICLES,
     "windows": WINDOWS,
     "fault_traces": FAULT_TRACES,
+    "instance_runs": INSTANCE_RUNS,
     "execution": EXECUTION,
 }
+MICROGRAPH_PARTS = ("regions", "particles", "windows", "fault_traces", "instance_runs")
+"""Tables with any number of rows per micrograph."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hrtem_dask.tables.columns import AREA, BBOX, FAULT, ID, SAMPLE, Column, Schema, lengths
+from hrtem_dask.tables.instances import INSTANCE_COLUMNS
 
 __all__ = ["PARTICLES"]
 
@@ -176,4 +177,5 @@ PARTICLES: Schema = (
         "reference: shortest reflection on a mirror line, such as {200} on [110]; see crystals.zone_patterns",
     ),
     Column("zone_axis_spacing_ratio", "float", "measured over known spacings along the zone axis"),
+    *INSTANCE_COLUMNS,
 )

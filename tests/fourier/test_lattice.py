@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrtem_dask.fourier import find_reflections, measure_lattice
+from hrtem_dask.fourier import find_reflections, measure_lattice, stronger_reflections
 
 Copy = Callable[[object], np.ndarray]
 Plane = tuple[float, float]  # spacing in nm, direction of the wave vector in degrees, counter-clockwise from +x
@@ -209,3 +209,23 @@ def test_gpu_crops_are_measured_on_the_cpu() -> None:
     assert measure_lattice(cupy.asarray(crop), pixel_size_nm=(0.03, 0.03)) == measure_lattice(
         crop, pixel_size_nm=(0.03, 0.03)
     )
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 100),
+    noise=st.floats(0.2, 2.0),
+    min_peak_snr=st.floats(8, 60),
+    share=st.sampled_from([0.0, 0.02, 0.3]),
+)
+def test_a_stricter_search_is_a_filter_of_a_lenient_one(
+    seed: int, noise: float, min_peak_snr: float, share: float
+) -> None:
+    crop = particle(GOLD_110, noise=noise, seed=seed)
+    limits = {"pixel_size_nm": (0.03, 0.03), "spacing_range_nm": (0.1, 0.42)}
+    lenient = find_reflections(crop, **limits, min_peak_snr=8, min_share_of_strongest=0)
+    strict = find_reflections(crop, **limits, min_peak_snr=min_peak_snr, min_share_of_strongest=share)
+    kept = stronger_reflections(lenient, min_peak_snr=min_peak_snr, min_share_of_strongest=share)
+    assert [r.snr for r in kept] == [r.snr for r in strict]
+    np.testing.assert_allclose([r.spacing_nm for r in kept], [r.spacing_nm for r in strict], rtol=1e-6)
+    np.testing.assert_allclose([r.direction_deg for r in kept], [r.direction_deg for r in strict], atol=1e-3)

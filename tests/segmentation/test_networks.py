@@ -1,5 +1,6 @@
 """The network is the paper's: against a plain NumPy U-Net always, against the paper's Keras outputs where they are."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -420,3 +421,18 @@ def test_cuda_equals_cpu(random_unet: Any) -> None:
     assert isinstance(on_device, cupy.ndarray)
     np.testing.assert_allclose(cupy.asnumpy(on_device), cpu, atol=1e-4)
     np.testing.assert_allclose(cuda(x), cpu, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+@pytest.mark.parametrize("scaling", ["min_max", "standard"])
+def test_bfloat16_is_float32_but_for_its_digits(random_unet: Any, engine: Any, scaling: Any) -> None:
+    """Centering is exact: what is left are the few digits of bfloat16, at the border of the image too."""
+    model = random_unet()
+    model.config = dataclasses.replace(model.config, input_scaling=scaling)
+    x = np.random.default_rng(0).normal(0.45, 0.1, (1, 96, 64)).astype(np.float32)
+    exact = make_engine(model, engine=engine)(x)
+    rounded = make_engine(model, engine=engine, precision="bfloat16")(x)
+    assert rounded.dtype == np.float32
+    difference = np.abs(rounded - exact)
+    assert difference.mean() < 0.02 * exact.std()
+    assert difference[:, [0, -1]].mean() < 0.04 * exact.std()

@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pandas.testing as pdt
 import pytest
@@ -43,3 +44,30 @@ def test_conform_keeps_covariates_and_nulls() -> None:
 def test_units_and_formulas_are_in_the_file_schema() -> None:
     field = tables.arrow_schema(tables.PARTICLES).field("circularity")
     assert field.metadata[b"formula"].startswith("4πA/P²".encode())
+
+
+def test_a_table_made_in_one_step_is_a_table_conformed() -> None:
+    rng = np.random.default_rng(0)
+    columns = {
+        "micrograph_id": ["a", "b", None],
+        "particle_id": np.array([1, 2, 3]),
+        "area_nm2": np.array([1.0, np.nan, 3.0]),
+        "counted": np.array([True, False, True]),
+        "peak_snr": [4.0, None, 5.0],
+        "centroid_x_px": rng.normal(size=3),
+    }
+    made = tables.assemble(columns, tables.PARTICLES, 3)
+    pdt.assert_frame_equal(made, tables.conform(pd.DataFrame(columns), tables.PARTICLES))
+    assert made["area_nm2"].isna().tolist() == [False, True, False]
+    assert made["zone_axis"].isna().all()
+
+
+def test_filling_a_table_changes_no_other_column_and_not_the_table() -> None:
+    before = tables.conform(pd.DataFrame({"particle_id": [1, 2], "area_px": [5, 6]}), tables.PARTICLES)
+    given = np.array([0.5, 0.6])
+    after = tables.filled(before, {"area_nm2": given}, tables.PARTICLES)
+    given[:] = -1
+    after.loc[0, "area_px"] = 99
+    assert after["area_nm2"].tolist() == [0.5, 0.6]
+    assert before["area_px"].tolist() == [5, 6]
+    pdt.assert_frame_equal(after.drop(columns=["area_nm2", "area_px"]), before.drop(columns=["area_nm2", "area_px"]))

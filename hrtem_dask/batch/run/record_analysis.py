@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask import analysis, loading, tables
+from hrtem_dask.analysis.segmenters import make_segmenter
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import ModelError, UnreadableMicrographError, typed_error_text
 from hrtem_dask.loading.similarity import make_fingerprint
 from hrtem_dask.provenance import code_version
-from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.corrections import Correction
 
@@ -58,6 +58,8 @@ class Analysed:
     """Rows of its windows, where one crystal fills it."""
     fault_traces: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.FAULT_TRACES))
     """Rows of the faults of that crystal."""
+    instance_runs: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.INSTANCE_RUNS))
+    """Runs of the masks of instances, where a detector found them."""
     execution: dict[str, Any] = field(default_factory=dict)
     """Columns of `tables.EXECUTION`, such as durations."""
     found: analysis.Analysis | None = None
@@ -176,7 +178,7 @@ def segment_record(
         return SegmentedRecord(read, error=read.error)
     settings = settings_of(read.record, settings)
     try:
-        segmenter = make_segmenter(settings.segmentation, settings.execution)
+        segmenter = make_segmenter(settings)
         if models is not None:
             _require_same(settings.segmentation.model_file, segmenter.model_hash, models.segmentation)
         segmented = analysis.segment_micrograph(
@@ -264,13 +266,21 @@ def _fill(
     reasons = "; ".join(filter(None, [found.reason, record.reason]))
     analysed.row |= {**found.micrograph, "calibration_flags": ",".join(map(str, filter(None, flags))) or None}
     analysed.row |= {"status": found.status, "reason": reasons or None}
-    named = {"micrograph_id": record.micrograph_id, "sample": record.sample}
-    analysed.regions = tables.conform(found.regions.assign(**named), tables.REGIONS)
-    analysed.particles = tables.conform(found.particles.assign(**named), tables.PARTICLES)
-    analysed.windows = tables.conform(found.windows.assign(**named), tables.WINDOWS)
-    analysed.fault_traces = tables.conform(found.fault_traces.assign(**named), tables.FAULT_TRACES)
+    analysed.regions = _named(found.regions, record, tables.REGIONS)
+    analysed.particles = _named(found.particles, record, tables.PARTICLES)
+    analysed.windows = _named(found.windows, record, tables.WINDOWS)
+    analysed.fault_traces = _named(found.fault_traces, record, tables.FAULT_TRACES)
+    analysed.instance_runs = _named(found.instance_runs, record, tables.INSTANCE_RUNS)
     analysed.execution |= found.execution
     analysed.found = found
+
+
+def _named(table: pd.DataFrame, record: loading.MicrographRecord, schema: tables.Schema) -> pd.DataFrame:
+    """Fill in the micrograph and the sample that rows belong to."""
+    if not len(table):
+        return tables.empty(schema)
+    names = {"micrograph_id": [record.micrograph_id] * len(table), "sample": [record.sample] * len(table)}
+    return tables.filled(table, names, schema)
 
 
 def settings_of(record: loading.MicrographRecord, settings: Settings) -> Settings:

@@ -17,6 +17,7 @@ import pandas as pd
 import psutil
 
 from hrtem_dask import analysis, backend, loading, tables
+from hrtem_dask.batch.cluster.collector import spare_collector
 from hrtem_dask.batch.dashboard.population_state import MicrographSummary, summarize_micrograph
 from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record, gain_reference
 from hrtem_dask.errors import error_text, typed_error_text
@@ -156,21 +157,26 @@ def run_task(
     """
     require_owner(folder, owner)
     ledger.write_intent(folder, task.name, {i.record.micrograph_id: i.attempts + 1 for i in task.items})
-    outcomes, parts = [], []
+    outcomes: list[Outcome] = []
+    results: list[Analysed] = []
     for item in task.items:
         began = time.perf_counter()
         analysed = analyse_record(item.record, settings, models, item.correction)
         require_owner(folder, owner)
         picture, labels_hash = _write_pictures(folder, item, analysed, settings)
-        parts.append(_part(item, analysed))
+        analysed.execution = _execution(item, analysed)
+        results.append(analysed)
         status, reason = analysed.row["status"], analysed.row.get("reason")
         entry = _entry(item, task.name, analysed.stat, analysed.row.get("source_hash"), status)
         entry = dataclasses.replace(entry, labels_hash=labels_hash, fingerprint=analysed.fingerprint)
         seconds = time.perf_counter() - began
         summary = _summary(analysed, picture)
         outcomes.append(Outcome(entry, item.record.source.path, reason, len(analysed.particles), seconds, summary))
+        analysed.found = None  # its images are written: a group holds those of one micrograph at a time
     require_owner(folder, owner)
-    return _commit(task, parts, outcomes, folder)
+    committed = _commit(task, results, outcomes, folder)
+    spare_collector()  # now everything that tasks need is imported
+    return committed
 
 
 def commit_failed(task: AnalysisTask, reason: str, settings: Settings, folder: Location) -> list[Outcome]:
@@ -192,24 +198,40 @@ def commit_failed(task: AnalysisTask, reason: str, settings: Settings, folder: L
     list of Outcome
         One per micrograph.
     """
-    outcomes, parts = [], []
+    outcomes, results = [], []
     for item in task.items:
         row = {**loading.to_row(item.record), "status": "failed", "reason": reason}
         row |= {"settings_hash": settings.science_hash(), "code_version": code_version()}
         _remove_pictures(folder, item.record.micrograph_id)
-        parts.append(_part(item, Analysed(row)))
+        failed = Analysed(row)
+        failed.execution = _execution(item, failed)
+        results.append(failed)
         entry = _entry(item, task.name, (0, 0), None, "failed")
         outcomes.append(Outcome(entry, item.record.source.path, reason, 0, 0.0))
-    return _commit(task, parts, outcomes, folder)
+    return _commit(task, results, outcomes, folder)
 
 
 def _commit(
-    task: AnalysisTask, parts: Sequence[ledger.Part], outcomes: list[Outcome], folder: Location
+    task: AnalysisTask, results: Sequence[Analysed], outcomes: list[Outcome], folder: Location
 ) -> list[Outcome]:
     """Write the rows of a group and its commit record; return the outcomes."""
-    joined = {name: pd.concat([getattr(part, name) for part in parts], ignore_index=True) for name in tables.SCHEMAS}
-    ledger.write_part(folder, task.name, ledger.Part(**joined), [outcome.entry for outcome in outcomes])
+    part = ledger.Part(
+        micrographs=tables.conform(pd.DataFrame([one.row for one in results]), tables.MICROGRAPHS),
+        execution=tables.conform(pd.DataFrame([one.execution for one in results]), tables.EXECUTION),
+        regions=_joined([one.regions for one in results]),
+        particles=_joined([one.particles for one in results]),
+        windows=_joined([one.windows for one in results]),
+        fault_traces=_joined([one.fault_traces for one in results]),
+        instance_runs=_joined([one.instance_runs for one in results]),
+    )
+    ledger.write_part(folder, task.name, part, [outcome.entry for outcome in outcomes])
     return outcomes
+
+
+def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of several tables of one schema."""
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else parts[0]
 
 
 def draw_overlay(item: PlannedMicrograph, settings: Settings, folder: Location) -> None:
@@ -270,7 +292,7 @@ def _write_pictures(
     except Exception as error:  # noqa: BLE001 - a full disk is no reason to lose the other micrographs' rows
         analysed.row |= {"status": "failed", "reason": f"its labels could not be written: {error_text(error)}"}
         analysed.row |= dict.fromkeys(_OF_LABELS)
-        for name in ("regions", "particles", "windows", "fault_traces"):
+        for name in tables.MICROGRAPH_PARTS:
             setattr(analysed, name, tables.empty(tables.SCHEMAS[name]))
         return None, ""
     try:
@@ -296,9 +318,9 @@ def _remove_pictures(folder: Location, micrograph_id: str) -> None:
     overlays.remove_overlay(folder, micrograph_id)
 
 
-def _part(item: PlannedMicrograph, analysed: Analysed) -> ledger.Part:
-    """Return the tables of one micrograph."""
-    execution = {
+def _execution(item: PlannedMicrograph, analysed: Analysed) -> dict[str, object]:
+    """Return what may differ between runs: who did it, when, and how long it took."""
+    return {
         "micrograph_id": item.record.micrograph_id,
         "attempts": item.attempts + 1,
         "worker": _worker_address(),
@@ -306,14 +328,6 @@ def _part(item: PlannedMicrograph, analysed: Analysed) -> ledger.Part:
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **analysed.execution,
     }
-    return ledger.Part(
-        micrographs=tables.conform(pd.DataFrame([analysed.row]), tables.MICROGRAPHS),
-        regions=analysed.regions,
-        particles=analysed.particles,
-        windows=analysed.windows,
-        fault_traces=analysed.fault_traces,
-        execution=tables.conform(pd.DataFrame([execution]), tables.EXECUTION),
-    )
 
 
 def _entry(

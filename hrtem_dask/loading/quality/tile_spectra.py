@@ -246,8 +246,8 @@ def tile_spectra(
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     nyquist = rings.nyquist
     inside, corner = power[:, rings.used], power[:, rings.corner]
-    levels = _group_medians(np.median(inside, axis=0), rings.group, len(rings.frequency) * N_SECTORS)
-    noise = max(float(np.median(np.median(corner, axis=0))), 1e-9 * float(np.nanmax(levels)))
+    levels = _group_medians(_over_tiles(inside), rings.group, len(rings.frequency) * N_SECTORS)
+    noise = max(float(np.median(_over_tiles(corner))), 1e-9 * float(np.nanmax(levels)))
     known = pixel_size_nm is not None
     return TileSpectra(
         rings=rings,
@@ -272,6 +272,12 @@ def _tiles(pixels: np.ndarray, extremes: tuple[float, float], shape: tuple[int, 
     limit = 8 * float(residual[:, ::4, ::4].std()) if tiles.size else 0.0
     np.copyto(tiles, smooth, where=residual > limit)
     return tiles
+
+
+def _over_tiles(power: np.ndarray) -> np.ndarray:
+    """Return the median over the tiles; for so few of them, sorting takes a fifth of the time of `numpy.median`."""
+    n = len(power)
+    return np.asarray(np.sort(power, axis=0)[(n - 1) // 2 : n // 2 + 1].mean(axis=0))
 
 
 def _group_medians(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from hrtem_dask.particles.shape.hulls import convex_hulls, hull_pixels
 from hrtem_dask.particles.shape.perimeters import convex_exits, crofton_perimeters, outline_exits
 from hrtem_dask.particles.shape.surroundings import intensities, means
 
-__all__ = ["measure_particles"]
+__all__ = ["measure_particles", "measured_columns"]
 
 _SHAPE_COLUMNS = (
     *(
@@ -74,8 +74,55 @@ def measure_particles(
     >>> table[["equivalent_diameter_nm", "circularity"]].round(2).to_numpy().tolist()
     [[3.98, 1.01]]
     """
+    return pd.DataFrame(
+        measured_columns(
+            labels,
+            image,
+            pixel_size_nm=pixel_size_nm,
+            probability=probability,
+            min_shape_area_px=min_shape_area_px,
+        )
+    )
+
+
+def measured_columns(
+    labels: np.ndarray,
+    image: np.ndarray,
+    *,
+    pixel_size_nm: PixelSize | None,
+    probability: np.ndarray | None = None,
+    min_shape_area_px: float = 0,
+    runs: Runs | None = None,
+) -> dict[str, np.ndarray]:
+    """Measure every particle of a label image, without a DataFrame.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray or cupy.ndarray of int
+        Shape (y, x), 0 is background.
+    image : numpy.ndarray or cupy.ndarray
+        Shape (y, x), any real dtype: the raw image.
+    pixel_size_nm : tuple of float or None
+        Height and width of a pixel (nm).
+    probability : numpy.ndarray or cupy.ndarray, optional
+        Shape (y, x), 0 to 1: particle probability.
+    min_shape_area_px : float
+        See `measure_particles`.
+    runs : Runs, optional
+        Runs of the labels, where they are known already.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        The columns of `measure_particles`, shape (n,) each.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
     labels, image = backend.to_numpy(labels), backend.to_numpy(image)
-    runs = find_runs(labels)
+    runs = find_runs(labels) if runs is None else runs
     for name, other in (("image", image), ("probability", probability)):
         if other is not None and other.shape != labels.shape:
             raise ValueError(f"labels have shape {labels.shape} and {name} {other.shape}: they must be equal")
@@ -90,8 +137,7 @@ def measure_particles(
         else means(labels, backend.to_numpy(probability), runs=runs)
     )
     few = runs.area_px < min_shape_area_px
-    columns |= {name: np.where(few, np.nan, columns[name]) for name in _SHAPE_COLUMNS}
-    return pd.DataFrame(columns)
+    return columns | {name: np.where(few, np.nan, columns[name]) for name in _SHAPE_COLUMNS}
 
 
 def _moments(runs: Runs, pixel_size_nm: PixelSize | None) -> dict[str, np.ndarray]:

@@ -193,13 +193,18 @@ def _confidence(probability: torch.Tensor, mask: torch.Tensor) -> float:
 
 def _outline_entropy(probability: torch.Tensor, mask: torch.Tensor) -> float:
     """Return the mean binary entropy (bit) around the outline of a mask."""
-    # whether mask, and whether background, is near each pixel; along one axis after the other
-    reach = torch.stack([mask, ~mask]).float()[None]
-    for axis in (0, 1):
-        size, padding = [1, 1], [0, 0]
-        size[axis], padding[axis] = 2 * OUTLINE_PX + 1, OUTLINE_PX
-        reach = torch.nn.functional.max_pool2d(reach, size, stride=1, padding=padding)
-    near = probability[(reach[0, 0] > 0) & (reach[0, 1] > 0)].double().clamp(1e-7, 1 - 1e-7)
+    near = probability[_grown(mask) & _grown(~mask)].double().clamp(1e-7, 1 - 1e-7)
     if not len(near):
         return 0.0
     return float(-(near * near.log2() + (1 - near) * (1 - near).log2()).mean())
+
+
+def _grown(mask: torch.Tensor) -> torch.Tensor:
+    """Return where a pixel of the mask is within the reach of an outline; along one axis after the other."""
+    for axis in (0, 1):
+        n, grown = mask.shape[axis], mask.clone()
+        for k in range(1, min(OUTLINE_PX, n - 1) + 1):
+            grown.narrow(axis, k, n - k).logical_or_(mask.narrow(axis, 0, n - k))
+            grown.narrow(axis, 0, n - k).logical_or_(mask.narrow(axis, k, n - k))
+        mask = grown
+    return mask

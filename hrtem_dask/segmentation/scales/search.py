@@ -2,14 +2,13 @@
 
 A network recognizes particles of the sizes (in pixels) that it was trained on. Where the pixel size is not known, or is
 far from that of training, the network looks at the same part of the micrograph at several scales, and the scale is
-taken at which its own output predicts the best mask. A network is often equally sure at several scales. Of these, the
-one is taken at which the particles have the size that the network segments best.
+taken at which its own output predicts the best mask. A network may be as sure where particles are so small that they
+merge. Where another scale is equally good, such particles are therefore seen larger.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,9 +33,8 @@ OTHER_SCALE = 1.9
 """Scales that differ by at least this factor from the chosen one compete with it for the margin."""
 EQUAL_SCORES = 0.01
 """Scores that differ by no more than this are equally good."""
-BEST_DIAMETER_PX = 60.0
-"""Diameter (network pixels) that particles should have where scores are equal. With simulated and with real particles,
-scales at which they have 45 to 100 px are about equally good."""
+SMALLEST_DIAMETER_PX = 16.0
+"""Diameter (network pixels), by area, below which particles merge and are missed, although the network may be sure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +46,8 @@ class ScaleChoice:
     score: float | None
     """Predicted Dice coefficient in the window at this scale; None where no scale shows a particle."""
     margin: float | None
-    """Score minus the best score of a clearly different scale, slightly negative where equal scores were decided by the
-    size of the particles; None where there is none. A small margin means doubt."""
+    """Score minus the best score of a clearly different scale, slightly negative where small particles are seen larger
+    than at the best score; None where there is none. A small margin means doubt."""
 
 
 def choose_scale(
@@ -84,8 +82,8 @@ def choose_scale(
     Returns
     -------
     ScaleChoice
-        The scale with the highest score, or that among equal ones at which the particles have the best size; 1 where no
-        scale shows a particle.
+        The scale with the highest score. If particles have less than 16 px there, the next finer one with an equal
+        score at which they have 16 px, else that at which they are largest. 1 where no scale shows a particle.
     """
     turn = dice_model is not None and "mask_agreement" in dice_model.coefficients
     scores: dict[float, float] = {}
@@ -102,10 +100,18 @@ def choose_scale(
             diameters_px[scale] = apparent_diameter_px(probability >= threshold) or 1.0
     if not scores:
         return ScaleChoice(scale=1.0, score=None, margin=None)
-    equal = [scale for scale in scores if scores[scale] >= max(scores.values()) - EQUAL_SCORES]
-    best = min(equal, key=lambda scale: abs(math.log(diameters_px[scale] / BEST_DIAMETER_PX)))
+    best = _large_enough(max(scores, key=scores.__getitem__), scores, diameters_px)
     others = [score for scale, score in scores.items() if max(scale / best, best / scale) >= OTHER_SCALE]
     return ScaleChoice(scale=best, score=scores[best], margin=scores[best] - max(others) if others else None)
+
+
+def _large_enough(best: float, scores: Mapping[float, float], diameters_px: Mapping[float, float]) -> float:
+    """Return the scale at which particles that are too small at the best one are large enough."""
+    if diameters_px[best] >= SMALLEST_DIAMETER_PX:
+        return best
+    equal = [scale for scale in scores if scale >= best and scores[scale] >= scores[best] - EQUAL_SCORES]
+    enough = [scale for scale in equal if diameters_px[scale] >= SMALLEST_DIAMETER_PX]
+    return min(enough) if enough else max(equal, key=diameters_px.__getitem__)
 
 
 def _possible(image: np.ndarray, scales: Sequence[float]) -> list[float]:

@@ -30,6 +30,7 @@ CONTENT = {
     "regions.parquet": "One row per region of particles: class and features",
     "windows.parquet": "One row per window of a field that one crystal fills",
     "fault_traces.parquet": "One row per fault of such a field",
+    "instance_runs.parquet": "Masks of instances that a detector found, as stretches of pixels along the rows",
     "summary.json": "Statistics of the population",
     "run.toml": "Settings, versions and hashes of the models",
     "labels.zarr/": "Label images of the particles (OME-NGFF 0.5)",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import TypedDict
+from typing import Generic, TypedDict, TypeVar
 
 import torch
 
-from hrtem_dask.segmentation.unet import UNet
-
 __all__ = ["AverageState", "WeightAverage"]
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 class AverageState(TypedDict):
@@ -19,29 +19,29 @@ class AverageState(TypedDict):
     steps: int
 
 
-class WeightAverage:
+class WeightAverage(Generic[Network]):
     """An exponential moving average of weights and of the statistics of batch normalization.
 
     Parameters
     ----------
-    model : UNet
+    model : torch.nn.Module
         The network in training; the average starts as its copy.
     decay : float
         Decay per step, at least 0 and below 1. In step n, counted from 0, the decay is at most (1 + n) / (10 + n), so
         that the random initial weights are forgotten. With 0, the average is a copy of the weights.
     """
 
-    def __init__(self, model: UNet, decay: float) -> None:
+    def __init__(self, model: Network, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self._decay = decay
         self._steps = 0
 
-    def update(self, model: UNet) -> None:
+    def update(self, model: Network) -> None:
         """Include the weights after one step.
 
         Parameters
         ----------
-        model : UNet
+        model : torch.nn.Module
             The network in training.
         """
         weight = 1 - min(self._decay, (1 + self._steps) / (10 + self._steps)) if self._decay else 1.0

@@ -13,7 +13,7 @@ from hrtem_dask.filtering import prepare
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
 from hrtem_dask.segmentation.rescale import resample
-from hrtem_dask.segmentation.scales.search import choose_scale
+from hrtem_dask.segmentation.scales.search import _large_enough, choose_scale
 from hrtem_dask.settings import ExecutionSettings, Regime, SegmentationSettings
 
 STRIDE = 32
@@ -71,9 +71,23 @@ def test_a_field_without_particles_has_no_score() -> None:
     assert (choice.scale, choice.score, choice.margin) == (1.0, None, None)
 
 
-def test_of_equally_good_scales_that_with_the_best_size_is_taken() -> None:
-    """The window of every scale has scores within 0.01, so that the size of the disks decides."""
+@pytest.mark.parametrize(
+    ("scores", "diameters", "chosen"),
+    [
+        ({0.25: 0.99, 0.5: 0.985, 1.0: 0.985}, {0.25: 6.0, 0.5: 12.0, 1.0: 24.0}, 1.0),  # the next that is enough
+        ({0.25: 0.99, 0.5: 0.985, 1.0: 0.985}, {0.25: 12.0, 0.5: 24.0, 1.0: 48.0}, 0.5),
+        ({0.25: 0.99, 0.5: 0.97, 1.0: 0.5}, {0.25: 8.0, 0.5: 16.0, 1.0: 32.0}, 0.25),  # the others are worse
+        ({0.25: 0.985, 0.5: 0.99, 1.0: 0.985}, {0.25: 40.0, 0.5: 80.0, 1.0: 160.0}, 0.5),  # never coarser
+        ({0.25: 0.99, 0.5: 0.985}, {0.25: 5.0, 0.5: 9.0}, 0.5),  # none is enough
+    ],
+)
+def test_small_particles_are_seen_larger_where_the_score_is_equal(
+    scores: dict[float, float], diameters: dict[float, float], chosen: float
+) -> None:
+    assert _large_enough(max(scores, key=scores.__getitem__), scores, diameters) == chosen
 
+
+def test_a_network_that_is_sure_at_every_scale_sees_no_particle_too_small() -> None:
     def equally_sure(images: np.ndarray) -> np.ndarray:
         return np.stack([np.where(ndimage.gaussian_filter(image, 1) < -0.7, 6.0, -6.0) for image in images])
 
@@ -81,10 +95,7 @@ def test_of_equally_good_scales_that_with_the_best_size_is_taken() -> None:
         choice = choose_scale(
             disks(512, diameter), equally_sure, scaling="standard", stride_px=STRIDE, threshold=0.5, dice_model=None
         )
-        assert choice.score is not None
-        assert 30 <= choice.scale * diameter <= 90, diameter
-        assert choice.margin is not None
-        assert abs(choice.margin) <= 0.01
+        assert choice.scale * diameter >= 15, diameter  # some disks overlap, so that their pieces are larger
 
 
 def test_a_calibration_with_the_agreement_of_masks_can_compare_scales() -> None:

