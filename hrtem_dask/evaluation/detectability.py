@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from hrtem_dask import tables
@@ -55,7 +54,9 @@ def detectability_table(
     said = said.astype({"partner_label": float})
     rows = rows.astype({"partner_label": float}).merge(said, on=["micrograph_id", "partner_label"], how="left")
     is_found = rows["counted"].astype("boolean").fillna(False).to_numpy(dtype=bool)
-    classes = [_STATES.get(str(particle_class(row))) for _, row in rows.iterrows()]
+    about = rows[["orientation", "n_faults", "fault_visible"]].astype(object)
+    about = about.where(about.notna(), None)
+    classes = [_STATES.get(str(particle_class(row))) for _, row in about.iterrows()]
     states = rows["fault_state"].astype(object)
     return tables.conform(
         pd.DataFrame(
@@ -67,7 +68,7 @@ def detectability_table(
                 "fault_state": states.where(is_found & states.notna().to_numpy(), None),
                 "material": rows["material"],
                 "pixel_size_nm": rows["pixel_size_nm"],
-                "dose_per_nm2": np.asarray(rows["dose_per_nm2"], dtype=float),
+                "dose_per_nm2": rows["dose_per_nm2"],
             }
         ),
         tables.DETECTABILITY,
