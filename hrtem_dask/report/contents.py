@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask.population import PopulationOptions, edge_weights, summarize
+from hrtem_dask.population.orientation import describe_instances
 from hrtem_dask.population.particle_table import is_counted
 from hrtem_dask.population.relations.describe_relations import relations
 from hrtem_dask.population.same_fields import describe_same_fields
@@ -62,8 +63,8 @@ def gather(
     -------
     dict
         Ready for JSON: the run's own summary (docs/statistics.md), and in addition ``verdicts``, ``same_fields``,
-        ``measured``,
-        ``quality``, ``relations`` (docs/statistics_relations.md) and ``provenance``.
+        ``measured``, ``quality``, ``instances`` (of a detector, else None), ``relations``
+        (docs/statistics_relations.md) and ``provenance``.
     """
     run = _run_file(results)
     summary = _summary(results, run, particles, micrographs, leave_out_doubtful=leave_out_doubtful)
@@ -74,6 +75,7 @@ def gather(
     used = [particles, micrographs]
     if leave_out_doubtful:
         used = [without_doubtful(table, micrographs) for table in used]
+    summary["instances"] = describe_instances(used[0], seed=seed)
     summary["relations"] = relations(*used, confusion=confusion, confusion_measured_on=confusion_measured_on, seed=seed)
     summary["provenance"] = _provenance(results, run, micrographs)
     return plain_json_dict(summary)

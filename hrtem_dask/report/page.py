@@ -166,6 +166,8 @@ def _plots(summary: JsonDict, particles: pd.DataFrame, micrographs: pd.DataFrame
     related = summary["relations"]["overall"]
     for kind, plot in plots_relations.shape_plots(related["shape_distributions"], "all particles").items():
         plots[f"shape/{kind}"] = plot
+    if summary["instances"]:
+        plots["instances/angles"] = plots_relations.angle_plot(summary["instances"]["histogram"])
     plots["defects"] = plots_relations.defect_plot(related["defect_curve"], "all particles")
     plots["correlations"] = plots_relations.correlation_plot(related["correlations"])
     plots["micrographs"] = plots_relations.micrographs_plot(micrographs, particles, summary["relations"]["size"])
