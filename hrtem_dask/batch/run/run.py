@@ -57,6 +57,8 @@ class RunSummary:
     """Number of objects below the counting limit."""
     verdicts: Mapping[str, Any] = field(default_factory=dict)
     """How many micrographs are doubtful, and why: see `population.verdicts.describe_verdicts`."""
+    reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Status (set_aside, failed) → reason → number of images, most frequent first."""
     same_fields: Mapping[str, Any] = field(default_factory=dict)
     """Micrographs that show the field of another one: see `population.same_fields.describe_same_fields`."""
     taken_as_bright: Mapping[str, int] = field(default_factory=dict)
@@ -177,6 +179,7 @@ def run(
         seconds=seconds,
         n_too_small=ended.n_too_small,
         verdicts=ended.verdicts,
+        reasons=ended.reasons,
         same_fields=ended.same_fields,
         taken_as_bright=_taken_as_bright(plan.records, chosen),
     )
