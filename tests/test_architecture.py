@@ -83,6 +83,7 @@ MAX_MODULES_PER_FOLDER = 16
 NAMED_FOR_A_TOPIC = {
     "batch/run/test_crystal_fields": "fields that one crystal fills, from the file to the tables of a run",
     "batch/run/test_damage": "results folders with damage of every kind, by every module that reads them",
+    "batch/run/test_detectors": "runs with a detector, from the model file to tables and report",
     "batch/run/test_survival": "a run that is interrupted, by every module that takes part",
     "loading/test_bad_input": "damaged files of every format",
     "loading/test_fuzz": "damaged variants of small files of every format",

@@ -60,8 +60,10 @@ class RunState:
     """Number of images that were listed; None where the log does not say."""
     counts: Mapping[str, int]
     """Images with a result, by status."""
+    to_analyze: int | None
+    """Number of micrographs that the latest run began with; None where the log does not say."""
     remaining: int | None
-    """Number of micrographs that the latest run had yet to do; None where the log does not say."""
+    """Number of these that it had yet to do."""
     seconds_left: float | None
     """What it will take at the pace of this run (s); None where it is not running or nothing is finished."""
     failures: Mapping[str, int]
@@ -169,6 +171,7 @@ def run_state(results: str | os.PathLike[str]) -> RunState:
         listed=start.get("listed"),
         counts=Counter(start.get("not_to_analyse", {}))
         + Counter(entry.status for entry in entries.values() if entry.status != "interrupted"),
+        to_analyze=None if to_analyze is None else int(to_analyze),
         remaining=remaining,
         seconds_left=_seconds_left(start, len(outcomes), remaining) if state == "running" else None,
         failures=dict((Counter(start.get("failures", {})) + reasons).most_common()),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +12,15 @@ import click
 
 from hrtem_dask.cli.messages import message_options, messages_are_shown
 from hrtem_dask.cli.options import clear_errors, cluster_options, loading_options, read_settings
+from hrtem_dask.errors import HrtemDaskError
 
 if TYPE_CHECKING:
     from hrtem_dask.batch.cluster.cluster import Cluster
 
 __all__ = ["demo", "ingest", "inspect", "run"]
+
+SHOWN_REASONS = 4
+"""Most reasons of one status that the end of a run prints."""
 
 
 @click.command()
@@ -74,7 +80,7 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     from hrtem_dask.population.same_fields import same_field_lines
     from hrtem_dask.population.verdicts import verdict_lines
 
-    with clear_errors():
+    with clear_errors(), _told_how_to_go_on(out):
         settings = read_settings(options)
         summary = run_batch(
             list(inputs),
@@ -88,6 +94,8 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
         )
     counts = ", ".join(f"{n} {status}" for status, n in summary.counts.items())
     click.echo(f"micrographs: {counts}  ({summary.n_skipped} of them done before)")
+    for status, reasons in summary.reasons.items():
+        _echo_reasons(status, reasons)
     click.echo(f"particles:   {summary.n_particles}")
     if summary.n_too_small:
         limit = settings.particles.counting_limit
@@ -103,6 +111,33 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     if not summary.analysed:
         click.echo("no micrograph could be analyzed: see the column reason of micrographs.parquet", err=True)
         sys.exit(1)
+    if messages_are_shown():
+        click.echo(f"next:        hrtem-dask report {summary.results}    figures and statistics, one page")
+
+
+def _echo_reasons(status: str, reasons: Mapping[str, int]) -> None:
+    """Print why images have no result, the most frequent reasons first."""
+    for reason, n in list(reasons.items())[:SHOWN_REASONS]:
+        click.echo(f"{status + ':':<13}{n} because: {reason}")
+    if others := list(reasons.values())[SHOWN_REASONS:]:
+        click.echo(f"{status + ':':<13}{sum(others)} for {len(others)} other reasons: see micrographs.parquet")
+
+
+@contextmanager
+def _told_how_to_go_on(out: str) -> Iterator[None]:
+    """End on Ctrl-C with what is done, instead of a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from hrtem_dask.batch.results_state import run_state
+
+        known = "nothing is done yet"
+        with suppress(HrtemDaskError, OSError):
+            state = run_state(out)
+            if state.to_analyze is not None and state.remaining is not None:
+                known = f"{state.to_analyze - state.remaining} of {state.to_analyze} done"
+        click.echo(f"stopped: {known}; the same command goes on", err=True)
+        sys.exit(130)
 
 
 @click.command()

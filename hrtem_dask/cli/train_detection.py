@@ -13,6 +13,7 @@ __all__ = ["backbone", "detection"]
 
 
 @click.command()
+@click.argument("data", nargs=-1, metavar="[DATA…]")
 @click.option("--out", required=True, type=click.Path(), metavar="MODEL.safetensors", help="The trained detector.")
 @click.option(
     "--recipe",
@@ -28,6 +29,14 @@ __all__ = ["backbone", "detection"]
     metavar="FILE",
     help="Start from these weights of ImageNet, from `hrtem-dask train backbone`.",
 )
+@click.option(
+    "--validation",
+    "validation_places",
+    multiple=True,
+    metavar="DATA",
+    help="Score this annotated data after each epoch, instead of simulated scenes; may be given several times.",
+)
+@click.option("--class", "class_names", multiple=True, metavar="NAME", help="Names of classes 0, 1, … of text files.")
 @click.option("--freeze-backbone", is_flag=True, help="Leave the weights of the backbone as they are.")
 @click.option("--images", type=click.IntRange(min=1), metavar="N", help="Images in the whole training.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), metavar="M", help="Stop after this time.")
@@ -42,23 +51,28 @@ __all__ = ["backbone", "detection"]
     help="Folder for log and checkpoint, from which the same command continues; by default beside the model.",
 )
 @message_options
-def detection(out: str, recipe: str, **options: Any) -> None:
+def detection(data: tuple[str, ...], out: str, recipe: str, **options: Any) -> None:
     """Train a detector of instances that may overlap: rods with rotated boxes, or vesicles with masks.
 
-    It is trained on scenes that are simulated on the fly, and scored on others of them.
+    Without DATA it is trained on scenes that are simulated on the fly. DATA are annotations with their images beside
+    them (COCO, labelme, YOLO and YOLO-OBB, LabelImg, PASCAL VOC, napari, label images); simulated scenes are mixed in
+    as the recipe says.
     """
     from dataclasses import replace
 
+    from hrtem_dask.training.detection.annotated import read_annotated
     from hrtem_dask.training.detection.recipes import read_recipe
     from hrtem_dask.training.detection.train_detector import train_detector
     from hrtem_dask.training.network.train_unet import resolve_device
 
     frozen, images = options.pop("freeze_backbone"), options.pop("images")
+    places, names = options.pop("validation_places"), options.pop("class_names") or None
     with clear_errors():
         settings = read_recipe(recipe)
         settings = replace(settings, frozen="backbone" if frozen else settings.frozen, images=images or settings.images)
         options["device"] = resolve_device(options["device"])
-        result = train_detector(out, settings, **options)
+        annotated, validation = (read_annotated(given, class_names=names) if given else [] for given in (data, places))
+        result = train_detector(out, settings, annotated=annotated, validation=validation, **options)
     for name, value in (result.rows[-1] if result.rows else {}).items():
         click.echo(f"{name + ':':14} {value:.4g}")
     click.echo(f"model:         {out}")

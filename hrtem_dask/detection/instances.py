@@ -166,6 +166,21 @@ class Instances:
             masks=None if self.masks is None else tuple(self.masks[i] for i in positions),
         )
 
+    def with_ignored(self, ignored: np.ndarray) -> Instances:
+        """Return the same instances, some of which need not be found.
+
+        Parameters
+        ----------
+        ignored : numpy.ndarray of bool
+            Shape (n,).
+
+        Returns
+        -------
+        Instances
+            In the same order.
+        """
+        return replace(self, ignored=np.asarray(ignored, dtype=bool))
+
     def moved(self, *, y_px: int, x_px: int, shape: tuple[int, int]) -> Instances:
         """Return instances of a part of an image as those of the whole one.
 

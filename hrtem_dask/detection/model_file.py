@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from hrtem_dask.detection.networks.backbones import BACKBONES, BackboneName
 from hrtem_dask.detection.networks.interface import DetectionNetwork
+from hrtem_dask.detection.networks.mask_rcnn import MaskRCNN
 from hrtem_dask.detection.networks.rotated_rcnn import RotatedRCNN
 from hrtem_dask.errors import ModelError
 
@@ -60,7 +61,8 @@ def make_network(config: DetectorConfig) -> DetectionNetwork:
     DetectionNetwork
         The network.
     """
-    return RotatedRCNN(config.class_names, backbone=config.backbone, channels=config.channels)
+    make = MaskRCNN if config.kind == "mask_rcnn" else RotatedRCNN
+    return make(config.class_names, backbone=config.backbone, channels=config.channels)
 
 
 def save_detector(

@@ -20,6 +20,7 @@ from hrtem_dask.population.budgets.defect_budgets import defect_budget
 from hrtem_dask.population.budgets.nested_variance import nested_variance
 from hrtem_dask.population.budgets.reference import compare_with_reference, read_reference
 from hrtem_dask.population.budgets.shape_budgets import shape_budgets
+from hrtem_dask.population.orientation import describe_instances
 from hrtem_dask.population.particle_table import is_counted
 from hrtem_dask.population.relations.describe_relations import relations
 from hrtem_dask.population.same_fields import describe_same_fields
@@ -75,8 +76,8 @@ def gather(
     -------
     dict
         Ready for JSON: the run's own summary (docs/statistics.md), and in addition ``verdicts``, ``same_fields``,
-        ``measured``,
-        ``quality``, ``relations`` (docs/statistics_relations.md) and ``provenance``.
+        ``measured``, ``quality``, ``instances`` (of a detector, else None), ``relations``
+        (docs/statistics_relations.md) and ``provenance``.
     """
     run = _run_file(results)
     summary = _summary(results, run, particles, micrographs, leave_out_doubtful=leave_out_doubtful)
@@ -87,6 +88,7 @@ def gather(
     used = [particles, micrographs]
     if leave_out_doubtful:
         used = [without_doubtful(table, micrographs) for table in used]
+    summary["instances"] = describe_instances(used[0], seed=seed)
     summary["relations"] = relations(
         *used,
         confusion=confusion,

@@ -226,6 +226,8 @@ def _plots(summary: JsonDict, particles: pd.DataFrame, micrographs: pd.DataFrame
     related = summary["relations"]["overall"]
     for kind, plot in plots_relations.shape_plots(related["shape_distributions"], "all particles").items():
         plots[f"shape/{kind}"] = plot
+    if summary["instances"]:
+        plots["instances/angles"] = plots_relations.angle_plot(summary["instances"]["histogram"])
     for path, name, found in defect_populations(summary):
         plots[f"{path}/defects"] = plots_defects.defect_plot(found["defect_curve"], name)
         plots[f"{path}/detectability"] = plots_defects.detectability_plot(found["defect_curve"])

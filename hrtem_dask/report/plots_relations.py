@@ -22,7 +22,14 @@ from hrtem_dask.report.style import (
     new_figure,
 )
 
-__all__ = ["correlation_plot", "embedding_plot", "micrographs_plot", "samples_plot", "shape_plots"]
+__all__ = [
+    "angle_plot",
+    "correlation_plot",
+    "embedding_plot",
+    "micrographs_plot",
+    "samples_plot",
+    "shape_plots",
+]
 
 _MARKERS = ("circle", "triangle", "square", "diamond", "inverted_triangle", "plus", "cross", "star")
 
@@ -81,6 +88,29 @@ def shape_plots(distributions: JsonDict, short: str) -> dict[str, Plot]:
         plot.y_range.start = 0
         plots[name] = Plot(plot, table, f"Histogram of the {words(name)} of {short}.")
     return plots
+
+
+def angle_plot(histogram: JsonDict) -> Plot:
+    """Draw the directions of elongated instances.
+
+    Parameters
+    ----------
+    histogram : dict
+        ``instances.histogram`` of summary.json.
+
+    Returns
+    -------
+    Plot
+        Number of instances per bin of angle.
+    """
+    edges = np.array(histogram["edges_deg"], dtype=float)
+    table = pd.DataFrame({"from_deg": edges[:-1], "to_deg": edges[1:], "n": histogram["n"]})
+    plot = new_figure("direction (°)", "instances per bin", width=420, height=240)
+    plot.quad(left="from_deg", right="to_deg", bottom=0, top="n", source=data_source(table),
+              fill_color=BLUE, fill_alpha=0.45, line_color="white")  # fmt: skip
+    plot.add_tools(HoverTool(tooltips=[("direction", "@from_deg–@to_deg°"), ("instances", "@n")]))
+    plot.y_range.start = 0
+    return Plot(plot, table, "Histogram of the directions of elongated instances.")
 
 
 def correlation_plot(rows: list[JsonDict], coefficient: str = "spearman") -> Plot | None:

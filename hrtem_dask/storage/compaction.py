@@ -109,6 +109,8 @@ class CompactedRun:
     """From `population.verdicts.describe_verdicts`."""
     same_fields: dict[str, Any]
     """From `population.same_fields.describe_same_fields`."""
+    reasons: dict[str, dict[str, int]]
+    """Status (set_aside, failed) → reason → number of images, most frequent first."""
 
 
 def compact(
@@ -179,7 +181,14 @@ def compact(
     }
     folder.write_json("summary.json", content)
     ledger.remove_replaced_parts(folder, known, {**known, **done})
-    return CompactedRun(counts, len(written["particles"]), n_too_small, verdicts, same_fields)
+    reasons = {status: _reasons(micrographs, status) for status in ("set_aside", "failed")}
+    return CompactedRun(counts, len(written["particles"]), n_too_small, verdicts, same_fields, reasons)
+
+
+def _reasons(micrographs: pd.DataFrame, status: str) -> dict[str, int]:
+    """Count the reasons of a status, most frequent first."""
+    counts = micrographs.loc[micrographs["status"] == status, "reason"].fillna("no reason is known").value_counts()
+    return {str(reason): int(n) for reason, n in counts.items()}
 
 
 def _lattice_scales(written: Mapping[str, pd.DataFrame], settings: Settings) -> list[dict[str, Any]]:

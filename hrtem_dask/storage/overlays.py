@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import urllib.parse
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -10,11 +13,28 @@ from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles import draw_overlay
 from hrtem_dask.storage.location import Location
 
-__all__ = ["overlay_exists", "remove_overlay", "write_overlay"]
+__all__ = ["overlay_exists", "remove_overlay", "write_overlay", "write_overlay_index"]
 
 FOLDER = "overlays"
+INDEX = f"{FOLDER}/index.html"
 JPEG_QUALITY = 88
 JPEG_END = b"\xff\xd9"
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Overlays</title>
+<style>
+body {{ font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem; color: #222; }}
+main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(280px, 1fr)); gap: 1.2rem; }}
+figure {{ margin: 0; }} img {{ width: 100%; height: auto; border: 1px solid #bbb; }}
+figcaption {{ overflow-wrap: anywhere; }} .doubtful img {{ border: 3px solid #a33; }}
+</style>
+<h1>Overlays</h1>
+<p>{n} micrographs have an overlay; {doubtful} of them are doubtful and come first.
+<code>--overlays all</code> draws every one.</p>
+<main>
+{figures}
+</main></html>
+"""
 
 
 def write_overlay(
@@ -59,6 +79,46 @@ def write_overlay(
         raise OSError(f"could not encode the overlay of {micrograph_id!r}, shape {picture.shape}")
     folder.write_bytes(f"{FOLDER}/{micrograph_id}.jpg", encoded.tobytes())
     return picture
+
+
+def write_overlay_index(folder: Location, micrographs: pd.DataFrame) -> None:
+    """Write a page that shows all overlays, doubtful micrographs first.
+
+    Parameters
+    ----------
+    folder : Location
+        The results folder; without overlays there is no page.
+    micrographs : pandas.DataFrame
+        Rows of `tables.MICROGRAPHS`.
+    """
+    drawn = {name.rpartition("/")[2].removesuffix(".jpg") for name in folder.names(FOLDER, ".jpg")}
+    rows = micrographs[micrographs["micrograph_id"].isin(drawn)]
+    if not len(rows):
+        folder.remove(INDEX)
+        return
+    doubtful = (rows["verdict"] == "doubtful").fillna(False).to_numpy(bool)
+    rows = rows.iloc[np.argsort(~doubtful, kind="stable")]
+    figures = "\n".join(_figure(row) for _, row in rows.iterrows())
+    folder.write_bytes(INDEX, _PAGE.format(n=len(rows), doubtful=int(doubtful.sum()), figures=figures).encode())
+
+
+def _figure(row: pd.Series) -> str:
+    """Return one overlay with its caption."""
+    name = str(row["micrograph_id"])
+    words = [name, str(row["sample"]) if pd.notna(row["sample"]) else "", f"{_number(row['n_counted'])} counted"]
+    if pd.notna(row["verdict"]):
+        reasons = f": {row['doubt_reasons']}" if pd.notna(row["doubt_reasons"]) else ""
+        words.append(f"{row['verdict']}{reasons}")
+    caption = html.escape(" · ".join(filter(None, words)))
+    file = html.escape(urllib.parse.quote(f"{name}.jpg"))
+    kind = ' class="doubtful"' if row["verdict"] is not pd.NA and row["verdict"] == "doubtful" else ""
+    picture = f'<a href="{file}"><img loading="lazy" src="{file}" alt="{html.escape(name)}"></a>'
+    return f"<figure{kind}>{picture}<figcaption>{caption}</figcaption></figure>"
+
+
+def _number(value: object) -> str:
+    """Return a count, or a dash where there is none."""
+    return "–" if value is None or value is pd.NA else str(value)
 
 
 def overlay_exists(folder: Location, micrograph_id: str) -> bool:

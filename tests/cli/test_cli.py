@@ -117,3 +117,14 @@ def test_mistakes_are_one_line(micrograph: Path, tmp_path: Path) -> None:
     assert code == 1
     assert "unknown setting particles.min_area" in output
     assert "Traceback" not in output
+
+
+def test_run_groups_the_reasons_and_names_the_next_command(micrograph: Path, tmp_path: Path) -> None:
+    for i in range(3):
+        (micrograph.parent / f"cut{i}.tif").write_bytes(micrograph.read_bytes()[:200])
+    code, output = call("run", micrograph.parent, "-o", tmp_path / "out", "--method", "otsu", "--scheduler", "threads")
+    assert code == 0, output
+    rows = pd.read_parquet(tmp_path / "out" / "micrographs.parquet")
+    for reason, n in rows.loc[rows["status"] == "failed", "reason"].value_counts().items():
+        assert f"failed:      {n} because: {reason}" in output.splitlines()
+    assert output.splitlines()[-1].startswith(f"next:        hrtem-dask report {tmp_path / 'out'}")

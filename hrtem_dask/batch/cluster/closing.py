@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -25,7 +25,7 @@ _LOGGERS = ("distributed", "tornado", "asyncio")
 logger = logging.getLogger(__name__)
 
 
-def close_quietly(client: Client | None, local: LocalCluster | None) -> None:
+def close_quietly(client: Client | None, local: LocalCluster | None, *, at_once: bool = False) -> None:
     """Close a client and a cluster on this machine; what goes wrong is a debug message.
 
     A worker that does not end in time would make Dask raise an error and print tracebacks, though all results are
@@ -37,19 +37,28 @@ def close_quietly(client: Client | None, local: LocalCluster | None) -> None:
         The client; None where there is none.
     local : distributed.LocalCluster or None
         The cluster that was started on this machine; None for one that stays.
+    at_once : bool
+        Whether its workers are killed first, with what they are doing: someone waits for the program to end.
     """
     workers = _worker_processes(local)
     with _silenced():
+        if at_once:
+            _kill(workers)
         if client is not None:
             _attempt("the client", client.close)
         if local is not None and not _attempt("the cluster", lambda: local.close(timeout=CLOSE_S)):
             _abandon(local)
-        for process in workers:
-            with suppress(psutil.Error):
-                process.kill()
+        _kill(workers)
         deadline = time.monotonic() + KILL_S
         while any(map(_is_alive, workers)) and time.monotonic() < deadline:
             time.sleep(0.05)
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    """Kill processes that may have ended."""
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()
 
 
 def _attempt(what: str, close: Callable[[], object]) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +20,7 @@ from hrtem_dask import backend
 from hrtem_dask.batch.cluster.closing import close_quietly
 from hrtem_dask.errors import SettingsError, error_text, typed_error_text
 
-__all__ = ["AllocatorPlugin", "Cluster", "Device", "connect"]
+__all__ = ["AllocatorPlugin", "Cluster", "Device", "InterruptPlugin", "connect"]
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -84,6 +86,28 @@ class AllocatorPlugin(WorkerPlugin):
         backend.keep_freed_memory()
 
 
+class InterruptPlugin(WorkerPlugin):
+    """Leave Ctrl-C to the program that started the workers.
+
+    A terminal sends it to all processes of the program. A worker that takes it for itself dies with a traceback, and
+    its nanny starts another one.
+    """
+
+    name = "hrtem-dask-interrupt"
+
+    def setup(self, worker: Worker) -> None:
+        """Ignore the signal in the worker's process, also in that of one that takes the place of a dead worker.
+
+        Parameters
+        ----------
+        worker : distributed.Worker
+            The worker that starts.
+        """
+        if worker.nanny is not None:
+            with suppress(ValueError):  # not the main thread
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextmanager
 def connect(cluster: Cluster | Client | str | None = None, *, device: Device = "auto") -> Iterator[Client]:
     """Connect to a cluster, or start one on this machine.
@@ -141,13 +165,18 @@ def connect(cluster: Cluster | Client | str | None = None, *, device: Device = "
     }
     with dask.config.set(settings):
         local, client = _start_and_connect(workers, cluster.device or device, processes=scheduler is None)
+        interrupted = False
         try:
             if scheduler is None:
                 client.register_plugin(AllocatorPlugin())
+                client.register_plugin(InterruptPlugin())
             logger.debug("started %s", local)
             yield client
+        except KeyboardInterrupt:
+            interrupted = True
+            raise
         finally:
-            close_quietly(client, local)
+            close_quietly(client, local, at_once=interrupted)
 
 
 def _start_and_connect(workers: int | None, device: Device, *, processes: bool) -> tuple[LocalCluster, Client]:
@@ -155,7 +184,8 @@ def _start_and_connect(workers: int | None, device: Device, *, processes: bool) 
     for number in range(1, STARTS + 1):
         local: LocalCluster | None = None
         try:
-            local = _start_local(workers, device, processes=processes)
+            with _no_warning_of_killed_workers():
+                local = _start_local(workers, device, processes=processes)
             return local, Client(local, timeout=f"{CONNECT_S:g}s")
         except (OSError, RuntimeError) as error:  # TimeoutError is an OSError
             if local is not None:
@@ -167,6 +197,20 @@ def _start_and_connect(workers: int | None, device: Device, *, processes: bool) 
                 ) from error
             logger.warning("the workers did not start and are tried again: %s", typed_error_text(error))
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def _no_warning_of_killed_workers() -> Iterator[None]:
+    """Keep the process that multiprocessing starts now from warning of what killed workers have not given back."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _connect_to(scheduler: str) -> Client:

@@ -99,14 +99,19 @@ def stream(
 
     logger.debug("%d tasks %s", len(items), prefix)
     fill()
+    interrupted = False
     try:
         for future in pending:
             item, _ = in_flight.pop(future.key)
             yield item, _result_or_error(future)
             future.release()
             fill()
+    except KeyboardInterrupt:  # someone waits; what a task writes counts for nothing until its commit
+        interrupted = True
+        raise
     finally:
-        _let_finish(client, [future for _, future in in_flight.values()])
+        if not interrupted:
+            _let_finish(client, [future for _, future in in_flight.values()])
 
 
 def worker_died(error: BaseException) -> bool:

@@ -34,6 +34,7 @@ from hrtem_dask.storage.corrections import (
 )
 from hrtem_dask.storage.exchange.corrected_files import CorrectedFile, LabelFormat, exported_hashes, list_corrected
 from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.overlays import write_overlay_index
 from hrtem_dask.storage.results import find_record, listed_record, open_results, pixel_size_of
 from hrtem_dask.storage.run_lock import RunLock
 
@@ -381,6 +382,7 @@ class _Session:
                 listed = [listed_record(row) for _, row in self.micrographs.iterrows()]
                 copies = copies_in(self.micrographs)
                 compact(self.folder, listed, done, self.entries, self.settings, copies)
+                write_overlay_index(self.folder, open_results(self.folder).micrographs)
         for one in files.values():
             if one.state == "failed":
                 logger.warning("%s: %s", one.path, one.reason)

@@ -19,6 +19,8 @@ __all__ = ["RunPlan", "make_plan", "memory_warning"]
 
 SAMPLE_OVERLAYS = 24
 """Number of overlays of a run whose setting ``overlays`` is ``sample``."""
+GROUPS_PER_WORKER = 4
+"""Least number of groups of a worker, where there are so many micrographs."""
 BYTES_PER_PIXEL = 60
 """Memory of a worker per pixel of a micrograph: measured, 3.7 GiB at 8192² pixels with the U-Net, which is 55 bytes per
 pixel and the memory of the libraries."""
@@ -51,6 +53,8 @@ def make_plan(
     settings: Settings,
     models: ModelHashes,
     corrections: Mapping[str, Correction] | None = None,
+    *,
+    n_workers: int = 1,
 ) -> RunPlan:
     """Compare the micrographs that were listed with the ledger of earlier runs.
 
@@ -66,6 +70,9 @@ def make_plan(
         Hashes of the models.
     corrections : mapping of str to Correction, optional
         Labels corrected by hand, by micrograph_id; they are measured in place of those of the segmenter.
+    n_workers : int
+        Number of tasks that the cluster runs at the same time: each gets several groups, so that none waits long for
+        the others at the end, and the first result comes early.
 
     Returns
     -------
@@ -101,7 +108,9 @@ def make_plan(
             continue
         attempts = entry.attempts if entry else 0
         items.append(PlannedMicrograph(record, key, attempts, record.micrograph_id in with_overlay, correction))
-    tasks = tuple(AnalysisTask(group) for group in _groups(items, settings.execution.group_megapixels * 1e6))
+    share = sum(_pixels(item) for item in items) / (GROUPS_PER_WORKER * max(n_workers, 1))
+    largest = min(settings.execution.group_megapixels * 1e6, share)
+    tasks = tuple(AnalysisTask(group) for group in _groups(items, largest))
     return RunPlan(tuple(records), tasks, kept, tuple(undrawn), tuple(outdated))
 
 
@@ -175,13 +184,18 @@ def _choose_overlays(ids: Sequence[str], overlays: str) -> set[str]:
     return set(ranked[:SAMPLE_OVERLAYS]) if overlays == "sample" else set()
 
 
+def _pixels(item: PlannedMicrograph) -> int:
+    """Return the number of pixels of a micrograph; 0 where its listing does not state it."""
+    return (item.record.height_px or 0) * (item.record.width_px or 0)
+
+
 def _groups(items: Sequence[PlannedMicrograph], pixels: float) -> Iterator[tuple[PlannedMicrograph, ...]]:
     """Group small micrographs, in order, until a group has enough pixels to be worth a task."""
     group: list[PlannedMicrograph] = []
     size = 0
     for item in items:
         group.append(item)
-        size += (item.record.height_px or 0) * (item.record.width_px or 0)
+        size += _pixels(item)
         if size >= pixels:
             yield tuple(group)
             group, size = [], 0

@@ -114,11 +114,12 @@ def prepare_run(client: Client, job: Job) -> tuple[RunPlan, dict[str, ledger.Ent
     records = _first(list_on_workers(client, job.sources, job.settings, job.samples), job.limit)
     entries = ledger.read_entries(folder)
     corrections = sound_corrections(folder, {record.micrograph_id for record in records})
-    plan = make_plan(records, entries, job.settings, job.models, corrections)
+    n_workers = sum(client.nthreads().values())
+    plan = make_plan(records, entries, job.settings, job.models, corrections, n_workers=n_workers)
     if damaged := _find_damage(client, plan, folder):
         again = {name: dataclasses.replace(entries[name], key="", status="interrupted") for name in damaged}
         entries |= again
-        plan = make_plan(records, entries, job.settings, job.models, corrections)
+        plan = make_plan(records, entries, job.settings, job.models, corrections, n_workers=n_workers)
     absent = {n for n, e in entries.items() if e.status != "interrupted"} - {r.micrograph_id for r in records}
     if absent:
         logger.warning(

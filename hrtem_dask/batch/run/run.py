@@ -32,6 +32,7 @@ from hrtem_dask.storage import ledger, overlays
 from hrtem_dask.storage.compaction import compact
 from hrtem_dask.storage.exchange.ro_crate import write_crate
 from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.results import open_results
 from hrtem_dask.storage.run_lock import RunLock
 
 __all__ = ["RunSummary", "analyse_tasks", "run"]
@@ -57,6 +58,8 @@ class RunSummary:
     """Number of objects below the counting limit."""
     verdicts: Mapping[str, Any] = field(default_factory=dict)
     """How many micrographs are doubtful, and why: see `population.verdicts.describe_verdicts`."""
+    reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Status (set_aside, failed) → reason → number of images, most frequent first."""
     same_fields: Mapping[str, Any] = field(default_factory=dict)
     """Micrographs that show the field of another one: see `population.same_fields.describe_same_fields`."""
     taken_as_bright: Mapping[str, int] = field(default_factory=dict)
@@ -166,6 +169,7 @@ def run(
             copies = find_copies(listed, marks, compare_on_workers(client))
             ended = compact(folder, plan.records, done, entries, chosen, copies)
             _draw_missing_overlays(client, job, plan, log)
+            overlays.write_overlay_index(folder, open_results(folder).micrographs)
             write_crate(folder, began=_text(started_at), ended=_text(datetime.now(UTC)))
             seconds = time.perf_counter() - began
             log.write("end", **ended.counts, n_particles=ended.n_particles, seconds=round(seconds, 3))
@@ -177,6 +181,7 @@ def run(
         seconds=seconds,
         n_too_small=ended.n_too_small,
         verdicts=ended.verdicts,
+        reasons=ended.reasons,
         same_fields=ended.same_fields,
         taken_as_bright=_taken_as_bright(plan.records, chosen),
     )

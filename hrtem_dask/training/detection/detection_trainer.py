@@ -144,7 +144,8 @@ class DetectionTrainer:
         """
         found = [detect_in_window(self.average.model, sample.image, device=self.device) for sample in validation]
         true = [sample.instances for sample in validation]
-        return {f"map{100 * iou:.0f}": mean_average_precision(found, true, iou) for iou in (0.5, 0.75)}
+        kind = "masks" if self.recipe.kind == "mask_rcnn" else "rotated_boxes"
+        return {f"map{100 * iou:.0f}": mean_average_precision(found, true, iou, kind=kind) for iou in (0.5, 0.75)}
 
     def state(self) -> dict[str, Any]:
         """Return the state for a checkpoint.

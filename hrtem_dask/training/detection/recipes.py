@@ -62,9 +62,9 @@ class DetectionRecipe:
     """Side of the training images (px), a multiple of 32."""
     batch: int = 4
     """Images per step."""
-    images: int = 17000
+    images: int = 20000
     """Images in the whole training, which decide the learning rate on the way; `--minutes` may end it earlier."""
-    images_per_epoch: int = 1000
+    images_per_epoch: int = 400
     """Images between two validations, each with a row of the log and a checkpoint."""
     learning_rate: float = 1e-3
     """Highest learning rate of AdamW."""
@@ -74,15 +74,15 @@ class DetectionRecipe:
     """Which layers keep their weights: a frozen backbone trains faster, and with very few images more surely."""
     weight_decay: float = 1e-4
     """Weight decay of AdamW."""
-    warmup_share: float = 0.05
+    warmup_share: float = 0.03
     """Share of the training in which the learning rate rises."""
     clip_norm: float = 5.0
     """Largest norm of the gradient."""
     average_decay: float = 0.998
     """Decay per step of the running average of weights that is validated and saved."""
-    validation_scenes: int = 40
+    validation_scenes: int = 12
     """Simulated scenes that are scored after each epoch."""
-    validation_px: int = 512
+    validation_px: int = 384
     """Side of these scenes (px)."""
     variation: Variation = field(default_factory=Variation)
     """Random variation of annotated micrographs."""

@@ -196,3 +196,29 @@ def test_a_worker_that_does_not_end_does_not_spoil_a_finished_run(
     assert "Traceback" not in errors
     assert "Error" not in errors
     assert all(not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE for worker in stopped)
+
+
+def test_ctrl_c_ends_a_run_in_seconds_and_says_how_to_go_on(
+    tmp_path: Path, make_disks: Callable[..., np.ndarray], make_tiff: Callable[..., Path]
+) -> None:
+    """A terminal sends the signal to the workers too; they must not die with tracebacks."""
+    for i in range(30):
+        make_tiff(tmp_path / "in" / f"m{i}.tif", make_disks(np.random.default_rng(i), 2))
+    command = [sys.executable, "-m", "hrtem_dask", "run", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    options = ["--method", "otsu", "--workers", "1", "--overlays", "all"]
+    process = subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    commits = tmp_path / "out" / "parts"
+    deadline = time.monotonic() + 120
+    while not list(commits.glob("*.commit.json")):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "no micrograph is done"
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "of 30 done; the same command goes on" in output
+    assert "Traceback" not in output
+    assert "Error" not in output
+    assert not (tmp_path / "out" / "run.lock").exists()

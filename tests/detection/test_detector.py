@@ -1,0 +1,54 @@
+"""A detector on micrographs of any size: every instance has a mask, and the same file is read once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hrtem_dask.detection.detector import make_detector
+from hrtem_dask.detection.model_file import DetectorConfig, DetectorKind, load_detector, make_network, save_detector
+from hrtem_dask.errors import ModelError
+
+
+def _save(path: Path, kind: DetectorKind) -> None:
+    torch.manual_seed(0)
+    config = DetectorConfig(kind=kind, class_names=("rod", "cube"), channels=16)
+    save_detector(make_network(config), config, path, metadata={"license": "none"})
+
+
+@pytest.mark.parametrize("kind", ["rotated_rcnn", "mask_rcnn"])
+def test_a_large_micrograph_is_looked_at_in_tiles(tmp_path: Path, kind: DetectorKind) -> None:
+    _save(tmp_path / "any.safetensors", kind)
+    detector = make_detector(tmp_path / "any.safetensors", kind)
+    assert make_detector(tmp_path / "any.safetensors", kind) is detector
+    image = np.random.default_rng(0).integers(0, 255, (150, 201)).astype(np.uint8)
+    found = detector(image, min_score=0.02, tile_px=96, overlap_px=32)
+    assert found.shape == (150, 201)
+    assert found.masks is not None
+    assert len(found) > 0
+    for mask in found.masks:
+        assert mask.area_px > 0
+        rows, columns = mask.window
+        assert 0 <= rows.start < rows.stop <= 150
+        assert 0 <= columns.start < columns.stop <= 201
+
+
+@pytest.mark.parametrize("kind", ["rotated_rcnn", "mask_rcnn"])
+def test_half_precision_changes_little(tmp_path: Path, kind: DetectorKind) -> None:
+    _save(tmp_path / "any.safetensors", kind)
+    torch.manual_seed(0)
+    original = make_network(DetectorConfig(kind=kind, class_names=("rod", "cube"), channels=16)).eval()
+    again, config = load_detector(tmp_path / "any.safetensors")
+    assert config.kind == kind
+    image = torch.randn(1, 1, 64, 64)
+    with torch.no_grad():
+        for key, level in original.pyramid(image).items():
+            torch.testing.assert_close(again.pyramid(image)[key], level, atol=0.05, rtol=0.05)
+
+
+def test_impossible_configurations_are_refused() -> None:
+    with pytest.raises(ModelError, match="different classes"):
+        DetectorConfig(kind="rotated_rcnn", class_names=("rod", "rod"))
+    with pytest.raises(ModelError, match="no detector"):
+        DetectorConfig(kind="yolo", class_names=("rod",))  # type: ignore[arg-type]
