@@ -18,9 +18,10 @@ from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, w
 from hrtem_dask.errors import SettingsError, typed_error_text
 from hrtem_dask.provenance import SIMULATION_CODE, code_version
 from hrtem_dask.simulation.contrast import ContrastRanges, simulate_contrast_micrograph
+from hrtem_dask.simulation.scenes import RodRanges, VesicleRanges, simulate_rod_scene, simulate_vesicle_scene
 from hrtem_dask.storage import simulated_writing as storage
 from hrtem_dask.storage.location import Location
-from hrtem_dask.storage.regimes import CONTRAST, LATTICE, Regime
+from hrtem_dask.storage.regimes import CONTRAST, LATTICE, RODS, VESICLES, Regime
 from hrtem_dask.storage.simulated import SimulatedStore, open_simulated
 
 __all__ = ["Make", "Ranges", "SimulationSummary", "simulate"]
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class Ranges(Protocol):
-    """Ranges that micrographs are drawn from: `SimulationRanges` or `ContrastRanges`."""
+    """Ranges that micrographs are drawn from: `SimulationRanges`, `ContrastRanges`, `RodRanges` or `VesicleRanges`."""
 
     def to_toml(self) -> str:
         """Write the ranges as TOML, which the folder keeps."""
@@ -79,9 +80,9 @@ def simulate(
     ----------
     out : str or path-like
         The folder, or its fsspec URL; `open_simulated` reads it and `hrtem-dask run` analyzes it.
-    ranges : SimulationRanges or ContrastRanges, optional
+    ranges : SimulationRanges, ContrastRanges, RodRanges or VesicleRanges, optional
         Ranges that micrographs are drawn from; by default ``SimulationRanges()``. Their class decides the regime of
-        the store, ``lattice`` or ``contrast``.
+        the store: ``lattice``, ``contrast``, ``rods`` or ``vesicles``.
     n : int
         Number of micrographs: the indices 0 to n − 1 of the series.
     seed : int
@@ -118,7 +119,7 @@ def simulate(
         raise SettingsError(f"need at least 1 micrograph and a seed of at least 0, got n={n}, seed={seed}")
     ranges = ranges if ranges is not None else _default_ranges()
     folder = Location.of(out)
-    series = _Series(ranges, seed, folder, CONTRAST if isinstance(ranges, ContrastRanges) else LATTICE, make)
+    series = _Series(ranges, seed, folder, _regime(ranges), make)
     note = storage.create_simulated(
         folder,
         ranges=tomllib.loads(ranges.to_toml()),
@@ -159,6 +160,12 @@ class _Series:
     def micrograph_id(self, index: int) -> str:
         """Return the name of a micrograph."""
         return storage.simulated_id(self.seed, index, self.regime)
+
+
+def _regime(ranges: Ranges) -> Regime:
+    """Return the regime of ranges."""
+    regimes = {ContrastRanges: CONTRAST, RodRanges: RODS, VesicleRanges: VESICLES}
+    return next((regime for kind, regime in regimes.items() if isinstance(ranges, kind)), LATTICE)
 
 
 def _default_ranges() -> Ranges:
@@ -208,6 +215,10 @@ def _make(ranges: Any, seed: int, index: int) -> storage.Simulated:
     """Simulate one micrograph of the regime of its ranges."""
     if isinstance(ranges, ContrastRanges):
         return simulate_contrast_micrograph(ranges, seed=seed, index=index)
+    if isinstance(ranges, RodRanges):
+        return simulate_rod_scene(ranges, seed=seed, index=index)
+    if isinstance(ranges, VesicleRanges):
+        return simulate_vesicle_scene(ranges, seed=seed, index=index)
     # the multislice simulation is imported on the worker
     from hrtem_dask.simulation import simulate_micrograph
 

@@ -33,8 +33,9 @@ __all__ = ["simulate"]
     "--regime",
     default="lattice",
     show_default=True,
-    type=click.Choice(["lattice", "contrast"]),
-    help="lattice: lattice fringes are resolved; contrast: lower magnifications, where they are not.",
+    type=click.Choice(["lattice", "contrast", "rods", "vesicles"]),
+    help="lattice: lattice fringes are resolved; contrast: lower magnifications, where they are not; rods, vesicles: "
+    "scenes for detection, in which instances lie over one another.",
 )
 @click.option(
     "--ranges", "ranges_file", type=click.Path(), metavar="FILE.toml", help="Ranges that micrographs are drawn from."
@@ -73,7 +74,8 @@ def simulate(out: str, regime: str, ranges_file: str | None, size: int | None, *
 
 def _print_contents(store: SimulatedStore) -> None:
     """Print the number of particles of each kind, and of regions if there are any."""
-    particles, kind = store.particles, "material" if "material" in store.particles else "shape"
+    particles = store.particles
+    kind = next(name for name in ("material", "shape", "class_name") if name in particles)
     kinds = ", ".join(f"{n} {name}" for name, n in particles[kind].value_counts().sort_index().items())
     click.echo(f"particles:   {len(particles)}" + (f"  ({kinds})" if kinds else ""))
     if store.regime.has_regions:
@@ -87,7 +89,14 @@ def _ranges(regime: str, ranges_file: str | None, size: int | None) -> Ranges:
 
     from hrtem_dask.simulation import SimulationRanges
     from hrtem_dask.simulation.contrast import ContrastRanges
+    from hrtem_dask.simulation.scenes import RodRanges, VesicleRanges
 
-    kind: type[SimulationRanges | ContrastRanges] = ContrastRanges if regime == "contrast" else SimulationRanges
+    kinds: dict[str, type[SimulationRanges | ContrastRanges | RodRanges | VesicleRanges]] = {
+        "lattice": SimulationRanges,
+        "contrast": ContrastRanges,
+        "rods": RodRanges,
+        "vesicles": VesicleRanges,
+    }
+    kind = kinds[regime]
     ranges = kind.from_file(ranges_file) if ranges_file else kind()
     return ranges if size is None else dataclasses.replace(ranges, size_px=size)

@@ -246,6 +246,7 @@ def _cached_tar_index(url: str, size: int, mtime: float, key: _Key) -> _Index:  
 @contextmanager
 def _unpacked_tar(url: str, file: IO[bytes]) -> Iterator[IO[bytes]]:
     """Provide the bytes of a tar archive, unpacked within a limit where its content is compressed."""
+    file.seek(0)  # its members may just have been listed
     head = file.read(6)
     file.seek(0)
     magic = {b"\x1f\x8b": ".gz", b"BZ": ".bz2", b"\xfd7": ".xz"}

@@ -9,9 +9,10 @@ from typing import Final
 from hrtem_dask import tables
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.simulation.contrast import CONTRAST_MICROGRAPHS, CONTRAST_PARTICLES
+from hrtem_dask.simulation.scenes import SCENE_INSTANCES, SCENE_MICROGRAPHS
 from hrtem_dask.simulation.truth import TRUTH_MICROGRAPHS, TRUTH_PARTICLES, TRUTH_REGIONS
 
-__all__ = ["CONTRAST", "IMAGES", "LABELS", "LATTICE", "REGIMES", "Regime", "find_regime"]
+__all__ = ["CONTRAST", "IMAGES", "LABELS", "LATTICE", "REGIMES", "RODS", "VESICLES", "Regime", "find_regime"]
 
 IMAGES: Final = "micrographs.zarr"
 LABELS: Final = "truth/labels.zarr"
@@ -51,7 +52,14 @@ CONTRAST = Regime(
 )
 """No lattice fringes are resolved. There are no regions: their classes are about lattices, and connected pieces of the
 particles can be computed from the labels."""
-REGIMES: Mapping[str, Regime] = {regime.name: regime for regime in (LATTICE, CONTRAST)}
+_SCENE = {"particles": SCENE_INSTANCES, "micrographs": SCENE_MICROGRAPHS}
+_SCENE_IMAGES = {"labels": LABELS, "annotation": "truth/annotation.zarr"}
+RODS = Regime(name="rods", prefix="rod", truth_tables=_SCENE, label_images=_SCENE_IMAGES)
+"""Nanorods that lie over one another. Label images show the uppermost one; the table of particles has a box and a mask
+of each, which `storage.annotations.simulated_instances` reads."""
+VESICLES = Regime(name="vesicles", prefix="ves", truth_tables=_SCENE, label_images=_SCENE_IMAGES)
+"""Vesicles and holes, which overlap too."""
+REGIMES: Mapping[str, Regime] = {regime.name: regime for regime in (LATTICE, CONTRAST, RODS, VESICLES)}
 """All regimes by name."""
 
 

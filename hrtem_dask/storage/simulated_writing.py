@@ -14,6 +14,7 @@ import tomli_w
 from hrtem_dask import tables
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.simulation.contrast import ContrastMicrograph
+from hrtem_dask.simulation.scenes import DetectionScene
 from hrtem_dask.simulation.truth import SimulatedMicrograph
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 PARTS = "truth/parts"
-Simulated = SimulatedMicrograph | ContrastMicrograph
+Simulated = SimulatedMicrograph | ContrastMicrograph | DetectionScene
 """A simulated micrograph of any regime."""
 Recipe = dict[str, Any]
 """Content of ``simulation.toml``."""
@@ -140,7 +141,7 @@ def write_simulated(folder: Location, simulated: Simulated, regime: Regime = LAT
     ----------
     folder : Location
         The folder, made by `create_simulated`.
-    simulated : SimulatedMicrograph or ContrastMicrograph
+    simulated : SimulatedMicrograph, ContrastMicrograph or DetectionScene
         The micrograph; one of the same name in the folder is replaced.
     regime : Regime
         Regime of the micrograph.

@@ -13,7 +13,7 @@ from hrtem_dask.detection.instance_masks import InstanceMask
 from hrtem_dask.detection.instances import Instances
 from hrtem_dask.detection.rotated_boxes import canonical
 
-__all__ = ["find_rods_classically", "find_vesicles_classically"]
+__all__ = ["find_rods_classically", "find_spots_classically", "find_vesicles_classically"]
 
 LARGE_DIAMETER_PX = 26.0
 """Light regions that are larger are called large vesicles, smaller ones holes."""
@@ -78,6 +78,55 @@ def find_rods_classically(
     )
 
 
+def find_spots_classically(
+    image: np.ndarray,
+    *,
+    polarity: str,
+    smooth_px: float = 1.5,
+    around_px: float = 15.0,
+    deviations: float = 3.0,
+    min_area_px: float = 20.0,
+    class_name: str = "particle",
+) -> Instances:
+    """Find regions that stand out from their surroundings by a local threshold, and split them by a watershed.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        Shape (y, x), real.
+    polarity : str
+        ``"bright"`` or ``"dark"``: what the regions are, compared with their surroundings.
+    smooth_px : float
+        Standard deviation of the smoothing (px).
+    around_px : float
+        Standard deviation of the average that counts as surroundings (px).
+    deviations : float
+        Threshold over the robust standard deviation (1.48 × median absolute deviation) of the difference of the two.
+    min_area_px : float
+        Smaller regions are left out (px²).
+    class_name : str
+        Class of what is found.
+
+    Returns
+    -------
+    Instances
+        With masks; the score is the mean deviation over ten times the threshold, at most 1.
+
+    Raises
+    ------
+    ValueError
+        If the polarity is unknown.
+    """
+    if polarity not in ("bright", "dark"):
+        raise ValueError(f"polarity is bright or dark, got {polarity!r}")
+    outstanding = _deviations(image, smooth_px, around_px) * (1 if polarity == "bright" else -1)
+    masks = _pieces((outstanding > deviations).astype(np.uint8), split=True, min_area_px=min_area_px)
+    scores = np.array([outstanding[m.window][m.crop].mean() / (10 * deviations) for m in masks], float)
+    return Instances.from_masks(
+        masks, shape=(image.shape[0], image.shape[1]), class_names=class_name, scores=np.clip(scores, 0.0, 1.0)
+    )
+
+
 def find_vesicles_classically(image: np.ndarray, *, deviations: float = 2.5, min_area_px: float = 20.0) -> Instances:
     """Find light and dark regions that stand out from their surroundings, and split them by a watershed.
 
@@ -102,9 +151,8 @@ def find_vesicles_classically(image: np.ndarray, *, deviations: float = 2.5, min
     # (name, sign, smoothing, distance of the surroundings), in px
     wanted = (("large_vesicle", 1, 2.5, 60.0), ("small_vesicle", -1, 1.2, 12.0), ("hole", 1, 1.2, 12.0))
     for name, sign, smooth_px, around_px in wanted:
-        flat = _flattened(image, background_px=around_px, smooth_px=smooth_px)
-        spread = 1.4826 * float(np.median(np.abs(flat - np.median(flat))))
-        outstanding = sign * flat / max(spread, 1e-9)
+        outstanding = sign * _deviations(image, smooth_px, around_px)
+        # large ones are faint, but also found by their size
         limit = deviations if name != "large_vesicle" else 0.6 * deviations
         light = _filled(outstanding > limit) if name == "large_vesicle" else (outstanding > limit).astype(np.uint8)
         for mask in _pieces(light, split=True, min_area_px=min_area_px):
@@ -117,6 +165,13 @@ def find_vesicles_classically(image: np.ndarray, *, deviations: float = 2.5, min
     return Instances.from_masks(
         masks, shape=(image.shape[0], image.shape[1]), class_names=names, scores=np.clip(scores, 0.0, 1.0)
     )
+
+
+def _deviations(image: np.ndarray, smooth_px: float, around_px: float) -> np.ndarray:
+    """Return by how many robust standard deviations each place differs from its surroundings."""
+    flat = _flattened(image, background_px=around_px, smooth_px=smooth_px)
+    spread = 1.4826 * float(np.median(np.abs(flat - np.median(flat))))
+    return flat / np.float32(max(spread, 1e-9))
 
 
 def _flattened(image: np.ndarray, *, background_px: float, smooth_px: float) -> np.ndarray:

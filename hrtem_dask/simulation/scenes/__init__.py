@@ -3,11 +3,14 @@
 from hrtem_dask.simulation.scenes.ranges import RodRanges, SceneRanges, VesicleRanges
 from hrtem_dask.simulation.scenes.rod_scenes import ROD_CLASSES, simulate_rod_scene
 from hrtem_dask.simulation.scenes.scene import DetectionScene
+from hrtem_dask.simulation.scenes.truth import SCENE_INSTANCES, SCENE_MICROGRAPHS
 from hrtem_dask.simulation.scenes.vesicle_scenes import simulate_vesicle_scene
 from hrtem_dask.simulation.scenes.vesicles import VESICLE_CLASSES
 
 __all__ = [
     "ROD_CLASSES",
+    "SCENE_INSTANCES",
+    "SCENE_MICROGRAPHS",
     "VESICLE_CLASSES",
     "DetectionScene",
     "RodRanges",

@@ -80,6 +80,10 @@ def simulate_rod_scene(ranges: RodRanges, *, seed: int, index: int) -> Detection
     )
     instances, full_sizes, is_cut = make_instances(objects, annotation)
     conditions: dict[str, Any] = {
+        "seed": seed,
+        "index": index,
+        "regime": "rods",
+        "polarity": "dark" if imaging == "bright_field" else "bright",
         "imaging": imaging,
         "arrangement": plan.arrangement,
         "profile": plan.profile,
@@ -88,6 +92,7 @@ def simulate_rod_scene(ranges: RodRanges, *, seed: int, index: int) -> Detection
         "aspect": plan.aspect,
         "coverage": plan.coverage,
         "contrast_to_noise": float(ratio),
+        "noise": float(ground.contrast / ratio),
         "coarse_noise_px": exposure.coarse_px,
         "blur_px": exposure.lens.blur_px,
         "has_neighbors": plan.neighbors > 0,

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hrtem_dask.detection.instance_masks import InstanceMask
 from hrtem_dask.detection.instances import Instances
 from hrtem_dask.detection.rotated_boxes import canonical
+from hrtem_dask.simulation.scenes.truth import instance_rows, scene_row
 
 __all__ = ["DetectionScene", "SceneObject", "make_instances"]
 
@@ -71,6 +73,18 @@ class DetectionScene:
         for number, mask in enumerate(self.instances.masks or (), 1):
             mask.paint(drawn, number)
         return drawn
+
+    @property
+    def micrograph(self) -> pd.DataFrame:
+        """One row, schema `SCENE_MICROGRAPHS`."""
+        return scene_row(
+            self.micrograph_id, self.instances.shape, self.pixel_size_nm, len(self.instances), self.conditions
+        )
+
+    @property
+    def particles(self) -> pd.DataFrame:
+        """A row per instance, schema `SCENE_INSTANCES`."""
+        return instance_rows(self.micrograph_id, self.instances, self.full_sizes_px, self.is_cut)
 
 
 def make_instances(objects: Sequence[SceneObject], annotation: np.ndarray) -> tuple[Instances, np.ndarray, np.ndarray]:

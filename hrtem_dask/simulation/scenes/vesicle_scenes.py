@@ -75,6 +75,10 @@ def simulate_vesicle_scene(ranges: VesicleRanges, *, seed: int, index: int) -> D
     )
     instances, full_sizes, is_cut = make_instances(objects, annotation)
     conditions: dict[str, Any] = {
+        "seed": seed,
+        "index": index,
+        "regime": "vesicles",
+        "polarity": "mixed",
         "imaging": "bright_field",
         "support": kind,
         "membrane_contrast": look.membrane,

@@ -8,6 +8,7 @@ from hrtem_dask.detection.instance_masks import mask_of_box
 from hrtem_dask.detection.instances import Instances
 from hrtem_dask.evaluation.detection import (
     find_rods_classically,
+    find_spots_classically,
     find_vesicles_classically,
     pair_detections,
     summarize_pairs,
@@ -55,7 +56,23 @@ def test_clear_vesicles_are_found() -> None:
     assert near == dict.fromkeys(near, True)
 
 
+@pytest.mark.parametrize("polarity", ["bright", "dark"])
+def test_spots_on_uneven_ground_are_found(polarity: str) -> None:
+    y, x = np.mgrid[:256, :256]
+    sign = 1 if polarity == "bright" else -1
+    image = 100 + 40 * np.sin(x / 50) + 30 * np.cos(y / 60)
+    places = [(40, 60), (120, 200), (200, 90), (220, 220)]
+    for row, column in places:
+        image += sign * 30 * (np.hypot(y - row, x - column) < 6)
+    image += np.random.default_rng(0).normal(0, 3, image.shape)
+    found = find_spots_classically(image, polarity=polarity, deviations=5, min_area_px=60)
+    assert len(found) == 4
+    assert sorted(found.rotated_boxes[:, 1].round().tolist()) == pytest.approx([40, 120, 200, 220], abs=1)
+
+
 def test_unknown_words_are_refused() -> None:
+    with pytest.raises(ValueError, match="polarity is bright or dark"):
+        find_spots_classically(np.zeros((64, 64)), polarity="white")
     with pytest.raises(ValueError, match="polarity is bright or dark"):
         find_rods_classically(np.zeros((64, 64)), polarity="white")
 
