@@ -87,7 +87,11 @@ def geometric_sd(
     middle = n_micrographs * q[0] - (n_micrographs - 1) * q[1:].mean()
     row = estimate_row(float(middle), error, n=len(values), n_micrographs=n_micrographs, confidence=confidence)
     sd = np.exp(q[0])
-    ends = {k: None if row[k] is None else float(np.exp(np.exp(row[k]))) for k in ("low", "high")}
+    with np.errstate(over="ignore"):
+        ends = {k: None if row[k] is None else float(np.exp(np.exp(row[k]))) for k in ("low", "high")}
+    if ends["high"] is not None and not np.isfinite(ends["high"]):
+        ends = dict.fromkeys(ends)
+        row |= {"standard_error": None, "reason": "no interval: the micrographs say too little about the spread"}
     if row["standard_error"] is not None:
         row["standard_error"] *= float(np.exp(sd) * sd)
     return row | {"estimate": float(np.exp(sd)), "p_value": None} | ends

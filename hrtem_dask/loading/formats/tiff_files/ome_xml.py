@@ -44,6 +44,14 @@ class OmeImage:
     """Attributes of its element ``Pixels``, such as ``PhysicalSizeX``."""
     planes: tuple[Planes, ...]
     """Where its planes are."""
+    channels: tuple[str, ...] = ()
+    """Names of its channels; empty where they have none."""
+
+    @property
+    def axes(self) -> tuple[str, tuple[int, ...]]:
+        """Letters of all axes but y and x, the slowest first, and their lengths."""
+        letters = self.pixels.get("DimensionOrder", "XYCZT")[:1:-1]
+        return letters, tuple(max(_whole(self.pixels.get(f"Size{axis}"), 1), 1) for axis in letters)
 
     @property
     def sizes(self) -> tuple[str | None, ...]:
@@ -136,7 +144,8 @@ def read_description(root: Any) -> OmeDescription:
         pixels = element.find("{*}Pixels")
         if pixels is not None:
             planes = tuple(_planes(data, pixels) for data in pixels.findall("{*}TiffData"))
-            images.append(OmeImage(element.get("Name", ""), dict(pixels.attrib), planes))
+            channels = tuple(channel.get("Name", "") for channel in pixels.findall("{*}Channel"))
+            images.append(OmeImage(element.get("Name", ""), dict(pixels.attrib), planes, channels))
     return OmeDescription(root.get("UUID", ""), tuple(images))
 
 
