@@ -117,7 +117,7 @@ def test_masks_and_labels(dtype: type) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_micrographs_are_micrographs(seed: int) -> None:
-    """Strong fringes, particles with fringes, few counts, few gray values, one big particle, and shapes without noise."""
+    """Fringes, particles with fringes, few counts, few gray values, one big particle, and shapes without noise."""
     rng = np.random.default_rng(seed)
     radius, _, _ = radius_of(400, np.array([200.0, 200.0]))
     bright = rng.poisson(5 + 200 * np.sqrt(np.maximum(1 - (radius / 90) ** 2, 0)))
