@@ -96,6 +96,8 @@ def _as_after_reading(
             try:
                 image = loading.read_image(record)
                 fingerprints[record.micrograph_id] = make_fingerprint(image).encode()
+                if not np.isfinite(image).any():
+                    analysis.prepare(image, settings)  # it raises the error of a run
                 ended[record.micrograph_id] = _judged(image, record, settings)
             except Exception as error:  # noqa: BLE001 - whatever a file provokes, a run reports it in its row
                 ended[record.micrograph_id] = {"status": "failed", "reason": typed_error_text(error)}

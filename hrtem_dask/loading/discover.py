@@ -22,7 +22,7 @@ __all__ = ["find_sources", "other_kind"]
 
 _DOCUMENTS = {
     ".txt", ".md", ".rst", ".xml", ".ome", ".mdoc", ".html", ".htm", ".pdf", ".doc", ".docx", ".ppt", ".pptx", ".odt",
-    ".log", ".hdr",
+    ".log", ".hdr", ".md5", ".sha1", ".sha256", ".roi",
 }  # fmt: skip
 _TABLES = {".csv", ".tsv", ".json", ".jsonl", ".xls", ".xlsx", ".parquet", ".db", ".sqlite", ".npz", ".pkl", ".pickle"}
 _PROGRAMS = {

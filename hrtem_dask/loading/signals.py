@@ -196,7 +196,7 @@ def _record(
     flags = calibration_flags(size, plausible_nm=plausible_nm) if is_image else ()
     remark = signal.calibration.note if is_image and size is None else ""
     shown, channel = signal.fields[frame] if is_image and signal.fields else ("", "")
-    if shown and not shown.startswith(SET):  # a field of this file alone
+    if channel and not shown.startswith(SET):  # a field of this file alone
         shown = f"{source.path} {number} {shown}"
     return MicrographRecord(
         micrograph_id=micrograph_id(source, number, frame),

@@ -46,6 +46,8 @@ class OmeImage:
     """Where its planes are."""
     channels: tuple[str, ...] = ()
     """Names of its channels; empty where they have none."""
+    has_channels: bool = True
+    """Whether its axis of channels is one: tifffile calls the first axis of any stack so, without names."""
 
     @property
     def axes(self) -> tuple[str, tuple[int, ...]]:
@@ -145,7 +147,9 @@ def read_description(root: Any) -> OmeDescription:
         if pixels is not None:
             planes = tuple(_planes(data, pixels) for data in pixels.findall("{*}TiffData"))
             channels = tuple(channel.get("Name", "") for channel in pixels.findall("{*}Channel"))
-            images.append(OmeImage(element.get("Name", ""), dict(pixels.attrib), planes, channels))
+            named = all(channels) and len(set(channels)) == len(channels)
+            has_channels = named or not root.get("Creator", "").startswith("tifffile")
+            images.append(OmeImage(element.get("Name", ""), dict(pixels.attrib), planes, channels, has_channels))
     return OmeDescription(root.get("UUID", ""), tuple(images))
 
 

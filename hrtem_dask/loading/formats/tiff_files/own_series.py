@@ -19,6 +19,8 @@ from hrtem_dask.provenance import record_hash
 __all__ = ["OwnSeries", "own_series"]
 
 UNKNOWN = "its OME-XML describes several files and does not say clearly which of them this one is"
+_TIFFFILE = "1.11a"
+"""Version of ImageJ that tifffile writes."""
 ELSEWHERE = "its OME-XML is in another file, which is not beside it"
 
 
@@ -102,9 +104,12 @@ def _of_this_file(tif: tifffile.TiffFile, series: Any, image: OmeImage | None) -
 def _fields(tif: tifffile.TiffFile, series: Any, image: OmeImage | None) -> tuple[tuple[str, str], ...]:
     """Return which field each frame of a series shows."""
     axes = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS"]
+    known = tif.imagej_metadata or {}
+    # tifffile calls itself ImageJ 1.11a, and the first axis of any stack one of channels
+    stated = image.has_channels if image is not None else str(known.get("ImageJ")) != _TIFFFILE
     names = image.channels if image is not None else ()
-    found = fields_of_axes("".join(axis for axis, _ in axes), [n for _, n in axes], names)
-    labels = (tif.imagej_metadata or {}).get("Labels") if tif.is_imagej else None
+    found = fields_of_axes("".join(axis for axis, _ in axes), [n for _, n in axes], names) if stated else ()
+    labels = known.get("Labels")
     return found or fields_of_labels(labels if isinstance(labels, list) else [], math.prod(n for _, n in axes))
 
 
@@ -145,7 +150,7 @@ def _of_set(tif: tifffile.TiffFile, described: OmeDescription, path: Path) -> li
 
 def _fields_of_planes(described: OmeDescription, image: OmeImage, planes: list[int]) -> tuple[tuple[str, str], ...]:
     """Return which field each plane of an image shows; its channels may lie in several files of the set."""
-    fields = fields_of_axes(*image.axes, image.channels)
+    fields = fields_of_axes(*image.axes, image.channels) if image.has_channels else ()
     if not fields or max(planes, default=0) >= len(fields):
         return ()
     number = described.images.index(image)
