@@ -169,7 +169,7 @@ MICROGRAPHS: Schema = (
         "quality_flags",
         "str",
         "doubts about the image, comma-separated: blur, drift, empty_field, saturation, gradient, duplicate, "
-        "possible_duplicate",
+        "possible_duplicate, mask, fourier_transform, diffraction, illuminated_disk",
     ),
     Column("sharpness", "float", "power above white noise at high frequency, 0 (blurred) to 1; see loading.quality"),
     Column("anisotropy", "float", "second harmonic over angle of the power spectrum, 0 to 1: drift or astigmatism"),

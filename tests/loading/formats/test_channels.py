@@ -91,8 +91,8 @@ def test_channels_in_the_files_of_a_set(tmp_path: Path) -> None:
         xml = (
             f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{ids[k]}">'
             f'<Image ID="I:0" Name="x"><Pixels ID="P:0" DimensionOrder="XYCZT" Type="uint8" SizeY="{SIDE}" '
-            f'SizeX="{SIDE + 16}" SizeC="2" SizeZ="1" SizeT="1" {size}><Channel ID="C:0" Name="BF" SamplesPerPixel="1"/>'
-            f'<Channel ID="C:1" Name="HAADF" SamplesPerPixel="1"/>{planes}</Pixels></Image></OME>'
+            f'SizeX="{SIDE + 16}" SizeC="2" SizeZ="1" SizeT="1" {size}><Channel ID="C:0" Name="BF"/>'
+            f'<Channel ID="C:1" Name="HAADF"/>{planes}</Pixels></Image></OME>'
         )
         tifffile.imwrite(tmp_path / names[k], gray(k)[0], description=xml.encode(), metadata=None)
     records = of_run(tmp_path)
