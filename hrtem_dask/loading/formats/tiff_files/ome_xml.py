@@ -51,7 +51,7 @@ class OmeImage:
 
     @property
     def axes(self) -> tuple[str, tuple[int, ...]]:
-        """Letters of all axes but y and x, the slowest first, and their lengths."""
+        """Order of the axes but y and x, the slowest first, and their lengths."""
         letters = self.pixels.get("DimensionOrder", "XYCZT")[:1:-1]
         return letters, tuple(max(_whole(self.pixels.get(f"Size{axis}"), 1), 1) for axis in letters)
 
