@@ -254,7 +254,15 @@ class QualitySettings:
     """With the next one: mass contrast below which a field may be empty."""
     empty_peak_snr: float = 15.0
     """Where the spectrum's strongest peak is below this too, there is neither mass contrast nor lattice."""
-    set_aside: tuple[Literal["blur", "drift", "empty_field", "saturation", "gradient", "duplicate"], ...] = ()
+    no_micrographs: Literal["set_aside", "flag"] = "set_aside"
+    """What happens to masks, Fourier transforms and diffraction patterns that are recognized by their pixels."""
+    set_aside: tuple[
+        Literal[
+            "blur", "drift", "empty_field", "saturation", "gradient", "duplicate",
+            "fourier_transform", "diffraction", "mask", "illuminated_disk",
+        ],
+        ...,
+    ] = ()  # fmt: skip
     """Flags that set a micrograph aside."""
 
 

@@ -85,6 +85,7 @@ NAMED_FOR_A_TOPIC = {
     "batch/run/test_damage": "results folders with damage of every kind, by every module that reads them",
     "batch/run/test_detectors": "runs with a detector, from the model file to tables and report",
     "batch/run/test_survival": "a run that is interrupted, by every module that takes part",
+    "batch/run/test_trouble_cases": "faults that users reported, from the file to the tables of a run",
     "loading/test_bad_input": "damaged files of every format",
     "loading/test_fuzz": "damaged variants of small files of every format",
     "loading/test_limits": "small files that ask for much",

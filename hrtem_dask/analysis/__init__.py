@@ -4,7 +4,16 @@ from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import CrystalAnalysis, analyse_crystal
 from hrtem_dask.analysis.pipeline import Analysis, Segmented, analyse, analyse_segmented, segment_micrograph
 from hrtem_dask.analysis.region_features import particle_features, region_features, region_labels, shows_lattice
-from hrtem_dask.analysis.stages import VisibleField, judge_quality, label, measure, prepare, segment, visible_field
+from hrtem_dask.analysis.stages import (
+    VisibleField,
+    judge_quality,
+    label,
+    measure,
+    prepare,
+    refusal,
+    segment,
+    visible_field,
+)
 
 __all__ = [
     "Analysis",
@@ -20,6 +29,7 @@ __all__ = [
     "measure",
     "particle_features",
     "prepare",
+    "refusal",
     "region_features",
     "region_labels",
     "segment",

@@ -25,12 +25,14 @@ from hrtem_dask.analysis.stages import (
     label_instances,
     measure,
     prepare,
+    refusal,
     segment,
     visible_field,
 )
 from hrtem_dask.analysis.verdict import evidence, judge_micrograph
 from hrtem_dask.defects import DefectClassifier
 from hrtem_dask.errors import CalibrationError
+from hrtem_dask.loading.content import judge_content
 from hrtem_dask.loading.quality import image_hash
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation import Segmentation, Segmenter
@@ -54,6 +56,8 @@ class Segmented:
     """Why the micrograph is set aside; None where it is not."""
     micrograph: Mapping[str, object]
     """Columns of `tables.MICROGRAPHS` that are known so far."""
+    remark: str | None = None
+    """Why it may be no image of the specimen; mostly None."""
     marks: np.ndarray | None = None
     """Shape (y, x), True on burnt-in marks; None where there is none."""
     outside: np.ndarray | None = None
@@ -73,7 +77,7 @@ class Analysis:
     status: str
     """done, empty (no particle) or set_aside."""
     reason: str | None
-    """Why it was set aside, or that one crystal fills it."""
+    """Why it was set aside, that one crystal fills it, or why it may be no image of the specimen."""
     labels: np.ndarray
     """Shape (y, x), int32: the particle_id of each pixel, 0 = background."""
     prepared: np.ndarray
@@ -205,18 +209,21 @@ def segment_micrograph(
     metrics, flags = judge_quality(image, settings, pixel_size_nm=pixel_size_nm, outside=outside)
     if image is not original or outside is not None:  # not the image that was judged
         metrics["image_hash"] = image_hash(original)
+    content = judge_content(original)
+    flags = (*flags, content.flag) if content.flag else flags
     on_device, n_nonfinite = prepare(image, settings, gain=gain)
     if outside is not None and original.dtype.kind == "f":
         n_nonfinite += int(np.count_nonzero(~np.isfinite(original[outside])))
     field_px = filtering.field_sides(outside, (image.shape[0], image.shape[1]))
     prepared = backend.to_numpy(on_device)  # once: a GPU's image is measured on the host
     clock.lap("seconds_filter")
-    refused = [flag for flag in flags if flag in settings.quality.set_aside]
+    refused = refusal(flags, content, settings)
     known = Segmented(
         image=image,
         prepared=prepared,
         segmentation=None,
-        set_aside=f"quality: {', '.join(refused)} (settings quality.set_aside)" if refused else None,
+        set_aside=refused,
+        remark=None if content.is_certain and refused else content.reason or None,
         micrograph={
             **metrics,
             "n_nonfinite": n_nonfinite,
@@ -338,7 +345,7 @@ def analyse_segmented(
     row |= judge_micrograph(row, is_calibrated=segmented.is_calibrated)
     return Analysis(
         status="done" if len(table) else "empty",
-        reason=None,
+        reason=segmented.remark,
         labels=found.labels,
         prepared=prepared,
         regions=found.regions,
@@ -393,7 +400,7 @@ def _one_crystal(
     counts = dict.fromkeys(("n_regions", "n_particles", "n_counted", "n_too_small"), 0)
     return Analysis(
         status="done",
-        reason=crystal.summary,
+        reason="; ".join(filter(None, [crystal.summary, segmented.remark])),
         labels=np.zeros(segmented.prepared.shape, np.int32),
         prepared=segmented.prepared,
         regions=tables.empty(tables.REGIONS),

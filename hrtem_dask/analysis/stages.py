@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from hrtem_dask import backend, filtering, fourier, particles, tables
 from hrtem_dask.backend import Array
 from hrtem_dask.detection.instances import Instances
 from hrtem_dask.loading import quality
+from hrtem_dask.loading.content import Content
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation import Segmentation, Segmenter
 from hrtem_dask.settings import Settings
@@ -23,6 +25,7 @@ __all__ = [
     "label_instances",
     "measure",
     "prepare",
+    "refusal",
     "segment",
     "visible_field",
 ]
@@ -142,6 +145,29 @@ def judge_quality(
         empty_peak_snr=limits.empty_peak_snr,
     )
     return metrics, flags
+
+
+def refusal(flags: Sequence[str], content: Content, settings: Settings) -> str | None:
+    """Return why a micrograph is set aside after it was judged.
+
+    Parameters
+    ----------
+    flags : sequence of str
+        Names of doubts, from `judge_quality`, and the flag of `content`.
+    content : Content
+        What the image shows, from `loading.content.judge_content`.
+    settings : Settings
+        Of these, `quality`.
+
+    Returns
+    -------
+    str or None
+        The reason; None where it is analyzed.
+    """
+    if content.is_certain and settings.quality.no_micrographs == "set_aside":
+        return f"{content.reason} (settings quality.no_micrographs)"
+    refused = [flag for flag in flags if flag in settings.quality.set_aside]
+    return f"quality: {', '.join(refused)} (settings quality.set_aside)" if refused else None
 
 
 def segment(prepared: Array, segmenter: Segmenter, *, pixel_size_nm: PixelSize | None) -> Segmentation:

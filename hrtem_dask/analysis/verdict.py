@@ -32,6 +32,7 @@ LOW_DICE = f"predicted Dice below {MIN_PREDICTED_DICE:g}"
 PIXEL_SIZE = "pixel size unlike those of the training"
 SMALL = f"particles too small for the network (median below {NETWORK_DIAMETERS_PX[0]:g} network pixels)"
 LARGE = f"particles larger than in training (median above {NETWORK_DIAMETERS_PX[1]:g} network pixels)"
+NO_MICROGRAPH = "perhaps no image of the specimen (its flag in quality_flags says why)"
 SPECKS = "many small objects beside large ones, which make the median meaningless"
 EMPTY_BUT_SEEN = "no particle found, but the search for the scale saw some"
 EMPTY_BUT_CONTRAST = "no particle found, but the image has contrast or lattice fringes"
@@ -100,6 +101,8 @@ def judge_micrograph(row: Mapping[str, Any], *, is_calibrated: bool) -> dict[str
     if not is_calibrated:
         return {"verdict": None, "doubt_reasons": None}
     reasons = [PIXEL_SIZE] if _number(row, "pixel_size_in_training") == 0 else []
+    flags = set(str(row.get("quality_flags")).split(","))
+    reasons += [NO_MICROGRAPH] if flags & {"diffraction", "illuminated_disk", "fourier_transform", "mask"} else []
     reasons += _about_particles(row) if _number(row, "n_particles") > 0 else _about_emptiness(row)
     return {"verdict": "doubtful" if reasons else "trusted", "doubt_reasons": "; ".join(reasons) or None}
 

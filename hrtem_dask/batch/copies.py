@@ -26,7 +26,7 @@ from hrtem_dask.loading.similarity import (
 from hrtem_dask.loading.similarity.fingerprint import MIN_PLACES, WIDTHS_PX, compared_width
 from hrtem_dask.storage.compaction import Copy
 
-__all__ = ["Compared", "Pair", "compare_here", "compare_on_workers", "find_copies"]
+__all__ = ["Compared", "Pair", "compare_fields", "compare_here", "compare_on_workers", "compare_pixels", "find_copies"]
 
 MIN_AGREEMENT = 0.35
 """Smallest agreement of the fingerprints of micrographs whose pixels are compared: 7 standard deviations of chance."""
@@ -42,7 +42,10 @@ _COPY_NAME = re.compile(r"copy|copie|kopie|copia|\(\d+\)|8.?bit|export|thumb|sma
 Pair = tuple[loading.MicrographRecord, loading.MicrographRecord]
 """The micrograph that would be kept, and the one that would be set aside."""
 Compared = tuple[str, float]
-"""Kind and correlation, from `loading.similarity.compare_images`."""
+"""Kind and correlation, from `loading.similarity.compare_images`; of detectors ``field`` or ``different``."""
+Comparison = Callable[[Pair], Compared]
+Compare = Callable[[Sequence[Pair], Comparison], Iterable[tuple[Pair, Compared]]]
+"""Compares the pixels of pairs in one of two ways: here, or on workers."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class _Known:
 def find_copies(
     records: Sequence[loading.MicrographRecord],
     fingerprints: Mapping[str, str],
-    compare: Callable[[Sequence[Pair]], Iterable[tuple[Pair, Compared]]],
+    compare: Compare,
 ) -> dict[str, Copy]:
     """Find the micrographs that show the same field as another one.
 
@@ -110,7 +113,7 @@ def find_copies(
     pairs = _alike(single)
     by_id = {one.record.micrograph_id: one for one in single}
     found = sorted(
-        ((by_id[a.micrograph_id], by_id[b.micrograph_id], result) for (a, b), result in compare(pairs)),
+        ((by_id[a.micrograph_id], by_id[b.micrograph_id], result) for (a, b), result in compare(pairs, compare_pixels)),
         key=lambda item: (item[2][0] != "copy", item[0].rank, -abs(item[2][1]), item[0].record.micrograph_id),
     )
     for original, other, (kind, correlation) in found:
@@ -119,7 +122,7 @@ def find_copies(
             continue
         how = f"noise and fine structure agree, correlation {abs(correlation):.2f}"
         copies[name] = _copy(original, other, how, is_certain=kind == "copy")
-    return copies | _other_detectors(single, copies)
+    return copies | _other_detectors(single, copies, compare)
 
 
 def _copy(original: _Known, other: _Known, how: str, *, is_certain: bool = True) -> Copy:
@@ -144,8 +147,6 @@ def _alike(known: Sequence[_Known]) -> list[Pair]:
     """Return pairs of micrographs whose fingerprints agree, the original first; images of one series are no pairs."""
     numbers: dict[tuple[object, ...], int] = {}
     series = np.array([numbers.setdefault(one.series, len(numbers)) for one in known], int)
-    sources: dict[str, int] = {}
-    files = np.array([sources.setdefault(one.record.source.path, len(sources)) for one in known], int)
     partners: dict[int, list[tuple[float, int]]] = {}
     for level in WIDTHS_PX:
         has = np.array([i for i, one in enumerate(known) if level in one.fingerprint.signs], int)
@@ -158,7 +159,7 @@ def _alike(known: Sequence[_Known]) -> list[Pair]:
             n = np.abs(signs[some]) @ np.abs(signs).T
             agreement = np.abs(signs[some] @ signs.T) / np.maximum(n, 1)
             alike = (agreement >= MIN_AGREEMENT) & (n >= MIN_PLACES)
-            alike &= (series[has[some], None] != series[has]) & (files[has[some], None] != files[has])
+            alike &= series[has[some], None] != series[has]
             for i, j in zip(*np.nonzero(alike), strict=True):
                 one, other = int(has[start + i]), int(has[j])
                 if one < other and compared_width(int(widths[start + i]), int(widths[j])) == level:
@@ -168,7 +169,7 @@ def _alike(known: Sequence[_Known]) -> list[Pair]:
     return [(known[one].record, known[other].record) for one, other in sorted(agreeing)]
 
 
-def _other_detectors(known: Sequence[_Known], copies: Mapping[str, Copy]) -> dict[str, Copy]:
+def _other_detectors(known: Sequence[_Known], copies: Mapping[str, Copy], compare: Compare) -> dict[str, Copy]:
     """Return the files of further detectors of one scan: names that differ by the detector, and images that agree."""
     groups: dict[tuple[object, ...], list[tuple[str, _Known]]] = {}
     for one in known:
@@ -178,35 +179,39 @@ def _other_detectors(known: Sequence[_Known], copies: Mapping[str, Copy]) -> dic
             size = record.pixel_size_nm and tuple(round(s, 6) for s in record.pixel_size_nm)
             place = posixpath.dirname(record.source.path), record.source.suffix, record.frame
             groups.setdefault((*place, found[1], one.fingerprint.shape, size), []).append((found[0], one))
-    others: dict[str, Copy] = {}
+    pairs: list[Pair] = []
     for group in groups.values():
         group.sort(key=lambda item: preferred_first(item[0]))
         (first, kept), *rest = group
-        for detector, one in rest:
-            if detector != first and _is_same_field((kept.record, one.record)):
-                reason = f"another detector of the scan of {_name(kept.record)}: its field is counted once"
-                others[one.record.micrograph_id] = Copy(kept.record.micrograph_id, reason, is_certain=True)
+        pairs += [(kept.record, one.record) for detector, one in rest if detector != first]
+    others: dict[str, Copy] = {}
+    for (kept_record, record), (kind, _) in compare(pairs, compare_fields):
+        if kind == "field":
+            reason = f"another detector of the scan of {_name(kept_record)}: its field is counted once"
+            others[record.micrograph_id] = Copy(kept_record.micrograph_id, reason, is_certain=True)
     return others
 
 
-def compare_here(pairs: Sequence[Pair]) -> Iterator[tuple[Pair, Compared]]:
+def compare_here(pairs: Sequence[Pair], how: Comparison) -> Iterator[tuple[Pair, Compared]]:
     """Compare the pixels of pairs in this process.
 
     Parameters
     ----------
     pairs : sequence of tuple
         Pairs of micrographs.
+    how : callable
+        `compare_pixels` or `compare_fields`.
 
     Yields
     ------
     tuple
-        The pair and what `compare_images` found; ``different`` where an image cannot be read.
+        The pair and what was found.
     """
     for pair in pairs:
-        yield pair, _compare(pair)
+        yield pair, how(pair)
 
 
-def compare_on_workers(client: Client) -> Callable[[Sequence[Pair]], Iterator[tuple[Pair, Compared]]]:
+def compare_on_workers(client: Client) -> Compare:
     """Return a function that compares the pixels of pairs on the workers.
 
     Parameters
@@ -220,24 +225,48 @@ def compare_on_workers(client: Client) -> Callable[[Sequence[Pair]], Iterator[tu
         As `compare_here`, in any order.
     """
 
-    def compare(pairs: Sequence[Pair]) -> Iterator[tuple[Pair, Compared]]:
-        for pair, result in stream(client, _compare, pairs, key="compare"):
+    def compare(pairs: Sequence[Pair], how: Comparison) -> Iterator[tuple[Pair, Compared]]:
+        for pair, result in stream(client, how, pairs, key="compare"):
             yield pair, ("different", float("nan")) if isinstance(result, BaseException) else result
 
     return compare
 
 
-def _is_same_field(pair: Pair) -> bool:
-    """Return whether the coarse structure of two images agrees; one that cannot be read any more does not."""
+def compare_fields(pair: Pair) -> Compared:
+    """Compare the coarse structure of two detectors, whose contrast may be opposite.
+
+    Parameters
+    ----------
+    pair : tuple
+        Two micrographs of one shape.
+
+    Returns
+    -------
+    tuple
+        ``field`` where they show one field, else ``different``, also where an image cannot be read any more: it is
+        kept, and the run has its own reason for it; and the correlation.
+    """
     try:
-        return abs(same_field_correlation(*(loading.read_image(record) for record in pair))) >= MIN_DETECTOR_CORRELATION
-    except Exception:  # noqa: BLE001 - it is kept, and the run has its own reason for it
-        return False
+        correlation = float(same_field_correlation(*(loading.read_image(record) for record in pair)))
+    except Exception:  # noqa: BLE001 - whatever a file provokes, the run reports it in its row
+        return "different", float("nan")
+    return "field" if abs(correlation) >= MIN_DETECTOR_CORRELATION else "different", correlation
 
 
-def _compare(pair: Pair) -> Compared:
-    """Read and compare two images; one that cannot be read any more is no copy."""
+def compare_pixels(pair: Pair) -> Compared:
+    """Compare the noise and the fine structure of two images.
+
+    Parameters
+    ----------
+    pair : tuple
+        Two micrographs.
+
+    Returns
+    -------
+    tuple
+        Kind and correlation, see `loading.similarity.compare_images`; ``different`` where an image cannot be read.
+    """
     try:
         return compare_images(*(loading.read_image(record) for record in pair))
-    except Exception:  # noqa: BLE001 - it is kept, and the run has its own reason for it
+    except Exception:  # noqa: BLE001 - whatever a file provokes, the run reports it in its row
         return "different", float("nan")

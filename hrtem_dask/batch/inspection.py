@@ -17,6 +17,7 @@ from hrtem_dask.batch.copies import compare_here, find_copies
 from hrtem_dask.batch.listing import find_inputs, list_sources, warn_of_unmatched_rows
 from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 from hrtem_dask.errors import CalibrationError, typed_error_text
+from hrtem_dask.loading.content import judge_content
 from hrtem_dask.loading.similarity import make_fingerprint
 from hrtem_dask.segmentation import Segmenter
 from hrtem_dask.settings import Settings
@@ -95,8 +96,9 @@ def _as_after_reading(
             try:
                 image = loading.read_image(record)
                 fingerprints[record.micrograph_id] = make_fingerprint(image).encode()
-                if refusal := _quality_refusal(image, record, settings):
-                    ended[record.micrograph_id] = {"status": "set_aside", "reason": refusal}
+                if not np.isfinite(image).any():
+                    analysis.prepare(image, settings)  # it raises the error of a run
+                ended[record.micrograph_id] = _judged(image, record, settings)
             except Exception as error:  # noqa: BLE001 - whatever a file provokes, a run reports it in its row
                 ended[record.micrograph_id] = {"status": "failed", "reason": typed_error_text(error)}
     copies = find_copies(records, fingerprints, compare_here)
@@ -122,14 +124,19 @@ def _if_segmentable(record: loading.MicrographRecord, segmenter: Segmenter) -> l
     return record
 
 
-def _quality_refusal(image: np.ndarray, record: loading.MicrographRecord, settings: Settings) -> str:
-    """Return for which flags of its quality a run sets a micrograph aside; empty where there are none."""
-    if not set(settings.quality.set_aside) - {"duplicate"}:
-        return ""
-    field = analysis.visible_field(image, settings)
-    _, flags = analysis.judge_quality(field.image, settings, pixel_size_nm=record.pixel_size_nm, outside=field.outside)
-    refused = [flag for flag in flags if flag in settings.quality.set_aside]
-    return f"quality: {', '.join(refused)} (settings quality.set_aside)" if refused else ""
+def _judged(image: np.ndarray, record: loading.MicrographRecord, settings: Settings) -> dict[str, Any]:
+    """Return what changes in a record after a run has judged its image: set aside, or a remark."""
+    content = judge_content(image)
+    flags: tuple[str, ...] = (content.flag,) if content.flag else ()
+    if set(settings.quality.set_aside) - {"duplicate"}:
+        field = analysis.visible_field(image, settings)
+        size, outside = record.pixel_size_nm, field.outside
+        flags += analysis.judge_quality(field.image, settings, pixel_size_nm=size, outside=outside)[1]
+    refused = analysis.refusal(flags, content, settings)
+    if refused is None and not content.reason:
+        return {}
+    reason = "; ".join(filter(None, [refused or content.reason, record.reason]))
+    return {"reason": reason, **({"status": "set_aside"} if refused else {})}
 
 
 def print_inspection(table: pd.DataFrame) -> None:

@@ -18,7 +18,8 @@ from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, w
 from hrtem_dask.batch.label_images import without_label_images
 from hrtem_dask.batch.own_files import without_own_results
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError
-from hrtem_dask.loading.detectors import one_per_scan
+from hrtem_dask.loading.detectors import one_per_channels, one_per_scan
+from hrtem_dask.loading.records import set_aside_small
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.location import Location
 
@@ -121,10 +122,10 @@ def list_sources(
             metadata=samples,
         )
         if calibrated_only:
-            of_file = [loading.set_aside_uncalibrated(record, pixels=options.pixels) for record in of_file]
+            of_file = [loading.set_aside_uncalibrated(set_aside_small(r), pixels=options.pixels) for r in of_file]
             of_file = one_per_scan(of_file) if options.duplicates == "set_aside" else of_file
         listed += of_file
-    return _with_unique_ids(listed)
+    return _complete(listed, settings, calibrated_only=calibrated_only)
 
 
 def list_on_workers(
@@ -172,7 +173,16 @@ def list_on_workers(
         if isinstance(result, HrtemDaskError):
             raise result
         listed |= {batch[0]: [_failed(batch[0], result)]} if isinstance(result, BaseException) else result
-    return _with_unique_ids([record for source in sources for record in listed[source]])
+    records = [record for source in sources for record in listed[source]]
+    return _complete(records, settings, calibrated_only=calibrated_only)
+
+
+def _complete(
+    records: Sequence[loading.MicrographRecord], settings: Settings, *, calibrated_only: bool
+) -> list[loading.MicrographRecord]:
+    """Give all records ids of their own, and keep one channel of each field, whichever files they lie in."""
+    named = _with_unique_ids(records)
+    return one_per_channels(named) if calibrated_only and settings.loading.duplicates == "set_aside" else named
 
 
 def _with_unique_ids(records: Sequence[loading.MicrographRecord]) -> list[loading.MicrographRecord]:

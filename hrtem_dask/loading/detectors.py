@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hrtem_dask.loading.records import MicrographRecord
 
-__all__ = ["detector_in", "one_per_scan", "preferred_first"]
+__all__ = ["detector_in", "one_per_channels", "one_per_scan", "preferred_first"]
 
 _DETECTOR = re.compile(
     r"(?<![a-z0-9])(?P<name>haadf|laadf|maadf|adf|abf|bf|df|[di]dpc|dpc|se|bse)"
@@ -97,4 +97,34 @@ def one_per_scan(records: Sequence[MicrographRecord]) -> list[MicrographRecord]:
                     changed[frame.micrograph_id] = dataclasses.replace(
                         frame, status="set_aside", reason=reason, duplicate_of=of.micrograph_id
                     )
+    return [changed.get(record.micrograph_id, record) for record in records]
+
+
+def one_per_channels(records: Sequence[MicrographRecord]) -> list[MicrographRecord]:
+    """Keep one channel of each field, and set the others aside.
+
+    Parameters
+    ----------
+    records : sequence of MicrographRecord
+        All records of a run: the channels of a field may lie in several files.
+
+    Returns
+    -------
+    list of MicrographRecord
+        The same records in order. Of the channels of a field, as an axis of the file states them, that is kept whose
+        name is the preferred detector, or else the first one.
+    """
+    fields: dict[str, list[MicrographRecord]] = {}
+    for record in records:
+        if record.field_shown and record.status == "ok":
+            fields.setdefault(record.field_shown, []).append(record)
+    changed: dict[str, MicrographRecord] = {}
+    for channels in fields.values():
+        kept = min(channels, key=lambda one: preferred_first((detector_in(one.channel) or ("",))[0]))
+        for one in channels:
+            if one is not kept:
+                reason = f"channel {one.channel} of a field that is counted once, in channel {kept.channel}"
+                changed[one.micrograph_id] = dataclasses.replace(
+                    one, status="set_aside", reason=reason, duplicate_of=kept.micrograph_id
+                )
     return [changed.get(record.micrograph_id, record) for record in records]

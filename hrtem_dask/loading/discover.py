@@ -15,13 +15,14 @@ from hrtem_dask.addresses import check_address, file_system
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, typed_error_text
 from hrtem_dask.loading.archives import archive_kind, member_names
 from hrtem_dask.loading.formats.file_format import HEAD_BYTES, is_micrograph_head
+from hrtem_dask.loading.side_files import side_names
 from hrtem_dask.loading.source import Source
 
 __all__ = ["find_sources", "other_kind"]
 
 _DOCUMENTS = {
     ".txt", ".md", ".rst", ".xml", ".ome", ".mdoc", ".html", ".htm", ".pdf", ".doc", ".docx", ".ppt", ".pptx", ".odt",
-    ".log",
+    ".log", ".hdr", ".md5", ".sha1", ".sha256", ".roi",
 }  # fmt: skip
 _TABLES = {".csv", ".tsv", ".json", ".jsonl", ".xls", ".xlsx", ".parquet", ".db", ".sqlite", ".npz", ".pkl", ".pickle"}
 _PROGRAMS = {
@@ -348,17 +349,16 @@ def _paired(sources: list[Source]) -> Iterator[Source]:
 def _with_description(source: Source, others: list[Source]) -> Source:
     """Add the files that describe a source which is copied to be read; else they are found beside it.
 
-    They are the companion file of an OME-TIFF set, and the side file of an MRC file.
+    They are the companion file of an OME-TIFF set, the side file of an MRC file, and those of microscopes.
     """
     if source.is_local and not source.member:
         return source
     name, stem = source.name.lower(), posixpath.splitext(source.name.lower())[0]
+    endings = tuple(f"/{one}" for one in side_names(name))
     if name.endswith((".ome.tif", ".ome.tiff")):
-        endings: tuple[str, ...] = (".companion.ome",)
+        endings += (".companion.ome",)
     elif source.suffix in _WITH_SIDE_FILE:
-        endings = (f"/{name}.mdoc", f"/{stem}.mdoc")
-    else:
-        return source
+        endings += (f"/{name}.mdoc", f"/{stem}.mdoc")
     folder, place = posixpath.dirname(source.member or source.url), source.url if source.member else ""
     beside = [o for o in others if f"/{o.name.lower()}".endswith(endings) and (o.url if o.member else "") == place]
     paths = [o.member or o.url for o in beside if posixpath.dirname(o.member or o.url) == folder]

@@ -14,12 +14,26 @@ from hrtem_dask.loading.pixel_sizes import Calibration, calibration_flags
 from hrtem_dask.loading.source import Source, Status
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["OWN_LABELS", "MicrographRecord", "Signal", "micrograph_id", "printable", "set_aside_uncalibrated", "to_row"]
+__all__ = [
+    "OWN_LABELS",
+    "SET",
+    "MicrographRecord",
+    "Signal",
+    "micrograph_id",
+    "printable",
+    "set_aside_small",
+    "set_aside_uncalibrated",
+    "to_row",
+]
 
 OWN_LABELS = "labels of particles that `hrtem-dask export` wrote, not a micrograph"
 """Reason for which a label image of this package is set aside; it can still be read as labels."""
 
+SET = "set "
+"""Beginning of the name of a field whose channels lie in several files."""
 MAX_STEM = 60
+MIN_SIDE_PX = 32
+"""Shortest side of a micrograph: scans of a few pixels are tests, drift references or survey marks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +70,8 @@ class Signal:
     """Reason of a status other than ``ok``; for ``ok`` a remark, mostly empty."""
     covariates: tuple[tuple[str, Any], ...] = ()
     """Columns of a metadata file that `hrtem-dask ingest` stored with the image, as (name, value)."""
+    fields: tuple[tuple[str, str], ...] = ()
+    """For each frame the field that it shows, and the name of its channel; empty where frames are no channels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +120,10 @@ class MicrographRecord:
     """Reason of the status in a sentence; for ``ok`` a remark, mostly empty."""
     duplicate_of: str = ""
     """`micrograph_id` of the micrograph of the same field that is counted instead; mostly empty."""
+    field_shown: str = ""
+    """Field that several channels show, of which one is counted; empty where the image is no channel."""
+    channel: str = ""
+    """Name or number of the channel of that field."""
 
 
 def micrograph_id(source: Source, signal: int = 0, frame: int = 0, *, path: str | None = None) -> str:
@@ -238,6 +258,33 @@ def with_pixel_size(
         pixel_size_source=source,
         calibration_flags=calibration_flags(size, plausible_nm=plausible_nm),
     )
+
+
+def set_aside_small(record: MicrographRecord) -> MicrographRecord:
+    """Set an image aside that is too small to be a micrograph.
+
+    Parameters
+    ----------
+    record : MicrographRecord
+        From `list_micrographs`.
+
+    Returns
+    -------
+    MicrographRecord
+        The same record, or a copy with status ``set_aside`` and the reason where a side is shorter than 32 px.
+
+    Examples
+    --------
+    >>> from hrtem_dask.loading import MicrographRecord, Source
+    >>> source = Source(url="/data/a.dm3", relative="a.dm3")
+    >>> set_aside_small(MicrographRecord(micrograph_id="a-1", source=source, height_px=4, width_px=16)).reason
+    'an image of 4×16 px: a micrograph has at least 32 px on each side'
+    """
+    if record.status != "ok" or min(record.height_px or 0, record.width_px or 0) >= MIN_SIDE_PX:
+        return record
+    size = f"{record.height_px}×{record.width_px}"
+    reason = f"an image of {size} px: a micrograph has at least {MIN_SIDE_PX} px on each side"
+    return dataclasses.replace(record, status="set_aside", reason="; ".join(filter(None, [reason, record.reason])))
 
 
 def set_aside_uncalibrated(record: MicrographRecord, *, pixels: bool = False) -> MicrographRecord:

@@ -24,7 +24,16 @@ from hrtem_dask.loading.formats.file_format import Reader, identify
 from hrtem_dask.loading.formats.header_limits import bounded_signals
 from hrtem_dask.loading.imaging import stated_imaging, stated_reciprocal
 from hrtem_dask.loading.pixel_sizes import calibration_flags
-from hrtem_dask.loading.records import OWN_LABELS, MicrographRecord, Signal, micrograph_id, printable, with_pixel_size
+from hrtem_dask.loading.records import (
+    OWN_LABELS,
+    SET,
+    MicrographRecord,
+    Signal,
+    micrograph_id,
+    printable,
+    with_pixel_size,
+)
+from hrtem_dask.loading.side_files import described_beside
 from hrtem_dask.loading.source import Source
 
 if TYPE_CHECKING:
@@ -114,6 +123,8 @@ def _signals(source: Source) -> list[Signal]:
     try:
         with _reader(source) as reader:
             signals = bounded_signals(reader.list_signals())
+            if reader.path is not None:
+                signals = described_beside(reader.path, signals)
     except RefusedSignalError as error:
         return [Signal(status="set_aside", note=str(error))]
     except Exception as error:  # noqa: BLE001 - readers raise errors of any kind on damaged bytes
@@ -184,6 +195,9 @@ def _record(
     contradicted = contradiction(signal.calibration) if is_image else ""
     flags = calibration_flags(size, plausible_nm=plausible_nm) if is_image else ()
     remark = signal.calibration.note if is_image and size is None else ""
+    shown, channel = signal.fields[frame] if is_image and signal.fields else ("", "")
+    if channel and not shown.startswith(SET):  # a field of this file alone
+        shown = f"{source.path} {number} {shown}"
     return MicrographRecord(
         micrograph_id=micrograph_id(source, number, frame),
         source=source,
@@ -200,9 +214,11 @@ def _record(
         magnification=signal.magnification,
         instrument=signal.instrument,
         acquired_at=signal.acquired_at,
-        imaging=stated_imaging(signal.title, signal.description, source.name) if is_image else "",
+        imaging=stated_imaging(" ".join([signal.title, channel]), signal.description, source.name) if is_image else "",
         status=signal.status,
         reason="; ".join(filter(None, [contradicted, remark, signal.note])),
+        field_shown=shown,
+        channel=channel,
     )
 
 

@@ -169,7 +169,7 @@ MICROGRAPHS: Schema = (
         "quality_flags",
         "str",
         "doubts about the image, comma-separated: blur, drift, empty_field, saturation, gradient, duplicate, "
-        "possible_duplicate",
+        "possible_duplicate, mask, fourier_transform, diffraction, illuminated_disk",
     ),
     Column(
         "edge_position_px",

@@ -172,3 +172,36 @@ def test_the_file_of_the_microscope_is_kept(
         mrc.voxel_size = 0.5
     found = statuses(given, tmp_path / "out", settings, client)
     assert list(found.index[found == "done"]) == ["z.mrc"]
+
+
+def test_a_burnt_in_copy_on_the_second_page_is_no_second_field(
+    tmp_path: Path, settings: Settings, client: Client
+) -> None:
+    (tmp_path / "in").mkdir()
+    image = field(3)
+    copy = bits_8(image)
+    copy[225:240, 20:120] = 255
+    with tifffile.TiffWriter(tmp_path / "in" / "a.tif") as writer:
+        for page in (image, copy):
+            writer.write(
+                page, photometric="minisblack", contiguous=False, metadata=None, resolution=(2e8, 2e8),
+                resolutionunit="CENTIMETER",
+            )  # fmt: skip
+    assert list(statuses(tmp_path / "in", tmp_path / "r", settings, client)) == ["done", "set_aside"]
+
+
+def test_masks_and_transforms_beside_their_micrograph(
+    tmp_path: Path, settings: Settings, client: Client, make_tiff: MakeTiff
+) -> None:
+    image = field(5)
+    make_tiff(tmp_path / "in" / "a.tif", image)
+    make_tiff(tmp_path / "in" / "Mask of a.tif", cv2.medianBlur(((image < 1600) * 255).astype(np.uint8), 5))
+    spectrum = np.log(np.abs(np.fft.fftshift(np.fft.fft2(image.astype(float)))) + 1)
+    make_tiff(tmp_path / "in" / "a_2.tif", spectrum.astype(np.float32))
+    make_tiff(tmp_path / "in" / "nothing.tif", np.full((64, 64), np.nan, np.float32))
+    given = {"Mask of a.tif": "set_aside", "a.tif": "done", "a_2.tif": "set_aside", "nothing.tif": "failed"}
+    assert dict(statuses(tmp_path / "in", tmp_path / "r", settings, client)) == given
+    flagged = settings.updated({"quality": {"no_micrographs": "flag"}})
+    assert dict(statuses(tmp_path / "in", tmp_path / "r2", flagged, client)) == {
+        **dict.fromkeys(given, "done"), "nothing.tif": "failed"
+    }  # fmt: skip

@@ -20,7 +20,7 @@ from hrtem_dask.storage.location import Location
 def save(*paths: Path) -> None:
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, np.ones((4, 5)))
+        np.save(path, np.ones((40, 50)))
 
 
 @pytest.mark.parametrize("named", ["link", "real"])

@@ -167,18 +167,14 @@ def try_variants(good: Path, work: Path, numbers: range) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_damaged_variants(good_files: Path, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    "numbers", [range(N_DEFAULT), pytest.param(range(N_DEFAULT, N_ALL), marks=pytest.mark.slow)], ids=["some", "all"]
+)
+def test_damaged_variants(good_files: Path, tmp_path: Path, kind: str, numbers: range) -> None:
     assert read_all_of_one(good_files / f"a.{kind}", tmp_path) == "read"
-    counts = try_variants(good_files / f"a.{kind}", tmp_path, range(N_DEFAULT))
+    counts = try_variants(good_files / f"a.{kind}", tmp_path, numbers)
     print(kind, counts)  # noqa: T201 - shown by `pytest -rP`
     assert counts.keys() - {"read"}, "no variant was damaged at all"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_very_many_damaged_variants(good_files: Path, tmp_path: Path, kind: str) -> None:
-    counts = try_variants(good_files / f"a.{kind}", tmp_path, range(N_DEFAULT, N_ALL))
-    print(kind, counts)  # noqa: T201 - shown by `pytest -rP`
 
 
 def read_all_of_one(good: Path, work: Path) -> str:

@@ -1,6 +1,7 @@
 """One run at a time: who holds the folder is said, a dead owner is replaced, and a replaced one stops."""
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -166,9 +167,12 @@ def test_a_run_that_was_replaced_stops_and_leaves_the_lock_of_the_other(place: L
 
 @pytest.mark.usefixtures("quick")
 def test_a_lock_that_was_deleted_is_written_again(place: Location) -> None:
-    with RunLock(place):
+    with RunLock(place) as lock:
         place.remove(LOCK)
         wait_for(lambda: place.exists(LOCK))
+        assert json.loads(place.read_bytes(LOCK))["token"] == lock.token
+        lock.check()
+    assert not place.exists(LOCK)
 
 
 def test_a_folder_in_the_place_of_the_lock_is_set_aside(tmp_path: Path) -> None:

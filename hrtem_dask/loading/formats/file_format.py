@@ -66,6 +66,8 @@ class Reader:
     """Reads a frame, from the number of the signal and the number of the frame."""
     note: str = ""
     """Remark if the name does not agree with the content; else empty."""
+    path: Path | None = None
+    """The file, beside which side files may lie; None for a folder."""
 
 
 def identify(path: Path) -> Reader:
@@ -186,8 +188,11 @@ def _reader(path: Path, kind: str, note: str) -> Reader:
             lambda: rosetta.list_signals(path, variant),
             lambda signal, frame: rosetta.read_frame(path, variant, signal, frame),
             note,
+            path,
         )
-    return Reader(lambda: module.list_signals(path), lambda signal, frame: module.read_frame(path, signal, frame), note)
+    return Reader(
+        lambda: module.list_signals(path), lambda signal, frame: module.read_frame(path, signal, frame), note, path
+    )
 
 
 def _hdf5_variant(path: Path) -> str:

@@ -42,6 +42,22 @@ def has_color_axis(shape: tuple[int, ...]) -> bool:
 
 
 MAX_HEADER_BYTES = 10_000
+MIN_ENERGIES = 256
+MANY_ENERGIES = 4
+"""Smallest ratio of the axis of energies to the other ones, where nothing says what the axes are."""
+SMALL_SIDE_PX = 128
+
+
+def _energies(shape: tuple[int, ...]) -> int | None:
+    """Return the length of the axis of a spectrum image; None for a stack of images."""
+    if len(shape) != 3:
+        return None
+    first, middle, last = shape
+    if last >= MIN_ENERGIES and last >= MANY_ENERGIES * max(first, middle) and min(first, middle) > 1:
+        return last
+    if first >= MIN_ENERGIES and first >= MANY_ENERGIES * max(middle, last) and max(middle, last) <= SMALL_SIDE_PX:
+        return first
+    return None
 
 
 def describe_array(shape: tuple[int, ...], dtype: np.dtype) -> Signal:
@@ -72,6 +88,11 @@ def describe_array(shape: tuple[int, ...], dtype: np.dtype) -> Signal:
         refused = f"its last axis of {shape[2]} is one of colors, not of pixels: shape {shape}"
     elif 0 in shape:
         refused = f"no pixels: shape {shape}"
+    elif (energies := _energies(shape)) is not None:
+        refused = (
+            f"by its shape {shape} a spectrum image with {energies} energies, not a stack of images; "
+            "save micrographs that are so small or narrow one by one"
+        )
     if refused:
         return Signal(dtype=str(dtype), status="set_aside", note=refused)
     return Signal(dtype=str(dtype), height_px=shape[-2], width_px=shape[-1], n_frames=math.prod(shape[:-2]))

@@ -14,6 +14,7 @@ import zarr.storage
 
 from hrtem_dask.addresses import file_system
 from hrtem_dask.errors import UnreadableMicrographError
+from hrtem_dask.loading.formats.channels import fields_of_axes
 from hrtem_dask.loading.formats.header_limits import ALWAYS_ALLOWED_BYTES, MAX_IMAGES, check_chunks, check_size
 from hrtem_dask.loading.formats.npy import describe_array
 from hrtem_dask.loading.formats.zarr_chunks import read_with_missing
@@ -96,7 +97,7 @@ def list_signals(url: str) -> list[Signal]:
     found = []
     for scales in _ome(node).get("multiscales", []):
         array = node[scales["datasets"][0]["path"]]
-        signal = _signal(array, scales, ingested)
+        signal = _signal(array, scales, ingested, _channel_names(node))
         if signal.status == "ok":
             _check(array, posixpath.join(url, scales["datasets"][0]["path"]))
         found.append(signal)
@@ -145,7 +146,19 @@ def _opened(url: str) -> Any:
         raise UnreadableMicrographError("not a Zarr store: the folder has neither array nor group metadata") from error
 
 
-def _signal(array: Any, scales: dict[str, Any], ingested: dict[str, Any]) -> Signal:
+def _channel_names(node: Any) -> list[str]:
+    """Return the names of the channels of an image, which OMERO's entry holds."""
+    omero = _ome(node).get("omero")
+    channels = omero.get("channels") if isinstance(omero, dict) else None
+    return [str(c.get("label") or "") for c in channels or [] if isinstance(c, dict)]
+
+
+def _axis_names(scales: dict[str, Any]) -> list[str]:
+    """Return the names of the axes of a multiscales entry."""
+    return [str(a if isinstance(a, str) else a.get("name", "")) for a in scales.get("axes") or []]
+
+
+def _signal(array: Any, scales: dict[str, Any], ingested: dict[str, Any], channels: list[str]) -> Signal:
     """Describe one image; `ingested` holds the metadata that `hrtem-dask ingest` stored with it."""
     described = describe_array(array.shape[-3:], array.dtype)
     if described.status != "ok":
@@ -153,6 +166,7 @@ def _signal(array: Any, scales: dict[str, Any], ingested: dict[str, Any]) -> Sig
     found, refused = _calibration(scales, array.ndim)
     if found.pixel_size_nm is not None and str(ingested.get("pixel_size_source") or "none") != "none":
         found = Calibration(found.pixel_size_nm, str(ingested["pixel_size_source"]))
+    letters = "".join(name[:1].upper() or "?" for name in _axis_names(scales)[:-2])
     known: dict[str, Any] = {k: ingested.get(k) for k in ("voltage_kv", "magnification", "instrument", "acquired_at")}
     return replace(
         described,
@@ -163,6 +177,7 @@ def _signal(array: Any, scales: dict[str, Any], ingested: dict[str, Any]) -> Sig
         status="set_aside" if refused else "ok",
         note=refused,
         covariates=tuple(dict(ingested.get("covariates") or {}).items()),
+        fields=() if refused else fields_of_axes(letters, array.shape[:-2], channels),
         **known,
     )
 
@@ -170,7 +185,7 @@ def _signal(array: Any, scales: dict[str, Any], ingested: dict[str, Any]) -> Sig
 def _calibration(scales: dict[str, Any], ndim: int) -> tuple[Calibration, str]:
     """Return the pixel size of a multiscales entry, and why it is refused if it is."""
     axes = scales.get("axes") or []
-    names = [a if isinstance(a, str) else a.get("name", "") for a in axes]
+    names = _axis_names(scales)
     if len(axes) != ndim or [n.lower() for n in names[-2:]] != ["y", "x"]:
         return Calibration(), f"its last two axes are not y and x: {names}"
     units = ["" if isinstance(a, str) else a.get("unit", "") for a in axes[-2:]]

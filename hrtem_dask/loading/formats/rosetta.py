@@ -22,6 +22,7 @@ import rsciio
 from hrtem_dask.errors import RefusedSignalError, UnreadableMicrographError
 from hrtem_dask.loading.formats.colour import gray_channel
 from hrtem_dask.loading.formats.header_limits import check_chunks, check_size
+from hrtem_dask.loading.formats.npy import has_color_axis
 from hrtem_dask.loading.formats.rosetta_metadata import acquisition, description, is_diffraction_mode
 from hrtem_dask.loading.pixel_sizes import Calibration, calibrate
 from hrtem_dask.loading.records import Signal
@@ -286,7 +287,9 @@ def _signal(entry: Any, kind: str) -> Signal:
     if not refused:
         y, x = _image_axes(axes)
         found = _calibration(axes[y], axes[x], kind)
-        if found.reciprocal:
+        if (colors := _color_axis(data.shape, y, x)) is not None:
+            refused = f"its axis of {colors} is one of colors, not of pixels"
+        elif found.reciprocal:
             refused = "a diffraction pattern or FFT: its axes are spatial frequencies"
         elif data.dtype.names:
             refused, note = _color(entry)
@@ -333,6 +336,15 @@ def _refusal(entry: dict[str, Any], axes: list[dict[str, Any]]) -> str:
     if detector.lower().startswith(("super", "dual", "ultra", "eds")) and _ELEMENT_TITLE.fullmatch(title):
         return "a map of an element, not a micrograph"
     return ""
+
+
+def _color_axis(shape: tuple[int, ...], y: int, x: int) -> int | None:
+    """Return the length of the axis of colors that would be taken for y or x; None where there is none."""
+    others = [n for axis, n in enumerate(shape) if axis not in (y, x)]
+    for short, long in ((x, y), (y, x)):
+        if len(others) == 1 and has_color_axis((others[0], shape[long], shape[short])):
+            return int(shape[short])
+    return None
 
 
 def _calibration(y: dict[str, Any], x: dict[str, Any], kind: str) -> Calibration:

@@ -113,7 +113,11 @@ def geometric_sd(
     n = len(values)
     row = estimate_row(float(middle), error, n=n, n_micrographs=n_micrographs, df=df, confidence=confidence)
     sd = np.exp(q[0])
-    ends = {k: None if row[k] is None else float(np.exp(np.exp(row[k]))) for k in ("low", "high")}
+    with np.errstate(over="ignore"):
+        ends = {k: None if row[k] is None else float(np.exp(np.exp(row[k]))) for k in ("low", "high")}
+    if ends["high"] is not None and not np.isfinite(ends["high"]):
+        ends = dict.fromkeys(ends)
+        row |= {"standard_error": None, "reason": "no interval: the micrographs say too little about the spread"}
     if row["standard_error"] is not None:
         row["standard_error"] *= float(np.exp(sd) * sd)
     return row | {"estimate": float(np.exp(sd)), "p_value": None} | ends

@@ -17,6 +17,7 @@ from hrtem_dask.loading.formats.header_limits import bounded_signals
 from hrtem_dask.loading.formats.mrc_files.headers import acquisition, calibration, labels
 from hrtem_dask.loading.formats.mrc_files.integers import PACKED_FLAG, imod_flags, true_dtype
 from hrtem_dask.loading.formats.mrc_files.side_files import read_side_file
+from hrtem_dask.loading.formats.npy import has_color_axis
 from hrtem_dask.loading.records import Signal
 
 __all__ = ["list_signals", "read_frame"]
@@ -62,7 +63,9 @@ def list_signals(path: Path) -> list[Signal]:
     beside, conditions = read_side_file(path, (shape[1], shape[2]))
     size, known = combine([size, beside]), conditions | {k: v for k, v in known.items() if v is not None}
     refused = ""
-    if dtype.kind == "c":
+    if has_color_axis((shape[0], shape[1], shape[2])):
+        refused = f"its fastest axis of {shape[2]} is one of colors, not of pixels: shape {shape}"
+    elif dtype.kind == "c":
         refused = "complex values: a Fourier transform, not a micrograph"
     elif packed:
         refused = "two 4-bit values in each byte: convert it to bytes (newstack -mode 0 of IMOD)"

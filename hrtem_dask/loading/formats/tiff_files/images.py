@@ -86,6 +86,7 @@ def _signal(tif: Any, series: OwnSeries, number: int, *, beside_gray: bool) -> S
         status="set_aside" if refused else "ok",
         note=refused or "; ".join(filter(None, [note, series.note])),
         description=description(image),
+        fields=series.fields if not refused else (),
         **acquisition(image),
     )
 

@@ -44,6 +44,16 @@ class OmeImage:
     """Attributes of its element ``Pixels``, such as ``PhysicalSizeX``."""
     planes: tuple[Planes, ...]
     """Where its planes are."""
+    channels: tuple[str, ...] = ()
+    """Names of its channels; empty where they have none."""
+    has_channels: bool = True
+    """Whether its axis of channels is one: tifffile calls the first axis of any stack so, without names."""
+
+    @property
+    def axes(self) -> tuple[str, tuple[int, ...]]:
+        """Order of the axes but y and x, the slowest first, and their lengths."""
+        letters = self.pixels.get("DimensionOrder", "XYCZT")[:1:-1]
+        return letters, tuple(max(_whole(self.pixels.get(f"Size{axis}"), 1), 1) for axis in letters)
 
     @property
     def sizes(self) -> tuple[str | None, ...]:
@@ -136,7 +146,10 @@ def read_description(root: Any) -> OmeDescription:
         pixels = element.find("{*}Pixels")
         if pixels is not None:
             planes = tuple(_planes(data, pixels) for data in pixels.findall("{*}TiffData"))
-            images.append(OmeImage(element.get("Name", ""), dict(pixels.attrib), planes))
+            channels = tuple(channel.get("Name", "") for channel in pixels.findall("{*}Channel"))
+            named = all(channels) and len(set(channels)) == len(channels)
+            has_channels = named or not root.get("Creator", "").startswith("tifffile")
+            images.append(OmeImage(element.get("Name", ""), dict(pixels.attrib), planes, channels, has_channels))
     return OmeDescription(root.get("UUID", ""), tuple(images))
 
 

@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from hrtem_dask.loading.formats.channels import fields_of_axes, fields_of_labels
 from hrtem_dask.loading.formats.tiff_files.ome_xml import OmeDescription, OmeImage, describe_file
+from hrtem_dask.loading.records import SET
+from hrtem_dask.provenance import record_hash
 
 __all__ = ["OwnSeries", "own_series"]
 
 UNKNOWN = "its OME-XML describes several files and does not say clearly which of them this one is"
+_TIFFFILE = "1.11a"
+"""Version of ImageJ that tifffile writes."""
 ELSEWHERE = "its OME-XML is in another file, which is not beside it"
 
 
@@ -39,6 +44,8 @@ class OwnSeries:
     """Its image of the OME-XML; None where there is none, or it is not known which."""
     note: str = ""
     """What is not known about its description."""
+    fields: tuple[tuple[str, str], ...] = ()
+    """For each frame the field that it shows and its channel, see `Signal`; empty where frames are no channels."""
 
     @property
     def keyframe(self) -> Any:
@@ -89,8 +96,21 @@ def _of_this_file(tif: tifffile.TiffFile, series: Any, image: OmeImage | None) -
         str(series.name),
         series.dataoffset,
         image,
+        fields=_fields(tif, series, image),
     )
     return [known]
+
+
+def _fields(tif: tifffile.TiffFile, series: Any, image: OmeImage | None) -> tuple[tuple[str, str], ...]:
+    """Return which field each frame of a series shows."""
+    axes = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS"]
+    known = tif.imagej_metadata or {}
+    # tifffile calls itself ImageJ 1.11a, and the first axis of any stack one of channels
+    stated = image.has_channels if image is not None else str(known.get("ImageJ")) != _TIFFFILE
+    names = image.channels if image is not None else ()
+    found = fields_of_axes("".join(axis for axis, _ in axes), [n for _, n in axes], names) if stated else ()
+    labels = known.get("Labels")
+    return found or fields_of_labels(labels if isinstance(labels, list) else [], math.prod(n for _, n in axes))
 
 
 def _image_of(series: Any, described: OmeDescription | None, number: int, n_series: int) -> OmeImage | None:
@@ -118,13 +138,24 @@ def _of_set(tif: tifffile.TiffFile, described: OmeDescription, path: Path) -> li
                 count = len(pages) if planes.count is None else planes.count
                 last = min(planes.page + count, len(pages))
                 numbers |= {planes.first + i: page for i, page in enumerate(range(planes.page, last))}
-        chosen = [number for _, number in sorted(numbers.items()) if number in left]
-        left -= set(chosen)
-        found += _grouped([pages[number] for number in chosen], image.name, image, "")
+        chosen = {plane: number for plane, number in sorted(numbers.items()) if number in left}
+        left -= set(chosen.values())
+        of_planes = _fields_of_planes(described, image, list(chosen))
+        found += _grouped([pages[number] for number in chosen.values()], image.name, image, "", of_planes)
     if described.is_complete and not own:
         note = UNKNOWN
     agreed = described.images[0] if len({image.sizes for image in described.images}) == 1 and not own else None
     return found + _grouped([pages[n] for n in sorted(left)], "", agreed, "" if agreed else note)
+
+
+def _fields_of_planes(described: OmeDescription, image: OmeImage, planes: list[int]) -> tuple[tuple[str, str], ...]:
+    """Return which field each plane of an image shows; its channels may lie in several files of the set."""
+    fields = fields_of_axes(*image.axes, image.channels) if image.has_channels else ()
+    if not fields or max(planes, default=0) >= len(fields):
+        return ()
+    number = described.images.index(image)
+    name = record_hash([[p.uuid, p.file] for one in described.images for p in one.planes])
+    return tuple((f"{SET}{name} {number} {fields[plane][0]}", fields[plane][1]) for plane in planes)
 
 
 def _own_images(described: OmeDescription, name: str) -> list[tuple[OmeImage, set[tuple[str, str]]]]:
@@ -145,14 +176,21 @@ def _own_images(described: OmeDescription, name: str) -> list[tuple[OmeImage, se
     return images if own else []
 
 
-def _grouped(pages: Sequence[Any], name: str, image: OmeImage | None, note: str) -> list[OwnSeries]:
+def _grouped(
+    pages: Sequence[Any], name: str, image: OmeImage | None, note: str, fields: Sequence[tuple[str, str]] = ()
+) -> list[OwnSeries]:
     """Return one series for each shape and data type of some pages."""
     groups: dict[tuple[Any, ...], list[Any]] = {}
-    for page in pages:
-        groups.setdefault((page.shape, page.axes, str(page.dtype), page.is_reduced), []).append(page)
+    shown: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
+    for n, page in enumerate(pages):
+        kind = (page.shape, page.axes, str(page.dtype), page.is_reduced)
+        groups.setdefault(kind, []).append(page)
+        shown.setdefault(kind, []).extend(fields[n : n + 1])
     found = []
-    for (shape, axes, dtype, _), members in groups.items():
+    for kind, members in groups.items():
+        shape, axes, dtype, _ = kind
         n = len(members)
         whole, letters = ((n, *shape), f"I{axes}") if n > 1 else (shape, axes)
-        found.append(OwnSeries(members, tuple(whole), letters, np.dtype(dtype), name, None, image, note))
+        channels = tuple(shown[kind])
+        found.append(OwnSeries(members, tuple(whole), letters, np.dtype(dtype), name, None, image, note, channels))
     return found

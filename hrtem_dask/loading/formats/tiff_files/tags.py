@@ -244,8 +244,7 @@ def _imagej(image: TiffImage) -> Calibration | None:
     meta = image.tif.imagej_metadata if image.tif.is_imagej else None
     if not meta:
         return None
-    # ImageJ writes µm as the six characters \u00B5 and an m
-    unit = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda m: chr(int(m[1], 16)), str(meta.get("unit", "")))
+    unit = _imagej_unit(meta.get("unit", ""))
     nm = length_in_nm(unit)
     if nm in (2.54e7, 1e7):
         return None  # inch and cm are read by _resolution
@@ -253,7 +252,13 @@ def _imagej(image: TiffImage) -> Calibration | None:
     if nm is not None and rewritten:
         return Calibration(note=f"ImageJ's unit is {unit}, but {rewritten}")
     size = _inverse(tag_value(image, 283)), _inverse(tag_value(image, 282))
-    return calibrate(size, (unit, unit), "file: TIFF ImageJ")
+    # it names the unit of y only where that is another one
+    return calibrate(size, (_imagej_unit(meta.get("yunit") or unit), unit), "file: TIFF ImageJ")
+
+
+def _imagej_unit(text: object) -> str:
+    """Return a unit as ImageJ means it: it writes characters beyond ASCII as backslash, u and four digits."""
+    return re.sub(r"\\u([0-9A-Fa-f]{4})", lambda m: chr(int(m[1], 16)), str(text))
 
 
 def _is_print_resolution(image: TiffImage) -> str:
