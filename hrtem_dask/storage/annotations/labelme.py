@@ -1,13 +1,15 @@
 """Shapes of labelme: polygons, rectangles, oriented rectangles and circles.
 
 Points count from the upper left corner of the image: the center of the first pixel is (0.5, 0.5). ``flags.ignored``
-marks instances that need not be found.
+marks instances that need not be found. Polygons of one label and one
+``group_id`` are one instance.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +59,24 @@ def read_labelme(path: Path, content: Mapping[str, Any], shape: tuple[int, int] 
     image = find_image(path, name)
     stated = content.get("imageHeight"), content.get("imageWidth")
     size = (int(stated[0]), int(stated[1])) if stated[0] and stated[1] else shape or image_shape(path, image)
-    outlines, kinds = [], []
+    outlines: list[Outline] = []
+    kinds: list[str] = []
+    groups: dict[tuple[str, object], int] = {}
     for number, drawn in enumerate(content["shapes"], 1):
         try:
             kind, outline = _read_shape(drawn)
         except (KeyError, TypeError, ValueError) as error:
             raise AnnotationError(f"{path}: shape {number}: {error}") from error
-        if outline is not None:
-            outlines.append(outline)
-            kinds.append(kind)
+        if outline is None:
+            continue
+        group = (outline.class_name, drawn.get("group_id"))
+        if group[1] is not None and kind not in BOXES and group in groups:
+            first = outlines[groups[group]]
+            outlines[groups[group]] = replace(first, polygons=[*first.polygons, *outline.polygons])
+            continue
+        groups[group] = len(outlines)
+        outlines.append(outline)
+        kinds.append(kind)
     if any(kind in BOXES for kind in kinds):
         instances = boxes_to_instances(
             [box_around_points(o.polygons[0]).tolist() for o in outlines],
@@ -113,12 +124,12 @@ def write_labelme(path: Path, image: AnnotatedImage, *, masks: bool | None = Non
         The image.
     masks : bool, optional
         Polygons (True) or oriented rectangles (False); by default polygons where there are masks. A mask of several
-        pieces, or with a hole, is written as its outer polygons, which labelme shows as shapes of their own.
+        pieces is written as polygons of one ``group_id``.
 
     Raises
     ------
     AnnotationError
-        If masks are asked for where there are none.
+        If masks are asked for where there are none, or a mask has a hole.
     """
     instances = image.instances
     masks = instances.masks is not None if masks is None else masks
