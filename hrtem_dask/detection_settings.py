@@ -18,7 +18,7 @@ DETECTION_METHODS: tuple[DetectionMethod, ...] = ("rotated_rcnn", "mask_rcnn")
 class DetectionSettings:
     """How instances are found by a detector; other methods do not use them."""
 
-    min_score: float = 0.5
+    min_score: float = 0.3
     """Instances of which the detector is less sure (0 to 1) are left out."""
     tile_px: int = 1024
     """Larger micrographs are looked at in tiles of this side (px)."""

@@ -41,7 +41,7 @@ class Detector:
         self.config, self.model_hash, self.device = config, model_hash, device
 
     def __call__(
-        self, image: np.ndarray, *, min_score: float = 0.5, tile_px: int = 1024, overlap_px: int = 320
+        self, image: np.ndarray, *, min_score: float = 0.3, tile_px: int = 1024, overlap_px: int = 320
     ) -> Instances:
         """Find the instances of a micrograph.
 

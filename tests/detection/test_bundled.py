@@ -1,0 +1,46 @@
+"""The detector of rods that comes with the package, on simulated scenes that it was not trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hrtem_dask.detection.detector import Detector, make_detector
+from hrtem_dask.detection.rotated_boxes import rotate_boxes
+from hrtem_dask.detection.rotated_iou import rotated_iou
+from hrtem_dask.evaluation.detection import find_rods_classically, pair_detections, summarize_pairs
+from hrtem_dask.settings import Settings
+from hrtem_dask.simulation.scenes import RodRanges, simulate_rod_scene
+
+RANGES = RodRanges(size_px=384, imaging={"haadf": 1.0}, contrast_to_noise=(6.0, 20.0), end_on_fraction=0.0)
+N = 4
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    file = Settings().updated({"segmentation": {"method": "rotated_rcnn"}}).segmentation.model_file
+    assert file is not None
+    assert Path(file).stat().st_size <= 8_000_000
+    return make_detector(file, "rotated_rcnn")
+
+
+def test_it_finds_more_rods_than_a_classical_detector(detector: Detector) -> None:
+    scenes = [simulate_rod_scene(RANGES, seed=900, index=i) for i in range(N)]
+    truth = [scene.instances for scene in scenes]
+    f1 = {}
+    for name, found in {
+        "classical": [find_rods_classically(scene.image, polarity="bright") for scene in scenes],
+        "network": [detector(scene.image) for scene in scenes],
+    }.items():
+        pairs = pair_detections(truth, found, min_score=0.0, class_names=["rod"])
+        f1[name] = summarize_pairs(pairs, n_images=N, n_resamples=2).iloc[-1]["f1"]
+    assert f1["network"] > f1["classical"] + 0.1
+
+
+def test_boxes_turn_with_the_image(detector: Detector) -> None:
+    scene = simulate_rod_scene(RANGES, seed=900, index=1)
+    upright = detector(scene.image, min_score=0.5)
+    turned = detector(np.rot90(scene.image).copy(), min_score=0.3)
+    assert len(upright) > 3
+    expected = rotate_boxes(upright.rotated_boxes, 90, (191.5, 191.5))
+    assert np.mean(rotated_iou(expected, turned.rotated_boxes).max(axis=1) > 0.5) >= 0.8
