@@ -46,7 +46,7 @@ def test_rods_learned_by_heart_are_found_in_every_quarter_turn() -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5)
         optimizer.step()
-        first, last = first or float(loss), float(loss)
+        first, last = first or float(loss.detach()), float(loss.detach())
         optimizer.param_groups[0]["lr"] = 2e-3 * (1 - step / 150)
     assert last < first / 4
     model.eval()
