@@ -11,6 +11,10 @@ MAX_SIDE_PX = 1024
 """Side of the part in the middle that is looked at (px)."""
 MAX_VALUES = 3
 """A mask has a value for the particles, one for the background, and perhaps one for what is unknown."""
+MAX_GAPS = 4
+"""Labels are numbered from 0 or 1, with few gaps, which programs leave that remove small particles."""
+_FULL = (255, 65535)
+"""Value of the particles in masks that are saved as pictures."""
 MIN_EQUAL = 0.8
 """Smallest share of neighbors of equal value in a mask; in frames of counted electrons it is the chance."""
 MAX_PIECES = 1.5
@@ -28,8 +32,9 @@ def is_mask(image: np.ndarray) -> bool:
     Returns
     -------
     bool
-        True for two or three values in connected pieces, and for whole numbers that are each one connected piece beside
-        a background. A constant image is none, and so are floating-point values: simulations without noise have those.
+        True for two or three values such as 0 and 255 in connected pieces, and for numbers from 0 that are each one
+        connected piece beside a background. A constant image is none, and so are floating-point values, as simulations
+        without noise have them.
     """
     if image.dtype.kind == "f":
         return False
@@ -37,11 +42,18 @@ def is_mask(image: np.ndarray) -> bool:
     if _share_equal(part[:: max(1, part.shape[0] // 64)]) < MIN_EQUAL:  # most images end here
         return False
     values = np.unique(part)
-    if len(values) < 2:
+    if len(values) < 2 or not _are_codes(values):
         return False
     if len(values) <= MAX_VALUES:
         return _is_beyond_chance(part, values)
     return _is_beyond_chance(part, values) and _are_labels(part, values)
+
+
+def _are_codes(values: np.ndarray) -> bool:
+    """Return whether values are those that programs give to masks and labels; a drawing has any gray values."""
+    first, last = int(values[0]), int(values[-1])
+    is_numbered = first in (0, 1) and last - first < MAX_GAPS * len(values)
+    return is_numbered or (first == 0 and last in _FULL and len(values) <= MAX_VALUES)
 
 
 def _middle(image: np.ndarray) -> np.ndarray:

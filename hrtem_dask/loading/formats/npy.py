@@ -42,7 +42,7 @@ def has_color_axis(shape: tuple[int, ...]) -> bool:
 
 
 MAX_HEADER_BYTES = 10_000
-MIN_ENERGIES = 256
+MIN_ENERGIES, MAX_ENERGIES = 256, 2**15
 MANY_ENERGIES = 4
 """Smallest ratio of the axis of energies to the other ones, where nothing says what the axes are."""
 SMALL_SIDE_PX = 128
@@ -55,7 +55,11 @@ def _energies(shape: tuple[int, ...]) -> int | None:
     first, middle, last = shape
     if last >= MIN_ENERGIES and last >= MANY_ENERGIES * max(first, middle) and min(first, middle) > 1:
         return last
-    if first >= MIN_ENERGIES and first >= MANY_ENERGIES * max(middle, last) and max(middle, last) <= SMALL_SIDE_PX:
+    if (
+        MAX_ENERGIES >= first >= MIN_ENERGIES
+        and first >= MANY_ENERGIES * max(middle, last)
+        and max(middle, last) <= SMALL_SIDE_PX
+    ):
         return first
     return None
 
