@@ -8,6 +8,7 @@ import numpy as np
 
 from hrtem_dask import backend, segmentation
 from hrtem_dask.detection_settings import DETECTION_METHODS
+from hrtem_dask.errors import ModelError
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation import Segmentation, Segmenter
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
@@ -96,13 +97,18 @@ def make_segmenter(settings: Settings) -> Segmenter:
     SettingsError
         If settings contradict each other or the model.
     ModelError
-        If the model cannot be read.
+        If the model cannot be read, or torchvision is not installed.
     """
     method = settings.segmentation.chosen_method
     if method not in DETECTION_METHODS:
         return segmentation.make_segmenter(settings.segmentation, settings.execution)
     # imported here because torch is slow to import and the baselines do without it
-    from hrtem_dask.detection.detector import make_detector
+    try:
+        from hrtem_dask.detection.detector import make_detector
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f'method "{method}" needs torchvision, which is not installed ({error}): pip install "hrtem-dask[detect]"'
+        ) from error
 
     assert settings.segmentation.model_file is not None
     device = backend.resolve_device(settings.execution.device)

@@ -1,5 +1,7 @@
 """Detectors in the place of segmenters: from the image to the particle table."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -65,9 +67,15 @@ def test_labels_corrected_by_hand_replace_instances() -> None:
 
 
 def test_settings_of_detectors_do_not_change_the_hashes_of_other_runs() -> None:
-    other = {"detection": {"min_score": 0.3}}
+    other = {"detection": {"min_score": 0.7}}
     assert Settings().updated(other).science_hash() == Settings().science_hash()
     assert SETTINGS.updated(other).science_hash() != SETTINGS.science_hash()
+
+
+def test_without_torchvision_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hrtem_dask.detection.detector", None)
+    with pytest.raises(ModelError, match=r"hrtem-dask\[detect\]"):
+        make_segmenter(SETTINGS)
 
 
 def test_what_cannot_be_used_is_refused() -> None:
