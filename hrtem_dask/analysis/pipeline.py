@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
 from hrtem_dask.analysis.edge_position import edge_position_px
 from hrtem_dask.analysis.lattice_check import check_lattice
+from hrtem_dask.analysis.outcomes import Analysis, Segmented
 from hrtem_dask.analysis.stages import (
     judge_quality,
     label,
@@ -35,67 +36,11 @@ from hrtem_dask.errors import CalibrationError
 from hrtem_dask.loading.content import judge_content
 from hrtem_dask.loading.quality import image_hash
 from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.particles.find import Particles
 from hrtem_dask.segmentation import Segmentation, Segmenter
 from hrtem_dask.settings import Settings
 
 __all__ = ["Analysis", "Segmented", "analyse", "analyse_segmented", "segment_micrograph"]
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """One micrograph between segmentation and the search for particles."""
-
-    image: np.ndarray
-    """Shape (y, x), as it was in the file; burnt-in marks are replaced by their surroundings, and what is no image by
-    the median."""
-    prepared: np.ndarray
-    """Shape (y, x), float32 in [0, 1]: the filtered image, on the host."""
-    segmentation: Segmentation | None
-    """Probability and mask; None where the micrograph is set aside and was not segmented."""
-    set_aside: str | None
-    """Why the micrograph is set aside; None where it is not."""
-    micrograph: Mapping[str, object]
-    """Columns of `tables.MICROGRAPHS` that are known so far."""
-    remark: str | None = None
-    """Why it may be no image of the specimen; mostly None."""
-    marks: np.ndarray | None = None
-    """Shape (y, x), True on burnt-in marks; None where there is none."""
-    outside: np.ndarray | None = None
-    """Shape (y, x), True on pixels that are no image, see `filtering.find_outside`; None where there is none."""
-    predicted_quality: Mapping[str, float | None] = field(default_factory=dict)
-    """Columns of `tables.MICROGRAPHS` that describe the segmenter's mask, not labels corrected by hand."""
-    is_calibrated: bool = False
-    """Whether the segmenter can predict the quality of its masks in the regime of this micrograph."""
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    """Columns of `tables.EXECUTION`: the time that each stage took (s)."""
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """What is found on one micrograph."""
-
-    status: str
-    """done, empty (no particle) or set_aside."""
-    reason: str | None
-    """Why it was set aside, that one crystal fills it, or why it may be no image of the specimen."""
-    labels: np.ndarray
-    """Shape (y, x), int32: the particle_id of each pixel, 0 = background."""
-    prepared: np.ndarray
-    """Shape (y, x), float32 in [0, 1]: the filtered image that everything was measured on."""
-    regions: pd.DataFrame
-    """Rows of `tables.REGIONS`, without the columns that the caller knows (micrograph_id, sample)."""
-    particles: pd.DataFrame
-    """Rows of `tables.PARTICLES`, without the columns that the caller knows."""
-    micrograph: Mapping[str, object]
-    """Columns of `tables.MICROGRAPHS` that the analysis fills."""
-    execution: Mapping[str, object] = field(default_factory=dict)
-    """Columns of `tables.EXECUTION` that the analysis fills."""
-    windows: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.WINDOWS))
-    """Rows of `tables.WINDOWS`, without the columns that the caller knows; none unless one crystal fills the field."""
-    fault_traces: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.FAULT_TRACES))
-    """Rows of `tables.FAULT_TRACES`, without the columns that the caller knows."""
-    instance_runs: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.INSTANCE_RUNS))
-    """Rows of `tables.INSTANCE_RUNS`, without the columns that the caller knows; none without a detector."""
 
 
 def analyse(
@@ -288,25 +233,8 @@ def analyse_segmented(
     segmentation = segmented.segmentation
     if segmented.set_aside is not None or segmentation is None:
         return _nothing_found(segmented, row)
-    clock = _Clock()
-    image, prepared = segmented.image, segmented.prepared
-    marks, outside = segmented.marks, segmented.outside
-    runs = tables.empty(tables.INSTANCE_RUNS)
-    if segmentation.instances is not None and corrected is None:
-        detected = label_instances(
-            image, segmentation.instances, settings, pixel_size_nm=pixel_size_nm, marks=marks, outside=outside
-        )
-        found, runs = detected.particles, detected.runs
-    else:
-        found = label(
-            image,
-            segmentation,
-            settings,
-            pixel_size_nm=pixel_size_nm,
-            corrected=corrected,
-            marks=marks,
-            outside=outside,
-        )
+    clock, prepared = _Clock(), segmented.prepared
+    found, runs = _labelled(segmented, segmentation, settings, corrected, pixel_size_nm=pixel_size_nm)
     clock.lap("seconds_particles")
     row |= {
         "seam_score": segmentation.seam_score,
@@ -335,7 +263,7 @@ def analyse_segmented(
         "n_particles": len(table),
         "n_counted": int(table["counted"].sum()),
         "n_too_small": found.n_too_small,
-        "coverage": _coverage(found.labels, marks, outside),
+        "coverage": _coverage(found.labels, segmented.marks, segmented.outside),
         "field_kind": "particles" if len(table) else None,
         "edge_position_px": None if corrected is not None else _edge_position_px(segmentation, found.labels),
         **(segmented.predicted_quality if corrected is None else {}),
@@ -354,6 +282,25 @@ def analyse_segmented(
         execution={**execution, **clock.laps},
         instance_runs=runs,
     )
+
+
+def _labelled(
+    segmented: Segmented,
+    segmentation: Segmentation,
+    settings: Settings,
+    corrected: np.ndarray | None,
+    *,
+    pixel_size_nm: PixelSize | None,
+) -> tuple[Particles, pd.DataFrame]:
+    """Return the particles, and the rows of `tables.INSTANCE_RUNS` where a detector found them."""
+    hidden = {"marks": segmented.marks, "outside": segmented.outside}
+    if segmentation.instances is not None and corrected is None:
+        detected = label_instances(
+            segmented.image, segmentation.instances, settings, pixel_size_nm=pixel_size_nm, **hidden
+        )
+        return detected.particles, detected.runs
+    found = label(segmented.image, segmentation, settings, pixel_size_nm=pixel_size_nm, corrected=corrected, **hidden)
+    return found, tables.empty(tables.INSTANCE_RUNS)
 
 
 class _Clock:
