@@ -37,7 +37,7 @@ def test_a_run_on_the_store_knows_sample_covariates_and_pixel_size(
 def test_an_implausible_pixel_size_stays_and_is_judged_by_the_run(
     tmp_path: Path, client: Client, make_tiff: MakeTiff, settings: Settings
 ) -> None:
-    image = np.zeros((20, 20), np.uint16)
+    image = np.zeros((40, 40), np.uint16)
     make_tiff(tmp_path / "in" / "wide.tif", image, 50.0)
     make_tiff(tmp_path / "in" / "without.tif", image, None)
     store = tmp_path / "store.zarr"
@@ -106,7 +106,7 @@ def processes(tmp_path: Path) -> Iterator[Client]:
 def test_a_file_that_kills_its_worker_fails_alone(
     folder: Path, tmp_path: Path, processes: Client, make_tiff: MakeTiff
 ) -> None:
-    image = np.zeros((20, 20), np.uint16)
+    image = np.zeros((40, 40), np.uint16)
     make_tiff(folder / "killer.tif", image)
     for n in range(6):
         make_tiff(folder / f"z{n}.tif", image)
