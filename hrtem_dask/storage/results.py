@@ -187,7 +187,7 @@ def open_results(folder: str | os.PathLike[str] | Location) -> Results:
     >>> from hrtem_dask.storage.parquet import write_table
     >>> nothing = tables.empty(tables.MICROGRAPHS)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_table(Location.of(folder), "micrographs.parquet", nothing, tables.MICROGRAPHS)
+    ...     _ = write_table(Location.of(folder), "micrographs.parquet", nothing, tables.MICROGRAPHS)
     ...     results = open_results(folder)
     ...     len(results.micrographs)
     0
@@ -247,8 +247,8 @@ def crop(
     ...     box = dict(zip(tables.BOX_COLUMNS, (20, 30, 60, 70)))
     ...     particle = pd.DataFrame([{"micrograph_id": name, "particle_id": 1, **box}])
     ...     out = Location.of(folder)
-    ...     write_table(out, "micrographs.parquet", row, tables.MICROGRAPHS)
-    ...     write_table(out, "particles.parquet", particle, tables.PARTICLES)
+    ...     _ = write_table(out, "micrographs.parquet", row, tables.MICROGRAPHS)
+    ...     _ = write_table(out, "particles.parquet", particle, tables.PARTICLES)
     ...     labels = Location.of(out.path("labels.zarr"))
     ...     zarr_store.create_store(labels)
     ...     zarr_store.write_labels(labels, name, scene.labels, pixel_size_nm=(0.05, 0.05))

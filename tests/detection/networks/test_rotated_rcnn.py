@@ -7,6 +7,7 @@ import torch
 from hrtem_dask.detection import Instances
 from hrtem_dask.detection.instance_masks import mask_of_box
 from hrtem_dask.detection.network_input import standardize
+from hrtem_dask.detection.networks import refinement
 from hrtem_dask.detection.networks.refinement import sample_proposals
 from hrtem_dask.detection.networks.rotated_rcnn import RotatedRCNN
 from hrtem_dask.detection.rotated_boxes import rotate_boxes
@@ -76,7 +77,8 @@ def test_sampled_proposals_know_their_true_box() -> None:
     )
     assert len(sampled) == 64
     positive = labels > 0
-    assert positive.sum() == 6  # three near ones and three true ones; those on the ignored box are neither
+    # three near ones, and copies of the three true ones with errors; those on the ignored box are neither
+    assert 6 <= positive.sum() <= 3 + 3 * refinement._COPIES
     assert not (rotated_iou(sampled.numpy(), BOXES[3:]) > 0.5).any()
     assert labels[positive].tolist() == torch.tensor([1, 2, 1])[match[positive]].tolist()
     assert (torch.from_numpy(rotated_iou(sampled[positive].numpy(), BOXES)).argmax(dim=1) == match[positive]).all()
