@@ -3,7 +3,8 @@
     python benchmarks/everything_on.py --micrographs 64 --rounds 3            # 5 minutes on 2 cores
     python benchmarks/everything_on.py --micrographs 64 --many 640            # and memory with ten times as many
 
-The first table is the processor time of one micrograph in one process, stage by stage. The second is that of whole runs
+The first table is the processor time of one micrograph in one process, stage by stage; it is started with
+OMP_NUM_THREADS=1, as workers are. The second is that of whole runs
 with one and with two workers: what they take beyond the stages is Dask, files, tables and the start of the run. Workers
 have started and warmed up before the measurement. Rounds alternate, and ratios are taken within a round.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -47,6 +49,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="keep the micrographs here for the next run")
     options = parser.parse_args()
+    if os.environ.get("OMP_NUM_THREADS") != "1":  # read when NumPy is imported: this program starts again
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OMP_NUM_THREADS": "1"})
     with tempfile.TemporaryDirectory(prefix="hrtem-dask-benchmark-") as scratch:
         n = max(options.micrographs, options.many or 0)
         folder = options.folder or Path(scratch) / "images"
