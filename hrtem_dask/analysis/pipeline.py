@@ -270,7 +270,8 @@ def analyse_segmented(
         **evidence(table, network_scale=segmentation.scale),
         **check_lattice(table, settings, row.get("calibration_flags"), image=prepared, pixel_size_nm=pixel_size_nm),
     }
-    row |= judge_micrograph(row, is_calibrated=segmented.is_calibrated)
+    is_unproven = segmentation.instances is not None and settings.segmentation.model is None  # a bundled detector
+    row |= judge_micrograph(row, is_calibrated=segmented.is_calibrated, is_unproven=is_unproven)
     return Analysis(
         status="done" if len(table) else "empty",
         reason=segmented.remark,

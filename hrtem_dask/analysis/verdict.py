@@ -33,6 +33,7 @@ PIXEL_SIZE = "pixel size unlike those of the training"
 SMALL = f"particles too small for the network (median below {NETWORK_DIAMETERS_PX[0]:g} network pixels)"
 LARGE = f"particles larger than in training (median above {NETWORK_DIAMETERS_PX[1]:g} network pixels)"
 NO_MICROGRAPH = "perhaps no image of the specimen (its flag in quality_flags says why)"
+UNPROVEN = "the bundled detector was trained on simulated scenes alone, and real rods are not known to be found"
 SPECKS = "many small objects beside large ones, which make the median meaningless"
 EMPTY_BUT_SEEN = "no particle found, but the search for the scale saw some"
 EMPTY_BUT_CONTRAST = "no particle found, but the image has contrast or lattice fringes"
@@ -72,7 +73,9 @@ def evidence(particles: pd.DataFrame, *, network_scale: float | None) -> dict[st
     }
 
 
-def judge_micrograph(row: Mapping[str, Any], *, is_calibrated: bool) -> dict[str, str | None]:
+def judge_micrograph(
+    row: Mapping[str, Any], *, is_calibrated: bool, is_unproven: bool = False
+) -> dict[str, str | None]:
     """Decide whether the numbers of one micrograph can be trusted.
 
     Parameters
@@ -83,6 +86,8 @@ def judge_micrograph(row: Mapping[str, Any], *, is_calibrated: bool) -> dict[str
         and ``quality_flags``. A missing column counts as null.
     is_calibrated : bool
         Whether the segmenter can predict the quality of its masks in this regime. If not, there is no verdict.
+    is_unproven : bool
+        Whether the method is known to work on simulated images only; then the verdict is doubtful.
 
     Returns
     -------
@@ -98,6 +103,8 @@ def judge_micrograph(row: Mapping[str, Any], *, is_calibrated: bool) -> dict[str
     """
     if _number(row, "corrected") == 1:
         return {"verdict": "trusted", "doubt_reasons": None}
+    if is_unproven:
+        return {"verdict": "doubtful", "doubt_reasons": UNPROVEN}
     if not is_calibrated:
         return {"verdict": None, "doubt_reasons": None}
     reasons = [PIXEL_SIZE] if _number(row, "pixel_size_in_training") == 0 else []

@@ -83,3 +83,22 @@ def test_what_cannot_be_used_is_refused() -> None:
         make_segmenter(SETTINGS.updated({"segmentation": {"model": "nowhere.safetensors"}}))
     with pytest.raises(SettingsError, match="finds instances"):
         make_mask_segmenter(SETTINGS.segmentation, SETTINGS.execution)
+
+
+def test_what_the_bundled_detector_finds_is_doubtful() -> None:
+    """A model of one's own has no verdict, and labels drawn by hand are trusted."""
+    image = np.random.default_rng(0).normal(100, 5, (160, 160))
+    corrected = np.zeros((160, 160), dtype=np.int32)
+    corrected[20:60, 20:80] = 1
+    own = SETTINGS.updated({"segmentation": {"model": "mine.safetensors"}})
+    verdicts = [
+        analyse(
+            image,
+            pixel_size_nm=(2.0, 2.0),
+            settings=settings,
+            segmenter=DetectorSegmenter(_Known(), settings),  # type: ignore[arg-type]
+            corrected=labels,
+        ).micrograph["verdict"]
+        for settings, labels in ((SETTINGS, None), (own, None), (SETTINGS, corrected))
+    ]
+    assert verdicts == ["doubtful", None, "trusted"]
