@@ -351,12 +351,12 @@ def _refine(wave: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np
 def _power_around(wave: np.ndarray, rows: np.ndarray, columns: np.ndarray, step: float) -> np.ndarray:
     """Evaluate the power spectrum on 5 × 5 fractional frequencies around each peak: (peak, i, j)."""
     phase_y, phase_x = (_phases(n, at, step) for n, at in zip(wave.shape, (rows, columns), strict=True))
-    # (x, peak × j), real parts and imaginary parts side by side, because the wave is real
-    along = phase_x.reshape(-1, wave.shape[1]).T
-    product = small_product(wave, np.concatenate([along.real, along.imag], axis=1))
-    half = along.shape[1]
-    along_x = (product[:, :half] + 1j * product[:, half:]).reshape(wave.shape[0], len(columns), 5)
-    amplitude = phase_y @ along_x.transpose(1, 0, 2)
+    # peak by peak, so that a peak is the same whichever others are refined with it; real parts and imaginary parts side
+    # by side, because the wave is real
+    columns_of = np.concatenate([phase_x.real, phase_x.imag], axis=1).transpose(0, 2, 1)
+    product = np.array([small_product(wave, one) for one in columns_of])  # (peak, y, j)
+    along_x = product[..., :5] + 1j * product[..., 5:]
+    amplitude = phase_y @ along_x
     return np.asarray(np.square(amplitude.real) + np.square(amplitude.imag))
 
 

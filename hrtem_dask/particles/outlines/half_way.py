@@ -49,7 +49,8 @@ def half_way_offset_px(image: np.ndarray, inside: np.ndarray, free: np.ndarray) 
     Notes
     -----
     The level is the mean of two medians: that of the inner half of the particle, by distance from the outline, and that
-    of its free surroundings, from 3 to 8 px outside.
+    of its free surroundings, from 3 to 8 px outside. An outline that lies inside the particle takes the blurred edge
+    for surroundings: where the first crossing is outside, they begin 3 px beyond that crossing instead.
 
     Examples
     --------
@@ -63,8 +64,18 @@ def half_way_offset_px(image: np.ndarray, inside: np.ndarray, free: np.ndarray) 
     True
     """
     distance = _signed_distance_px(inside)
+    first = _crossing_px(image, inside, free, distance, CLEARANCE_PX)
+    if first is None or first <= 0:
+        return first
+    return _crossing_px(image, inside, free, distance, CLEARANCE_PX + first) or first
+
+
+def _crossing_px(
+    image: np.ndarray, inside: np.ndarray, free: np.ndarray, distance: np.ndarray, clearance_px: float
+) -> float | None:
+    """Return where the intensity is half-way, with surroundings that begin at a distance from the outline."""
     depth = -float(distance.min())
-    core, around = inside & (distance <= -depth / 2), free & (distance > CLEARANCE_PX) & (distance <= REACH_PX)
+    core, around = inside & (distance <= -depth / 2), free & (distance > clearance_px) & (distance <= REACH_PX)
     n_core, n_around = int(core.sum()), int(around.sum())
     if n_core < FEWEST_PX or n_around < FEWEST_PX:
         return None

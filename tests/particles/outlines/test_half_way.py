@@ -31,10 +31,12 @@ def diameter(labels, number=1):
 def test_a_blurred_disk_has_its_edge_half_way(radius, drawn, blur, bright, seed):
     rng = np.random.default_rng(seed)
     distance = radius_from(64 + rng.uniform(-0.5, 0.5, 2))
-    image = ndimage.gaussian_filter(np.where(distance < radius, 100.0, 200.0), blur) + rng.normal(0, 8, SHAPE)
+    blurred = ndimage.gaussian_filter(np.where(distance < radius, 100.0, 200.0), blur)
+    image = blurred + rng.normal(0, 8, SHAPE)
     labels = (distance < radius + drawn).astype(np.int32)
     moved = move_outlines_half_way(labels, -image if bright else image)
-    assert abs(diameter(moved) / 2 - radius) < 1.0  # worst of 808 at the corners of these ranges: 0.93
+    # a blur moves the half-way level of a curved edge inwards, by σ²/2r: 0.26 px at a radius of 12 px
+    assert abs(diameter(moved) - diameter(blurred < 150)) / 2 < 0.8
 
 
 def test_a_sphere_is_half_as_thick_at_87_percent_of_its_radius():
