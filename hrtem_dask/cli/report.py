@@ -37,6 +37,11 @@ __all__ = ["report"]
     help="Certified mean size of a reference material and its expanded uncertainty (k = 2), such as 30.2±0.6.",
 )
 @click.option(
+    "--bias-from",
+    metavar="RESULTS",
+    help="Results of a reference material, reported with --reference: its bias enters the uncertainty of sizes.",
+)
+@click.option(
     "--leave-out-doubtful",
     is_flag=True,
     help="Leave the particles of doubtful micrographs out of the statistics; by default they are kept and marked.",
@@ -48,6 +53,7 @@ def report(
     confusion: str | None,
     detectability: str | None,
     reference: str | None,
+    bias_from: str | None,
     leave_out_doubtful: bool,
 ) -> None:
     """Write RESULTS/report.html: one page with all figures, tables and pictures, for screen and paper, without network.
@@ -67,6 +73,7 @@ def report(
             confusion_measured_on=measured_on,
             detectability=detectability,
             reference=reference,
+            bias_from=bias_from,
         )
     click.echo(f"report: {page}")
 

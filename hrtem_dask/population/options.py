@@ -39,6 +39,9 @@ class PopulationOptions:
     """Half range (px) by which the outline may lie further in or out, due to the choice of the threshold."""
     boundary_uncertainty_nm: float | None = None
     """The same in nm; replaces the value in px."""
+    bias_uncertainty_nm: float | None = None
+    """Standard uncertainty (nm) of a bias that is not corrected, from a reference material of similar size; None where
+    none was measured."""
 
     def __post_init__(self) -> None:
         """Raise `SettingsError` for impossible values."""
@@ -48,7 +51,12 @@ class PopulationOptions:
         for name in ("confidence", "target_relative_precision"):
             if not 0 < getattr(self, name) < 1:
                 raise SettingsError(f"{name} must lie between 0 and 1, got {getattr(self, name)!r}")
-        for name in ("bin_width_nm", "pixel_size_relative_uncertainty", "boundary_uncertainty_nm"):
+        for name in (
+            "bin_width_nm",
+            "pixel_size_relative_uncertainty",
+            "boundary_uncertainty_nm",
+            "bias_uncertainty_nm",
+        ):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise SettingsError(f"{name} must not be negative, got {value!r}")

@@ -124,6 +124,7 @@ def _definitions(options: PopulationOptions) -> dict[str, Any]:
         "n_resamples": options.n_resamples,
         "min_micrographs_for_intervals": MIN_MICROGRAPHS,
         "seed": options.seed,
+        "bias_uncertainty_nm": options.bias_uncertainty_nm,
         "doubtful_micrographs": LEFT_OUT if options.leave_out_doubtful else KEPT,
         "edge_rule": edge_weights.RULE if options.edge_weights else edge_weights.UNWEIGHTED,
         "quantiles": "weighted, Hyndman and Fan's definition 5",

@@ -17,6 +17,7 @@ import pandas as pd
 from hrtem_dask.population import PopulationOptions, edge_weights, summarize
 from hrtem_dask.population.budgets.associations import associations
 from hrtem_dask.population.budgets.defect_budgets import defect_budget
+from hrtem_dask.population.budgets.measured_bias import bias_of_reference, measured_with, why_it_may_not_hold
 from hrtem_dask.population.budgets.nested_variance import nested_variance
 from hrtem_dask.population.budgets.reference import compare_with_reference, read_reference
 from hrtem_dask.population.budgets.shape_budgets import shape_budgets
@@ -28,7 +29,7 @@ from hrtem_dask.population.verdicts import KEPT, LEFT_OUT, describe_verdicts, do
 from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.measured import describe_measurement, describe_quality
 from hrtem_dask.storage.compaction import read_run_file
-from hrtem_dask.storage.results import Results
+from hrtem_dask.storage.results import Results, open_results
 
 __all__ = ["gather", "plain_json", "plain_json_dict", "weighted_particles", "without_doubtful"]
 
@@ -48,6 +49,7 @@ def gather(
     confusion_measured_on: str = "",
     detectability: str | os.PathLike[str] | None = None,
     reference: str | None = None,
+    bias_from: str | os.PathLike[str] | None = None,
 ) -> JsonDict:
     """Gather every number of the report.
 
@@ -71,6 +73,8 @@ def gather(
         Table of detectability that ``hrtem-dask evaluate`` wrote for micrographs like these.
     reference : str, optional
         Certified size of a reference material, such as ``30.2±0.6`` (nm, k = 2).
+    bias_from : str or path-like, optional
+        Results of a reference material, reported with its certified size; its bias enters the budgets of sizes.
 
     Returns
     -------
@@ -80,7 +84,8 @@ def gather(
         (docs/statistics_relations.md) and ``provenance``.
     """
     run = _run_file(results)
-    summary = _summary(results, run, particles, micrographs, leave_out_doubtful=leave_out_doubtful)
+    bias = None if bias_from is None else _read_bias(bias_from)
+    summary = _summary(results, run, particles, micrographs, leave_out_doubtful=leave_out_doubtful, bias=bias)
     summary["verdicts"] = describe_verdicts(micrographs, particles, leave_out_doubtful=leave_out_doubtful)
     summary["same_fields"] = describe_same_fields(micrographs)
     summary["measured"] = describe_measurement(micrographs, particles)
@@ -97,7 +102,12 @@ def gather(
         material=run.get("settings", {}).get("fourier", {}).get("material"),
         seed=seed,
     )
-    summary["comparability"] = _comparability(summary, *used, reference=reference)
+    conditions = measured_with(used[1], run.get("settings", {}))
+    summary["comparability"] = _comparability(summary, *used, reference=reference, conditions=conditions)
+    summary["comparability"]["bias"] = None
+    if bias is not None:
+        median = summary["all"].get("equivalent_diameter_nm", {}).get("median")
+        summary["comparability"]["bias"] = bias | {"doubts": why_it_may_not_hold(bias, median, conditions)}
     summary["provenance"] = _provenance(results, run, micrographs)
     return plain_json_dict(summary)
 
@@ -187,7 +197,12 @@ def plain_json(value: object) -> object:
 
 
 def _comparability(
-    summary: JsonDict, particles: pd.DataFrame, micrographs: pd.DataFrame, *, reference: str | None
+    summary: JsonDict,
+    particles: pd.DataFrame,
+    micrographs: pd.DataFrame,
+    *,
+    reference: str | None,
+    conditions: JsonDict,
 ) -> JsonDict:
     """Gather what comparisons between laboratories need (ISO 21363, ISO 13322-1)."""
     names = sorted(set(micrographs["sample"].fillna("")))
@@ -209,8 +224,17 @@ def _comparability(
     if reference is not None:
         certified = read_reference(reference)
         if size is not None:
-            found["reference"] = compare_with_reference(size["uncertainty"]["mean_nm"], *certified)
+            compared = compare_with_reference(size["uncertainty"]["mean_nm"], *certified)
+            found["reference"] = compared | {"measured_with": conditions}
     return found
+
+
+def _read_bias(folder: str | os.PathLike[str]) -> JsonDict:
+    """Read the bias that the report of a reference material states."""
+    opened = open_results(folder)
+    if not opened.folder.exists("summary.json"):
+        raise SettingsError(f"{folder} has no summary.json: finish the run of the reference material first")
+    return bias_of_reference(json.loads(opened.folder.read_bytes("summary.json")), os.fspath(folder))
 
 
 def _run_file(results: Results) -> JsonDict:
@@ -221,22 +245,31 @@ def _run_file(results: Results) -> JsonDict:
 
 
 def _summary(
-    results: Results, run: JsonDict, particles: pd.DataFrame, micrographs: pd.DataFrame, *, leave_out_doubtful: bool
+    results: Results,
+    run: JsonDict,
+    particles: pd.DataFrame,
+    micrographs: pd.DataFrame,
+    *,
+    leave_out_doubtful: bool,
+    bias: JsonDict | None,
 ) -> JsonDict:
     """Read the summary that the run wrote, or compute it if there is none with the same micrographs."""
     counts: JsonDict = {}
     definitions: JsonDict = {}
+    bias_term = None if bias is None else bias["bias_term_nm"]
     with suppress(OSError, ValueError, AttributeError):  # a damaged one is computed again
         summary: JsonDict = json.loads(results.folder.read_bytes("summary.json"))
         counts = {key: summary[key] for key in ("micrographs", "corrected") if key in summary}
         definitions = summary.get("definitions", {})
         used = definitions.get("doubtful_micrographs", KEPT)
         is_complete = {"definitions", "all", "samples"} <= set(summary) and _is_recent(summary["all"])
-        if is_complete and used == (LEFT_OUT if leave_out_doubtful else KEPT):
+        is_same = used == (LEFT_OUT if leave_out_doubtful else KEPT)
+        if is_complete and is_same and definitions.get("bias_uncertainty_nm") == bias_term:
             return summary
     limits = run.get("settings", {}).get("particles", {})
     options = PopulationOptions(
         leave_out_doubtful=leave_out_doubtful,
+        bias_uncertainty_nm=bias_term,
         **{k: limits[k] for k in ("min_area_px", "min_area_nm2") if k in limits},
         **{k: definitions[k] for k in ("confidence", "n_resamples", "seed") if k in definitions},
     )

@@ -42,6 +42,7 @@ def write_report(
     confusion_measured_on: str = "",
     detectability: str | os.PathLike[str] | None = None,
     reference: str | None = None,
+    bias_from: str | os.PathLike[str] | None = None,
 ) -> str:
     """Write ``report.html`` into a results folder, and all numbers on it into ``summary.json``.
 
@@ -67,6 +68,9 @@ def write_report(
     reference : str, optional
         Certified mean size of a reference material and its expanded uncertainty, such as ``30.2±0.6`` (nm, k = 2): the
         measured mean is compared with it, which gives the bias.
+    bias_from : str or path-like, optional
+        Results folder of a reference material, reported with ``reference`` and measured in the same way: its bias term
+        enters the budgets of the sizes here.
 
     Returns
     -------
@@ -80,7 +84,7 @@ def write_report(
     ConfusionError
         If the confusion matrix cannot be used for a correction.
     SettingsError
-        If the table of detectability or the reference cannot be used.
+        If the table of detectability, the reference or its results cannot be used.
 
     Examples
     --------
@@ -107,6 +111,7 @@ def write_report(
         confusion_measured_on=confusion_measured_on,
         detectability=detectability,
         reference=reference,
+        bias_from=bias_from,
     )
     if leave_out_doubtful:
         particles = without_doubtful(particles, micrographs)

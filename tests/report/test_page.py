@@ -176,6 +176,35 @@ def test_a_given_confusion_matrix_corrects_the_fraction(results: Path, summary: 
     assert "measured_on" in refused.output
 
 
+def test_the_bias_of_a_reference_material_enters_the_budgets(results: Path, tmp_path: Path) -> None:
+    standard, sample = (Path(shutil.copytree(results, tmp_path / name)) for name in ("standard", "sample"))
+    done = CliRunner().invoke(main, ["report", str(sample), "--bias-from", str(standard)])
+    assert done.exit_code == 1, done.output
+    assert "--reference NM±NM" in done.output
+    done = CliRunner().invoke(main, ["report", str(standard), "--reference", "4.0±0.1"])
+    assert done.exit_code == 0, done.output
+    reference = json.loads((standard / "summary.json").read_text(encoding="utf-8"))["comparability"]["reference"]
+    term = np.hypot(reference["bias_nm"] / np.sqrt(3), 0.05)
+    found = {}
+    for options in (["--bias-from", str(standard)], []):
+        done = CliRunner().invoke(main, ["report", str(sample), *options])
+        assert done.exit_code == 0, done.output
+        found[bool(options)] = json.loads((sample / "summary.json").read_text(encoding="utf-8"))
+        if options:
+            text = (sample / "report.html").read_text(encoding="utf-8")
+            assert "Bias of a reference material" in text
+    for name in ("mean_nm", "d90_nm"):
+        with_bias, without = (found[key]["all"]["equivalent_diameter_nm"]["uncertainty"][name] for key in (True, False))
+        sources = {row["source"]: row["standard_uncertainty_nm"] for row in with_bias["sources"]}
+        assert sources["bias"] == pytest.approx(term)
+        assert "bias" not in {row["source"] for row in without["sources"]}
+        expected = np.hypot(without["combined_standard_uncertainty_nm"], term)
+        assert with_bias["combined_standard_uncertainty_nm"] == pytest.approx(expected)
+    assert found[False]["comparability"]["bias"] is None
+    doubts = found[True]["comparability"]["bias"]["doubts"]
+    assert [doubt for doubt in doubts if "other settings" in doubt or "pixels" in doubt] == []
+
+
 def test_nothing_is_fetched_and_links_resolve(page: Page) -> None:
     assert all(source == "" or source.startswith("data:") for source in page.sources)
     for link in page.links:

@@ -1,4 +1,4 @@
-"""Uncertainty budget of a size: pixel size, threshold, split and sampling give the expanded uncertainty.
+"""Uncertainty budget of a size: pixel size, segmentation, split, bias and sampling give the expanded uncertainty.
 
 According to JCGM 100:2008 (GUM), the squares of the standard uncertainties of independent sources are added, and a
 quantity that is uniformly distributed within ±a has the standard uncertainty a/√3. The coverage factor is Student's t
@@ -190,7 +190,7 @@ def uncertainty_budget(
     pixel_size : tuple of float and str
         Relative standard uncertainty and its basis, from `pixel_size_uncertainty`.
     options : PopulationOptions
-        Options of the statistics; the uncertainties of the outline are used.
+        Options of the statistics; the uncertainties of the outline and of a bias are used.
 
     Returns
     -------
@@ -225,6 +225,8 @@ def uncertainty_budget(
         ),
         ("sampling", sampling, statistic.sampling_basis),
     ]
+    if options.bias_uncertainty_nm is not None:
+        rows.insert(-1, ("bias", options.bias_uncertainty_nm, "measured with a reference material, not corrected"))
     combined = None if sampling is None else float(np.sqrt(sum(float(u or 0) ** 2 for _, u, _ in rows)))
     freedom, factor = None, None
     if combined is not None and sampling is not None:
