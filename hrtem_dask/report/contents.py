@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hrtem_dask.errors import SettingsError
 from hrtem_dask.population import PopulationOptions, edge_weights, summarize
 from hrtem_dask.population.budgets.associations import associations
 from hrtem_dask.population.budgets.defect_budgets import defect_budget

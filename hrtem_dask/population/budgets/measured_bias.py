@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hrtem_dask.errors import SettingsError
@@ -36,9 +37,9 @@ def measured_with(micrographs: pd.DataFrame, settings: Mapping[str, Any]) -> dic
     dict
         Ready for JSON: ``pixel_size_nm`` (median; None where none is known), ``model_hashes`` and ``settings``.
     """
-    middle = pd.Series(numbers(micrographs, "pixel_size_y_nm")).median()
+    middle = float(pd.Series(numbers(micrographs, "pixel_size_y_nm")).median())
     return {
-        "pixel_size_nm": None if pd.isna(middle) else float(middle),
+        "pixel_size_nm": None if np.isnan(middle) else middle,
         "model_hashes": sorted(micrographs["model_hash"].dropna().unique()),
         "settings": {name: settings[name] for name in _SETTINGS if name in settings},
     }
