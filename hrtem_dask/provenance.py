@@ -41,6 +41,7 @@ ROW_CODE = (
     "errors.py",
     "filtering",
     "fourier",
+    "hann_window.py",
     "loading",
     "medians.py",
     "micrograph.py",

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "hrtem_dask"
 TESTS = Path(__file__).parent
 FOUNDATION = {
     "addresses", "chosen_settings", "detection_settings", "errors", "backend", "micrograph", "settings", "tables",
-    "crystals", "intervals", "medians", "provenance", "text_encoding", "toml_records",
+    "crystals", "hann_window", "intervals", "medians", "provenance", "text_encoding", "toml_records",
 }  # fmt: skip
 STAGES = {
     "loading", "filtering", "segmentation", "particles", "fourier", "defects", "population",

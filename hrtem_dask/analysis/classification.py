@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,13 @@ import pandas as pd
 
 from hrtem_dask import tables
 from hrtem_dask.analysis.region_features import (
+    FEATURES,
     is_assessable,
-    particle_features,
-    region_features,
+    measured_particles,
+    measured_regions,
     shows_lattice,
 )
-from hrtem_dask.defects import DefectClassifier
+from hrtem_dask.defects import UNSURE, DefectClassifier, feature_matrix
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.find import Particles
 from hrtem_dask.settings import Settings
@@ -23,7 +25,8 @@ __all__ = ["classify"]
 
 FAULT_STATES = {"stacking_fault": "fault", "no_stacking_fault": "no_fault"}
 """Fault state by class; of other classes it is unknown, since a misoriented particle may be faulted."""
-_PLANE = ["plane_trace_deg", "plane_offset_nm"]
+_PLANE = ("plane_trace_deg", "plane_offset_nm")
+_PROBABILITIES = tuple(f"probability_{name}" for name in tables.REGION_CLASSES)
 _SINGLE = ("no_stacking_fault", "misoriented", "stacking_fault")
 """Classes of a single particle, and so of the part of a split region."""
 
@@ -64,38 +67,42 @@ def classify(
         return found
     assert pixel_size_nm is not None
     dark = image.max() - image if settings.segmentation.particles_are == "bright" else image
-    features = region_features(dark, found, pixel_size_nm=pixel_size_nm)
+    # what the forest does not look at is not measured
+    options = {"pixel_size_nm": pixel_size_nm, "needed": classifier.features}
+    features = measured_regions(dark, found, **options)
     owner = found.particles["region_id"].to_numpy(np.int64)
     measured = is_assessable(found.particles)
-    alone = np.isin(owner, features.index[features["n_parts"].to_numpy() == 1])
+    alone = np.isin(owner, features.ids[features.values["n_parts"] == 1])
     ids = found.particles["particle_id"].to_numpy(np.int64)
-    own = particle_features(dark, found, ids[measured & ~alone], pixel_size_nm=pixel_size_nm)
-    predicted = classifier.predict(pd.concat([features, own], ignore_index=True))  # once: a forest costs by the call
-    of_regions, of_parts = predicted.iloc[: len(features)], predicted.iloc[len(features) :]
-    regions = _classified_regions(found, features, of_regions.set_axis(features.index), settings)
-    single = _as_single(of_parts.set_axis(own.index), classifier.unsure_threshold)
-    whole = owner[measured & alone]
-    parts = pd.concat(
-        [
-            of_regions.set_axis(features.index).join(features[_PLANE]).loc[whole].set_axis(ids[measured & alone]),
-            single.join(own[_PLANE]),
-        ]
-    )
-    columns = _fault_states(parts.reindex(ids))
+    own = measured_particles(dark, found, ids[measured & ~alone], **options)
+    both = {name: np.concatenate([values, own.values[name]]) for name, values in features.values.items()}
+    probability = classifier.predict_probability(feature_matrix(both, classifier.features))  # a forest costs by the call
+    n = len(features.ids)
+    names = np.append(classifier.likeliest(probability[:n]), np.empty(len(own.ids), dtype=object)).astype(object)
+    probability[n:], names[n:] = _as_single(probability[n:], classifier)
+    predicted = {f"probability_{name}": probability[:, i] for i, name in enumerate(classifier.classes)}
+    rows = {"region_class": names, **predicted, **both}
+    regions = _classified_regions(found, features.ids, {name: column[:n] for name, column in rows.items()}, settings)
+    row_of = np.full(len(ids), -1)
+    row_of[measured & alone] = np.searchsorted(features.ids, owner[measured & alone])
+    row_of[np.searchsorted(ids, own.ids)] = n + np.arange(len(own.ids))
+    columns = _fault_states(rows, row_of)
     columns |= _exclusions(found.particles, regions, settings.defects.min_exclusion_probability)
     return replace(found, regions=regions, particles=tables.filled(found.particles, columns, tables.PARTICLES))
 
 
 def _classified_regions(
-    found: Particles, features: pd.DataFrame, predicted: pd.DataFrame, settings: Settings
+    found: Particles, ids: np.ndarray, rows: Mapping[str, np.ndarray], settings: Settings
 ) -> pd.DataFrame:
     """Fill in the classes of regions; one too large for a particle is an agglomeration whatever it looks like."""
     table = found.regions
-    ids = table["region_id"].to_numpy(np.int64)
-    # specks, and particles counted by size alone, are not measured
-    classes = predicted["region_class"].reindex(ids).fillna("unsure").to_numpy(object)
-    numbers = pd.concat([predicted.drop(columns="region_class"), features], axis=1).reindex(ids)
-    filled = dict(zip(map(str, numbers.columns), numbers.to_numpy().T, strict=True))
+    at = np.searchsorted(table["region_id"].to_numpy(np.int64), ids)
+    classes = np.full(len(table), UNSURE, dtype=object)  # specks, and particles counted by size alone, are not measured
+    classes[at] = rows["region_class"]
+    filled = {name: np.full(len(table), np.nan) for name in (*_PROBABILITIES, *FEATURES, *_PLANE)}
+    for name, values in filled.items():
+        if name in rows:
+            values[at] = rows[name]
     limit = settings.particles.max_region_area_nm2
     if limit is not None:
         large = table["area_nm2"].to_numpy(float, na_value=np.nan) > limit
@@ -108,25 +115,39 @@ def _classified_regions(
     return tables.filled(table, columns, tables.REGIONS)
 
 
-def _as_single(predicted: pd.DataFrame, unsure_threshold: float) -> pd.DataFrame:
+def _as_single(probability: np.ndarray, classifier: DefectClassifier) -> tuple[np.ndarray, np.ndarray]:
     """Leave out the classes that a part of a split region cannot have, since it is one particle."""
-    columns = [f"probability_{name}" for name in _SINGLE]
-    probability = predicted[columns].to_numpy()
-    share = probability / np.maximum(probability.sum(axis=1, keepdims=True), 1e-12)
+    known = [name for name in _SINGLE if name in classifier.classes]
+    if not known:
+        return probability, np.full(len(probability), UNSURE)
+    columns = [classifier.classes.index(name) for name in known]
+    share = probability[:, columns]
+    share = share / np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
     best = share.argmax(axis=1)
-    names = np.where(share.max(axis=1, initial=0) >= unsure_threshold, np.array(_SINGLE)[best], "unsure")
-    return predicted.assign(**dict(zip(columns, share.T, strict=True)), region_class=pd.array(names, dtype="string"))
+    names = np.where(share.max(axis=1, initial=0) >= classifier.unsure_threshold, np.array(known)[best], UNSURE)
+    changed = probability.copy()
+    changed[:, columns] = share
+    return changed, names
 
 
-def _fault_states(parts: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return fault state, probability and trace of each particle; `parts` has one row per particle."""
-    state = parts["region_class"].map(FAULT_STATES).fillna("unknown").to_numpy(object)
-    fault, other = (parts[f"probability_{name}"].to_numpy(float) for name in FAULT_STATES)
+def _fault_states(rows: Mapping[str, np.ndarray], row_of: np.ndarray) -> dict[str, np.ndarray]:
+    """Return fault state, probability and trace of each particle; its row is −1 where it was not measured."""
+    known = row_of >= 0
+    state = np.full(len(row_of), "unknown", dtype=object)
+    state[known] = [FAULT_STATES.get(name, "unknown") for name in rows["region_class"][row_of[known]]]
+
+    def own(name: str) -> np.ndarray:
+        values = np.full(len(row_of), np.nan)
+        if name in rows:
+            values[known] = rows[name][row_of[known]]
+        return values
+
+    fault, other = (own(f"probability_{name}") for name in FAULT_STATES)
     on_zone = fault + other
-    trace, offset = (np.where(state == "fault", parts[name].to_numpy(float), np.nan) for name in _PLANE)
+    trace, offset = (np.where(state == "fault", own(name), np.nan) for name in _PLANE)
     return {
         "fault_state": state,
-        "fault_probability": np.divide(fault, on_zone, out=np.full(len(parts), np.nan), where=on_zone > 0),
+        "fault_probability": np.divide(fault, on_zone, out=np.full(len(row_of), np.nan), where=on_zone > 0),
         "fault_trace_deg": trace,
         "fault_offset_nm": offset,
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,23 @@ from hrtem_dask import fourier, particles, tables
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.find import Particles
 
-__all__ = ["is_assessable", "particle_features", "region_features", "region_labels"]
+__all__ = [
+    "MeasuredFeatures",
+    "is_assessable",
+    "measured_particles",
+    "measured_regions",
+    "particle_features",
+    "region_features",
+    "region_labels",
+]
 
 FEATURES = tuple(column.name for column in tables.REGION_FEATURES)
 _SHAPE = ("solidity", "convexity", "circularity", "aspect_ratio", "eccentricity")
 _NO_SHAPE = np.full(len(_SHAPE), np.nan)
 _LATTICE = tuple(name for name in FEATURES if name in fourier.REGION_COLUMNS)
+_PLANE = ("plane_trace_deg", "plane_offset_nm")
+PUBLISHED = fourier.GROSCHNER2021_COLUMNS
+"""The five features of Groschner et al. (2021)."""
 Window = tuple[slice, slice]
 FINEST_LATTICE_PX = 2.0
 """A lattice spacing needs so many pixels to be seen (Nyquist)."""
@@ -85,6 +97,32 @@ def _owners(found: Particles) -> np.ndarray:
     return owner
 
 
+@dataclass(frozen=True)
+class MeasuredFeatures:
+    """Features of some regions or particles."""
+
+    ids: np.ndarray
+    """Shape (row,), int64: number of each region or particle."""
+    values: Mapping[str, np.ndarray]
+    """Feature → shape (row,), float64, NaN where there is nothing to measure; also ``plane_trace_deg`` and
+    ``plane_offset_nm``."""
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return them as a table.
+
+        Parameters
+        ----------
+        name : str
+            Name of the index, which holds `ids`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A column per feature.
+        """
+        return pd.DataFrame(dict(self.values), index=pd.Index(self.ids, name=name))
+
+
 def region_features(image: np.ndarray, found: Particles, *, pixel_size_nm: PixelSize) -> pd.DataFrame:
     """Measure the features of every region.
 
@@ -104,6 +142,27 @@ def region_features(image: np.ndarray, found: Particles, *, pixel_size_nm: Pixel
         `tables.REGION_FEATURES`, float64, NaN where there is nothing to measure, and ``plane_trace_deg`` and
         ``plane_offset_nm`` of the plane at which phases jump most, a fault or not.
     """
+    return measured_regions(image, found, pixel_size_nm=pixel_size_nm).table("region_id")
+
+
+def measured_regions(
+    image: np.ndarray, found: Particles, *, pixel_size_nm: PixelSize, needed: Collection[str] = FEATURES
+) -> MeasuredFeatures:
+    """Measure the features of every region, as arrays.
+
+    Parameters
+    ----------
+    image, found, pixel_size_nm
+        As for `region_features`.
+    needed : collection of str
+        Features that are looked at, of `tables.REGION_FEATURES` and of the five of Groschner et al. (2021). If none of
+        them is of the lattice, the lattice is not measured, and its features are NaN.
+
+    Returns
+    -------
+    MeasuredFeatures
+        As `region_features`; with the five features of the paper where one of them is needed.
+    """
     ids = _integers(found.regions, "region_id")
     parts = np.bincount(
         _integers(found.particles, "region_id")[is_assessable(found.particles)], minlength=int(ids.max(initial=0)) + 1
@@ -117,17 +176,8 @@ def region_features(image: np.ndarray, found: Particles, *, pixel_size_nm: Pixel
         own = np.where(np.isin(owner, several), owner, 0)[found.labels]
         measured = particles.measure_particles(own, image, pixel_size_nm=pixel_size_nm)
         shapes[np.isin(ids[chosen], several)] = measured[list(_SHAPE)].to_numpy(float)
-    return _features(
-        image,
-        [
-            (window, owner[found.labels[window]] == i)
-            for i, window in _windows(found.regions, chosen, ids, pixel_size_nm)
-        ],
-        shapes,
-        pd.Index(ids[chosen], name="region_id"),
-        parts[chosen],
-        pixel_size_nm,
-    )
+    values = _measured(image, found.labels, owner, ids[chosen], _boxes(found.regions)[chosen], pixel_size_nm, needed)
+    return _features(ids[chosen], values, shapes, parts[chosen])
 
 
 def particle_features(
@@ -151,48 +201,84 @@ def particle_features(
     pandas.DataFrame
         As `region_features`, index: particle_id.
     """
+    return measured_particles(image, found, ids, pixel_size_nm=pixel_size_nm).table("particle_id")
+
+
+def measured_particles(
+    image: np.ndarray,
+    found: Particles,
+    ids: Iterable[int],
+    *,
+    pixel_size_nm: PixelSize,
+    needed: Collection[str] = FEATURES,
+) -> MeasuredFeatures:
+    """Measure the features of single particles, as arrays.
+
+    Parameters
+    ----------
+    image, found, ids, pixel_size_nm
+        As for `particle_features`.
+    needed : collection of str
+        As for `measured_regions`.
+
+    Returns
+    -------
+    MeasuredFeatures
+        As `particle_features`.
+    """
     known = _integers(found.particles, "particle_id")
     ids = np.fromiter(ids, np.int64)
     rows = np.searchsorted(known, ids)
-    return _features(
-        image,
-        [(window, found.labels[window] == i) for i, window in _windows(found.particles, rows, known, pixel_size_nm)],
-        _shapes(found.particles)[rows],
-        pd.Index(ids, name="particle_id"),
-        np.ones(len(ids)),
-        pixel_size_nm,
-    )
+    own = np.arange(int(known.max(initial=0)) + 1)
+    values = _measured(image, found.labels, own, ids, _boxes(found.particles)[rows], pixel_size_nm, needed)
+    return _features(ids, values, _shapes(found.particles)[rows], np.ones(len(ids)))
 
 
 def _features(
+    ids: np.ndarray, measured: Mapping[str, np.ndarray], shapes: np.ndarray, n_parts: np.ndarray
+) -> MeasuredFeatures:
+    """Put what was measured in the image beside number of parts and shape, in the order of the columns."""
+    values = {**measured, **dict(zip(_SHAPE, shapes.T, strict=True)), "n_parts": np.asarray(n_parts, float)}
+    return MeasuredFeatures(ids, {name: values[name] for name in dict.fromkeys((*FEATURES, *values))})
+
+
+def _measured(
     image: np.ndarray,
-    pieces: Sequence[tuple[Window, np.ndarray]],
-    shapes: np.ndarray,
-    index: pd.Index,
-    n_parts: np.ndarray,
+    labels: np.ndarray,
+    owner: np.ndarray,
+    ids: np.ndarray,
+    boxes: np.ndarray,
     pixel_size_nm: PixelSize,
-) -> pd.DataFrame:
-    """Measure the lattice of pieces, each a window and a mask in it, and put it beside their shapes."""
-    lattice = np.full((len(pieces), len(_LATTICE)), np.nan)
-    planes = np.full((len(pieces), 2), np.nan)
-    for i, (window, mask) in enumerate(pieces):
-        measured, step = fourier.region_features(image[window], mask, pixel_size_nm=pixel_size_nm)
-        lattice[i] = [measured[name] for name in _LATTICE]
-        if step is not None:
-            planes[i] = step.angle_deg, step.offset_nm
-    values = dict(zip(_LATTICE, lattice.T, strict=True)) | dict(zip(_SHAPE, shapes.T, strict=True))
-    values |= {"n_parts": np.asarray(n_parts, float), "plane_trace_deg": planes[:, 0], "plane_offset_nm": planes[:, 1]}
-    return pd.DataFrame({name: values[name] for name in (*FEATURES, "plane_trace_deg", "plane_offset_nm")}, index=index)
+    needed: Collection[str],
+) -> dict[str, np.ndarray]:
+    """Measure lattice, and features of the paper, of pieces: those pixels whose label belongs to each of `ids`."""
+    values = {name: np.full(len(ids), np.nan) for name in (*_LATTICE, *_PLANE)}
+    if not set(_LATTICE).isdisjoint(needed):
+        for i, (number, window) in enumerate(zip(ids.tolist(), _windows(boxes, pixel_size_nm), strict=True)):
+            mask = owner[labels[window]] == number
+            measured, step = fourier.region_features(image[window], mask, pixel_size_nm=pixel_size_nm)
+            for name in _LATTICE:
+                values[name][i] = measured[name]
+            if step is not None:
+                values["plane_trace_deg"][i], values["plane_offset_nm"][i] = step.angle_deg, step.offset_nm
+    if not set(PUBLISHED).isdisjoint(needed):
+        # on crops of 8 bits, as in the data of the paper
+        crops = [np.round(255 * image[y0:y1, x0:x1]) for y0, x0, y1, x1 in boxes.tolist()]
+        published = [fourier.groschner2021_features(crop) for crop in crops]
+        values |= {name: np.array([one[name] for one in published], float) for name in PUBLISHED}
+    return values
 
 
-def _windows(
-    table: pd.DataFrame, rows: np.ndarray, ids: np.ndarray, pixel_size_nm: PixelSize
-) -> Iterator[tuple[int, Window]]:
-    """Return the number of each row, and its box with the margin that features need."""
-    boxes = np.stack([_integers(table, name)[rows] for name in tables.BOX_COLUMNS], axis=1)
+def _boxes(table: pd.DataFrame) -> np.ndarray:
+    """Return the bounding boxes, shape (row, 4)."""
+    return np.stack([_integers(table, name) for name in tables.BOX_COLUMNS], axis=1)
+
+
+def _windows(boxes: np.ndarray, pixel_size_nm: PixelSize) -> Iterator[Window]:
+    """Return each box with the margin that features need."""
     y, x = (int(np.ceil(fourier.MARGIN_NM / size)) for size in pixel_size_nm)
-    for i, (y0, x0, y1, x1) in zip(ids[rows].tolist(), boxes.tolist(), strict=True):
-        yield i, (slice(max(y0 - y, 0), y1 + y), slice(max(x0 - x, 0), x1 + x))
+    for y0, x0, y1, x1 in boxes.tolist():
+        yield slice(max(y0 - y, 0), y1 + y), slice(max(x0 - x, 0), x1 + x)
 
 
 def _as_single_particles(found: Particles) -> dict[int, np.ndarray]:

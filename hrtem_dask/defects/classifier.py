@@ -12,7 +12,7 @@ from hrtem_dask.defects.forest import Forest
 from hrtem_dask.defects.probability_calibration import Calibration
 from hrtem_dask.errors import ModelError
 
-__all__ = ["UNSURE", "DefectClassifier"]
+__all__ = ["UNSURE", "DefectClassifier", "feature_matrix"]
 
 UNSURE = "unsure"
 
@@ -86,12 +86,26 @@ class DefectClassifier:
         ['no_stacking_fault', 'stacking_fault']
         """
         probability = self.predict_probability(feature_matrix(table, self.features))
-        best = probability.argmax(axis=1)
-        names = np.where(
-            probability[np.arange(len(best)), best] < self.unsure_threshold, UNSURE, np.array(self.classes)[best]
-        )
         columns = {f"probability_{name}": probability[:, i] for i, name in enumerate(self.classes)}
-        return pd.DataFrame({**columns, "region_class": pd.array(names, dtype="string")}, index=table.index)
+        names = pd.array(self.likeliest(probability), dtype="string")
+        return pd.DataFrame({**columns, "region_class": names}, index=table.index)
+
+    def likeliest(self, probability: np.ndarray) -> np.ndarray:
+        """Return the most probable class of each region.
+
+        Parameters
+        ----------
+        probability : numpy.ndarray
+            Shape (region, class), from `predict_probability`.
+
+        Returns
+        -------
+        numpy.ndarray of str
+            Shape (region,): one of `classes`, or ``unsure``.
+        """
+        best = probability.argmax(axis=1)
+        is_unsure = probability[np.arange(len(best)), best] < self.unsure_threshold
+        return np.where(is_unsure, UNSURE, np.array(self.classes)[best])
 
     def predict_probability(self, features: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities.
@@ -137,13 +151,13 @@ class DefectClassifier:
         return pd.Series(((values < low) | (values > high)).sum(axis=1), index=table.index, name="n_outside_training")
 
 
-def feature_matrix(table: pd.DataFrame, features: tuple[str, ...]) -> np.ndarray:
+def feature_matrix(table: pd.DataFrame | Mapping[str, np.ndarray], features: tuple[str, ...]) -> np.ndarray:
     """Return features in the form that the forest takes.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        One row per region.
+    table : pandas.DataFrame, or mapping of str to numpy.ndarray of float64
+        One row per region; an array per feature is the same in a twentieth of the time.
     features : tuple of str
         Columns of the table, in the order of the result.
 
@@ -164,7 +178,10 @@ def feature_matrix(table: pd.DataFrame, features: tuple[str, ...]) -> np.ndarray
             f"{len(features)} are missing): measure regions with the version of this package that it was trained with"
         )
     try:
-        values = table[list(features)].to_numpy(dtype=np.float64, na_value=np.nan)
+        if isinstance(table, pd.DataFrame):
+            values = table[list(features)].to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            values = np.stack([np.asarray(table[name], np.float64) for name in features], axis=1)
     except (TypeError, ValueError) as error:
         raise ModelError(f"a feature is not a number: {error}") from error
     return np.where(np.abs(values) <= np.finfo(np.float32).max, values, np.nan).astype(np.float32)

@@ -15,7 +15,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 
 from hrtem_dask.backend import array_namespace
 
@@ -282,6 +281,8 @@ def _fitted(method: Method, probability: np.ndarray, truth: np.ndarray, weight: 
         slope = np.hstack([error.T @ logs, error.sum(axis=0)[:, None]])
         value = share @ (normal[:, 0] - score[np.arange(len(truth)), truth]) + PENALTY * coefficients @ coefficients
         return float(value), np.tensordot(basis, slope, 2) + 2 * PENALTY * coefficients
+
+    from scipy.optimize import minimize  # half a second to import, for training alone
 
     found = minimize(loss, np.zeros(len(basis)), jac=True, method="L-BFGS-B")
     whole = identity + np.tensordot(found.x, basis, 1)

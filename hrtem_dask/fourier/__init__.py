@@ -4,7 +4,7 @@ from hrtem_dask.fourier.crystal_fields.detection import CrystalCover, crystal_co
 from hrtem_dask.fourier.crystal_fields.measurement import MeasuredWindow, PhaseMap, measure_windows, phase_maps
 from hrtem_dask.fourier.crystal_fields.traces import FaultTrace, joined_traces
 from hrtem_dask.fourier.geometric_phase import geometric_phase
-from hrtem_dask.fourier.groschner2021 import groschner2021_features, ring_integrals
+from hrtem_dask.fourier.groschner2021 import GROSCHNER2021_COLUMNS, groschner2021_features, ring_integrals
 from hrtem_dask.fourier.lattice import (
     LATTICE_COLUMNS,
     Reflection,
@@ -34,6 +34,7 @@ from hrtem_dask.fourier.zone_axis import (
 )
 
 __all__ = [
+    "GROSCHNER2021_COLUMNS",
     "LATTICE_COLUMNS",
     "MARGIN_NM",
     "MIN_SPACINGS",

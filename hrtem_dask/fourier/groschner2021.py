@@ -21,8 +21,13 @@ from scipy.special import erf
 
 from hrtem_dask.backend import Array, array_namespace, fft, to_numpy
 
-__all__ = ["groschner2021_features", "ring_integrals"]
+__all__ = ["GROSCHNER2021_COLUMNS", "groschner2021_features", "ring_integrals"]
 
+GROSCHNER2021_COLUMNS = (
+    "groschner2021_fft_mean", "groschner2021_fft_std", "groschner2021_fft_center_of_mass", "groschner2021_image_mean",
+    "groschner2021_image_std",
+)  # fmt: skip
+"""Names of the five features."""
 MAX_RINGS = 100
 """The paper keeps the first hundred ring integrals."""
 RING_STEP_PX = np.sqrt(2)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import numpy as np
-import scipy.signal.windows
 
 from hrtem_dask.backend import Array, array_namespace, fft
 from hrtem_dask.errors import CalibrationError
+from hrtem_dask.hann_window import hann
 from hrtem_dask.micrograph import PixelSize
 
 __all__ = ["Window", "frequencies_per_nm", "power_spectrum", "radial_power_spectrum", "windowed"]
@@ -38,12 +39,17 @@ def windowed(crop: Array, *, window: Window = "hann") -> Array:
     if window == "none":
         values -= values.mean(axis=(-2, -1), keepdims=True)
         return values / xp.asarray(np.sqrt(values.shape[-2] * values.shape[-1]), values.dtype)
-    sides = [scipy.signal.windows.hann(n + 2)[1:-1] for n in values.shape[-2:]]  # without the zeros at both ends
-    weights = xp.asarray(np.multiply.outer(*sides), values.dtype)
-    mean = (values * weights).sum(axis=(-2, -1), keepdims=True) / weights.sum()
-    values -= mean
-    values *= weights / xp.sqrt((weights**2).sum())
+    weights, total, scaled = _hann_weights((values.shape[-2], values.shape[-1]), str(values.dtype))
+    values -= (values * xp.asarray(weights)).sum(axis=(-2, -1), keepdims=True) / total
+    values *= xp.asarray(scaled)
     return values
+
+
+@functools.lru_cache(maxsize=128)
+def _hann_weights(shape: tuple[int, int], dtype: str) -> tuple[np.ndarray, float, np.ndarray]:
+    """Return a Hann window, without the zeros at both ends, its sum, and the window that keeps the power of noise."""
+    weights = np.multiply.outer(*(hann(n + 2)[1:-1] for n in shape)).astype(dtype)
+    return weights, float(weights.sum()), weights / np.sqrt((weights**2).sum())
 
 
 def power_spectrum(crop: Array, *, window: Window = "hann") -> Array:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
 
 __all__ = ["Pattern", "describe_pattern"]
 
@@ -70,7 +70,9 @@ def describe_pattern(image: np.ndarray) -> Pattern:
     if len(spots) < MIN_SPOTS:
         return Pattern(peak=peak, n_spots=len(spots), n_rings=rings)
     paired, chance = max(_paired(spots, copy.shape, c) for c in (center, _middle_of_pairs(spots, center)))
-    decay = stats.spearmanr(heights, np.hypot(*(spots - center).T)).statistic if np.ptp(heights) > 0 else 0.0
+    from scipy.stats import spearmanr  # half a second to import; few images have spots
+
+    decay = spearmanr(heights, np.hypot(*(spots - center).T)).statistic if np.ptp(heights) > 0 else 0.0
     return Pattern(peak, len(spots), paired, chance, float(decay), filled, rings)
 
 

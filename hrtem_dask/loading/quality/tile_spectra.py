@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import scipy.fft
-import scipy.signal.windows
 
+from hrtem_dask.hann_window import hann
 from hrtem_dask.micrograph import PixelSize
 
 __all__ = ["TileSpectra", "tile_spectra", "unit_range"]
@@ -240,7 +240,7 @@ def tile_spectra(
     if len(rings.frequency) < MIN_TILE_PX // (4 * RING_WIDTH):
         return None  # pixels so far from square that the axes share few frequencies
     tiles = _tiles(pixels, extremes, shape)
-    window = np.multiply.outer(*(scipy.signal.windows.hann(n, sym=False) for n in shape)).astype(np.float32)
+    window = np.multiply.outer(*(hann(n, periodic=True) for n in shape)).astype(np.float32)
     tiles -= (tiles * window).sum(axis=(1, 2), keepdims=True) / window.sum()
     spectrum = scipy.fft.rfft2(tiles * (window / np.sqrt((window**2).sum())))
     power = np.square(spectrum.real) + np.square(spectrum.imag)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.evaluation.region_classes import RegionConfusion, compare_classes
+from hrtem_dask.fourier import GROSCHNER2021_COLUMNS
 from hrtem_dask.training.forest.groschner2021 import N_TREES, fit_forest
 from hrtem_dask.training.forest.region_samples import RegionSamples
 from hrtem_dask.training.forest.search import Candidate
@@ -11,13 +12,7 @@ from hrtem_dask.training.forest.train_forest import ForestTraining
 
 __all__ = ["GROSCHNER2021_FEATURES", "PRESETS", "preset", "score_as_published"]
 
-GROSCHNER2021_FEATURES = (
-    "groschner2021_fft_mean",
-    "groschner2021_fft_std",
-    "groschner2021_fft_center_of_mass",
-    "groschner2021_image_mean",
-    "groschner2021_image_std",
-)
+GROSCHNER2021_FEATURES = GROSCHNER2021_COLUMNS
 PRESETS = ("default", "groschner2021")
 
 
