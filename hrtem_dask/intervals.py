@@ -8,7 +8,7 @@ in it, so that a statistic is computed for all resamples at once.
 from __future__ import annotations
 
 import numpy as np
-import scipy.stats
+import scipy
 
 __all__ = [
     "BOOTSTRAP_METHOD",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import xarray as xr
 
 from hrtem_dask.errors import CalibrationError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["PixelSize", "make_micrograph", "pixel_size_nm", "require_pixel_size"]
 
@@ -88,6 +90,8 @@ def make_micrograph(
         "pixel_size_nm": pixel_size_nm,
         "pixel_size_source": "none" if pixel_size_nm is None else pixel_size_source,
     }
+    import xarray as xr  # a quarter of a second to import, which workers of a run need not pay
+
     return xr.DataArray(intensity, dims=("y", "x"), coords=coords, name=name, attrs=attrs)
 
 

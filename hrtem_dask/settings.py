@@ -200,6 +200,9 @@ class ParticleSettings:
 class FourierSettings:
     """What is measured on each particle's power spectrum."""
 
+    lattice: bool = True
+    """Measure reflections, spacings and zone axis of each particle. Without them, pixel sizes are not checked by the
+    lattice."""
     spacing_range_nm: tuple[float, float] = (0.1, 0.42)
     """Lattice spacings looked for (nm)."""
     min_peak_snr: float = 20.0
@@ -324,6 +327,8 @@ class Settings:
         science["segmentation"] |= {"model": None, "method": self.segmentation.chosen_method}
         if self.segmentation.chosen_method not in DETECTION_METHODS:
             del science["detection"]  # not used: the hashes of earlier runs stay
+        if self.fourier.lattice:
+            del science["fourier"]["lattice"]  # as it was before there was a choice
         science["defects"] |= {"model": None}
         science["filtering"] |= {"flat_field": None}
         science["quality"] |= {"set_aside": sorted(set(self.quality.set_aside) - {"duplicate"})}

@@ -67,16 +67,16 @@ def classify(
         return found
     assert pixel_size_nm is not None
     dark = image.max() - image if settings.segmentation.particles_are == "bright" else image
-    # what the forest does not look at is not measured
-    options = {"pixel_size_nm": pixel_size_nm, "needed": classifier.features}
-    features = measured_regions(dark, found, **options)
+    needed = classifier.features  # what the forest does not look at is not measured
+    features = measured_regions(dark, found, pixel_size_nm=pixel_size_nm, needed=needed)
     owner = found.particles["region_id"].to_numpy(np.int64)
     measured = is_assessable(found.particles)
     alone = np.isin(owner, features.ids[features.values["n_parts"] == 1])
     ids = found.particles["particle_id"].to_numpy(np.int64)
-    own = measured_particles(dark, found, ids[measured & ~alone], **options)
+    own = measured_particles(dark, found, ids[measured & ~alone], pixel_size_nm=pixel_size_nm, needed=needed)
     both = {name: np.concatenate([values, own.values[name]]) for name, values in features.values.items()}
-    probability = classifier.predict_probability(feature_matrix(both, classifier.features))  # a forest costs by the call
+    # once for all: a forest costs by the call
+    probability = classifier.predict_probability(feature_matrix(both, classifier.features))
     n = len(features.ids)
     names = np.append(classifier.likeliest(probability[:n]), np.empty(len(own.ids), dtype=object)).astype(object)
     probability[n:], names[n:] = _as_single(probability[n:], classifier)

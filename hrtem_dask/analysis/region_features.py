@@ -152,8 +152,12 @@ def measured_regions(
 
     Parameters
     ----------
-    image, found, pixel_size_nm
-        As for `region_features`.
+    image : numpy.ndarray
+        Shape (y, x), float32: the prepared image, particles dark.
+    found : particles.Particles
+        Labels and tables of one micrograph.
+    pixel_size_nm : tuple of float
+        (y, x) in nm.
     needed : collection of str
         Features that are looked at, of `tables.REGION_FEATURES` and of the five of Groschner et al. (2021). If none of
         them is of the lattice, the lattice is not measured, and its features are NaN.
@@ -216,8 +220,14 @@ def measured_particles(
 
     Parameters
     ----------
-    image, found, ids, pixel_size_nm
-        As for `particle_features`.
+    image : numpy.ndarray
+        Shape (y, x), float32: the prepared image, particles dark.
+    found : particles.Particles
+        Labels and tables of one micrograph.
+    ids : iterable of int
+        The particles to measure.
+    pixel_size_nm : tuple of float
+        (y, x) in nm.
     needed : collection of str
         As for `measured_regions`.
 

@@ -317,9 +317,13 @@ def measure(
     ]
     if not rows:
         return table
-    return tables.filled(
-        table, {name: pd.Series([row[name] for row in rows]).array for name in rows[0]}, tables.PARTICLES
-    )
+    return tables.filled(table, {name: _column([row[name] for row in rows]) for name in rows[0]}, tables.PARTICLES)
+
+
+def _column(values: Sequence[float | int | str | None]) -> np.ndarray:
+    """Return measured values as an array; None is missing."""
+    is_text = any(isinstance(value, str) for value in values)
+    return np.array(values, dtype=object if is_text else float)  # of numbers, None becomes NaN
 
 
 def _lattice_row(
@@ -327,7 +331,7 @@ def _lattice_row(
 ) -> dict[str, float | int | str | None]:
     """Measure lattice and zone axis of one particle on the same reflections, found once at the lower of two limits."""
     limits, spacings = settings.fourier, settings.fourier.spacing_range_nm
-    if pixel_size_nm is None:
+    if pixel_size_nm is None or not limits.lattice:
         return dict.fromkeys((*fourier.LATTICE_COLUMNS, *fourier.ZONE_AXIS_COLUMNS))
     found = fourier.find_reflections(
         crop,

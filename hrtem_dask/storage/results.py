@@ -8,11 +8,10 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from hrtem_dask import loading, tables
 from hrtem_dask.errors import NothingToAnalyseError, ResultsFolderError, error_text, suggestion
@@ -21,6 +20,9 @@ from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.ledger import RARE_TABLES
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import read_table
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["Results", "crop", "find_record", "listed_record", "open_results", "pixel_size_of"]
 
@@ -270,6 +272,8 @@ def crop(
     columns_cut = slice(max(0, box["bbox_x0_px"] - margin_px), min(image.shape[1], box["bbox_x1_px"] + margin_px))
     whole = make_micrograph(image, pixel_size_nm=pixel_size_of(row), pixel_size_source=str(row["pixel_size_source"]))
     labels = whole.copy(data=results.labels(micrograph_id)).rename("labels")
+    import xarray as xr  # a quarter of a second to import, which workers of a run need not pay
+
     return xr.Dataset({"intensity": whole, "labels": labels}).isel(y=rows_cut, x=columns_cut)
 
 

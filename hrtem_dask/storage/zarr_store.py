@@ -10,10 +10,9 @@ import hashlib
 import math
 import posixpath
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 import zarr
 import zarr.storage
 from zarr.codecs import BloscCodec
@@ -22,6 +21,9 @@ from hrtem_dask.addresses import file_system
 from hrtem_dask.micrograph import PixelSize, make_micrograph
 from hrtem_dask.storage import ngff
 from hrtem_dask.storage.location import Location
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = [
     "content_hash",

@@ -170,6 +170,11 @@ def _array(given: ArrayLike | ExtensionArray | None, kind: Kind, n: int) -> Any:
     values = np.asarray(given) if isinstance(given, (np.ndarray, NumpyExtensionArray)) else None
     if values is not None and plain is not None and values.dtype == plain:
         return _ARRAYS[kind](values.copy(), np.isnan(values) if kind == "float" else np.zeros(n, dtype=bool))
+    if values is not None and kind == "int" and values.dtype == np.float64:
+        missing = np.isnan(values)
+        whole = np.where(missing, 0, values)
+        if (whole == np.rint(whole)).all() and np.abs(whole).max(initial=0) < 2**53:
+            return _ARRAYS[kind](whole.astype(np.int64), missing)
     return pd.Series(given).astype(dtype).array
 
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
-from hrtem_dask import analysis, tables
+from hrtem_dask import analysis, fourier, tables
 from hrtem_dask.defects import Calibration, DefectClassifier, Forest
 from hrtem_dask.defects.forest import LEAF
+from hrtem_dask.errors import ModelError
 from hrtem_dask.particles import Particles
 from hrtem_dask.segmentation import Segmentation, make_segmenter
 from hrtem_dask.settings import Settings
@@ -163,3 +165,43 @@ def test_particles_counted_by_size_alone_are_not_classified() -> None:
     assert done.regions["region_class"].tolist() == ["unsure"]
     assert done.particles["fault_state"].tolist() == ["unknown"]
     assert done.particles["counted"].all()
+
+
+def test_a_forest_of_the_papers_features_measures_no_lattice() -> None:
+    """It sees the crops of regions at 8 bits, as in its training (`training.forest.region_table`)."""
+    image, found = field((40, 40), (110, 110))
+    crops = [
+        np.round(255 * image[y0:y1, x0:x1])
+        for y0, x0, y1, x1 in found.regions[list(tables.BOX_COLUMNS)].to_numpy(np.int64)
+    ]
+    values = pd.DataFrame([fourier.groschner2021_features(crop) for crop in crops])
+    assert len(values) == 2
+    names = ("no_stacking_fault", "stacking_fault")
+    fitted = RandomForestClassifier(10, bootstrap=False, random_state=0).fit(values.to_numpy(), [0, 1])
+    forest, identity = Forest.from_sklearn(fitted), Calibration.identity(2)
+    classifier = DefectClassifier(fourier.GROSCHNER2021_COLUMNS, names, forest, identity)
+    done = analysis.classify(image, found, SETTINGS, classifier, pixel_size_nm=PIXEL)
+    assert done.regions["region_class"].tolist() == list(names)
+    assert done.particles["fault_state"].tolist() == ["no_fault", "fault"]
+    assert done.particles["fault_trace_deg"].isna().all()  # no plane was looked for
+    assert done.regions["solidity"].notna().all()
+    assert done.regions[["row_1_snr", "phase_step_gain", "bragg_coverage"]].isna().all(axis=None)
+    assert done.regions["probability_misoriented"].isna().all()
+
+
+def test_a_feature_that_is_not_known_is_named() -> None:
+    image, found = field((80, 80))
+    classifier = replace(says(misoriented=1.0), features=("moonlight", *(c.name for c in REGION_FEATURES[1:])))
+    with pytest.raises(ModelError, match="moonlight"):
+        analysis.classify(image, found, SETTINGS, classifier, pixel_size_nm=PIXEL)
+
+
+def test_without_the_lattice_its_columns_are_null() -> None:
+    image, found = field((80, 80))
+    with_lattice = analysis.measure(image, found, SETTINGS, pixel_size_nm=PIXEL)
+    assert with_lattice["n_reflections"].iloc[0] >= 2
+    settings = SETTINGS.updated({"fourier": {"lattice": False}})
+    without = analysis.measure(image, found, settings, pixel_size_nm=PIXEL)
+    columns = [*fourier.LATTICE_COLUMNS, *fourier.ZONE_AXIS_COLUMNS]
+    assert without[columns].isna().all(axis=None)
+    pd.testing.assert_frame_equal(without.drop(columns=columns), with_lattice.drop(columns=columns))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import scipy.stats
+import scipy
 from bokeh.document import Document
 from bokeh.layouts import column, row
 from bokeh.models import BasicTicker, ColumnDataSource, Div, Range1d

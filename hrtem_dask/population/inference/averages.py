@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 import scipy.special
-import scipy.stats
 
 from hrtem_dask.intervals import too_few_micrographs
 from hrtem_dask.population.inference.clusters import (

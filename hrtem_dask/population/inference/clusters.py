@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 import scipy.special
-import scipy.stats
 
 from hrtem_dask.intervals import too_few_micrographs
 

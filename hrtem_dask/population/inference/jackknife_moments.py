@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from hrtem_dask.population.inference.clusters import jackknife_error
 

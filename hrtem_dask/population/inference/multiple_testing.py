@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import scipy.stats
+import scipy
 
 __all__ = ["adjust_p_values"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 import scipy.optimize
-import scipy.stats
 
 from hrtem_dask.intervals import MIN_MICROGRAPHS, wilson_interval
 from hrtem_dask.population.inference.averages import geometric_sd, mean, median

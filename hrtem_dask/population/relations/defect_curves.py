@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.stats
+import scipy
 from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 

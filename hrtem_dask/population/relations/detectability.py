@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.stats
+import scipy
 from scipy.special import expit
 
 from hrtem_dask.crystals import MATERIALS, find_material

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from hrtem_dask.intervals import MIN_MICROGRAPHS
 from hrtem_dask.population.inference.quantiles import weighted_quantiles

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from hrtem_dask.intervals import MIN_MICROGRAPHS, bootstrap_standard_error, resamples
 from hrtem_dask.population.options import PopulationOptions

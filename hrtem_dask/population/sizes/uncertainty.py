@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.stats
+import scipy
 
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.particle_table import numbers

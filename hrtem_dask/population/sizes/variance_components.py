@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from hrtem_dask.population.sizes.size_sample import Sizes
 
