@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import fsspec
@@ -17,12 +18,12 @@ KNOWN = (
 _ARCHIVES = {"zip", "tar", "libarchive"}
 
 
-def check_address(address: str) -> str:
+def check_address(address: str | os.PathLike[str]) -> str:
     """Return an address, if it is of a known kind.
 
     Parameters
     ----------
-    address : str
+    address : str or path-like
         Path, or fsspec URL.
 
     Returns
@@ -32,6 +33,8 @@ def check_address(address: str) -> str:
 
     Raises
     ------
+    TypeError
+        If it is something else.
     SettingsError
         If fsspec does not know the kind of URL, lacks a package for it, or if it is a URL of an archive's member.
 
@@ -40,6 +43,9 @@ def check_address(address: str) -> str:
     >>> check_address("s3://bucket/images")
     's3://bucket/images'
     """
+    if not isinstance(address, str | os.PathLike):
+        raise TypeError(f"need a path or the URL of a file or folder, got {type(address).__name__}: {address!r:.80}")
+    address = os.fspath(address)
     for part in address.split("::") if "://" in address else ():
         protocol = part.partition("://")[0] if "://" in part else ""
         if protocol in _ARCHIVES:

@@ -93,6 +93,29 @@ def typed_error_text(error: BaseException) -> str:
     return text if text.startswith(f"{name}: ") else f"{name}: {text}"
 
 
+def reason_alone(reason: str, source: str) -> str:
+    """Return a reason without the name of the file that it begins with, so that equal reasons can be counted.
+
+    Parameters
+    ----------
+    reason : str
+        Why an image has no result.
+    source : str
+        Path or URL of its file.
+
+    Returns
+    -------
+    str
+        The reason.
+
+    Examples
+    --------
+    >>> reason_alone("a.dm3: damaged", "/data/a.dm3")
+    'damaged'
+    """
+    return reason.removeprefix(f"{source.rsplit('/', 1)[-1]}: ")
+
+
 def suggestion(wrong: str, known: Sequence[str]) -> str:
     """Return the end of a message about a name that does not exist: the names that it may stand for.
 
@@ -106,18 +129,21 @@ def suggestion(wrong: str, known: Sequence[str]) -> str:
     Returns
     -------
     str
-        Starts with ": "; the three most similar names, else the first ones.
+        Starts with ": "; the names that begin with it, else the three most similar ones, else the first ones.
 
     Examples
     --------
     >>> suggestion("gold_01", ["gold-01-3f2a", "copper-02-77ab"])
+    ": did you mean 'gold-01-3f2a'?"
+    >>> suggestion("gold", ["gold-01-3f2a", "copper-02-77ab"])
     ": did you mean 'gold-01-3f2a'?"
     >>> suggestion("x", ["a", "b", "c", "d"])
     ": known are 'a', 'b', 'c' and 1 more"
     """
     if not known:
         return ": there is none"
-    if similar := difflib.get_close_matches(wrong, known, n=3, cutoff=0.6):
+    begun = [name for name in known if wrong and name.casefold().startswith(wrong.casefold())]
+    if similar := begun[:3] or difflib.get_close_matches(wrong, known, n=3, cutoff=0.6):
         return f": did you mean {' or '.join(repr(name) for name in similar)}?"
     more = f" and {len(known) - 3} more" if len(known) > 3 else ""
     return f": known are {', '.join(repr(name) for name in known[:3])}{more}"

@@ -75,6 +75,10 @@ def make_micrograph(
     >>> micrograph.x.values, micrograph.x.units
     (array([0.  , 0.25, 0.5 ]), 'nm')
     """
+    if not hasattr(intensity, "ndim"):
+        raise TypeError(
+            f"need an image as an array (y, x), got {type(intensity).__name__}: open files with open_micrographs(…)"
+        )
     if intensity.ndim != 2:
         raise ValueError(f"a micrograph has 2 dimensions (y, x), got shape {intensity.shape}: pass one frame at a time")
     if pixel_size_nm is not None and not all(np.isfinite(s) and s > 0 for s in pixel_size_nm):

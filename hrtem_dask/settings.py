@@ -41,6 +41,12 @@ class LoadingSettings:
     """Set aside what shows the field of another micrograph: copies, exports, further detectors of a scan; or keep and
     only flag them."""
 
+    def __post_init__(self) -> None:
+        """Refuse impossible values before a cluster is started for them."""
+        size = self.pixel_size_nm
+        if size is not None and not 0 < size < float("inf"):
+            raise SettingsError(f"a pixel size must be positive and finite, got {size:g} nm: give it in nm per pixel")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FilteringSettings:

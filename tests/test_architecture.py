@@ -71,7 +71,7 @@ LIBRARIES = {
     "dask_cuda": {"batch"},
     "dask_jobqueue": set(),  # in scripts of users only, who hand over a client
     "zarr": {"loading", "storage"},
-    "xarray": {"micrograph", "loading", "storage", "batch"},
+    "xarray": {"micrograph", "tables", "loading", "storage", "batch"},
     "torch": {"detection", "segmentation", "training"},
     "torchvision": {"detection"},
     "sklearn": {"defects", "training", "population"},

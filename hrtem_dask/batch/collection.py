@@ -111,6 +111,10 @@ class Collection:
         KeyError
             If there is no such micrograph or variable.
         """
+        if not isinstance(micrograph_id, str):
+            raise TypeError(
+                f"need the name of a micrograph, got {type(micrograph_id).__name__}: list(micrographs) has the names"
+            )
         record = next((r for r in self._records if r.micrograph_id == micrograph_id), None)
         if record is None:
             raise KeyError(
@@ -348,6 +352,8 @@ def measure(micrographs: Collection, table: str = "particles") -> dd.DataFrame:
     True
     """
     _require(micrographs, "analysed", "label")
+    if table not in tables.SCHEMAS:
+        raise KeyError(f"no table {table!r}{suggestion(table, list(tables.SCHEMAS))}")
     schema = tables.SCHEMAS[table]
     covariates = pd.DataFrame([dict(r.covariates) for r in micrographs._records], index=range(len(micrographs)))
     meta = tables.empty(schema).join(covariates.iloc[:0])

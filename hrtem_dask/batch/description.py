@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from hrtem_dask import loading
+from hrtem_dask.errors import reason_alone
 from hrtem_dask.settings import Settings
 
 __all__ = ["describe", "describe_html"]
@@ -43,7 +44,8 @@ def describe(
     lines = [f"Collection of {len(records)} micrographs", *_of_micrographs(records, shapes)]
     left_out = index[index["status"] != "ok"]
     if len(left_out):
-        reasons = Counter(str(reason) for reason in left_out["reason"])
+        pairs = zip(left_out["reason"], left_out["source"], strict=True)
+        reasons = Counter(reason_alone(str(reason), str(source)) for reason, source in pairs)
         lines.append(f"  not analyzed: {len(left_out)} ({_most_common(reasons)})")
     steps = [step for step, variable in (("segmented", "mask"), ("labeled", "labels")) if variable in variables]
     lines.append(f"  steps: {', '.join(['opened', *steps])}; method {settings.segmentation.chosen_method}")
@@ -72,10 +74,12 @@ def _of_micrographs(records: Sequence[loading.MicrographRecord], shapes: Counter
     if not records:
         return []
     sizes = [max(r.pixel_size_nm) for r in records if r.pixel_size_nm is not None]
-    known = f"{min(sizes):.4g} to {max(sizes):.4g} nm" if sizes else "unknown"
+    ends = dict.fromkeys(f"{size:.4g}" for size in (min(sizes), max(sizes))) if sizes else {}
+    known = f"{' to '.join(ends)} nm" if ends else "unknown"
     missing = len(records) - len(sizes)
     some = f"; unknown for {missing}" if sizes and missing else ""
-    return [f"  shapes: {_most_common(shapes)}", f"  pixel sizes: {known}{some}"]
+    heading = "pixel sizes" if len(ends) > 1 else "pixel size"
+    return [f"  shapes: {_most_common(shapes)}", f"  {heading}: {known}{some}"]
 
 
 def _most_common(counts: Counter[str]) -> str:

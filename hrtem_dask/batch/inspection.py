@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,19 @@ from hrtem_dask.analysis.segmenters import make_segmenter
 from hrtem_dask.batch.copies import compare_here, find_copies
 from hrtem_dask.batch.listing import find_inputs, list_sources, warn_of_unmatched_rows
 from hrtem_dask.chosen_settings import SettingsLike, choose_settings
-from hrtem_dask.errors import CalibrationError, typed_error_text
+from hrtem_dask.errors import CalibrationError, reason_alone, typed_error_text
 from hrtem_dask.loading.content import judge_content
 from hrtem_dask.loading.similarity import make_fingerprint
 from hrtem_dask.segmentation import Segmenter
 from hrtem_dask.settings import Settings
 
 __all__ = ["inspect_files", "print_inspection"]
+
+_HEADINGS = (
+    ("file", ""), ("signal", "0"), ("frames", "1"), ("size (px)", ""), ("dtype", ""), ("pixel (nm)", ""),
+    ("pixel size from", ""), ("status", ""), ("problem", ""),
+)  # fmt: skip
+"""Headings of the printed columns; a column that holds only its usual value is left out."""
 
 
 def inspect_files(
@@ -140,7 +147,7 @@ def _judged(image: np.ndarray, record: loading.MicrographRecord, settings: Setti
 
 
 def print_inspection(table: pd.DataFrame) -> None:
-    """Print the table for a reader, the frames of a stack in one line.
+    """Print the table for a reader: the frames of a stack in one line, and each problem once, below.
 
     Parameters
     ----------
@@ -151,22 +158,47 @@ def print_inspection(table: pd.DataFrame) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    printed = Table(box=None, pad_edge=False)
-    for heading in ("file", "signal", "frames", "size (px)", "dtype", "pixel (nm)", "pixel size from", "status"):
-        printed.add_column(heading, overflow="fold")
-    printed.add_column("problem", overflow="fold", ratio=1)
     shared = _shared_folder([s.split("::")[0] for s in table["source"]])
     table = table.astype(object).where(table.notna(), None)
+    problems = _problems(table)
+    number = {text: i for i, text in enumerate(problems, start=1)}
     shown = ["source", "signal", "height_px", "width_px", "dtype", "pixel_size_y_nm", "pixel_size_x_nm"]
     shown += ["pixel_size_source", "status", "reason", "calibration_flags"]
+    lines = []
     for key, frames in table.groupby(shown, dropna=False, sort=False):
-        cells = _cells(dict(zip(shown, key, strict=True)), len(frames), shared)
+        row = dict(zip(shown, key, strict=True))
+        problem = _problem(row)
+        lines.append([*_cells(row, len(frames), shared), str(number[problem]) if problem else ""])
+    used = [i for i, (_, usual) in enumerate(_HEADINGS) if any(line[i] != usual for line in lines)]
+    printed = Table(box=None, pad_edge=False)
+    for i in used:
+        printed.add_column(_HEADINGS[i][0], overflow="fold", no_wrap=i != 0)
+    for line in lines:
         # as Text, since in a plain string "[b]" would be markup, in a file name too
-        printed.add_row(*(Text(cell) for cell in cells))
+        printed.add_row(*(Text(line[i]) for i in used))
     console = Console()
     console.print(printed)
+    for problem, n in problems.items():
+        console.print(Text(f"problem {number[problem]}, {n} image{'' if n == 1 else 's'}: {problem}"))
     counts = table["status"].value_counts()
     console.print(", ".join(f"{n} {status}" for status, n in counts.items()))
+
+
+def _problems(table: pd.DataFrame) -> dict[str, int]:
+    """Count the problems of the images, in the order in which they are printed; names of files in them do not count."""
+    found = Counter(_problem(dict(row)) for _, row in table.iterrows())
+    return {text: n for text, n in found.items() if text}
+
+
+def _problem(row: Mapping[str, Any]) -> str:
+    """Return what is wrong with an image, without the name of its file."""
+    text = str(_known(row["reason"]) or _known(row["calibration_flags"]) or "")
+    return reason_alone(text, str(row["source"]))
+
+
+def _known(value: Any) -> Any:
+    """Return a value, or None for a null."""
+    return None if pd.isna(value) else value
 
 
 def _shared_folder(paths: Sequence[str]) -> str:
@@ -177,8 +209,8 @@ def _shared_folder(paths: Sequence[str]) -> str:
 
 
 def _cells(row: Mapping[str, Any], n_frames: int, shared: str) -> list[str]:
-    """Return one printed line."""
-    known: dict[str, Any] = {name: None if pd.isna(value) else value for name, value in row.items()}
+    """Return one printed line but for its problem."""
+    known: dict[str, Any] = {name: _known(value) for name, value in row.items()}
     size, pixel = "", ""
     if known["height_px"]:
         size = f"{int(known['height_px'])}×{int(known['width_px'])}"
@@ -186,8 +218,7 @@ def _cells(row: Mapping[str, Any], n_frames: int, shared: str) -> list[str]:
         pixel = f"{known['pixel_size_y_nm']:.5g}"
         if known["pixel_size_y_nm"] != known["pixel_size_x_nm"]:
             pixel += f"×{known['pixel_size_x_nm']:.5g}"
-    wrong = known["reason"] or known["calibration_flags"] or ""
     origin = str(known["pixel_size_source"] or "").removeprefix("file: ").replace("none", "")
     name = str(known["source"]).removeprefix(f"{shared}/" if shared else "")
-    cells = [name, known["signal"], n_frames, size, known["dtype"] or "", pixel, origin, known["status"], wrong]
+    cells = [name, known["signal"], n_frames, size, known["dtype"] or "", pixel, origin, known["status"]]
     return [str(cell) for cell in cells]

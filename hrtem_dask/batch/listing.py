@@ -57,10 +57,16 @@ def find_inputs(
     sources = loading.find_sources(inputs)
     if leave_out is not None:
         results = _canonical(leave_out.url)
-        sources = [s for s in sources if not f"{_canonical(s.url)}/".startswith(f"{results}/")]
+        outside = [s for s in sources if not f"{_canonical(s.url)}/".startswith(f"{results}/")]
+        if not outside:
+            raise NothingToAnalyseError(
+                f"all {len(sources)} files of {_named(inputs)} lie in the results folder {leave_out.url}, whose files "
+                "are no inputs: name another results folder (--out), such as a new one inside"
+            )
+        sources = outside
     sources = without_label_images(without_own_results(sources))
     if not sources:
-        raise NothingToAnalyseError(f"no file in {inputs!s}: give micrographs, a folder of them, or a glob")
+        raise NothingToAnalyseError(f"no file in {_named(inputs)}: give micrographs, a folder of them, or a glob")
     given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
     named = {_canonical(os.fspath(one)) for one in given}
     kinds = {s: loading.other_kind(s) for s in sources}
@@ -72,10 +78,15 @@ def find_inputs(
     left = [s for s in sources if s not in others]
     if not left:
         raise NothingToAnalyseError(
-            f"no micrograph in {inputs!s}: its {len(others)} files are of other kinds ({counts})"
+            f"no micrograph in {_named(inputs)}: its {len(others)} files are of other kinds ({counts})"
         )
     logger.info("%s", message)
     return left
+
+
+def _named(inputs: str | Path | Sequence[str | Path]) -> str:
+    """Return the inputs as a message names them."""
+    return str(inputs) if isinstance(inputs, str | os.PathLike) else ", ".join(str(one) for one in inputs)
 
 
 def _canonical(url: str) -> str:

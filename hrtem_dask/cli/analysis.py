@@ -97,6 +97,8 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     for status, reasons in summary.reasons.items():
         _echo_reasons(status, reasons)
     click.echo(f"particles:   {summary.n_particles}")
+    for i, line in enumerate(summary.sizes):
+        click.echo(f"{'sizes:' if i == 0 else '':<13}{line}")
     if summary.n_too_small:
         limit = settings.particles.counting_limit
         click.echo(f"too small:   {summary.n_too_small} objects below the counting limit of {limit} were not counted")

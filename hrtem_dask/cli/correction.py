@@ -52,7 +52,11 @@ def export(results: str, formats: tuple[str, ...], out: str, no_images: bool, **
             images=not no_images,
             **options,
         )
-    click.echo(f"{summary.n_micrographs} micrographs exported, {len(summary.failed)} failed")
+    if summary.tables:
+        rows = ", ".join(f"{name} ({n} rows)" for name, n in summary.tables.items())
+        click.echo(f"{len(summary.tables)} tables exported: {rows}")
+    if summary.n_micrographs or summary.failed:
+        click.echo(f"{summary.n_micrographs} micrographs exported, {len(summary.failed)} failed")
     click.echo(f"written to {summary.out}")
     if summary.failed:
         sys.exit(1)

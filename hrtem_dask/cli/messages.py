@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -24,20 +25,27 @@ class _EchoHandler(logging.Handler):
 
 
 def message_options(command: Callable[..., Result]) -> Callable[..., Result]:
-    """Add the options --quiet and --verbose, and print messages while the command runs.
+    """Add the options --quiet, --verbose and --debug, and print messages while the command runs.
 
     It stands directly above the function, below the other options.
     """
 
     @click.option("--quiet", "-q", is_flag=True, help="Print warnings and errors only, and no progress bar.")
     @click.option("--verbose", "-v", is_flag=True, help="Print debug messages too, each with the name of its logger.")
+    @click.option("--debug", is_flag=True, help="As --verbose, and show where in the program an error was raised.")
     @functools.wraps(command)
-    def with_messages(*arguments: Any, quiet: bool, verbose: bool, **options: Any) -> Result:
-        if quiet and verbose:
-            raise click.UsageError("give either --quiet or --verbose, not both")
-        level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+    def with_messages(*arguments: Any, quiet: bool, verbose: bool, debug: bool, **options: Any) -> Result:
+        if quiet and (verbose or debug):
+            raise click.UsageError(f"give either --quiet or {'--debug' if debug else '--verbose'}, not both")
+        level = logging.WARNING if quiet else logging.DEBUG if verbose or debug else logging.INFO
         with printed_messages(level):
-            return command(*arguments, **options)
+            try:
+                return command(*arguments, **options)
+            except click.ClickException as error:
+                if debug:
+                    cause = error.__cause__ or error
+                    logging.getLogger("hrtem_dask").debug("".join(traceback.format_exception(cause)).rstrip())
+                raise
 
     return with_messages
 

@@ -83,7 +83,7 @@ def find_sources(
     >>> [(source.relative, source.status) for source in sources]
     [('image.npy', 'ok'), ('notes.txt', 'set_aside')]
     """
-    given = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    given = list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, str) else [inputs]
     found: dict[str, _Found] = {}
     roots = []
     for one in given:
@@ -124,7 +124,7 @@ def other_kind(source: Source) -> str | None:
 
 def _as_url(path: str | os.PathLike[str]) -> str:
     """Return an absolute local path with forward slashes, or a URL as it is."""
-    text = check_address(os.fspath(path))
+    text = check_address(path)
     if text.startswith(("file://", "local://")):
         text = file_system(text)[1]
     if "://" not in text:

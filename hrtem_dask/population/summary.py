@@ -47,6 +47,8 @@ def summarize(
 
     Raises
     ------
+    TypeError
+        If `particles` is no table.
     SettingsError
         If doubtful micrographs are to be left out and there is no table of micrographs.
 
@@ -59,6 +61,10 @@ def summarize(
     >>> size["n"], round(size["mean"], 3), size["median"]
     (3, 5.0, 5.0)
     """
+    if not hasattr(particles, "columns"):
+        raise TypeError(
+            f"need a table of particles, got {type(particles).__name__}: open_results(folder).particles is one"
+        )
     options = options or PopulationOptions()
     population = collect(particles)
     micrographs = None if micrographs is None else computed(micrographs)

@@ -11,9 +11,10 @@ import pandas as pd
 import tomli_w
 
 from hrtem_dask import fourier, loading, tables
-from hrtem_dask.errors import ResultsFolderError, error_text
+from hrtem_dask.errors import ResultsFolderError, error_text, reason_alone
 from hrtem_dask.population import PopulationOptions, summarize
 from hrtem_dask.population.same_fields import describe_same_fields
+from hrtem_dask.population.size_lines import size_lines
 from hrtem_dask.population.verdicts import describe_verdicts
 from hrtem_dask.provenance import code_version, command_line
 from hrtem_dask.settings import Settings
@@ -111,6 +112,8 @@ class CompactedRun:
     """From `population.same_fields.describe_same_fields`."""
     reasons: dict[str, dict[str, int]]
     """Status (set_aside, failed) → reason → number of images, most frequent first."""
+    sizes: list[str]
+    """Median sizes in words, from `population.size_lines`."""
 
 
 def compact(
@@ -182,12 +185,17 @@ def compact(
     folder.write_json("summary.json", content)
     ledger.remove_replaced_parts(folder, known, {**known, **done})
     reasons = {status: _reasons(micrographs, status) for status in ("set_aside", "failed")}
-    return CompactedRun(counts, len(written["particles"]), n_too_small, verdicts, same_fields, reasons)
+    return CompactedRun(
+        counts, len(written["particles"]), n_too_small, verdicts, same_fields, reasons, size_lines(content)
+    )
 
 
 def _reasons(micrographs: pd.DataFrame, status: str) -> dict[str, int]:
-    """Count the reasons of a status, most frequent first."""
-    counts = micrographs.loc[micrographs["status"] == status, "reason"].fillna("no reason is known").value_counts()
+    """Count the reasons of a status, without the names of files that they begin with, most frequent first."""
+    rows = micrographs[micrographs["status"] == status]
+    reasons = rows["reason"].astype(object).fillna("no reason is known").tolist()
+    pairs = zip(reasons, rows["source"].astype(object).fillna("").tolist(), strict=True)
+    counts = pd.Series([reason_alone(reason, source) for reason, source in pairs], dtype=object).value_counts()
     return {str(reason): int(n) for reason, n in counts.items()}
 
 

@@ -60,7 +60,7 @@ class Location:
         """
         if isinstance(folder, Location):
             return folder
-        text = check_address(os.fspath(folder)).removeprefix("file://")
+        text = check_address(folder).removeprefix("file://")
         return cls(text if "://" in text else str(Path(text).expanduser().resolve()))
 
     @property

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import html
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,12 @@ import pandas as pd
 from hrtem_dask import loading, tables
 from hrtem_dask.errors import NothingToAnalyseError, ResultsFolderError, error_text, suggestion
 from hrtem_dask.micrograph import PixelSize, make_micrograph
+from hrtem_dask.population.size_lines import median_text
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.ledger import RARE_TABLES
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import read_table
+from hrtem_dask.tables.datasets import to_dataset
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -61,6 +64,8 @@ class Results:
 
         Raises
         ------
+        KeyError
+            If there is no table of that name.
         FileNotFoundError
             If the run has not ended.
         ResultsFolderError
@@ -70,6 +75,8 @@ class Results:
 
     def _table(self, name: str) -> pd.DataFrame:
         """Return one table as it was read, not to be modified."""
+        if name not in tables.SCHEMAS:
+            raise KeyError(f"no table {name!r}{suggestion(str(name), list(tables.SCHEMAS))}")
         if name not in self._tables:
             file, schema = f"{name}.parquet", tables.SCHEMAS[name]
             absent = name in RARE_TABLES and not self.folder.exists(file)
@@ -138,10 +145,22 @@ class Results:
 
     def __repr__(self) -> str:
         """Name the folder and count what it holds."""
+        return "\n".join(self._described())
+
+    def _repr_html_(self) -> str:
+        """Name the folder and count what it holds, for notebooks."""
+        heading, *rest = (html.escape(line.strip()) for line in self._described())
+        return f"<p><b>{heading}</b></p><ul>{''.join(f'<li>{line}</li>' for line in rest)}</ul>"
+
+    def _described(self) -> list[str]:
+        """Return the lines that name the folder and count what it holds."""
         statuses = self._table("micrographs")["status"].value_counts()
         counts = ", ".join(f"{n} {status}" for status, n in statuses.items() if n)
         n_particles = len(self._table("particles"))
-        return f"Results of {self.folder.url}\n  micrographs: {counts or 'none'}\n  particles: {n_particles}"
+        lines = [f"Results of {self.folder.url}", f"  micrographs: {counts or 'none'}", f"  particles: {n_particles}"]
+        with contextlib.suppress(FileNotFoundError, ResultsFolderError):
+            lines += [f"  {text}" for text in [median_text(self.summary.get("all", {}))] if text]
+        return lines
 
     def labels(self, micrograph_id: str) -> np.ndarray:
         """Read the labels of one micrograph.
@@ -161,7 +180,60 @@ class Results:
         KeyError
             If it has none.
         """
-        return zarr_store.read_labels(Location.of(self.folder.path("labels.zarr")), micrograph_id)
+        try:
+            return zarr_store.read_labels(self.folder.inside("labels.zarr"), micrograph_id)
+        except KeyError as error:
+            raise KeyError(
+                f"no labels of micrograph {micrograph_id!r}{suggestion(str(micrograph_id), list(self._labelled()))}"
+            ) from error
+
+    def _labelled(self) -> dict[str, PixelSize | None]:
+        """Return the micrographs with labels and their pixel sizes."""
+        rows = self._table("micrographs")
+        analyzed = rows[rows["status"].isin(tables.ANALYZED_STATUSES)]
+        return {str(row["micrograph_id"]): pixel_size_of(row) for _, row in analyzed.iterrows()}
+
+    def to_xarray(self, micrograph_ids: Sequence[str] | None = None) -> xr.DataTree:
+        """Return the results as a tree of xarray datasets.
+
+        Parameters
+        ----------
+        micrograph_ids : sequence of str, optional
+            Micrographs whose labels the tree holds; all by default. They are opened, not read.
+
+        Returns
+        -------
+        xarray.DataTree
+            A node for each table, such as ``particles``, with one variable per column and its unit in ``attrs``; and
+            ``labels/<micrograph_id>``, whose ``labels`` (y, x) have coordinates in nm.
+
+        Raises
+        ------
+        KeyError
+            If a micrograph has no labels.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import hrtem_dask as hd
+        >>> from hrtem_dask.batch.example import write_example
+        >>> folder = write_example(tempfile.mkdtemp(), n_particles=3)
+        >>> _ = hd.run(folder / "images", folder / "results", method="otsu", cluster="threads")
+        >>> tree = hd.open_results(folder / "results").to_xarray()
+        >>> tree["particles"].equivalent_diameter_nm.units
+        'nm'
+        """
+        sizes = self._labelled()
+        wanted = list(sizes) if micrograph_ids is None else list(micrograph_ids)
+        if missing := next((name for name in wanted if name not in sizes), None):
+            raise KeyError(f"no labels of micrograph {missing!r}{suggestion(missing, list(sizes))}")
+        nodes = {
+            name: to_dataset(self._table(name), schema, name.removesuffix("s"))
+            for name, schema in tables.SCHEMAS.items()
+        }
+        store = self.folder.inside("labels.zarr")
+        nodes |= {f"labels/{name}": zarr_store.open_labels(store, name, sizes[name]).to_dataset() for name in wanted}
+        return xr.DataTree.from_dict(nodes)
 
 
 def open_results(folder: str | os.PathLike[str] | Location) -> Results:

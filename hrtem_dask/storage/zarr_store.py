@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "content_hash",
     "create_store",
+    "open_labels",
     "open_store",
     "read_labels",
     "read_micrograph",
@@ -259,6 +260,38 @@ def read_labels(folder: Location, micrograph_id: str, box: tuple[slice, slice] |
     except FileNotFoundError as error:
         raise KeyError(micrograph_id) from error
     return np.asarray(group[_label_array(group)][box or (slice(None), slice(None))])
+
+
+def open_labels(folder: Location, micrograph_id: str, pixel_size_nm: PixelSize | None) -> xr.DataArray:
+    """Open the particle labels of one micrograph; a pixel is read when it is used.
+
+    Parameters
+    ----------
+    folder : Location
+        The ``labels.zarr`` of a run.
+    micrograph_id : str
+        Name of its group.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+
+    Returns
+    -------
+    xarray.DataArray of int32
+        (y, x), 0 = background, with coordinates in nm (or px).
+
+    Raises
+    ------
+    KeyError
+        If there is no such micrograph.
+    """
+    store = _store(folder.inside(micrograph_id))
+    try:
+        opened = xr.open_zarr(store, chunks=None, consolidated=False, zarr_format=3, mask_and_scale=False)
+    except FileNotFoundError as error:
+        raise KeyError(micrograph_id) from error
+    labels: xr.DataArray = opened["labels"]
+    axes = make_micrograph(np.broadcast_to(np.int8(0), labels.shape), pixel_size_nm=pixel_size_nm)
+    return labels.assign_coords(axes.coords)
 
 
 def _label_array(group: Any) -> str:

@@ -17,7 +17,7 @@ def test_the_lines_say_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     text = repr(opened)
     assert "Collection of 3 micrographs" in text
     assert "2 × 64 × 80 px; 1 × 96 × 80 px" in text
-    assert "pixel sizes: 0.05 to 0.05 nm" in text
+    assert "pixel size: 0.05 nm" in text
     assert "not analyzed: 1 (1 × " in text
     assert "steps: opened; method otsu" in text
     assert "steps: opened, segmented, labeled; method otsu" in repr(label(segment(opened)))

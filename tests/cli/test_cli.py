@@ -86,7 +86,7 @@ def test_run_says_when_nothing_could_be_analysed(tmp_path: Path) -> None:
 
 
 def test_inspect_names_what_is_wrong(micrograph: Path, tmp_path: Path) -> None:
-    tifffile.imwrite(micrograph.parent / "b.tif", np.ones((10, 10), np.uint16))
+    tifffile.imwrite(micrograph.parent / "b.tif", np.ones((40, 40), np.uint16))
     table = tmp_path / "table.csv"
     code, output = call("inspect", micrograph.parent, "--csv", table)
     assert code == 0, output
@@ -95,7 +95,7 @@ def test_inspect_names_what_is_wrong(micrograph: Path, tmp_path: Path) -> None:
     assert rows["pixel_size_y_nm"].iloc[0] == pytest.approx(0.05)
     code, output = call("inspect", micrograph.parent / "b.tif")
     assert code == 1
-    assert "pixel size" in " ".join(output.split())
+    assert "1 image: no pixel size in the file: give one" in " ".join(output.split())
 
 
 def test_ingest_then_run_gives_what_the_files_give(micrograph: Path, tmp_path: Path) -> None:
@@ -125,6 +125,72 @@ def test_run_groups_the_reasons_and_names_the_next_command(micrograph: Path, tmp
     code, output = call("run", micrograph.parent, "-o", tmp_path / "out", "--method", "otsu", "--scheduler", "threads")
     assert code == 0, output
     rows = pd.read_parquet(tmp_path / "out" / "micrographs.parquet")
-    for reason, n in rows.loc[rows["status"] == "failed", "reason"].value_counts().items():
+    reasons = rows.loc[rows["status"] == "failed", "reason"]
+    assert len(reasons) == 3
+    for reason, n in reasons.str.replace(r"^cut\d.tif: ", "", regex=True).value_counts().items():
         assert f"failed:      {n} because: {reason}" in output.splitlines()
     assert output.splitlines()[-1].startswith(f"next:        hrtem-dask report {tmp_path / 'out'}")
+
+
+@pytest.mark.parametrize("size", ["-1", "0", "nan", "inf"])
+def test_an_impossible_pixel_size_starts_no_cluster(
+    micrograph: Path, tmp_path: Path, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hrtem_dask.batch.run.run.connect", lambda *_, **__: pytest.fail("a cluster was started"))
+    for command in (("run", micrograph, "-o", tmp_path / "out"), ("inspect", micrograph)):
+        code, output = call(*command, "--pixel-size", size)
+        assert code == 1
+        assert output.startswith("Error: a pixel size must be positive and finite, got ")
+        assert len(output.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_input_folder_is_no_results_folder(micrograph: Path) -> None:
+    code, output = call("run", micrograph.parent, "-o", micrograph.parent)
+    assert code == 1
+    assert output.startswith(f"Error: all 1 files of {micrograph.parent} lie in the results folder")
+    assert "--out" in output
+
+
+def test_debug_shows_where_an_error_was_raised(micrograph: Path, tmp_path: Path) -> None:
+    arguments = ("run", micrograph, "-o", tmp_path / "out", "--metadata", tmp_path / "none.csv")
+    assert "Traceback" not in call(*arguments)[1]
+    code, output = call(*arguments, "--debug")
+    assert code == 1
+    assert "Traceback" in output
+    assert output.splitlines()[-1].startswith("Error: cannot read the metadata file")
+
+
+def test_a_run_ends_with_the_median_and_says_how_far_it_is(micrograph: Path, tmp_path: Path) -> None:
+    for name in ("b", "c"):
+        image = tifffile.imread(micrograph)
+        image[50:, 40:50] = {"b": 900, "c": 800}[name]
+        tifffile.imwrite(
+            micrograph.with_name(f"{name}.tif"), image, imagej=True, resolution=(20, 20), metadata={"unit": "nm"}
+        )
+    code, output = call("run", micrograph.parent, "-o", tmp_path / "out", "--method", "otsu", "--scheduler", "threads")
+    assert code == 0, output
+    assert "1 of 3 micrographs · " in output
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    median = summary["all"]["equivalent_diameter_nm"]["median"]
+    assert f"sizes:       median diameter {median:.3g} nm, uncertainty not known: " in output
+
+
+def test_inspect_names_each_problem_once(micrograph: Path) -> None:
+    for i in range(3):
+        (micrograph.parent / f"cut{i}.tif").write_bytes(micrograph.read_bytes()[:200])
+    code, output = call("inspect", micrograph.parent)
+    assert code == 0, output
+    assert "problem 1, 3 images: " in output
+    assert "problem 2" not in output
+    assert [line.split()[-1] for line in output.splitlines() if line.startswith("cut")] == ["1"] * 3
+    assert "signal" not in output.splitlines()[0], "a column that says nothing is left out"
+
+
+def test_completion_knows_commands_and_choices() -> None:
+    from click.shell_completion import ShellComplete
+
+    complete = ShellComplete(main, {}, "hrtem-dask", "_HRTEM_DASK_COMPLETE")
+    assert {"run", "inspect", "report"} <= {item.value for item in complete.get_completions([], "")}
+    methods = [item.value for item in complete.get_completions(["run", "--method"], "o")]
+    assert methods == ["otsu"]

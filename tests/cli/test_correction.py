@@ -31,6 +31,13 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+def test_tables_alone_are_named_with_their_rows(results: Path, tmp_path: Path) -> None:
+    code, output = call("export", results, "--format", "csv", "-o", tmp_path / "tables")
+    assert code == 0, output
+    assert "7 tables exported: micrographs (1 rows), regions (1 rows), particles (1 rows)" in output
+    assert "micrographs exported" not in output
+
+
 def test_out_and_back(results: Path, tmp_path: Path) -> None:
     code, output = call("export", results, "--format", "tiff", "--format", "csv", "-o", tmp_path / "ex", *THREADS)
     assert (code, "1 micrographs exported, 0 failed" in output) == (0, True), output

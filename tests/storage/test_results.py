@@ -44,6 +44,16 @@ def test_each_table_is_read_once(results: Results, reads: Counter[str]) -> None:
     assert reads == {"particles.parquet": 1, "micrographs.parquet": 1}
 
 
+def test_results_describe_themselves_in_a_few_lines(results: Results, tmp_path: Path) -> None:
+    assert repr(results) == f"Results of {tmp_path}\n  micrographs: none\n  particles: 3"
+    assert (
+        results._repr_html_()
+        == f"<p><b>Results of {tmp_path}</b></p><ul><li>micrographs: none</li><li>particles: 3</li></ul>"
+    )
+    with pytest.raises(KeyError, match="did you mean 'particles'"):
+        results.table("particle")
+
+
 def test_a_modified_table_is_read_as_it_was(results: Results) -> None:
     before = results.particles
     changed = results.particles

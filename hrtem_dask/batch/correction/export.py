@@ -44,6 +44,8 @@ class ExportSummary:
     """Number of micrographs whose labels were written."""
     failed: dict[str, str]
     """Reason of each micrograph that failed, by micrograph_id."""
+    tables: dict[str, int]
+    """Number of rows of each table that was written, by its name."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,10 @@ def export(
     opened, target = open_results(results), Location.of(out)
     _check(formats, target)
     chosen = choose_micrographs(opened.micrographs, only=only, doubtful=doubtful)
-    for name in formats:
-        if name in _TABLE_FORMATS:
-            _TABLE_FORMATS[name](target, _tables(opened, chosen, all_rows=only is None and doubtful is None))
+    table_formats = [name for name in formats if name in _TABLE_FORMATS]
+    written = _tables(opened, chosen, all_rows=only is None and doubtful is None) if table_formats else {}
+    for name in table_formats:
+        _TABLE_FORMATS[name](target, written)
     label_formats = [name for name in formats if name not in _TABLE_FORMATS]
     done: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
@@ -135,7 +138,7 @@ def export(
         logger.warning("%s: %s", name, reason)
     manifest = {"results": opened.folder.url, "formats": formats, "micrographs": done, "failed": failed}
     target.write_json(MANIFEST, manifest)
-    return ExportSummary(target.url, len(done), failed)
+    return ExportSummary(target.url, len(done), failed, {name: len(table) for name, table in written.items()})
 
 
 def choose_micrographs(

@@ -134,7 +134,7 @@ class _Page:
         sized = state.sizes.total()
         without = state.n_counted - sized
         parts = [f"Size: {sized} counted particles"]
-        parts += [f"median {median:.2f} nm"] if median is not None else []
+        parts += [f"unweighted median {median:.2f} nm"] if median is not None else []
         parts += [f"{without} without a pixel size are not shown"] if without else []
         _set(self.size.title, text=", ".join(parts))
 

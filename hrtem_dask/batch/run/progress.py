@@ -1,23 +1,27 @@
-"""Progress of a run: a bar on the terminal, and a log file in the results folder."""
+"""Progress of a run: a bar on the terminal or plain lines, and a log file in the results folder."""
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Self
 
 from hrtem_dask.batch.run.task import Outcome
 from hrtem_dask.errors import error_text
 from hrtem_dask.storage.location import Location
 
-__all__ = ["RunLog", "progress_bar"]
+__all__ = ["RunLog", "progress_bar", "time_left"]
 
 
 FILE = "log.jsonl"
+LINE_EVERY_S = 15.0
+"""Time between two lines about the progress, where no bar is shown."""
 
 logger = logging.getLogger(__name__)
 
@@ -86,14 +90,14 @@ class RunLog:
 
 @contextmanager
 def progress_bar(total: int, *, shown: bool) -> Iterator[Callable[[Outcome], None]]:
-    """Show a progress bar that counts micrographs.
+    """Show a progress bar that counts micrographs, or log a line now and then.
 
     Parameters
     ----------
     total : int
         Number of micrographs to analyze.
     shown : bool
-        Whether the bar is shown.
+        Whether the bar is shown; else a line is logged after the first micrograph, and then every `LINE_EVERY_S`.
 
     Yields
     ------
@@ -101,17 +105,54 @@ def progress_bar(total: int, *, shown: bool) -> Iterator[Callable[[Outcome], Non
         Call it with each `Outcome`.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    counts = {"particles": 0, "failed": 0}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    n = {"done": 0, "particles": 0, "failed": 0}
+    began = monotonic()
+    said = -math.inf
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
-        task = bar.add_task("micrographs", total=total)
+        task = bar.add_task("micrographs", total=total, left="")
 
         def advance(outcome: Outcome) -> None:
-            counts["particles"] += outcome.n_particles
-            counts["failed"] += outcome.entry.status == "failed"
-            text = f"micrographs · {counts['particles']} particles · {counts['failed']} failed"
-            bar.update(task, advance=1, description=text)
+            nonlocal said
+            n["done"] += 1
+            n["particles"] += outcome.n_particles
+            n["failed"] += outcome.entry.status == "failed"
+            now = monotonic()
+            left = time_left(n["done"], total, now - began)
+            text = f"{n['particles']} particles · {n['failed']} failed"
+            bar.update(task, advance=1, description=f"micrographs · {text}", left=left)
+            if not shown and n["done"] < total and now - said >= LINE_EVERY_S:
+                said = now
+                logger.info("%d of %d micrographs · %s · %s", n["done"], total, text, left)
 
         yield advance
+
+
+def time_left(n_done: int, total: int, seconds: float) -> str:
+    """Return how long the remaining micrographs will take, in words.
+
+    Parameters
+    ----------
+    n_done : int
+        Number of micrographs that are done, at least 1.
+    total : int
+        Number of all micrographs.
+    seconds : float
+        Time that those took (s), start of the workers included: the first estimates are therefore rather too long.
+
+    Returns
+    -------
+    str
+        For instance ``about 4 min left``.
+
+    Examples
+    --------
+    >>> time_left(1, 11, 3.0), time_left(10, 100, 60.0), time_left(1, 1, 2.0)
+    ('about 30 s left', 'about 9 min left', 'about 0 s left')
+    """
+    left = seconds / n_done * (total - n_done)
+    if left < 90:
+        return f"about {left:.0f} s left"
+    return f"about {left / 60:.0f} min left" if left < 5400 else f"about {left / 3600:.1f} h left"

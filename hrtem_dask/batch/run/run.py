@@ -65,6 +65,9 @@ class RunSummary:
     taken_as_bright: Mapping[str, int] = field(default_factory=dict)
     """What their files say about the way of imaging → number of micrographs whose particles are therefore bright."""
 
+    sizes: Sequence[str] = ()
+    """Median size of all particles, and of each of several samples, in words: see `population.size_lines`."""
+
     @property
     def analysed(self) -> int:
         """Number of micrographs that were taken through every stage."""
@@ -115,7 +118,7 @@ def run(
         or its scheduler file; or ``"threads"`` for threads of this process. By default, the cores or GPUs of this
         machine, as ``settings.execution.device`` states.
     progress : bool
-        Whether to show a progress bar on stderr.
+        Whether to show a progress bar on stderr; else lines about the progress are logged.
 
     Returns
     -------
@@ -151,8 +154,8 @@ def run(
     folder = Location.of(out)
     samples = loading.read_metadata(metadata) if metadata is not None else None
     models = checked_models(chosen)
-    given = [str(one) for one in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     sources = find_inputs(inputs, leave_out=folder)
+    given = [str(one) for one in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     for name, value, least in (("limit", limit, 1), ("max_failures", max_failures, 0)):
         if value is not None and value < least:
             raise SettingsError(f"{name} must be {least} or more, got {value}: leave it out for no limit")
@@ -183,6 +186,7 @@ def run(
         verdicts=ended.verdicts,
         reasons=ended.reasons,
         same_fields=ended.same_fields,
+        sizes=tuple(ended.sizes),
         taken_as_bright=_taken_as_bright(plan.records, chosen),
     )
 

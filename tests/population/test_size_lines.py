@@ -1,0 +1,45 @@
+"""The median size in words."""
+
+import numpy as np
+import pandas as pd
+
+from hrtem_dask.population import PopulationOptions, summarize
+from hrtem_dask.population.size_lines import median_text, size_lines
+
+
+def population(sample: str, n_micrographs: int, size_nm: float) -> pd.DataFrame:
+    sizes = np.random.default_rng(n_micrographs).normal(size_nm, 0.1 * size_nm, (n_micrographs, 10)).ravel()
+    area_nm2 = np.pi / 4 * sizes**2
+    names = [f"{sample}{i // 10}" for i in range(len(sizes))]
+    return pd.DataFrame(
+        {"sample": sample, "micrograph_id": names, "particle_id": range(len(sizes)), "counted": True,
+         "equivalent_diameter_nm": sizes, "area_nm2": area_nm2, "area_px": area_nm2 / 0.05**2}
+    )  # fmt: skip
+
+
+def test_samples_have_their_own_lines_and_too_few_micrographs_no_uncertainty() -> None:
+    table = pd.concat([population("A", 6, 4.0), population("B", 2, 8.0)], ignore_index=True)
+    summary = summarize(table, options=PopulationOptions(n_resamples=100, n_fit_simulations=10))
+    whole, first, second = size_lines(summary)
+    assert "80 particles of 8 micrographs" in whole
+    budget = summary["samples"]["A"]["equivalent_diameter_nm"]["uncertainty"]["median_nm"]
+    assert first.startswith(f"A: median diameter {budget['value_nm']:.2f} ± ")
+    assert "(k = " in first
+    assert "60 particles of 6 micrographs" in first
+    median = summary["samples"]["B"]["equivalent_diameter_nm"]["median"]
+    assert second.startswith(f"B: median diameter {median:.3g} nm, uncertainty not known: too few micrographs")
+    assert size_lines({"all": summary["samples"]["A"], "samples": {"A": {}}}) == [first.removeprefix("A: ")]
+
+
+def test_without_sizes_there_is_no_line() -> None:
+    assert size_lines({"all": {"equivalent_diameter_nm": None}, "samples": {}}) == []
+    assert median_text({}) == ""
+
+
+def test_a_budget_with_an_unknown_source_gives_no_number() -> None:
+    budget = {"value_nm": 4.0, "expanded_uncertainty_nm": float("nan"), "coverage_factor": float("nan"), "reason": None}
+    text = median_text({"equivalent_diameter_nm": {"n": 1, "n_micrographs": 1, "uncertainty": {"median_nm": budget}}})
+    assert (
+        text
+        == "median diameter 4 nm, uncertainty not known: one of its sources is not known (1 particle of 1 micrograph)"
+    )
