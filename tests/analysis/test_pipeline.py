@@ -166,7 +166,7 @@ def test_an_empty_mask_has_no_predicted_dice(rng: np.random.Generator) -> None:
     unlike = analysis.segment_micrograph(
         noise, pixel_size_nm=PIXEL, settings=Settings(), segmenter=make_segmenter(Settings().segmentation, CPU)
     )
-    contrasted = replace(unlike, micrograph={**unlike.micrograph, "quality_flags": None})
+    contrasted = replace(unlike, micrograph={**unlike.micrograph, "quality_flags": None, "mass_contrast": 9.0})
     doubted = analysis.analyse_segmented(contrasted, pixel_size_nm=PIXEL, settings=Settings()).micrograph
     assert (doubted["verdict"], doubted["doubt_reasons"]) == ("doubtful", verdict.EMPTY_BUT_CONTRAST)
 
