@@ -28,8 +28,8 @@ MAX_AREA_TO_NUMBER_MEDIAN = 1.6
 population reaches it at a geometric standard deviation of 1.6. On `emps_tem`, 31 of 43 wrong medians (by more than
 20 %) are above it, and 4 of 56 right ones."""
 EMPTY_MASS_CONTRAST, EMPTY_PEAK_SNR = 4.0, 15.0
-"""A micrograph without a particle that has less contrast and weaker fringes than these is empty, beyond doubt. Chosen on
-160 simulated micrographs (seed 101): 12 of 20 empty ones are, and none of those with particles."""
+"""A micrograph without a particle that has less contrast and weaker fringes than these is empty, beyond doubt. Chosen
+on 160 simulated micrographs (seed 101): 12 of 20 empty ones are, and none of those with particles."""
 
 LOW_DICE = f"predicted Dice below {MIN_PREDICTED_DICE:g}"
 PIXEL_SIZE = "pixel size unlike those of the training"
