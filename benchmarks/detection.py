@@ -227,13 +227,19 @@ def renamed(instances: Instances, class_name: str | None) -> Instances:
     )
 
 
-def network(path: str, kind: str) -> Find:
-    """Load a detector."""
+def network(path: str, kind: str, scale: float | None) -> Find:
+    """Load a detector, which finds its scale unless one is given."""
     from hrtem_dask.detection.detector import make_detector
 
     detector = make_detector(path, kind)
+
     # low scores count for the average precision
-    return lambda image: detector(image, min_score=0.05)
+    def find(image: np.ndarray) -> Instances:
+        if scale is None:
+            return detector.at_found_scale(image, min_score=0.05)[0]
+        return detector(image, min_score=0.05, scale=scale)
+
+    return find
 
 
 def by_network(test: TestSet, find: Find, *, rename: bool) -> Callable[[int], Instances]:
@@ -247,7 +253,7 @@ def otsu(image: np.ndarray) -> Instances:
     return find_rods_classically(image, polarity="dark", split=False, smooth_px=3.0, min_area_px=200.0)
 
 
-def gold_rods(data: Path, finders: dict[str, Find | None]) -> pd.DataFrame:
+def gold_rods(data: Path, finders: dict[str, Find | None], min_score: float) -> pd.DataFrame:
     """List the sizes of gold rods (nm), of which only the scale is known."""
     scale = pd.read_csv(data / "gold_scalebar" / "scale.csv").set_index("file")
     rows = []
@@ -255,7 +261,7 @@ def gold_rods(data: Path, finders: dict[str, Find | None]) -> pd.DataFrame:
         image = read_picture(data / "gold_scalebar" / "images" / str(name))
         for what, find in finders.items():
             found = find(image) if find is not None else otsu(image)
-            box = found.select(found.scores >= 0.5).rotated_boxes
+            box = found.select(found.scores >= (0 if find is None else min_score)).rotated_boxes
             long = box[box[:, 2] >= 1.5 * box[:, 3]]
             sides = np.median(long[:, 2:4], axis=0) * row["nm_per_px"] if len(long) else (np.nan, np.nan)
             rows.append(
@@ -293,6 +299,9 @@ def main() -> None:
     parser.add_argument("--kind", default="mask_rcnn", help="kind of the detectors of --loops and --catalysts")
     parser.add_argument("--scenes", type=int, default=40, help="simulated scenes of each kind")
     parser.add_argument("--min-score", type=float, default=0.5, help="least score of what the networks find")
+    parser.add_argument(
+        "--scale", type=float, help="scale of the networks; by default each image's own, as it is found"
+    )
     parser.add_argument("--only", nargs="*", help="names of test sets")
     given = parser.parse_args()
     networks = {
@@ -307,7 +316,7 @@ def main() -> None:
         if given.only and name not in given.only:
             continue
         path, kind = networks[name]
-        find = network(path, kind) if path else None
+        find = network(path, kind, given.scale) if path else None
         for test in make():
             for what, found in classical(test):
                 asked = ["rod"] if test.name == "rods" else None
@@ -323,9 +332,9 @@ def main() -> None:
     if not given.only or "gold_rods" in given.only:
         finders: dict[str, Find | None] = {"Otsu, rectangles": None}
         if given.rods:
-            finders["rotated_rcnn"] = network(given.rods, "rotated_rcnn")
+            finders["rotated_rcnn"] = network(given.rods, "rotated_rcnn", given.scale)
         print("\nGold rods, median sizes (no annotations; no nominal sizes are known)")
-        print(gold_rods(given.data, finders).to_string(index=False))
+        print(gold_rods(given.data, finders, given.min_score).to_string(index=False))
 
 
 if __name__ == "__main__":

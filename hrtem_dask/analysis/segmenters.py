@@ -48,25 +48,31 @@ class DetectorSegmenter:
         image : numpy.ndarray or cupy.ndarray
             Shape (y, x), scaled to [0, 1].
         pixel_size_nm : tuple of float or None
-            Not used: detectors see pixels.
+            Not used: the scale is found from the image, or stated in the settings.
 
         Returns
         -------
         Segmentation
-            With instances; the probability of a pixel is the highest score of an instance there.
+            With instances, and the scale at which the detector saw the image; the probability of a pixel is the
+            highest score of an instance there.
         """
-        found = self._detector(
-            backend.to_numpy(image),
-            min_score=self._settings.min_score,
-            tile_px=self._settings.tile_px,
-            overlap_px=self._settings.overlap_px,
-        )
+        given, scale = self._settings, self._settings.scale
+        pixels, tiles = backend.to_numpy(image), {"tile_px": given.tile_px, "overlap_px": given.overlap_px}
+        if scale is None:
+            found, scale = self._detector.at_found_scale(pixels, min_score=given.min_score, **tiles)
+        else:
+            found = self._detector(pixels, min_score=given.min_score, scale=scale, **tiles)
         probability = np.zeros(found.shape, dtype=np.float32)
         for i in np.argsort(found.scores, kind="stable"):
             assert found.masks is not None
             found.masks[i].paint(probability, float(found.scores[i]))
         return Segmentation(
-            probability=probability, mask=probability > 0, instances=found, engine="torch", device=self._detector.device
+            probability=probability,
+            mask=probability > 0,
+            scale=scale,
+            instances=found,
+            engine="torch",
+            device=self._detector.device,
         )
 
     def check_pixel_size(self, pixel_size_nm: PixelSize | None) -> None:

@@ -50,7 +50,7 @@ def evidence(particles: pd.DataFrame, *, network_scale: float | None) -> dict[st
     particles : pandas.DataFrame
         Rows of `tables.PARTICLES` of one micrograph; only counted particles are used.
     network_scale : float or None
-        Network pixels per pixel of the micrograph; None without a U-Net.
+        Network pixels per pixel of the micrograph; None without a U-Net or detector.
 
     Returns
     -------

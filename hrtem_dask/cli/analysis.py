@@ -53,6 +53,12 @@ SHOWN_REASONS = 4
 )
 @click.option("--diameter", type=float, metavar="NM", help="Typical particle diameter in nm, for the contrast regime.")
 @click.option("--diameter-px", type=float, metavar="PX", help="The same in pixels of the micrograph.")
+@click.option(
+    "--scale",
+    type=float,
+    metavar="S",
+    help="Pixels that a detector sees per pixel of the micrograph; found from the image by default.",
+)
 @click.option("--material", metavar="NAME", help="Known material, such as Au: its lattice checks the pixel size.")
 @click.option(
     "--defect-model",

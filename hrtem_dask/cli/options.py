@@ -69,6 +69,7 @@ def read_settings(options: Mapping[str, Any]) -> Settings:
         "particles": ("segmentation", "particles_are"),
         "diameter": ("segmentation", "diameter_nm"),
         "diameter_px": ("segmentation", "diameter_px"),
+        "scale": ("detection", "scale"),
         "device": ("execution", "device"),
         "overlays": ("execution", "overlays"),
     }

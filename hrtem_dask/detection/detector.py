@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ from hrtem_dask.detection.instances import Instances
 from hrtem_dask.detection.model_file import DetectorConfig, load_detector
 from hrtem_dask.detection.network_input import standardize
 from hrtem_dask.detection.networks.interface import DetectionNetwork
+from hrtem_dask.detection.rescaling import rescale_image, rescale_instances
+from hrtem_dask.detection.scale_search import MIN_SCORE, search_scale
 from hrtem_dask.detection.tiles import detect_in_tiles
 from hrtem_dask.errors import ModelError, SettingsError
 from hrtem_dask.provenance import bytes_hash
@@ -41,7 +45,13 @@ class Detector:
         self.config, self.model_hash, self.device = config, model_hash, device
 
     def __call__(
-        self, image: np.ndarray, *, min_score: float = 0.3, tile_px: int = 1024, overlap_px: int = 320
+        self,
+        image: np.ndarray,
+        *,
+        min_score: float = 0.3,
+        scale: float = 1.0,
+        tile_px: int = 1024,
+        overlap_px: int = 320,
     ) -> Instances:
         """Find the instances of a micrograph.
 
@@ -51,28 +61,64 @@ class Detector:
             Shape (y, x), any real dtype, finite.
         min_score : float
             Least score, 0 to 1.
+        scale : float
+            Pixels that the network sees per pixel of the micrograph, see `at_found_scale`.
         tile_px : int
-            Larger micrographs are looked at in tiles of this side (px).
+            Micrographs that are larger at that scale are looked at in tiles of this side (px).
         overlap_px : int
-            Overlap of tiles (px): the longest instance that is surely found as a whole.
+            Overlap of tiles (px): the longest instance, at that scale, that is surely found as a whole.
 
         Returns
         -------
         Instances
-            By falling score, each with its mask: that of the network, or the rectangle of its rotated box.
+            In pixels of the micrograph, by falling score, each with its mask: that of the network, or the rectangle of
+            its rotated box.
         """
+        seen = standardize(rescale_image(image, scale))
+        found = detect_in_tiles(seen, self._detect(min_score), tile_px=tile_px, overlap_px=overlap_px)
+        return _complete(found, (image.shape[0], image.shape[1]))
 
-        def detect(tile: np.ndarray) -> Instances:
-            return detect_in_window(self.model, tile, device=self.device, min_score=min_score)
+    def at_found_scale(
+        self, image: np.ndarray, *, min_score: float = 0.3, tile_px: int = 1024, overlap_px: int = 320
+    ) -> tuple[Instances, float]:
+        """Find the scale at which the detector sees a micrograph best, and the instances at that scale.
 
-        found = detect_in_tiles(standardize(image), detect, tile_px=tile_px, overlap_px=overlap_px)
-        masks = found.masks
-        if masks is None:
-            masks = tuple(mask_of_box(box, found.shape) for box in found.rotated_boxes)
-        complete = Instances.from_rotated_boxes(
-            found.rotated_boxes, shape=found.shape, class_names=found.class_names, scores=found.scores, masks=masks
-        )
-        return complete.select(np.array([mask.area_px > 0 for mask in masks], dtype=bool))
+        Parameters
+        ----------
+        image : numpy.ndarray
+            Shape (y, x), any real dtype, finite.
+        min_score, tile_px, overlap_px : float
+            As for the detector itself.
+
+        Returns
+        -------
+        found : Instances
+            As of the detector itself at that scale.
+        scale : float
+            Pixels that the network sees per pixel of the micrograph.
+        """
+        search = search_scale(image, self._detect(min(min_score, MIN_SCORE)))
+        if search.whole is None or max(search.whole.shape) > tile_px:
+            found = self(image, min_score=min_score, scale=search.scale, tile_px=tile_px, overlap_px=overlap_px)
+            return found, search.scale
+        sure = search.whole.select(search.whole.scores >= min_score)
+        return _complete(sure, (image.shape[0], image.shape[1])), search.scale
+
+    def _detect(self, min_score: float) -> Callable[[np.ndarray], Instances]:
+        """Return what finds the instances of one tile."""
+        return partial(detect_in_window, self.model, device=self.device, min_score=min_score)
+
+
+def _complete(found: Instances, shape: tuple[int, int]) -> Instances:
+    """Return instances in pixels of the micrograph, each with its mask."""
+    found = rescale_instances(found, shape)
+    masks = found.masks
+    if masks is None:
+        masks = tuple(mask_of_box(box, shape) for box in found.rotated_boxes)
+    complete = Instances.from_rotated_boxes(
+        found.rotated_boxes, shape=shape, class_names=found.class_names, scores=found.scores, masks=masks
+    )
+    return complete.select(np.array([mask.area_px > 0 for mask in masks], dtype=bool))
 
 
 _detectors: dict[tuple[str, str], Detector] = {}

@@ -24,13 +24,17 @@ BIN_DEG = 15.0
 _QUANTITIES = ("box_length_nm", "box_width_nm", "box_length_px", "box_width_px", "box_aspect_ratio")
 
 
-def describe_instances(particles: pd.DataFrame, *, seed: int = 0, n_resamples: int = 1000) -> dict[str, Any] | None:
+def describe_instances(
+    particles: pd.DataFrame, micrographs: pd.DataFrame, *, seed: int = 0, n_resamples: int = 1000
+) -> dict[str, Any] | None:
     """Describe the counted instances that a detector found.
 
     Parameters
     ----------
     particles : pandas.DataFrame
         Rows of `tables.PARTICLES`.
+    micrographs : pandas.DataFrame
+        Rows of `tables.MICROGRAPHS`.
     seed : int
         Seed of the bootstrap.
     n_resamples : int
@@ -40,7 +44,8 @@ def describe_instances(particles: pd.DataFrame, *, seed: int = 0, n_resamples: i
     -------
     dict or None
         ``classes`` (name and number), ``sizes`` (quantiles of length, width and aspect ratio of the boxes), ``order``
-        (of elongated ones, from `nematic_order`) and ``histogram`` of their angles; None if no detector was used.
+        (of elongated ones, from `nematic_order`), ``histogram`` of their angles, and ``scales`` at which the detector
+        saw their micrographs; None if no detector was used.
     """
     if "detection_score" not in particles:
         return None
@@ -62,6 +67,7 @@ def describe_instances(particles: pd.DataFrame, *, seed: int = 0, n_resamples: i
         "n": len(found),
         "classes": [{"name": str(name), "n": int(n)} for name, n in zip(names, counts, strict=True)],
         "sizes": sizes,
+        "scales": _scales(micrographs[micrographs["micrograph_id"].isin(found["micrograph_id"])]),
         "order": nematic_order(
             angles, long["micrograph_id"].astype(str).to_numpy(), seed=seed, n_resamples=n_resamples
         ),
@@ -71,6 +77,13 @@ def describe_instances(particles: pd.DataFrame, *, seed: int = 0, n_resamples: i
             "least_aspect_ratio": LEAST_ASPECT,
         },
     }
+
+
+def _scales(micrographs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the scales at which micrographs were seen, and how many of them at each."""
+    known = micrographs["network_scale"].dropna().to_numpy(dtype=float)
+    values, counts = np.unique(known, return_counts=True)
+    return [{"scale": float(value), "n": int(n)} for value, n in zip(values, counts, strict=True)]
 
 
 def nematic_order(

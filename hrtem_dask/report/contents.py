@@ -94,7 +94,7 @@ def gather(
     used = [particles, micrographs]
     if leave_out_doubtful:
         used = [without_doubtful(table, micrographs) for table in used]
-    summary["instances"] = describe_instances(used[0], seed=seed)
+    summary["instances"] = describe_instances(*used, seed=seed)
     summary["relations"] = relations(
         *used,
         confusion=confusion,

@@ -26,7 +26,8 @@ class Segmentation:
     regime: Literal["lattice", "contrast"] | None = None
     """Whether the scale of the network came from the pixel size or was found from the image; None for the baselines."""
     scale: float | None = None
-    """Network pixels per pixel of the image (geometric mean of both axes); None for the baselines."""
+    """Network pixels per pixel of the image (geometric mean of both axes), of a U-Net or detector; None for the
+    baselines."""
     scale_score: float | None = None
     """Predicted Dice coefficient in the part that was searched for the scale, see `scales.search.ScaleChoice`."""
     scale_margin: float | None = None

@@ -109,7 +109,7 @@ MICROGRAPHS: Schema = (
         "str",
         "how the U-Net got its scale: lattice (from the pixel size) or contrast (from the image); null without a U-Net",
     ),
-    Column("network_scale", "float", "network pixels per pixel of the image; null without a U-Net"),
+    Column("network_scale", "float", "network pixels per pixel of the image; null without a U-Net or detector"),
     Column(
         "network_scale_score",
         "float",
@@ -134,7 +134,7 @@ MICROGRAPHS: Schema = (
     Column(
         "median_diameter_network_px",
         "float",
-        "median diameter of the counted particles in pixels of the U-Net; null without a U-Net",
+        "median diameter of the counted particles in network pixels; null without a U-Net or detector",
         "network px",
         "median of equivalent_diameter_px × network_scale",
     ),

@@ -26,7 +26,13 @@ class _Known:
     model_hash = "0123456789abcdef"
     device = "cpu"
 
-    def __call__(self, image: np.ndarray, **_: float) -> Instances:
+    scale = None
+
+    def at_found_scale(self, image: np.ndarray, **_: float) -> tuple[Instances, float]:
+        return self(image), 0.5
+
+    def __call__(self, image: np.ndarray, *, scale: float = 0.5, **_: float) -> Instances:
+        self.scale = scale
         shape = (image.shape[0], image.shape[1])
         masks = [mask_of_box(box, shape) for box in BOXES]
         return Instances.from_rotated_boxes(
@@ -48,6 +54,21 @@ def test_crossing_rods_are_two_rows_with_their_own_masks() -> None:
     assert areas.sum().tolist() == found.particles["area_px"].tolist()
     assert found.particles["area_px"].sum() > (found.labels > 0).sum()
     assert found.micrograph["n_counted"] == 2
+
+
+def test_the_scale_is_found_or_stated() -> None:
+    image = np.random.default_rng(0).normal(100, 5, (160, 160))
+    for stated, expected in ((None, 0.5), (0.25, 0.25)):
+        settings = SETTINGS.updated({"detection": {"scale": stated}}) if stated else SETTINGS
+        known = _Known()
+        segmenter = DetectorSegmenter(known, settings)  # type: ignore[arg-type]
+        found = analyse(image, pixel_size_nm=(2.0, 2.0), settings=settings, segmenter=segmenter)
+        assert (known.scale, found.micrograph["network_scale"]) == (expected, expected)
+        assert found.micrograph["network_scale_score"] is None
+        diameters = found.particles["equivalent_diameter_px"]
+        assert found.micrograph["median_diameter_network_px"] == pytest.approx(diameters.median() * expected)
+    with pytest.raises(SettingsError, match=r"detection.scale must be from .* got 100"):
+        SETTINGS.updated({"detection": {"scale": 100.0}})
 
 
 def test_labels_corrected_by_hand_replace_instances() -> None:

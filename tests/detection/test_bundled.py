@@ -1,11 +1,13 @@
 """The detector of rods that comes with the package, on simulated scenes that it was not trained on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hrtem_dask.detection.detector import Detector, make_detector
+from hrtem_dask.detection.rescaling import rescale_image, rescale_instances
 from hrtem_dask.detection.rotated_boxes import rotate_boxes
 from hrtem_dask.detection.rotated_iou import rotated_iou
 from hrtem_dask.evaluation.detection import find_rods_classically, pair_detections, summarize_pairs
@@ -44,3 +46,21 @@ def test_boxes_turn_with_the_image(detector: Detector) -> None:
     assert len(upright) > 3
     expected = rotate_boxes(upright.rotated_boxes, 90, (191.5, 191.5))
     assert np.mean(rotated_iou(expected, turned.rotated_boxes).max(axis=1) > 0.5) >= 0.8
+
+
+def test_enlarged_copies_are_seen_at_a_smaller_scale(detector: Detector) -> None:
+    """Rods of some hundred pixels, which the pixels as they are show in pieces, are found as in the original."""
+    long = replace(RANGES, length_px=(90.0, 250.0))
+    scenes = [simulate_rod_scene(long, seed=900, index=i) for i in range(2)]
+    shape = (3 * RANGES.size_px, 3 * RANGES.size_px)
+    found, scales = zip(*(detector.at_found_scale(rescale_image(s.image, 3)) for s in scenes), strict=True)
+    truth = [rescale_instances(scene.instances, shape) for scene in scenes]
+    f1 = {}
+    for name, true, boxes in (
+        ("copies", truth, found),
+        ("originals", [scene.instances for scene in scenes], [detector(scene.image) for scene in scenes]),
+    ):
+        pairs = pair_detections(true, boxes, min_score=0.0, class_names=["rod"])
+        f1[name] = summarize_pairs(pairs, n_images=2, n_resamples=2).iloc[-1]["f1"]
+    assert max(scales) <= 0.5
+    assert f1["copies"] > f1["originals"] - 0.1

@@ -8,6 +8,9 @@ import torch
 
 from hrtem_dask.detection.detector import make_detector
 from hrtem_dask.detection.model_file import DetectorConfig, DetectorKind, load_detector, make_network, save_detector
+from hrtem_dask.detection.network_input import standardize
+from hrtem_dask.detection.rescaling import rescale_image
+from hrtem_dask.detection.scale_search import Detect, ScaleSearch
 from hrtem_dask.errors import ModelError
 
 
@@ -32,6 +35,30 @@ def test_a_large_micrograph_is_looked_at_in_tiles(tmp_path: Path, kind: Detector
         rows, columns = mask.window
         assert 0 <= rows.start < rows.stop <= 150
         assert 0 <= columns.start < columns.stop <= 201
+
+
+@pytest.mark.parametrize("kind", ["rotated_rcnn", "mask_rcnn"])
+@pytest.mark.parametrize("whole_scale", [0.5, None])
+def test_at_the_scale_that_was_found(
+    tmp_path: Path, kind: DetectorKind, whole_scale: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the search has seen already is not computed again, and is the same."""
+    _save(tmp_path / "any.safetensors", kind)
+    detector = make_detector(tmp_path / "any.safetensors", kind)
+
+    def search(image: np.ndarray, detect: Detect) -> ScaleSearch:
+        whole = None if whole_scale is None else detect(standardize(rescale_image(image, whole_scale)))
+        return ScaleSearch(scale=0.5, whole=whole)
+
+    monkeypatch.setattr("hrtem_dask.detection.detector.search_scale", search)
+    image = np.random.default_rng(0).integers(0, 255, (190, 201)).astype(np.uint8)
+    found, scale = detector.at_found_scale(image, min_score=0.02)
+    again = detector(image, min_score=0.02, scale=0.5)
+    assert scale == 0.5
+    assert len(found) > 0
+    np.testing.assert_array_equal(found.rotated_boxes, again.rotated_boxes)
+    assert found.shape == (190, 201)
+    assert [m.area_px for m in found.masks or ()] == [m.area_px for m in again.masks or ()]
 
 
 @pytest.mark.parametrize("kind", ["rotated_rcnn", "mask_rcnn"])

@@ -65,12 +65,14 @@ def test_only_counted_and_elongated_instances_of_a_detector() -> None:
             "box_width_nm": [np.nan] * 5,
         }
     )
-    found = describe_instances(table)
+    micrographs = pd.DataFrame({"micrograph_id": ["a", "b", "c"], "network_scale": [0.5, 0.5, 1.0]})
+    found = describe_instances(table, micrographs)
     assert found is not None
+    assert found["scales"] == [{"scale": 0.5, "n": 2}]
     assert found["classes"] == [{"name": "cube", "n": 1}, {"name": "rod", "n": 3}]
     assert found["sizes"]["box_length_px"]["median"] == 45
     assert "box_length_nm" not in found["sizes"]
     assert sum(found["histogram"]["n"]) == 3
     assert found["order"]["n"] == 3
-    assert describe_instances(table.drop(columns="detection_score")) is None
-    assert describe_instances(table.assign(detection_score=np.nan)) is None
+    assert describe_instances(table.drop(columns="detection_score"), micrographs) is None
+    assert describe_instances(table.assign(detection_score=np.nan), micrographs) is None

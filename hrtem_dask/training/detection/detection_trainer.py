@@ -14,7 +14,7 @@ import torch
 from hrtem_dask.detection.inference import detect_in_window
 from hrtem_dask.detection.networks.interface import DetectionNetwork
 from hrtem_dask.errors import ModelError
-from hrtem_dask.training.detection.average_precision import mean_average_precision
+from hrtem_dask.evaluation.detection import precision_table
 from hrtem_dask.training.detection.recipes import DetectionRecipe
 from hrtem_dask.training.detection.samples import Sample, SampleSource
 from hrtem_dask.training.network.crops.prefetch import prefetch
@@ -140,12 +140,13 @@ class DetectionTrainer:
         Returns
         -------
         dict of str to float
-            ``map50`` and ``map75``; NaN without images.
+            ``map50`` and ``map75``: COCO's average precision, averaged over classes; NaN without a true instance.
         """
         found = [detect_in_window(self.average.model, sample.image, device=self.device) for sample in validation]
         true = [sample.instances for sample in validation]
         kind = "masks" if self.recipe.kind == "mask_rcnn" else "rotated_boxes"
-        return {f"map{100 * iou:.0f}": mean_average_precision(found, true, iou, kind=kind) for iou in (0.5, 0.75)}
+        mean = precision_table(true, found, kind=kind, n_resamples=0).iloc[-1]
+        return {f"map{percent}": float(mean.get(f"ap{percent}", math.nan)) for percent in (50, 75)}
 
     def state(self) -> dict[str, Any]:
         """Return the state for a checkpoint.

@@ -168,3 +168,10 @@ def test_lists_that_do_not_fit_together_are_refused() -> None:
     other = Instances.from_rotated_boxes(np.zeros((0, 5)), shape=(9, 9), class_names="rod")
     with pytest.raises(ValueError, match=r"image 0: truth is of \(200, 240\)"):
         precision_table(truth, [other, *found[1:]], kind="boxes")
+
+
+def test_without_any_instance_there_is_no_score() -> None:
+    nothing = make(np.zeros((0, 5)), np.zeros(0, dtype=str))
+    mean = precision_table([nothing], [nothing], kind="rotated_boxes", n_resamples=0).iloc[-1]
+    assert (mean["class_name"], mean["n_true"]) == ("mean", 0)
+    assert np.isnan(mean.get("ap50", np.nan))

@@ -4,15 +4,12 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from hrtem_dask.detection.detector import make_detector
-from hrtem_dask.detection.instances import Instances
 from hrtem_dask.detection.model_file import load_detector
 from hrtem_dask.errors import ModelError, SettingsError
-from hrtem_dask.training.detection.average_precision import mean_average_precision
 from hrtem_dask.training.detection.recipes import RECIPES, DetectionRecipe, read_recipe
 from hrtem_dask.training.detection.samples import SimulatedSamples
 from hrtem_dask.training.detection.train_detector import train_detector
@@ -94,18 +91,3 @@ def test_recipes_are_read_back() -> None:
         read_recipe("nothing")
     with pytest.raises(SettingsError, match="multiple of 32"):
         DetectionRecipe(crop_px=100)
-
-
-def test_average_precision_by_hand() -> None:
-    boxes = np.array([[20, 20, 30, 8, 0], [50, 50, 30, 8, 45.0]])
-    true = Instances.from_rotated_boxes(boxes, shape=(80, 80), class_names="rod")
-    found = Instances.from_rotated_boxes(
-        np.vstack([boxes[:1], [[20, 60, 30, 8, 0]], boxes[1:] + np.eye(5)[2]]),
-        shape=(80, 80),
-        class_names="rod",
-        scores=np.array([0.9, 0.8, 0.7]),
-    )
-    assert mean_average_precision([found], [true], 0.5) == pytest.approx(0.5 + 0.5 * 2 / 3)
-    assert mean_average_precision([found], [true], 0.99) == pytest.approx(0.5)
-    ignored = Instances.from_rotated_boxes(boxes, shape=(80, 80), class_names="rod", ignored=np.array([False, True]))
-    assert mean_average_precision([found], [ignored], 0.5) == pytest.approx(1)
