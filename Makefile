@@ -1,20 +1,38 @@
 # `make demo` and `make test` set up everything they need.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+LOCK := --quiet --universal --python-version 3.11 --no-annotate --no-header
 
-.PHONY: env demo test test-slow notebooks notebooks-pair lint format lock clean
+.PHONY: env demo gpu test test-slow notebooks notebooks-pair lint format lock clean
 
 env: .venv/made
 
-.venv/made: requirements.lock pyproject.toml
+# $(call install,FILE): the versions of a lock file, and this package as it stands here. With TORCH=cpu, PyTorch comes as its build
+# for CPUs, from PyTorch's own index (uv knows it): the ordinary index has none for Linux.
+define install
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(if $(filter cpu,$(TORCH)),grep -vE '^(nvidia-|cuda-|triton=)' $(1) > .venv/cpu.lock,cp $(1) .venv/cpu.lock)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(if $(filter cpu,$(TORCH)),--torch-backend cpu) -r .venv/cpu.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
-	touch .venv/made
+endef
 
-demo: env
+.venv/made: requirements.lock pyproject.toml
+	$(call install,requirements.lock)
+	touch .venv/run .venv/made
+
+# what an analysis needs, without the tools of developers
+.venv/run: requirements-run.lock pyproject.toml
+	$(call install,requirements-run.lock)
+	touch .venv/run
+
+demo: .venv/run
 	$(BIN)/hrtem-dask demo --out demo
+
+# a workstation with NVIDIA GPUs: CuPy, cuCIM and dask-cuda too
+gpu: .venv/run
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt -e '.[gpu]'
+	$(BIN)/python -c "import cupy; print(cupy.cuda.runtime.getDeviceCount(), 'GPUs')"
 
 # two processes; the tests of one file stay together, because they share expensive fixtures
 test: env lint
@@ -43,11 +61,13 @@ format: env
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# the versions that CI and `make env` install; torch and Dask stay where the GPU packages are
+# the versions that CI, `make env` and `make demo` install, for Linux, Windows and macOS; torch and Dask stay where the GPU packages are
 lock: env
-	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --constraint constraints.txt \
+	$(BIN)/uv pip compile $(LOCK) --constraint constraints.txt \
 	  --extra simulate --extra detect --extra cluster --extra s3 --extra notebooks --extra dev \
 	  --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) --constraint requirements.lock --excludes constraints-run.txt \
+	  --output-file requirements-run.lock pyproject.toml
 
 clean:
 	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -58,6 +58,53 @@ def test_every_dependency_stands_in_both_with_the_same_range() -> None:
             assert conda[name] == needed, f"{name}: environment.yml says {conda[name]!r}, pyproject.toml {needed!r}"
 
 
+def test_conda_brings_what_notebooks_and_clusters_need() -> None:
+    conda = conda_ranges()
+    for extra in ("cluster", "notebooks", "s3", "xlsx"):
+        for name, needed in pip_ranges(PROJECT["optional-dependencies"][extra]).items():
+            assert conda[name] == needed, f"{name}: environment.yml says {conda.get(name)!r}, pyproject.toml {needed!r}"
+
+
+def test_nothing_is_installed_by_its_name_before_it_is_published() -> None:
+    own = re.compile(r"pip install[^\n]*hrtem-dask(?![\w./])")
+    for path in [
+        ROOT / "README.md",
+        ROOT / "environment.yml",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "hrtem_dask").rglob("*.py"),
+    ]:
+        assert not own.findall(path.read_text(encoding="utf-8")), f"{path}: install from the checkout or a wheel"
+    assert all(isinstance(line, str) for line in ENVIRONMENT["dependencies"])
+
+
+def locked(name: str) -> dict[str, list[str]]:
+    """Name of each package of a lock file → its lines."""
+    found: dict[str, list[str]] = {}
+    for line in (ROOT / name).read_text().splitlines():
+        found.setdefault(line.split("==")[0], []).append(line)
+    return found
+
+
+def test_locks_are_for_every_platform() -> None:
+    for name in ("requirements.lock", "requirements-run.lock"):
+        lines = locked(name)
+        for package in lines:
+            if package.startswith(("nvidia-", "triton")):
+                assert all("sys_platform == 'linux'" in line for line in lines[package]), lines[package]
+        assert any("sys_platform == 'win32'" in line for of_one in lines.values() for line in of_one)
+
+
+def test_the_lock_of_an_analysis_is_a_part_of_the_other() -> None:
+    run, whole = locked("requirements-run.lock"), locked("requirements.lock")
+    assert {package: [line.split(" ;")[0] for line in lines] for package, lines in run.items()} == {
+        package: [line.split(" ;")[0] for line in whole[package]] for package in run
+    }
+    left_out = {line for line in (ROOT / "constraints-run.txt").read_text().split("\n") if line and line[0] != "#"}
+    assert left_out
+    assert left_out <= set(whole) - set(run)
+    assert not {"pytest", "jupytext", "abtem"} & set(run)
+
+
 def test_the_lock_holds_every_dependency() -> None:
     locked = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
     for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]:

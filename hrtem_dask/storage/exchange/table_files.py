@@ -47,7 +47,7 @@ def require_openpyxl() -> None:
     """
     if importlib.util.find_spec("openpyxl") is None:
         raise HrtemDaskError(
-            "xlsx needs openpyxl, which is not installed: pip install 'hrtem-dask[xlsx]', or export --format csv"
+            "xlsx needs openpyxl, which is not installed: pip install openpyxl, or export --format csv"
         )
 
 
