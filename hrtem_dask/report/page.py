@@ -18,10 +18,10 @@ from hrtem_dask.report import gallery, plots_defects, plots_relations
 from hrtem_dask.report.contents import gather, plain_json, weighted_particles, without_doubtful
 from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.numbers_shown import Numbers, look_up, pointer
-from hrtem_dask.report.plots_relations import words
 from hrtem_dask.report.plots_size import size_plots
 from hrtem_dask.report.style import Plot
 from hrtem_dask.report.tables import csv_uri
+from hrtem_dask.report.terms import words
 from hrtem_dask.report.unlabelled import describe_clusters, embedded_regions
 from hrtem_dask.storage.results import Results, open_results
 
@@ -278,6 +278,7 @@ def _render(summary: JsonDict, plots: dict[str, Plot], pictures: dict[tuple[str,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["upper_first"] = lambda text: text[:1].upper() + text[1:]
     numbers = Numbers(summary)
     bokeh = Markup(
         "\n".join(f"<script>{raw}</script>" for raw in Resources(mode="inline", components=["bokeh"]).js_raw)

@@ -6,8 +6,8 @@ import pandas as pd
 from bokeh.models import HoverTool, Whisker
 
 from hrtem_dask.report.json_types import JsonDict
-from hrtem_dask.report.plots_relations import words
 from hrtem_dask.report.style import BLACK, BLUE, GRAY, ORANGE, RED, Plot, data_source, legend, new_figure
+from hrtem_dask.report.terms import words
 
 __all__ = ["defect_plot", "detectability_plot"]
 
@@ -38,7 +38,7 @@ def defect_plot(curve: JsonDict, short: str) -> Plot | None:
         return None
     bins = pd.DataFrame(curve["bins"])
     bins["middle"] = (bins["from"] + bins["to"]) / 2
-    plot = new_figure(words(curve["descriptor"]), "share with a fault", width=640, height=340, y_range=(-0.02, 1.02))
+    plot = new_figure(words(curve["descriptor"]), "share with a fault", width=640, height=380, y_range=(-0.02, 1.24))
     limits = bins.assign(low=[b["low"] for b in bins["bounds"]], high=[b["high"] for b in bins["bounds"]]).dropna(
         subset=["low", "high"]
     )
@@ -71,7 +71,7 @@ def defect_plot(curve: JsonDict, short: str) -> Plot | None:
         plot.add_layout(whisker)
     tips = [("size", "@from{0.00}–@to{0.00}"), ("share", "@estimate{0.0%}"), ("particles", "@n")]
     plot.add_tools(HoverTool(renderers=[points], tooltips=tips))
-    legend(plot, location="top_left")
+    legend(plot, location="top_left", columns=3)
     columns = ["from", "to", "n", "n_unknown", "n_micrographs", "estimate", "low", "high"]
     extra = {f"bound_{end}": [b[end] for b in bins["bounds"]] for end in ("low", "high")}
     if "corrected" in bins:
@@ -100,7 +100,7 @@ def detectability_plot(curve: JsonDict) -> Plot | None:
     known = curve["detectability"]
     if known is None:
         return None
-    plot = new_figure(words(curve["descriptor"]), "share", width=640, height=240, y_range=(-0.02, 1.02))
+    plot = new_figure(words(curve["descriptor"]), "share", width=640, height=260, y_range=(-0.02, 1.2))
     table = pd.DataFrame({"value": known["value"]})
     for name, label, color, dash in _DETECTABILITY:
         band = pd.DataFrame(known[name]).assign(value=known["value"])
@@ -108,6 +108,5 @@ def detectability_plot(curve: JsonDict) -> Plot | None:
         plot.varea(x="value", y1="low", y2="high", source=data_source(band), fill_color=color, fill_alpha=0.12)
         plot.line("value", "share", source=data_source(band), color=color, line_dash=dash, line_width=2.2,
                   legend_label=label)  # fmt: skip
-    legend(plot, location="right")
-    plot.add_layout(plot.legend[0], "right")
+    legend(plot, location="top_left", columns=4)
     return Plot(plot, table, "Found share, assessable share, sensitivity and false alarms against size.")

@@ -20,7 +20,9 @@ from hrtem_dask.report.style import (
     data_source,
     legend,
     new_figure,
+    room_above,
 )
+from hrtem_dask.report.terms import words
 
 __all__ = [
     "angle_plot",
@@ -32,30 +34,6 @@ __all__ = [
 ]
 
 _MARKERS = ("circle", "triangle", "square", "diamond", "inverted_triangle", "plus", "cross", "star")
-
-
-def words(name: str) -> str:
-    """Convert the name of a column to words, with the unit in brackets.
-
-    Parameters
-    ----------
-    name : str
-        For instance ``feret_min_nm``.
-
-    Returns
-    -------
-    str
-        For instance ``feret min (nm)``.
-
-    Examples
-    --------
-    >>> words("feret_min_nm"), words("area_nm2"), words("aspect_ratio")
-    ('feret min (nm)', 'area (nm²)', 'aspect ratio')
-    """
-    for ending, unit in (("_nm", "nm"), ("_nm2", "nm²"), ("_deg", "°"), ("_px", "px")):
-        if name.endswith(ending):
-            return f"{name.removesuffix(ending).replace('_', ' ')} ({unit})"
-    return name.replace("_", " ")
 
 
 def shape_plots(distributions: JsonDict, short: str) -> dict[str, Plot]:
@@ -139,12 +117,13 @@ def correlation_plot(rows: list[JsonDict], coefficient: str = "spearman") -> Plo
     shown["first"], shown["second"] = shown["first"].map(words), shown["second"].map(words)
     labels = [words(name) for name in names]
     significant = shown["p_adjusted"].astype(float).le(0.05)
-    shown["text"] = [f"{r:.2f}".replace("-", "−") for r in shown["estimate"]]
+    # without the zero before the point, so that a number and its brackets fit into a cell
+    shown["text"] = [f"{r:.2f}".replace("-", "−").replace("0.", ".") for r in shown["estimate"]]
     shown["text"] = shown["text"].where(~shown["shared_ingredients"].astype(bool), "(" + shown["text"] + ")")
     shown["shared"] = [", ".join(names) or "nothing" for names in shown["shared_ingredients"]]
     shown = shown.drop(columns="shared_ingredients")
     shown["style"] = np.where(significant, "bold", "normal")
-    shown["color"] = np.where(shown["estimate"].abs() > 0.6, "white", np.where(significant, BLACK, "#595959"))
+    shown["color"] = np.where(shown["estimate"].abs() > 0.5, "white", BLACK)
     plot = new_figure("", "", width=660, height=560, x_range=labels, y_range=labels[::-1], tools="save")
     mapper = LinearColorMapper(palette=RdBu11, low=-1, high=1)
     cells = plot.rect("first", "second", width=1, height=1, source=data_source(shown), line_color="white",
@@ -208,7 +187,8 @@ def micrographs_plot(micrographs: pd.DataFrame, particles: pd.DataFrame, size: s
                          legend_label=name)  # fmt: skip
     tips = [("micrograph", "@micrograph_id"), ("median", "@median_nm{0.00} nm"), ("particles", "@n_counted")]
     plot.add_tools(HoverTool(tooltips=[*tips, ("flags", "@quality_flags @calibration_flags")]))
-    legend(plot)
+    plot.y_range.start, plot.y_range.end = room_above(shown["median_nm"].to_numpy(dtype=float))
+    legend(plot, location="top_left", columns=2)
     return Plot(plot, table, "Median size of each micrograph against the predicted quality of its mask.")
 
 
@@ -270,5 +250,6 @@ def embedding_plot(regions: pd.DataFrame) -> Plot:
         )  # fmt: skip
     tips = [("region", "@micrograph_id / @region_id"), ("class", "@region_class"), ("cluster", "@cluster")]
     plot.add_tools(HoverTool(tooltips=tips))
-    legend(plot)
+    plot.y_range.start, plot.y_range.end = room_above(table["embedding_2"].to_numpy(dtype=float))
+    legend(plot, location="top_left", columns=4)
     return Plot(plot, table, "Regions in two components of their features, colored by cluster.")

@@ -10,6 +10,7 @@ from bokeh.plotting import figure
 from hrtem_dask.population.sizes import families
 from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.style import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, Plot, data_source, legend, new_figure
+from hrtem_dask.report.terms import words
 
 __all__ = ["cumulative_plot", "histogram_plot", "precision_plot", "qq_plot", "size_plots"]
 
@@ -93,7 +94,9 @@ def histogram_plot(size: JsonDict, label: str, short: str) -> Plot:
         if expected is not None:
             best = " (best)" if size["fits"]["best"] == family else ""
             width = 2.2 if best else 1.2
-            plot.line(grid, expected, color=color, line_dash=dash, line_width=width, legend_label=f"{family}{best}")
+            plot.line(
+                grid, expected, color=color, line_dash=dash, line_width=width, legend_label=f"{words(family)}{best}"
+            )
             at = (edges[:-1] + edges[1:]) / 2
             table[f"{family}_fraction"] = _expected(size["fits"], family, at, float(bins["bin_width_nm"]))
     plot.y_range.start = 0
@@ -189,7 +192,7 @@ def qq_plot(size: JsonDict, label: str, short: str) -> Plot:
             marker = {"lognormal": "circle", "normal": "triangle", "weibull": "square"}[family]
             points = plot.scatter(
                 "expected_nm", "observed_nm", source=data_source(part), marker=marker, size=5, color=color, alpha=0.75,
-                legend_label=family,
+                legend_label=words(family),
             )  # fmt: skip
             _hover(plot, points, [("expected", "@expected_nm{0.00} nm"), ("observed", "@observed_nm{0.00} nm")])
     table = pd.concat(parts, ignore_index=True)

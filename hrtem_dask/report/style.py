@@ -10,7 +10,20 @@ import pandas as pd
 from bokeh import plotting
 from bokeh.models import ColumnDataSource
 
-__all__ = ["BLACK", "BLUE", "COLORS", "GRAY", "GREEN", "ORANGE", "RED", "Plot", "data_source", "legend", "new_figure"]
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "COLORS",
+    "GRAY",
+    "GREEN",
+    "ORANGE",
+    "RED",
+    "Plot",
+    "data_source",
+    "legend",
+    "new_figure",
+    "room_above",
+]
 
 BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 PURPLE, SKY, BLACK, GRAY = "#cc79a7", "#56b4e9", "#1a1a1a", "#8a8a8a"
@@ -97,7 +110,7 @@ def data_source(table: pd.DataFrame) -> ColumnDataSource:
     return ColumnDataSource(columns)
 
 
-def legend(plot: plotting.figure, *, location: str = "top_right") -> None:
+def legend(plot: plotting.figure, *, location: str = "top_right", columns: int = 1) -> None:
     """Apply the style of the report to the legend of a figure.
 
     Parameters
@@ -105,12 +118,44 @@ def legend(plot: plotting.figure, *, location: str = "top_right") -> None:
     plot : bokeh.plotting.figure
         Figure whose glyphs have legend labels.
     location : str
-        Corner of the figure. A click on an entry hides its curve.
+        Place in the figure. A click on an entry hides its curve.
+    columns : int
+        Entries side by side: with more than one, the legend fits into a strip above the points (`room_above`).
     """
     plot.legend.location = location
+    if columns > 1:
+        plot.legend.orientation = "horizontal"
+        plot.legend.ncols = columns
     plot.legend.label_text_font_size = "12px"
     plot.legend.border_line_color = None
     plot.legend.background_fill_alpha = 0.75
     plot.legend.padding = 4
     plot.legend.spacing = 0
     plot.legend.click_policy = "hide"
+
+
+def room_above(values: np.ndarray, share: float = 0.2) -> tuple[float, float]:
+    """Return a range for an axis that leaves a strip above the points for the legend.
+
+    Parameters
+    ----------
+    values : array_like
+        What is drawn; NaN is ignored. At least one value is finite.
+    share : float
+        Height of the strip over that of the points.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end.
+
+    Examples
+    --------
+    >>> room_above(np.array([0.0, 10.0]))
+    (-0.5, 12.0)
+    """
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    low, high = float(finite.min()), float(finite.max())
+    height = (high - low) or abs(high) or 1.0
+    return low - 0.05 * height, high + share * height
