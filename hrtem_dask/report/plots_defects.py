@@ -18,6 +18,8 @@ _DETECTABILITY = (
     ("false_alarms", "false alarms", ORANGE, "dotted"),
 )
 
+_SHARES = [0, 0.2, 0.4, 0.6, 0.8, 1]
+
 
 def defect_plot(curve: JsonDict, short: str) -> Plot | None:
     """Draw the share of faulted particles against size.
@@ -71,6 +73,7 @@ def defect_plot(curve: JsonDict, short: str) -> Plot | None:
         plot.add_layout(whisker)
     tips = [("size", "@from{0.00}–@to{0.00}"), ("share", "@estimate{0.0%}"), ("particles", "@n")]
     plot.add_tools(HoverTool(renderers=[points], tooltips=tips))
+    plot.yaxis.ticker = _SHARES
     legend(plot, location="top_left", columns=3)
     columns = ["from", "to", "n", "n_unknown", "n_micrographs", "estimate", "low", "high"]
     extra = {f"bound_{end}": [b[end] for b in bins["bounds"]] for end in ("low", "high")}
@@ -108,5 +111,6 @@ def detectability_plot(curve: JsonDict) -> Plot | None:
         plot.varea(x="value", y1="low", y2="high", source=data_source(band), fill_color=color, fill_alpha=0.12)
         plot.line("value", "share", source=data_source(band), color=color, line_dash=dash, line_width=2.2,
                   legend_label=label)  # fmt: skip
+    plot.yaxis.ticker = _SHARES
     legend(plot, location="top_left", columns=4)
     return Plot(plot, table, "Found share, assessable share, sensitivity and false alarms against size.")

@@ -130,7 +130,7 @@ def legend(plot: plotting.figure, *, location: str = "top_right", columns: int =
     plot.legend.border_line_color = None
     plot.legend.background_fill_alpha = 0.75
     plot.legend.padding = 4
-    plot.legend.spacing = 0
+    plot.legend.spacing = 12 if columns > 1 else 0
     plot.legend.click_policy = "hide"
 
 
