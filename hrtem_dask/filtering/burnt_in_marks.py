@@ -15,6 +15,7 @@ import numpy as np
 from hrtem_dask.filtering.framed_text import find_boxes, find_strips
 from hrtem_dask.filtering.ink import gray_levels, ink_bars, ink_levels, ink_pieces
 from hrtem_dask.filtering.lettering import lettering
+from hrtem_dask.filtering.shadowed_text import shadowed_text
 
 __all__ = ["find_marks", "replace_marks"]
 
@@ -69,9 +70,11 @@ def find_marks(image: np.ndarray) -> np.ndarray:
     for is_white, level in levels:
         candidates = ink_pieces(grays, is_white=is_white, level=level)
         candidates += ink_bars(grays, is_white=is_white, level=level)
-        for _, pieces in lettering(candidates, grays):
+        for kind, pieces in lettering(candidates, grays):
             for piece in pieces:
                 drawn[piece.y0 : piece.y1, piece.x0 : piece.x1] |= piece.mask
+                for window in shadowed_text(piece, grays) if kind == "bar" else []:
+                    drawn[window] = True
     return marks | _grown(drawn) if drawn.any() else marks
 
 

@@ -111,6 +111,43 @@ def test_constant_pixels_alone_are_no_mark(make) -> None:
     assert not find_marks(make()).any()
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("quality", [None, 80])
+@pytest.mark.parametrize("gray", [150, 200])
+def test_gray_letters_with_a_shadow_beside_a_bar_are_found(gray: int, quality: int | None, side: str) -> None:
+    image = micrograph(noise=4.0)
+    height = image.shape[0]
+    image[height - 40 : height - 20, 160:290] = 0
+    letters = np.zeros(SHAPE, bool)
+    for offset, ink in ((2, 0), (0, gray)):
+        at = (302 if side == "right" else 20) + offset, height - 20 + offset
+        cv2.putText(image, "100nm", at, cv2.FONT_HERSHEY_SIMPLEX, 1.1, ink, 4)
+        layer = np.zeros(SHAPE, np.uint8)
+        cv2.putText(layer, "100nm", at, cv2.FONT_HERSHEY_SIMPLEX, 1.1, 1, 4)
+        letters |= layer > 0
+    if quality is not None:
+        image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
+    found = find_marks(image)
+    assert found[letters].mean() > 0.95
+    near = cv2.dilate(letters.astype(np.uint8), np.ones((31, 31), np.uint8)).astype(bool)
+    near[height - 50 : height - 10, 150:300] = True
+    assert not found[~near].any()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_particles_beside_a_bar_are_no_text(seed: int) -> None:
+    image = micrograph(seed)
+    rng = np.random.default_rng(seed)
+    field = image.astype(np.float32)
+    for x in range(260, 440, 30):
+        cv2.circle(field, (x, int(rng.uniform(340, 360))), int(rng.uniform(5, 12)), 60.0, -1)
+    image = np.clip(cv2.GaussianBlur(field, (0, 0), 1.0), 0, 255).astype(np.uint8)
+    image[340:360, 100:240] = 0
+    found = find_marks(image)
+    assert found[340:360, 100:240].mean() > 0.95
+    assert not found[:, 250:].any()
+
+
 def test_marks_are_those_of_the_inverted_and_of_the_scaled_image() -> None:
     image, _ = drawn(micrograph(), "bar and text", 255)
     marks = find_marks(image)

@@ -18,7 +18,7 @@ from hrtem_dask.segmentation.network_input import scale_input
 from hrtem_dask.segmentation.quality.agreement import judge_mask
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
 from hrtem_dask.segmentation.rescale import resample
-from hrtem_dask.segmentation.scales.apparent_size import apparent_diameter_px
+from hrtem_dask.segmentation.scales.apparent_size import apparent_diameter_px, apparent_width_px
 from hrtem_dask.segmentation.scales.geometry import SCALES
 from hrtem_dask.segmentation.tensors import as_array, as_tensor
 from hrtem_dask.segmentation.unet import InputScaling
@@ -35,6 +35,9 @@ EQUAL_SCORES = 0.01
 """Scores that differ by no more than this are equally good."""
 SMALLEST_DIAMETER_PX = 16.0
 """Diameter (network pixels), by area, below which particles merge and are missed, although the network may be sure."""
+SMALLEST_WIDTH_PX = 12.0
+"""The same for the width of the parts of pieces: that of particles in agglomerates, and of rods. The largest value that
+changes the scale of no labeled image on which the diameter was chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +85,13 @@ def choose_scale(
     Returns
     -------
     ScaleChoice
-        The scale with the highest score. If particles have less than 16 px there, the next finer one with an equal
-        score at which they have 16 px, else that at which they are largest. 1 where no scale shows a particle.
+        The scale with the highest score. If particles have less than 16 px there, or their parts are narrower than
+        12 px, the next finer one with an equal score at which they are large enough, else that at which they are
+        largest. 1 where no scale shows a particle.
     """
     turn = dice_model is not None and "mask_agreement" in dice_model.coefficients
     scores: dict[float, float] = {}
-    diameters_px: dict[float, float] = {}
+    sizes: dict[float, float] = {}
     for scale in _possible(image, scales):
         seen, shape = _window(image, scale, scaling)
         logits = as_tensor(network(seen[None]))[0]
@@ -97,21 +101,28 @@ def choose_scale(
         )
         if terms is not None and terms["mask_fraction"] > 0:
             scores[scale] = terms["mask_confidence"] if dice_model is None else dice_model.predict(terms, {})
-            diameters_px[scale] = apparent_diameter_px(probability >= threshold) or 1.0
+            sizes[scale] = _relative_size(probability, threshold)
     if not scores:
         return ScaleChoice(scale=1.0, score=None, margin=None)
-    best = _large_enough(max(scores, key=scores.__getitem__), scores, diameters_px)
+    best = _large_enough(max(scores, key=scores.__getitem__), scores, sizes)
     others = [score for scale, score in scores.items() if max(scale / best, best / scale) >= OTHER_SCALE]
     return ScaleChoice(scale=best, score=scores[best], margin=scores[best] - max(others) if others else None)
 
 
-def _large_enough(best: float, scores: Mapping[float, float], diameters_px: Mapping[float, float]) -> float:
-    """Return the scale at which particles that are too small at the best one are large enough."""
-    if diameters_px[best] >= SMALLEST_DIAMETER_PX:
+def _relative_size(probability: np.ndarray, threshold: float) -> float:
+    """Return how large particles look, over the smallest size that is enough: the lower one of both measures."""
+    diameter_px = apparent_diameter_px(probability >= threshold) or 1.0
+    width_px = apparent_width_px(probability, threshold) or 1.0
+    return min(diameter_px / SMALLEST_DIAMETER_PX, width_px / SMALLEST_WIDTH_PX)
+
+
+def _large_enough(best: float, scores: Mapping[float, float], sizes: Mapping[float, float]) -> float:
+    """Return the scale at which particles that are too small (size below 1) at the best one are large enough."""
+    if sizes[best] >= 1:
         return best
     equal = [scale for scale in scores if scale >= best and scores[scale] >= scores[best] - EQUAL_SCORES]
-    enough = [scale for scale in equal if diameters_px[scale] >= SMALLEST_DIAMETER_PX]
-    return min(enough) if enough else max(equal, key=diameters_px.__getitem__)
+    enough = [scale for scale in equal if sizes[scale] >= 1]
+    return min(enough) if enough else max(equal, key=sizes.__getitem__)
 
 
 def _possible(image: np.ndarray, scales: Sequence[float]) -> list[float]:

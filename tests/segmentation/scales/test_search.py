@@ -72,19 +72,39 @@ def test_a_field_without_particles_has_no_score() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "diameters", "chosen"),
+    ("scores", "sizes", "chosen"),
     [
-        ({0.25: 0.99, 0.5: 0.985, 1.0: 0.985}, {0.25: 6.0, 0.5: 12.0, 1.0: 24.0}, 1.0),  # the next that is enough
-        ({0.25: 0.99, 0.5: 0.985, 1.0: 0.985}, {0.25: 12.0, 0.5: 24.0, 1.0: 48.0}, 0.5),
-        ({0.25: 0.99, 0.5: 0.97, 1.0: 0.5}, {0.25: 8.0, 0.5: 16.0, 1.0: 32.0}, 0.25),  # the others are worse
-        ({0.25: 0.985, 0.5: 0.99, 1.0: 0.985}, {0.25: 40.0, 0.5: 80.0, 1.0: 160.0}, 0.5),  # never coarser
-        ({0.25: 0.99, 0.5: 0.985}, {0.25: 5.0, 0.5: 9.0}, 0.5),  # none is enough
+        ({0.25: 0.99, 0.5: 0.985, 1.0: 0.985}, {0.25: 0.4, 0.5: 0.8, 1.0: 1.5}, 1.0),  # the next that is enough
+        ({0.25: 0.99, 0.5: 0.985, 1.0: 0.985}, {0.25: 0.8, 0.5: 1.5, 1.0: 3.0}, 0.5),
+        ({0.25: 0.99, 0.5: 0.97, 1.0: 0.5}, {0.25: 0.5, 0.5: 1.0, 1.0: 2.0}, 0.25),  # the others are worse
+        ({0.25: 0.985, 0.5: 0.99, 1.0: 0.985}, {0.25: 2.5, 0.5: 5.0, 1.0: 10.0}, 0.5),  # never coarser
+        ({0.25: 0.99, 0.5: 0.985}, {0.25: 0.3, 0.5: 0.6}, 0.5),  # none is enough
     ],
 )
 def test_small_particles_are_seen_larger_where_the_score_is_equal(
-    scores: dict[float, float], diameters: dict[float, float], chosen: float
+    scores: dict[float, float], sizes: dict[float, float], chosen: float
 ) -> None:
-    assert _large_enough(max(scores, key=scores.__getitem__), scores, diameters) == chosen
+    assert _large_enough(max(scores, key=scores.__getitem__), scores, sizes) == chosen
+
+
+def test_particles_of_an_agglomerate_are_not_too_small_because_it_is_large() -> None:
+    """A raft of touching disks is one piece, so that its own size says nothing about them."""
+
+    def equally_sure(images: np.ndarray) -> np.ndarray:
+        return np.stack([np.where(ndimage.gaussian_filter(image, 1) < -0.7, 6.0, -6.0) for image in images])
+
+    y, x = np.mgrid[:512, :512]
+    for diameter in (20, 40):
+        image = np.full((512, 512), 0.8, np.float32)
+        for row in range(3):
+            for column in range(4):
+                at = 200 + row * diameter, 160 + column * diameter
+                image[(y - at[0]) ** 2 + (x - at[1]) ** 2 < diameter**2 / 4] = 0.3
+        image += np.random.default_rng(0).normal(0, 0.02, image.shape).astype(np.float32)
+        choice = choose_scale(
+            image, equally_sure, scaling="standard", stride_px=STRIDE, threshold=0.5, dice_model=None
+        )
+        assert choice.scale * diameter >= 12, diameter
 
 
 def test_a_network_that_is_sure_at_every_scale_sees_no_particle_too_small() -> None:
