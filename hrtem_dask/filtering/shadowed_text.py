@@ -1,7 +1,7 @@
 """Text beside a scale bar whose letters are gray and have a drop shadow of the bar's ink.
 
-The letters themselves have the gray values of the specimen, so that no rule about ink finds them. Their shadows are thin
-lines of the gray value of the bar, in a row beside it, on one base line.
+The letters themselves have the gray values of the specimen, so that no rule about ink finds them. Their shadows are
+thin lines of the gray value of the bar, in a row beside it, on one base line.
 """
 
 from __future__ import annotations
@@ -68,9 +68,7 @@ def shadowed_text(bar: Piece, grays: Grays) -> list[tuple[slice, slice]]:
     return found
 
 
-def _text_box(
-    grays: Grays, rows: slice, columns: slice, bar: Piece, *, is_left: bool
-) -> tuple[slice, slice] | None:
+def _text_box(grays: Grays, rows: slice, columns: slice, bar: Piece, *, is_left: bool) -> tuple[slice, slice] | None:
     """Return the rows and columns of a text in a window beside the bar; None without one."""
     window = grays.values[rows, columns]
     if min(window.shape) < 2:

@@ -13,7 +13,7 @@ __all__ = ["apparent_diameter_px", "apparent_width_px"]
 MIN_PIECE_PX = 12
 """Smaller pieces (px) are noise, and have no size that a network could recognize."""
 _CONTACT_PROBABILITY = 0.12
-"""The network lowers the probability to the threshold where particles touch, and within this above it near such lines."""
+"""Where particles touch, the network lowers the probability to less than this above the threshold."""
 _SMOOTHING_SD_PX = 1.0
 """Smoothing (px) of the distance transform before the search for peaks; it joins the peaks of a rough ridge."""
 _SMALLEST_RADIUS_PX = 1.5

@@ -101,9 +101,7 @@ def test_particles_of_an_agglomerate_are_not_too_small_because_it_is_large() -> 
                 at = 200 + row * diameter, 160 + column * diameter
                 image[(y - at[0]) ** 2 + (x - at[1]) ** 2 < diameter**2 / 4] = 0.3
         image += np.random.default_rng(0).normal(0, 0.02, image.shape).astype(np.float32)
-        choice = choose_scale(
-            image, equally_sure, scaling="standard", stride_px=STRIDE, threshold=0.5, dice_model=None
-        )
+        choice = choose_scale(image, equally_sure, scaling="standard", stride_px=STRIDE, threshold=0.5, dice_model=None)
         assert choice.scale * diameter >= 12, diameter
 
 
