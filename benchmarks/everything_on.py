@@ -28,8 +28,9 @@ import torch
 from micrographs import PIXEL_SIZE_NM, write_micrographs
 
 from hrtem_dask import analysis
-from hrtem_dask.batch.cluster.cluster import Cluster, connect
+from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.run.run import run
+from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings

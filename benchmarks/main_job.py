@@ -188,8 +188,9 @@ def _run_package(
     files: Sequence[Path], warm_up: Sequence[Path], folder: Path, options: argparse.Namespace, *, plain: bool
 ) -> dict[str, Any]:
     """Run hrtem_dask; `plain` also without splitting, bridging and filling, which the baselines do not do."""
-    from hrtem_dask.batch.cluster.cluster import Cluster, connect
+    from hrtem_dask.batch.cluster.cluster import connect
     from hrtem_dask.batch.run.run import run
+    from hrtem_dask.cluster_settings import Cluster
     from hrtem_dask.settings import Settings
     from hrtem_dask.storage.results import open_results
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hrtem_dask.analysis import analyse as analyse
     from hrtem_dask.analysis import analyse_crystal as analyse_crystal
-    from hrtem_dask.batch.cluster.cluster import Cluster as Cluster
     from hrtem_dask.batch.collection import Collection as Collection
     from hrtem_dask.batch.collection import classify as classify
     from hrtem_dask.batch.collection import label as label
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from hrtem_dask.batch.results_state import run_state as run_state
     from hrtem_dask.batch.results_state import verify as verify
     from hrtem_dask.batch.run.run import run as run
+    from hrtem_dask.cluster_settings import Cluster as Cluster
     from hrtem_dask.micrograph import make_micrograph as make_micrograph
     from hrtem_dask.population import summarize as summarize
     from hrtem_dask.report import write_report as write_report
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Settings": "settings",
-    "Cluster": "batch.cluster.cluster",
+    "Cluster": "cluster_settings",
     "make_micrograph": "micrograph",
     "inspect_files": "batch.inspection",
     "ingest": "batch.ingest",

@@ -28,6 +28,10 @@ class ModelError(HrtemDaskError):
     """A model file is damaged, of the wrong kind, or not the one that a run began with."""
 
 
+class ClusterError(HrtemDaskError):
+    """The scheduler or all workers are gone, or none can be had."""
+
+
 class NothingToAnalyseError(HrtemDaskError):
     """The input holds no file."""
 

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal, Self, get_args
 
+from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.detection_settings import DETECTION_METHODS, DetectionMethod, DetectionSettings
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.provenance import record_hash
@@ -319,6 +320,8 @@ class Settings:
     defects: DefectSettings = field(default_factory=DefectSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
+    cluster: Cluster = field(default_factory=Cluster)
+    """Where tasks run; not written to ``run.toml``."""
 
     def science_hash(self) -> str:
         """Return a hash of every setting that decides what is found on a micrograph.
@@ -329,7 +332,7 @@ class Settings:
             16 hexadecimal digits. Left out is what the ledger holds for each micrograph (pixel size, content of
             models and flat field) and what is decided when a run ends (duplicates).
         """
-        science = {k: v for k, v in dataclasses.asdict(self).items() if k not in {"execution", "loading"}}
+        science = {k: v for k, v in dataclasses.asdict(self).items() if k not in {"execution", "loading", "cluster"}}
         science["segmentation"] |= {"model": None, "method": self.segmentation.chosen_method}
         if self.segmentation.chosen_method not in DETECTION_METHODS:
             del science["detection"]  # not used: the hashes of earlier runs stay

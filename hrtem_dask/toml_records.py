@@ -44,7 +44,8 @@ def record_to_dict(record: DataclassInstance) -> dict[str, object]:
     Returns
     -------
     dict
-        Values first, then nested records. TOML has no null, so fields that are None are left out.
+        Values first, then nested records. TOML has no null, so fields that are None are left out, as are
+        records of which nothing is left.
 
     Examples
     --------
@@ -57,9 +58,13 @@ def record_to_dict(record: DataclassInstance) -> dict[str, object]:
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            nested[field.name] = record_to_dict(value)
+            if inner := record_to_dict(value):
+                nested[field.name] = inner
+        elif isinstance(value, Mapping):
+            if value or field.default_factory is not dict:  # empty where it is not empty by default, it means something
+                plain[field.name] = dict(value)
         elif value is not None:
-            plain[field.name] = dict(value) if isinstance(value, Mapping) else value
+            plain[field.name] = value
     return plain | nested
 
 
@@ -246,6 +251,8 @@ def _checked(value: object, kind: object, name: str) -> object:
         if isinstance(value, kind):
             return value
         raise SettingsError(f"{name} must be a {kind.__name__}, got {value!r}")
+    if kind is object:
+        return value
     accepted, words = _KINDS[kind]
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise SettingsError(f"{name} must be {words}, got {value!r}")

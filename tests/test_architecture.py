@@ -10,8 +10,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "hrtem_dask"
 TESTS = Path(__file__).parent
 FOUNDATION = {
-    "addresses", "chosen_settings", "detection_settings", "errors", "backend", "micrograph", "settings", "tables",
-    "crystals", "hann_window", "intervals", "medians", "provenance", "text_encoding", "toml_records",
+    "addresses", "chosen_settings", "cluster_settings", "detection_settings", "errors", "backend",
+    "micrograph", "settings", "tables", "crystals", "hann_window", "intervals", "medians", "provenance",
+    "text_encoding", "toml_records",
 }  # fmt: skip
 STAGES = {
     "loading", "filtering", "segmentation", "particles", "fourier", "defects", "population",
@@ -69,7 +70,7 @@ LIBRARIES = {
     "dask": {"batch"},
     "distributed": {"batch"},
     "dask_cuda": {"batch"},
-    "dask_jobqueue": set(),  # in scripts of users only, who hand over a client
+    "dask_jobqueue": {"batch"},
     "zarr": {"loading", "storage"},
     "xarray": {"micrograph", "tables", "loading", "storage", "batch"},
     "torch": {"detection", "segmentation", "training"},

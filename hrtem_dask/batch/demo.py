@@ -10,9 +10,10 @@ import pandas as pd
 from distributed import Client
 
 from hrtem_dask import tables
-from hrtem_dask.batch.cluster.cluster import Cluster, connect
+from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.run.run import run
 from hrtem_dask.batch.simulate import Make, Ranges, simulate
+from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.evaluation import dice
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.results import Results, open_results

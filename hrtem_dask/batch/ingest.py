@@ -10,9 +10,10 @@ import pandas as pd
 from distributed import Client
 
 from hrtem_dask import loading
-from hrtem_dask.batch.cluster.cluster import Cluster, connect
+from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
 from hrtem_dask.batch.listing import find_inputs, list_on_workers, warn_of_unmatched_rows
+from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import typed_error_text
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import zarr_store
@@ -76,7 +77,7 @@ def ingest(
     settings = settings or Settings()
     store = Location.of(out)
     sources = find_inputs(inputs, leave_out=store)
-    with connect(cluster, device="cpu") as client:
+    with connect(cluster, device="cpu", of_settings=settings.cluster) as client:
         samples = loading.read_metadata(metadata) if metadata is not None else None
         warn_of_unmatched_rows(samples, sources)
         records = list_on_workers(client, sources, settings, samples, calibrated_only=False)

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 from distributed import Client
 
-from hrtem_dask.batch.cluster.cluster import Cluster, connect
+from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
+from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import SettingsError, typed_error_text
 from hrtem_dask.provenance import SIMULATION_CODE, code_version
 from hrtem_dask.simulation.contrast import ContrastRanges, simulate_contrast_micrograph

@@ -15,7 +15,7 @@ from hrtem_dask.cli.options import clear_errors, cluster_options, loading_option
 from hrtem_dask.errors import HrtemDaskError
 
 if TYPE_CHECKING:
-    from hrtem_dask.batch.cluster.cluster import Cluster
+    from hrtem_dask.cluster_settings import Cluster
 
 __all__ = ["demo", "ingest", "inspect", "run"]
 

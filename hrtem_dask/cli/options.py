@@ -40,15 +40,23 @@ def loading_options(command: Command) -> Command:
 
 
 def cluster_options(command: Callable[..., Result]) -> Callable[..., Result]:
-    """Add the options --scheduler and --workers; the command gets them as one argument ``cluster``."""
+    """Add the options --cluster and --workers; the command gets them as one argument ``cluster``."""
 
-    @click.option("--scheduler", metavar="ADDRESS|FILE", help="A running Dask scheduler, or its scheduler file.")
-    @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of workers on this machine.")
+    @click.option(
+        "--cluster",
+        "scheduler",
+        metavar="local|cuda|slurm|ADDRESS|FILE",
+        help="Where to compute: cores or GPUs of this machine, SLURM jobs, a running Dask scheduler (its address or "
+        "scheduler file), or a TOML file with a table [cluster].",
+    )
+    @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of workers.")
     @functools.wraps(command)
     def with_cluster(*arguments: Any, scheduler: str | None, workers: int | None, **options: Any) -> Result:
-        from hrtem_dask.batch.cluster.cluster import Cluster
+        from hrtem_dask.cluster_settings import Cluster
 
-        return command(*arguments, cluster=Cluster(scheduler=scheduler, workers=workers), **options)
+        with clear_errors():
+            cluster = Cluster(scheduler=scheduler, workers=workers)
+        return command(*arguments, cluster=cluster, **options)
 
     return with_cluster
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pandas as pd
 import tomli_w
 
 from hrtem_dask import fourier, loading, tables
+from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import ResultsFolderError, error_text, reason_alone
 from hrtem_dask.population import PopulationOptions, summarize
 from hrtem_dask.population.same_fields import describe_same_fields
@@ -59,7 +61,9 @@ def write_run_file(
         "code_version": code_version(),
         "settings_hash": settings.science_hash(),
         "inputs": list(inputs),
-        "settings": record_to_dict(settings),
+        "settings": record_to_dict(
+            dataclasses.replace(settings, cluster=Cluster())
+        ),  # where it ran is no setting of it
     }
     if (command := command_line()) is not None:
         content["command"] = command

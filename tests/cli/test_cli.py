@@ -41,7 +41,7 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
 
 def test_run_ends_in_a_table(micrograph: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    code, output = call("run", micrograph.parent, "-o", out, "--method", "otsu", "--scheduler", "threads", "-q")
+    code, output = call("run", micrograph.parent, "-o", out, "--method", "otsu", "--cluster", "threads", "-q")
     assert code == 0, output
     assert "1 done" in output
     assert "1 of 1 micrographs has no verdict" in output.splitlines()[-1]  # Otsu predicts no quality
@@ -51,7 +51,7 @@ def test_run_ends_in_a_table(micrograph: Path, tmp_path: Path) -> None:
 def test_run_ends_with_its_doubts_and_what_to_do(micrograph: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     forced = ("--regime", "lattice", "--pixel-size", 0.15)
-    code, output = call("run", micrograph.parent, "-o", out, *forced, "--scheduler", "threads", "-q")
+    code, output = call("run", micrograph.parent, "-o", out, *forced, "--cluster", "threads", "-q")
     assert code == 0, output
     row = pd.read_parquet(out / "micrographs.parquet").iloc[0]
     assert (row["verdict"], row["pixel_size_in_training"]) == ("doubtful", False)
@@ -69,7 +69,7 @@ def test_run_says_how_many_objects_are_below_the_counting_limit(micrograph: Path
     image = tifffile.imread(micrograph)
     image[80:83, 10:13] = image[80:83, 50:53] = 100
     tifffile.imwrite(micrograph, image, imagej=True, resolution=(20, 20), metadata={"unit": "nm"})
-    code, output = call("run", micrograph, "--out", tmp_path / "out", "--method", "otsu", "--scheduler", "threads")
+    code, output = call("run", micrograph, "--out", tmp_path / "out", "--method", "otsu", "--cluster", "threads")
     assert code == 0, output
     assert "2 objects below the counting limit of 100 px (0.5 nm² where that is larger) were not counted" in output
     assert pd.read_parquet(tmp_path / "out" / "micrographs.parquet")["n_too_small"].tolist() == [2]
@@ -79,7 +79,7 @@ def test_run_says_how_many_objects_are_below_the_counting_limit(micrograph: Path
 def test_run_says_when_nothing_could_be_analysed(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "broken.dm3").write_bytes(b"\x00\x00")
-    code, output = call("run", tmp_path / "in", "-o", tmp_path / "out", "--scheduler", "threads", "-q")
+    code, output = call("run", tmp_path / "in", "-o", tmp_path / "out", "--cluster", "threads", "-q")
     assert code == 1
     assert "no micrograph could be analyzed" in output
     assert pd.read_parquet(tmp_path / "out" / "micrographs.parquet")["status"].tolist() == ["failed"]
@@ -100,10 +100,10 @@ def test_inspect_names_what_is_wrong(micrograph: Path, tmp_path: Path) -> None:
 
 def test_ingest_then_run_gives_what_the_files_give(micrograph: Path, tmp_path: Path) -> None:
     store = tmp_path / "store.zarr"
-    code, output = call("ingest", micrograph.parent, "-o", store, "--scheduler", "threads")
+    code, output = call("ingest", micrograph.parent, "-o", store, "--cluster", "threads")
     assert code == 0, output
     for source, out in ((micrograph.parent, "files"), (store, "zarr")):
-        code, output = call("run", source, "-o", tmp_path / out, "--method", "otsu", "--scheduler", "threads", "-q")
+        code, output = call("run", source, "-o", tmp_path / out, "--method", "otsu", "--cluster", "threads", "-q")
         assert code == 0, output
     files, stored = (pd.read_parquet(tmp_path / out / "particles.parquet") for out in ("files", "zarr"))
     names = [c for c in files if c not in {"micrograph_id", "sample"}]
@@ -122,7 +122,7 @@ def test_mistakes_are_one_line(micrograph: Path, tmp_path: Path) -> None:
 def test_run_groups_the_reasons_and_names_the_next_command(micrograph: Path, tmp_path: Path) -> None:
     for i in range(3):
         (micrograph.parent / f"cut{i}.tif").write_bytes(micrograph.read_bytes()[:200])
-    code, output = call("run", micrograph.parent, "-o", tmp_path / "out", "--method", "otsu", "--scheduler", "threads")
+    code, output = call("run", micrograph.parent, "-o", tmp_path / "out", "--method", "otsu", "--cluster", "threads")
     assert code == 0, output
     rows = pd.read_parquet(tmp_path / "out" / "micrographs.parquet")
     reasons = rows.loc[rows["status"] == "failed", "reason"]

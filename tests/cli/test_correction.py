@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from hrtem_dask.cli import main
 
-THREADS = ("--scheduler", "threads")
+THREADS = ("--cluster", "threads")
 
 
 def call(*arguments: object) -> tuple[int, str]:

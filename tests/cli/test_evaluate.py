@@ -15,7 +15,7 @@ Make = Callable[..., Any]
 
 def call(*arguments: object) -> tuple[int, str]:
     result = CliRunner().invoke(
-        main, ["evaluate", *map(str, arguments), "--scheduler", "threads"], env={"COLUMNS": "200"}
+        main, ["evaluate", *map(str, arguments), "--cluster", "threads"], env={"COLUMNS": "200"}
     )
     return result.exit_code, result.output
 

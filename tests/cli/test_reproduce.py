@@ -9,7 +9,7 @@ from hrtem_dask.cli import main
 
 def call(*arguments: object) -> tuple[int, str]:
     result = CliRunner().invoke(
-        main, ["reproduce", "groschner2021", *map(str, arguments), "--scheduler", "threads"], env={"COLUMNS": "200"}
+        main, ["reproduce", "groschner2021", *map(str, arguments), "--cluster", "threads"], env={"COLUMNS": "200"}
     )
     return result.exit_code, result.output
 

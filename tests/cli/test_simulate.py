@@ -14,7 +14,7 @@ Make = Callable[..., Any]
 
 
 def call(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(main, ["simulate", *map(str, arguments), "--scheduler", "threads"])
+    result = CliRunner().invoke(main, ["simulate", *map(str, arguments), "--cluster", "threads"])
     return result.exit_code, result.output
 
 

@@ -28,7 +28,7 @@ def test_from_a_table_to_a_model_and_its_card(tmp_path: Path, monkeypatch: pytes
     data, test = labelled(tmp_path / "a.csv", seed=0), labelled(tmp_path / "b.csv", seed=1)
     out, card = tmp_path / "m.safetensors", tmp_path / "m.md"
     arguments = ["train", "defects", data, "--out", out, "--test", test, "--card", card, "--search", 2]
-    arguments += ["--preset", "groschner2021", "--scheduler", "threads"]
+    arguments += ["--preset", "groschner2021", "--cluster", "threads"]
     result = CliRunner().invoke(main, [str(a) for a in arguments])
     assert result.exit_code == 0, result.output
     assert "one random split of regions, as in the paper: 20 test regions" in result.stdout
@@ -41,7 +41,7 @@ def test_from_a_table_to_a_model_and_its_card(tmp_path: Path, monkeypatch: pytes
 
 def test_an_absent_file_is_an_error_in_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(
-        main, ["train", "defects", str(tmp_path / "no.csv"), "--out", str(tmp_path / "m"), "--scheduler", "threads"]
+        main, ["train", "defects", str(tmp_path / "no.csv"), "--out", str(tmp_path / "m"), "--cluster", "threads"]
     )
     assert result.exit_code == 1
     assert "no.csv: this is neither a table" in result.stderr

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
-from distributed import Client, LocalCluster, Nanny
+from distributed import Client, Nanny, SpecCluster
 
 from hrtem_dask.errors import typed_error_text
 
@@ -25,7 +25,7 @@ _LOGGERS = ("distributed", "tornado", "asyncio")
 logger = logging.getLogger(__name__)
 
 
-def close_quietly(client: Client | None, local: LocalCluster | None, *, at_once: bool = False) -> None:
+def close_quietly(client: Client | None, local: SpecCluster | None, *, at_once: bool = False) -> None:
     """Close a client and a cluster on this machine; what goes wrong is a debug message.
 
     A worker that does not end in time would make Dask raise an error and print tracebacks, though all results are
@@ -35,8 +35,8 @@ def close_quietly(client: Client | None, local: LocalCluster | None, *, at_once:
     ----------
     client : distributed.Client or None
         The client; None where there is none.
-    local : distributed.LocalCluster or None
-        The cluster that was started on this machine; None for one that stays.
+    local : distributed.SpecCluster or None
+        The cluster that was started by this process; None for one that stays.
     at_once : bool
         Whether its workers are killed first, with what they are doing: someone waits for the program to end.
     """
@@ -71,7 +71,7 @@ def _attempt(what: str, close: Callable[[], object]) -> bool:
     return True
 
 
-def _abandon(local: LocalCluster) -> None:
+def _abandon(local: SpecCluster) -> None:
     """Close the scheduler of a cluster that did not close, and keep Dask from trying again when Python ends."""
     local.shutdown_on_close = False
     scheduler = local.scheduler
@@ -79,7 +79,7 @@ def _abandon(local: LocalCluster) -> None:
         _attempt("the scheduler", lambda: local.sync(scheduler.close, callback_timeout=KILL_S))
 
 
-def _worker_processes(local: LocalCluster | None) -> list[psutil.Process]:
+def _worker_processes(local: SpecCluster | None) -> list[psutil.Process]:
     """Return the processes of the workers on this machine; none for those that are threads."""
     found = []
     nannies = [one for one in dict(local.workers).values() if isinstance(one, Nanny)] if local is not None else []

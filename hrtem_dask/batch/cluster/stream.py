@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+import queue
 import time
 import uuid
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
-from distributed import Client, Future, as_completed, wait
+from distributed import Client, Future, wait
 from distributed.scheduler import KilledWorker
 
-from hrtem_dask.errors import SettingsError, typed_error_text
+from hrtem_dask.batch.cluster.patience import lost_scheduler, patience_of
+from hrtem_dask.errors import ClusterError, typed_error_text
 
 __all__ = ["failure_reason", "stream", "stream_with_retry", "worker_died"]
 
-FIRST_WORKER_S = 60.0
-"""How long to wait for a worker (s): those of a queue may not have started yet."""
 LEFT_BEHIND_S = 60.0
 """How long a caller who stops early waits for the tasks in flight (s)."""
 REFRESH_S = 2.0
 """How often to ask for the number of workers (s); asking costs the scheduler some time with many of them."""
+FIRST_WORKER_STEP_S = 0.1
+"""How often to ask for the first worker (s)."""
 
 Item = TypeVar("Item")
 
@@ -62,8 +66,8 @@ def stream(
 
     Raises
     ------
-    SettingsError
-        If the cluster has no worker, and none comes within a minute.
+    ClusterError
+        If the cluster has no worker for too long (see `patience.Patience`), or its scheduler is gone.
 
     Examples
     --------
@@ -75,19 +79,20 @@ def stream(
     """
     if not items:
         return
-    _await_worker(client)
+    patience = patience_of(client)
+    threads = _await_worker(client)
+    counted_at = time.monotonic()
     waiting = iter(enumerate(items))
-    pending = as_completed()
+    ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
     in_flight: dict[Hashable, tuple[Item, Future[Any]]] = {}
     prefix = f"{key or function.__name__.strip('_')}-{uuid.uuid4().hex[:8]}"
 
-    threads, counted_at = 0, -REFRESH_S
+    def count() -> None:
+        nonlocal threads, counted_at
+        if time.monotonic() - counted_at >= REFRESH_S:
+            threads, counted_at = patience.check(client), time.monotonic()
 
     def fill() -> None:
-        nonlocal threads, counted_at
-        if limit is None and time.monotonic() - counted_at >= REFRESH_S:
-            threads = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
-            counted_at = time.monotonic()
         while len(in_flight) < (limit or 2 * max(1, threads)):
             number_item = next(waiting, None)
             if number_item is None:
@@ -95,16 +100,22 @@ def stream(
             number, item = number_item
             future = client.submit(function, item, *arguments, key=f"{prefix}-{number}", pure=False)
             in_flight[future.key] = item, future
-            pending.add(future)
+            future.add_done_callback(ended.put)
 
     logger.debug("%d tasks %s", len(items), prefix)
-    fill()
     interrupted = False
     try:
-        for future in pending:
+        fill()
+        while in_flight:
+            try:
+                future = ended.get(timeout=REFRESH_S)
+            except queue.Empty:
+                count()
+                continue
             item, _ = in_flight.pop(future.key)
-            yield item, _result_or_error(future)
+            yield item, _result_or_error(client, future)
             future.release()
+            count()
             fill()
     except KeyboardInterrupt:  # someone waits; what a task writes counts for nothing until its commit
         interrupted = True
@@ -197,16 +208,30 @@ def stream_with_retry(
     yield from stream(client, function, again, *arguments, key=f"{key}-alone", limit=1)
 
 
-def _result_or_error(future: Future[Any]) -> Any:
+def _result_or_error(client: Client, future: Future[Any]) -> Any:
     """Return what a task returned, or the error that ended it."""
-    error = future.exception()
-    if error is not None:
-        return error
     try:
-        return future.result()
+        error = future.exception()
+        return future.result() if error is None else error
     except KilledWorker as died:
         # the task had ended, its worker died before the result was fetched, and so did the next ones
         return died
+    except (CancelledError, asyncio.CancelledError) as error:
+        raise _cancelled(client) from error
+    except (OSError, RuntimeError) as error:  # the scheduler was lost while the result was fetched
+        if client.status == "running":
+            raise
+        raise ClusterError(lost_scheduler(client)) from error
+
+
+def _cancelled(client: Client) -> ClusterError:
+    """Return why a task was cancelled, which this package never does."""
+    if client.status == "running":
+        return ClusterError(
+            "the scheduler was restarted, or someone has cancelled the tasks: what is done is kept, and the same "
+            "command goes on"
+        )
+    return ClusterError(lost_scheduler(client))
 
 
 def _let_finish(client: Client, futures: Sequence[Future[Any]]) -> None:
@@ -216,13 +241,9 @@ def _let_finish(client: Client, futures: Sequence[Future[Any]]) -> None:
             wait(futures, timeout=LEFT_BEHIND_S)
 
 
-def _await_worker(client: Client) -> None:
-    """Raise where no worker comes; otherwise the stream would wait for ever without a message."""
-    try:
-        client.wait_for_workers(1, timeout=FIRST_WORKER_S)
-    except TimeoutError as error:
-        address = client.scheduler.address if client.scheduler else "the scheduler"
-        raise SettingsError(
-            f"no worker at {address} after {FIRST_WORKER_S:g} s: start workers there (dask worker {address}), or "
-            "leave --scheduler out to use this machine"
-        ) from error
+def _await_worker(client: Client) -> int:
+    """Wait for the first worker; return the number of threads. Raise where none comes."""
+    patience = patience_of(client)
+    while not (threads := patience.check(client)):
+        time.sleep(FIRST_WORKER_STEP_S)
+    return threads

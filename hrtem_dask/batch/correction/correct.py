@@ -13,7 +13,7 @@ import pandas as pd
 from distributed import Client
 
 from hrtem_dask import loading, tables
-from hrtem_dask.batch.cluster.cluster import Cluster, Device, connect
+from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream
 from hrtem_dask.batch.run.plan import make_plan
 from hrtem_dask.batch.run.preparation import checked_models
@@ -21,6 +21,7 @@ from hrtem_dask.batch.run.progress import RunLog
 from hrtem_dask.batch.run.record_analysis import ModelHashes
 from hrtem_dask.batch.run.run import analyse_tasks
 from hrtem_dask.batch.run.task import AnalysisTask, Outcome
+from hrtem_dask.cluster_settings import Cluster, Device
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError, error_text
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, zarr_store

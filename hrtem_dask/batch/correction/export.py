@@ -15,8 +15,9 @@ import pandas as pd
 from distributed import Client
 
 from hrtem_dask import loading, tables
-from hrtem_dask.batch.cluster.cluster import Cluster, connect
+from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream
+from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError
 from hrtem_dask.population.verdicts import doubtful_micrographs
 from hrtem_dask.storage import zarr_store

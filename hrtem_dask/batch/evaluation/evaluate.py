@@ -12,12 +12,13 @@ import pandas as pd
 from distributed import Client
 
 from hrtem_dask import tables
-from hrtem_dask.batch.cluster.cluster import Cluster, connect
+from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.evaluation.methods import Method, choose_methods
 from hrtem_dask.batch.evaluation.region_scoring import score_classes
 from hrtem_dask.batch.evaluation.scoring import MethodScores, score_results
 from hrtem_dask.batch.listing import find_inputs, list_sources
 from hrtem_dask.batch.run.run import run
+from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.evaluation import detectability_table
 from hrtem_dask.provenance import WHOLE_PACKAGE, code_version
@@ -147,7 +148,7 @@ def evaluate(
     settings, summary = settings or Settings(), summary or SummaryOptions()
     folder = Location.of(out)
     chosen = _methods(known, results, methods, models, settings)
-    with connect(cluster, device=settings.execution.device) as client:
+    with connect(cluster, device=settings.execution.device, of_settings=settings.cluster) as client:
         scored = [_score_method(client, known, method, results, folder, segment_again) for method in chosen]
     evaluation = _join(scored, summary, is_simulated=known.is_simulated, folder=folder)
     _write(

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from distributed import Client
 
-from hrtem_dask.batch.cluster.cluster import Cluster, Device, connect
+from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.reproduction.forest_scores import forest_rows
 from hrtem_dask.batch.reproduction.segmentation_scores import segmentation_rows
+from hrtem_dask.cluster_settings import Cluster, Device
 from hrtem_dask.evaluation.region_classes import RegionConfusion
 from hrtem_dask.provenance import WHOLE_PACKAGE, code_version
 from hrtem_dask.reproduction.confusion_figure import Matrix, draw_matrices

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from distributed import Client
 
 from hrtem_dask import backend
-from hrtem_dask.batch.cluster.cluster import Device
 from hrtem_dask.batch.cluster.stream import stream
+from hrtem_dask.cluster_settings import Device
 from hrtem_dask.errors import typed_error_text
 from hrtem_dask.evaluation.segmentation import Confusion, confusion
 from hrtem_dask.reproduction.published_files import MATERIALS, PublishedFiles, PublishedStack

@@ -15,7 +15,7 @@ from typing import Any
 from distributed import Client
 
 from hrtem_dask import loading, tables
-from hrtem_dask.batch.cluster.cluster import Cluster, connect
+from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream, stream_with_retry, worker_died
 from hrtem_dask.batch.copies import compare_on_workers, find_copies
 from hrtem_dask.batch.dashboard.live import PopulationReporter, add_population_page
@@ -26,6 +26,7 @@ from hrtem_dask.batch.run.progress import RunLog, progress_bar
 from hrtem_dask.batch.run.record_analysis import ModelHashes
 from hrtem_dask.batch.run.task import AnalysisTask, Outcome, commit_failed, draw_overlay, run_task
 from hrtem_dask.chosen_settings import SettingsLike, choose_settings
+from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import SettingsError, TooManyFailuresError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays
@@ -160,7 +161,7 @@ def run(
         if value is not None and value < least:
             raise SettingsError(f"{name} must be {least} or more, got {value}: leave it out for no limit")
     job = Job(given, sources, folder, chosen, samples, models, RunLock(folder), limit, max_failures)
-    with job.lock, connect(cluster, device=chosen.execution.device) as client:
+    with job.lock, connect(cluster, device=chosen.execution.device, of_settings=chosen.cluster) as client:
         page = add_population_page(client)
         plan, entries = prepare_run(client, job)
         page.begin(folder, plan)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pandas as pd
 from distributed import Client
 
-from hrtem_dask.batch.cluster.cluster import Cluster, connect
+from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.training.region_tables import region_table
 from hrtem_dask.batch.training.search_on_cluster import on_cluster
+from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.defects import save_classifier
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError, UnreadableMicrographError
 from hrtem_dask.settings import Settings

@@ -1,15 +1,17 @@
 """Connecting: to a given client, to this machine, and what is refused."""
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from hrtem_dask import Cluster
 from hrtem_dask.batch.cluster import closing
-from hrtem_dask.batch.cluster import cluster as starting
-from hrtem_dask.batch.cluster.cluster import connect
+from hrtem_dask.batch.cluster.cluster import choose_cluster, connect
 from hrtem_dask.errors import SettingsError
+from hrtem_dask.settings import Settings
 
 
 def test_a_given_client_is_used_and_left_open(client: Client) -> None:
@@ -41,31 +43,6 @@ def test_a_cluster_cannot_be_changed() -> None:
         Cluster().workers = 2  # type: ignore[misc]
 
 
-def test_workers_that_do_not_start_are_tried_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    honest, tries = starting._start_local, []
-
-    def start(*arguments: object, **options: object) -> LocalCluster:
-        tries.append(1)
-        if len(tries) < 3:
-            raise (RuntimeError("Nanny failed to start."), TimeoutError())[len(tries) - 1]
-        return honest(*arguments, **options)
-
-    monkeypatch.setattr(starting, "_start_local", start)
-    with connect("threads") as started:
-        assert started.submit(abs, -1).result() == 1
-    said = [r.getMessage().partition(": ")[2] for r in caplog.records if r.name.startswith("hrtem_dask")]
-    assert [line.partition(":")[0] for line in said] == ["RuntimeError", "TimeoutError"]
-    tries.clear()
-    monkeypatch.setattr(starting, "STARTS", 2)
-    with (
-        pytest.raises(SettingsError, match="no workers could be started on this machine in 2 tries"),
-        connect("threads"),
-    ):
-        pass
-
-
 @pytest.mark.parametrize(
     "error",
     # each case waits for a scheduler that does not hear from its workers any more
@@ -86,8 +63,56 @@ def test_a_cluster_that_does_not_close_is_no_error(
 
         with monkeypatch.context() as patch:
             patch.setattr(local, "close", close)
-            starting.close_quietly(started, local)
+            closing.close_quietly(started, local)
             assert local.scheduler.status.name == "closed"
             assert not local.shutdown_on_close
         assert started.status == "closed"
     assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_the_settings_say_what_the_caller_leaves_open() -> None:
+    text = """
+[cluster]
+scheduler = "slurm"
+workers = 8
+[cluster.options]
+queue = "normal"
+cores = 4
+job_extra_directives = ["--exclusive", "--constraint=avx512"]
+"""
+    of_settings = Settings.from_toml(text).cluster
+    assert choose_cluster(None, of_settings) == of_settings
+    assert choose_cluster(Cluster(workers=2), of_settings) == dataclasses.replace(of_settings, workers=2)
+    more = choose_cluster(Cluster("slurm", options={"queue": "urgent"}), of_settings)
+    assert more == dataclasses.replace(of_settings, options={**of_settings.options, "queue": "urgent"})
+    assert choose_cluster("local", of_settings) == Cluster("local"), "options of SLURM are not those of this machine"
+    assert Settings.from_toml(Settings.from_toml(text).to_toml()).cluster == of_settings
+    assert Settings.from_toml(text).science_hash() == Settings().science_hash()
+
+
+def test_a_toml_file_is_a_cluster_too(tmp_path: Path) -> None:
+    site = tmp_path / "site.toml"
+    site.write_text('[cluster]\nscheduler = "threads"\nworkers = 3\n')
+    with connect(str(site)) as started:
+        (worker,) = started.scheduler_info()["workers"].values()
+        assert worker["nthreads"] == 3
+    assert choose_cluster(Cluster(str(site), workers=5)) == Cluster("threads", workers=5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"workers": 0}, r"cluster\.workers must be above 0, got 0"),
+        ({"worker_timeout_s": -1.0}, r"cluster\.worker_timeout_s must be above 0, got -1"),
+        ({"scheduler": "tcp://node:8786", "options": {"cores": 4}}, "options belong to local, cuda or slurm"),
+        ({"scheduler": "threads", "options": {"cores": 4}}, "options belong to local, cuda or slurm, not to threads"),
+    ],
+)
+def test_a_cluster_that_contradicts_itself_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Cluster(**arguments)
+
+
+def test_a_misspelled_cluster_names_those_that_exist() -> None:
+    with pytest.raises(SettingsError, match=r"'slrum' is no cluster.*did you mean 'slurm'"), connect("slrum"):
+        pass

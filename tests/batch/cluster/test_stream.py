@@ -9,13 +9,14 @@ import pytest
 from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 
+from hrtem_dask.batch.cluster import patience
 from hrtem_dask.batch.cluster import stream as streaming
 from hrtem_dask.batch.cluster.stream import failure_reason, stream, stream_with_retry
-from hrtem_dask.errors import SettingsError
+from hrtem_dask.errors import ClusterError
 
 
 def test_a_cluster_without_workers_is_an_error_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "FIRST_WORKER_S", 0.2)
+    monkeypatch.setattr(patience, "FIRST_WORKER_S", 0.2)
     with (
         LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
@@ -26,7 +27,7 @@ def test_a_cluster_without_workers_is_an_error_after_a_while(monkeypatch: pytest
         def attempt() -> None:
             try:
                 found.append(list(stream(client, abs, [-1])))
-            except SettingsError as error:
+            except ClusterError as error:
                 found.append(error)
 
         thread = threading.Thread(target=attempt, daemon=True)
@@ -113,7 +114,7 @@ def test_the_reason_of_a_dead_worker_is_in_words() -> None:
     assert "worker died" in failure_reason(KilledWorker("task", SimpleNamespace(address="tcp://gone"), 1))
 
 
-def test_a_result_that_is_lost_with_its_worker_is_an_error_of_the_task() -> None:
+def test_a_result_that_is_lost_with_its_worker_is_an_error_of_the_task(client: Client) -> None:
     class LostResult:
         """A future whose worker dies after the task has ended and before its result is fetched."""
 
@@ -123,4 +124,4 @@ def test_a_result_that_is_lost_with_its_worker_is_an_error_of_the_task() -> None
         def result(self) -> None:
             raise KilledWorker("task", SimpleNamespace(address="tcp://gone"), 1)
 
-    assert streaming.worker_died(streaming._result_or_error(LostResult()))
+    assert streaming.worker_died(streaming._result_or_error(client, LostResult()))

@@ -1,0 +1,160 @@
+"""Clusters on this machine: processes on its cores, processes on its GPUs, or threads of this process."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster, Nanny, Worker
+from distributed.core import Server
+from distributed.system import MEMORY_LIMIT
+
+from hrtem_dask import backend
+from hrtem_dask.batch.cluster.closing import close_quietly
+from hrtem_dask.cluster_settings import Cluster, Device
+from hrtem_dask.errors import ClusterError, SettingsError, error_text, suggestion, typed_error_text
+
+__all__ = ["CONNECT_S", "free_port", "start_on_this_machine"]
+
+STARTS = 3
+"""How often a cluster on this machine is tried to start."""
+CONNECT_S = 120.0
+"""How long a connection may take (s)."""
+MEMORY_PER_WORKER = 2 * 2**30
+"""Memory that a worker should have (bytes): that of the libraries, and of a micrograph of 4096² pixels. A machine with
+many cores and little memory gets fewer workers than cores."""
+
+logger = logging.getLogger(__name__)
+
+
+def start_on_this_machine(cluster: Cluster, device: Device) -> tuple[LocalCluster, Client]:
+    """Start a cluster on this machine and connect to it; a worker that does not start is tried again.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        With ``local``, ``cuda`` or ``threads``, or without a scheduler.
+    device : {"auto", "cpu", "cuda"}
+        Whether its GPUs are used, where `cluster` does not say.
+
+    Returns
+    -------
+    local : distributed.LocalCluster
+        The cluster.
+    client : distributed.Client
+        Its client.
+
+    Raises
+    ------
+    ClusterError
+        If it does not start.
+    SettingsError
+        If it cannot be made of the options, or dask-cuda is not installed.
+    """
+    for number in range(1, STARTS + 1):
+        local: LocalCluster | None = None
+        try:
+            with _no_warning_of_killed_workers():
+                local = _start(cluster, device)
+            return local, Client(local, timeout=f"{CONNECT_S:g}s")
+        except (OSError, RuntimeError) as error:  # TimeoutError is an OSError
+            if local is not None:
+                close_quietly(None, local)
+            if number == STARTS:
+                raise ClusterError(
+                    f"no workers could be started on this machine in {STARTS} tries ({typed_error_text(error)}): try "
+                    "fewer workers (--workers), when the machine is less busy, or another cluster (--cluster)"
+                ) from error
+            logger.warning("the workers did not start and are tried again: %s", typed_error_text(error))
+    raise AssertionError("unreachable")
+
+
+def free_port(preferred: int) -> int:
+    """Find a port of this machine.
+
+    Parameters
+    ----------
+    preferred : int
+        The port that is taken if it is free.
+
+    Returns
+    -------
+    int
+        This port, or any free one.
+    """
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(cluster: Cluster, device: Device) -> LocalCluster:
+    """Start a cluster on this machine; it listens on loopback only."""
+    dashboard = f"127.0.0.1:{free_port(8787)}"
+    if cluster.scheduler == "threads":
+        threads = cluster.workers or 2
+        return LocalCluster(n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=dashboard)
+    defaults: dict[str, Any] = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": dashboard}
+    on_gpus = cluster.scheduler == "cuda" or (
+        cluster.scheduler is None and backend.resolve_device(cluster.device or device) == "cuda"
+    )
+    made_by: Any = LocalCluster
+    if on_gpus:
+        made_by = _cuda_cluster()
+        defaults["n_workers"] = cluster.workers
+        if "rmm_pool_size" in cluster.options:  # one pool for all libraries: each alone would take the GPU's memory
+            defaults["rmm_allocator_external_lib_list"] = ["cupy", "torch"]
+    else:
+        defaults["n_workers"] = cluster.workers or max(1, min(CPU_COUNT, MEMORY_LIMIT // MEMORY_PER_WORKER))
+    _require_known(made_by, cluster.options)
+    try:
+        started: LocalCluster = made_by(**{**defaults, **cluster.options})
+    except (TypeError, ValueError, ImportError) as error:
+        raise SettingsError(
+            f"a {made_by.__name__} cannot be made of the options {dict(cluster.options)} ({error_text(error)}): "
+            "correct [cluster.options]"
+        ) from error
+    return started
+
+
+def _require_known(made_by: Any, options: Mapping[str, object]) -> None:
+    """Refuse options that nothing takes: Dask would hand them to its workers, which then do not start."""
+    takers = (made_by, LocalCluster, Nanny, Worker, Server)
+    known = sorted({name for taker in takers for name in inspect.signature(taker.__init__).parameters})
+    for name in options:
+        if name not in known:
+            raise SettingsError(f"{made_by.__name__} takes no option {name!r}{suggestion(name, known)}")
+
+
+def _cuda_cluster() -> Any:
+    """Return the class of clusters on GPUs."""
+    try:
+        from dask_cuda import LocalCUDACluster
+    except ImportError as error:
+        raise SettingsError(
+            f"workers on GPUs need dask-cuda, which cannot be imported ({error_text(error)}): pip install "
+            "'hrtem-dask[gpu]', or --device cpu"
+        ) from error
+    return LocalCUDACluster
+
+
+@contextmanager
+def _no_warning_of_killed_workers() -> Iterator[None]:
+    """Keep the process that multiprocessing starts now from warning of what killed workers have not given back."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before

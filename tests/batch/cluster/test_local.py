@@ -1,0 +1,79 @@
+"""Clusters on this machine: how many workers, what they are made of, and tries to start them."""
+
+from typing import ClassVar
+
+import pytest
+from distributed import LocalCluster
+
+from hrtem_dask import Cluster
+from hrtem_dask.batch.cluster import local
+from hrtem_dask.batch.cluster.cluster import connect
+from hrtem_dask.errors import ClusterError, SettingsError
+
+
+def test_workers_that_do_not_start_are_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    honest, tries = local._start, []
+
+    def start(*arguments: object, **options: object) -> LocalCluster:
+        tries.append(1)
+        if len(tries) < 3:
+            raise (RuntimeError("Nanny failed to start."), TimeoutError())[len(tries) - 1]
+        return honest(*arguments, **options)
+
+    monkeypatch.setattr(local, "_start", start)
+    with connect("threads") as started:
+        assert started.submit(abs, -1).result() == 1
+    said = [r.getMessage().partition(": ")[2] for r in caplog.records if r.name.startswith("hrtem_dask")]
+    assert [line.partition(":")[0] for line in said] == ["RuntimeError", "TimeoutError"]
+    tries.clear()
+    monkeypatch.setattr(local, "STARTS", 2)
+    with (
+        pytest.raises(ClusterError, match="no workers could be started on this machine in 2 tries"),
+        connect("threads"),
+    ):
+        pass
+
+
+class Recorded(LocalCluster):
+    """A cluster that notes what it is made of, and starts threads instead of processes."""
+
+    made_of: ClassVar[dict[str, object]] = {}
+
+    def __init__(self, *, rmm_pool_size: float | None = None, **options: object) -> None:
+        Recorded.made_of = options | {"rmm_pool_size": rmm_pool_size}
+        super().__init__(n_workers=1, processes=False, dashboard_address="127.0.0.1:0")
+
+
+def test_options_replace_the_defaults_and_the_number_of_workers_fits_cores_and_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local, "LocalCluster", Recorded)
+    monkeypatch.setattr(local, "CPU_COUNT", 64)
+    monkeypatch.setattr(local, "MEMORY_LIMIT", 16 * 2**30)
+    for cluster, n in ((Cluster("local"), 8), (Cluster("local", workers=20), 20)):
+        started = local._start(cluster, "cpu")
+        started.close()
+        assert Recorded.made_of["n_workers"] == n
+        assert (Recorded.made_of["host"], Recorded.made_of["threads_per_worker"]) == ("127.0.0.1", 1)
+    options = {"memory_limit": "3GB", "host": "0.0.0.0"}
+    local._start(Cluster("local", options=options), "cpu").close()
+    assert Recorded.made_of | options == Recorded.made_of
+
+
+def test_an_unknown_option_is_named() -> None:
+    with (
+        pytest.raises(SettingsError, match=r"LocalCluster takes no option 'memry_limit': did you mean 'memory_limit'"),
+        connect(Cluster("local", workers=1, options={"memry_limit": "1GB"})),
+    ):
+        pass
+
+
+def test_libraries_on_a_gpu_share_the_pool_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_cuda_cluster", lambda: Recorded)
+    local._start(Cluster("cuda", options={"rmm_pool_size": 0.5}), "cpu").close()
+    assert Recorded.made_of["rmm_allocator_external_lib_list"] == ["cupy", "torch"]
+    local._start(Cluster("cuda", workers=2), "cpu").close()
+    assert "rmm_allocator_external_lib_list" not in Recorded.made_of
+    assert Recorded.made_of["n_workers"] == 2
