@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import dask
 from dask.utils import parse_timedelta
 from distributed import Client
+from distributed.core import Status
 
 from hrtem_dask.batch.cluster.closing import close_quietly
 from hrtem_dask.batch.cluster.local import CONNECT_S, free_port
@@ -166,6 +167,9 @@ class JobKeeper:
             # not its method scale, which submits later and prints a traceback where that fails
             self._queue.sync(self._submit)
         except (OSError, RuntimeError, ValueError) as error:
+            for job in self._queue.workers.values():
+                if job.job_id is None:
+                    job.status = Status.failed  # Dask would not close a cluster with jobs that never began
             raise ClusterError(
                 f"SLURM does not take the jobs ({_last_lines(error)}): correct [cluster.options]; --dry-run shows the "
                 "script of a job"

@@ -1,5 +1,9 @@
 """Clusters on this machine: how many workers, what they are made of, and tries to start them."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -77,3 +81,60 @@ def test_libraries_on_a_gpu_share_the_pool_that_is_asked_for(monkeypatch: pytest
     local._start(Cluster("cuda", workers=2), "cpu").close()
     assert "rmm_allocator_external_lib_list" not in Recorded.made_of
     assert Recorded.made_of["n_workers"] == 2
+
+
+PRETEND = """
+import sys
+import numpy, numba  # before pynvml is pretended, whatever they look for
+import pynvml
+GIB = 2**30
+class Memory:
+    total, free, used = 80 * GIB, 79 * GIB, GIB
+class Rates:
+    gpu = memory = 0
+def pretend(name, function):
+    setattr(pynvml, name, function)
+pretend("nvmlInit", lambda *a: None)
+pretend("nvmlShutdown", lambda: None)
+pretend("nvmlDeviceGetCount", lambda: 2)
+pretend("nvmlDeviceGetHandleByIndex", lambda i: int(i))
+pretend("nvmlDeviceGetHandleByUUID", lambda u: int(str(u).rsplit("-", 1)[-1].strip("'")))
+pretend("nvmlDeviceGetUUID", lambda h: f"GPU-00000000-0000-0000-0000-00000000000{h}")
+pretend("nvmlDeviceGetIndex", lambda h: h)
+pretend("nvmlDeviceGetName", lambda h: "pretended")
+pretend("nvmlDeviceGetMemoryInfo", lambda h, *a: Memory())
+pretend("nvmlDeviceGetUtilizationRates", lambda h: Rates())
+pretend("nvmlDeviceGetCpuAffinity", lambda h, n: [2**64 - 1] * n)
+pretend("nvmlDeviceGetMaxMigDeviceCount", lambda h: 0)
+pretend("nvmlDeviceGetMigMode", lambda h: (0, 0))
+pretend("nvmlSystemGetDriverVersion", lambda: "580.00")
+"""
+PROGRAM = """
+import hrtem_dask as hd
+from hrtem_dask.batch.cluster.cluster import connect
+
+if __name__ == "__main__":
+    with connect(hd.Cluster("cuda")) as client:
+        print(type(client.cluster).__name__)
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        print(sorted(w["nthreads"] for w in workers.values()))
+        print(sorted(client.run(lambda: __import__("os").environ["CUDA_VISIBLE_DEVICES"]).values()))
+        print(client.scheduler.address.rpartition(":")[0], client.dashboard_link.rpartition(":")[0])
+"""
+
+
+@pytest.mark.slow
+def test_two_pretended_gpus_get_a_worker_each(tmp_path: Path) -> None:
+    """What dask-cuda asks the driver for is answered by a stand-in; no kernel runs."""
+    pytest.importorskip("dask_cuda", reason="dask-cuda is not installed: pip install 'hrtem-dask[gpu]'")
+    (tmp_path / "sitecustomize.py").write_text(PRETEND)
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "DASK_CUDA_TEST_SINGLE_GPU": "1"}
+    done = subprocess.run([sys.executable, str(program)], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    kind, threads, visible, addresses = done.stdout.splitlines()
+    assert (kind, threads) == ("LocalCUDACluster", "[1, 1]")
+    assert visible == "['0,1', '1,0']"
+    assert addresses == "tcp://127.0.0.1 http://127.0.0.1"

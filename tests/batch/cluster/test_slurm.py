@@ -86,6 +86,7 @@ class Slurm:
         return done.stdout.strip()
 
     def jobs(self, state: str = "RUNNING") -> list[str]:
+        """Numbers of the jobs of a run, in a state."""
         return self.call("squeue", "--noheader", "--format=%A", f"--states={state}", "--name=hrtem-dask").split()
 
     def wait(self, condition: Callable[[], object], what: str, seconds: float = 240) -> Any:
@@ -229,18 +230,21 @@ def test_jobs_that_are_cancelled_preempted_or_too_large_lose_nothing(
     (eater / "sitecustomize.py").write_text(
         "import sys\n"
         "if 'spawn_main' in ' '.join(sys.orig_argv):\n"
-        "    import pathlib\n"
+        "    import pathlib, time\n"
         "    import hrtem_dask.loading.signals as signals\n"
         "    honest, mark = signals.read_image, pathlib.Path(__file__).with_name('eaten')\n"
         "    def read_image(record):\n"
         "        if 'm30' in record.micrograph_id and not mark.exists():\n"
         "            mark.touch()\n"
-        "            eaten = [bytearray(b'x' * 200_000_000) for _ in range(40)]\n"
+        "            eaten = [bytearray(b'x' * 200_000_000) for _ in range(9)]\n"
+        "            time.sleep(30)  # SLURM looks every second\n"
         "        return honest(record)\n"
         "    signals.read_image = read_image\n"
     )
     prologue = [*jobs.options["job_script_prologue"], f"export PYTHONPATH={eater}:$PYTHONPATH"]  # type: ignore[misc]
-    cluster = Cluster("slurm", 2, options={**jobs.options, "job_script_prologue": prologue})
+    # SLURM is to kill the job, not the nanny its worker
+    more = {"job_script_prologue": prologue, "memory": "1500MB", "worker_extra_args": ["--memory-limit", "0"]}
+    cluster = Cluster("slurm", 2, options={**jobs.options, **more})
     out = tmp_path / "out"
     thread, ended = start_in_thread(tmp_path / "in", out, slow_settings, cluster)
     commits = out / "parts"
@@ -260,11 +264,12 @@ def test_jobs_that_are_cancelled_preempted_or_too_large_lose_nothing(
     real_slurm.wait(lambda: not preempted - set(real_slurm.jobs()), "it runs again under its own number")
     thread.join(400)
     assert not thread.is_alive(), real_slurm.call("squeue")
-    assert (eater / "eaten").exists(), "one job was over its memory"
+    assert (eater / "eaten").exists()
+    assert "exceeded memory limit" in real_slurm.logs(), "one job was over its memory"
     (summary,) = ended
     assert not isinstance(summary, BaseException), summary
     assert summary.counts == {"done": 60, "empty": 0, "set_aside": 0, "failed": 0}
-    real_slurm.wait(lambda: not real_slurm.jobs("all"), "no job is left", 60)
+    real_slurm.wait(lambda: not real_slurm.jobs("PENDING,RUNNING,COMPLETING"), "no job is left", 60)
     run(tmp_path / "in", tmp_path / "whole", settings=slow_settings, cluster="threads")
     found, whole = open_results(out), open_results(tmp_path / "whole")
     for name in ("micrographs", "regions", "particles"):
@@ -280,7 +285,7 @@ def test_jobs_that_cannot_work_end_the_run_with_the_place_of_their_output(
         list(slurm_stream(c))
     said = "".join(path.read_text() for path in (tmp_path / "jobs").glob("*.out"))
     assert "no module here" in said
-    real_slurm.wait(lambda: not real_slurm.jobs("all"), "no job is left", 60)
+    real_slurm.wait(lambda: not real_slurm.jobs("PENDING,RUNNING,COMPLETING"), "no job is left", 60)
 
 
 @pytest.mark.slow
