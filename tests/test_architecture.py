@@ -88,7 +88,7 @@ NAMED_FOR_A_TOPIC = {
     "batch/run/test_imports": "what a worker imports with its task, through all modules",
     "batch/run/test_survival": "a run that is interrupted, by every module that takes part",
     "batch/run/test_trouble_cases": "faults that users reported, from the file to the tables of a run",
-    "detection/test_bundled": "the detector that comes with the package",
+    "detection/test_bundled": "the detectors that come with the package",
     "loading/test_bad_input": "damaged files of every format",
     "loading/test_fuzz": "damaged variants of small files of every format",
     "loading/test_limits": "small files that ask for much",

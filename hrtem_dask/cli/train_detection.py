@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hrtem_dask.cli.messages import message_options
-from hrtem_dask.cli.options import clear_errors
+from hrtem_dask.cli.options import clear_errors, cluster_options
+
+if TYPE_CHECKING:
+    from hrtem_dask.training.detection.recipes import DetectionRecipe
 
 __all__ = ["backbone", "detection"]
 
@@ -40,6 +43,13 @@ __all__ = ["backbone", "detection"]
 @click.option("--freeze-backbone", is_flag=True, help="Leave the weights of the backbone as they are.")
 @click.option("--images", type=click.IntRange(min=1), metavar="N", help="Images in the whole training.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), metavar="M", help="Stop after this time.")
+@click.option(
+    "--search",
+    "n_trials",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Train N times with random settings on the workers, the better half longer each time, and keep the best.",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of scenes and weights.")
 @click.option(
     "--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train."
@@ -50,8 +60,9 @@ __all__ = ["backbone", "detection"]
     metavar="DIR",
     help="Folder for log and checkpoint, from which the same command continues; by default beside the model.",
 )
+@cluster_options
 @message_options
-def detection(data: tuple[str, ...], out: str, recipe: str, **options: Any) -> None:
+def detection(data: tuple[str, ...], out: str, recipe: str, n_trials: int | None, **options: Any) -> None:
     """Train a detector of instances that may overlap: rods with rotated boxes, or vesicles with masks.
 
     Without DATA it is trained on scenes that are simulated on the fly. DATA are annotations with their images beside
@@ -60,22 +71,54 @@ def detection(data: tuple[str, ...], out: str, recipe: str, **options: Any) -> N
     """
     from dataclasses import replace
 
-    from hrtem_dask.training.detection.annotated import read_annotated
     from hrtem_dask.training.detection.recipes import read_recipe
-    from hrtem_dask.training.detection.train_detector import train_detector
     from hrtem_dask.training.network.train_unet import resolve_device
 
     frozen, images = options.pop("freeze_backbone"), options.pop("images")
-    places, names = options.pop("validation_places"), options.pop("class_names") or None
     with clear_errors():
         settings = read_recipe(recipe)
         settings = replace(settings, frozen="backbone" if frozen else settings.frozen, images=images or settings.images)
         options["device"] = resolve_device(options["device"])
-        annotated, validation = (read_annotated(given, class_names=names) if given else [] for given in (data, places))
-        result = train_detector(out, settings, annotated=annotated, validation=validation, **options)
+        (_train if n_trials is None else _search)(out, settings, data, n_trials, options)
+    click.echo(f"model:         {out}")
+
+
+def _train(out: str, recipe: DetectionRecipe, data: tuple[str, ...], _: int | None, options: dict[str, Any]) -> None:
+    """Train once, in this process."""
+    from hrtem_dask.errors import SettingsError
+    from hrtem_dask.training.detection.annotated import read_annotated
+    from hrtem_dask.training.detection.train_detector import train_detector
+
+    cluster = options.pop("cluster")
+    if cluster.scheduler is not None or cluster.workers is not None:
+        raise SettingsError("one training runs in this process: leave --scheduler and --workers out, or give --search")
+    names, places = options.pop("class_names") or None, options.pop("validation_places")
+    annotated, validation = (read_annotated(given, class_names=names) if given else [] for given in (data, places))
+    result = train_detector(out, recipe, annotated=annotated, validation=validation, **options)
     for name, value in (result.rows[-1] if result.rows else {}).items():
         click.echo(f"{name + ':':14} {value:.4g}")
-    click.echo(f"model:         {out}")
+
+
+def _search(
+    out: str, recipe: DetectionRecipe, data: tuple[str, ...], n_trials: int | None, options: dict[str, Any]
+) -> None:
+    """Train many times on a cluster, and print the trials of the last round."""
+    from hrtem_dask.batch.training.search_detector import DetectorData, search_detector
+    from hrtem_dask.errors import SettingsError
+
+    if options.pop("minutes") is not None:
+        raise SettingsError("--minutes depends on the machine, so trials could not be compared: give --images instead")
+    shared = DetectorData(
+        initial=options.pop("initial"),
+        backbone=options.pop("backbone"),
+        annotated=data,
+        validation=options.pop("validation_places"),
+        class_names=options.pop("class_names") or None,
+    )
+    trials = search_detector(out, recipe, n_trials or 0, data=shared, **options)
+    last = trials[trials["images"] == trials["images"].max()].sort_values("score", ascending=False)
+    click.echo(last.drop(columns=["reason", "status"]).to_string(index=False))
+    click.echo(f"trials:        {len(trials)} rows, with the settings of each, in trials.csv of the work folder")
 
 
 @click.command()

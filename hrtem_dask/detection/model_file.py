@@ -23,6 +23,8 @@ __all__ = ["DetectorConfig", "DetectorKind", "load_detector", "make_network", "s
 FORMAT = "hrtem_dask.detector/1"
 DetectorKind = Literal["rotated_rcnn", "mask_rcnn"]
 MAX_CLASSES, MAX_CHANNELS = 100, 512
+LARGEST_HALF = 6e4
+"""Largest number that is written in half precision, whose own limit is 65504."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ def make_network(config: DetectorConfig) -> DetectionNetwork:
 def save_detector(
     model: DetectionNetwork, config: DetectorConfig, path: str | Path, *, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a detector; kernels in half precision.
+    """Write a detector in half precision; vectors whose range half precision does not have stay as they are.
 
     Parameters
     ----------
@@ -83,9 +85,13 @@ def save_detector(
     """
     header = {**(metadata or {}), "format": FORMAT, "config": json.dumps(asdict(config))}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    # vectors (biases, batch normalization) are few, and their range may be larger than that of half precision
-    state = {name: t.half() if t.ndim > 1 and t.dtype == torch.float32 else t for name, t in state.items()}
+    state = {name: t.half() if _fits_half(t) else t for name, t in state.items()}
     save_file(state, Path(path), metadata=header)
+
+
+def _fits_half(tensor: torch.Tensor) -> bool:
+    """Return whether half precision holds the values; variances of batch normalization may exceed its range."""
+    return tensor.dtype == torch.float32 and tensor.numel() > 0 and float(tensor.abs().max()) < LARGEST_HALF
 
 
 def load_detector(path: str | Path) -> tuple[DetectionNetwork, DetectorConfig]:

@@ -1,4 +1,4 @@
-"""The detector of rods that comes with the package, on simulated scenes that it was not trained on."""
+"""The detectors that come with the package, on simulated scenes that they were not trained on."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +10,20 @@ from hrtem_dask.detection.detector import Detector, make_detector
 from hrtem_dask.detection.rescaling import rescale_image, rescale_instances
 from hrtem_dask.detection.rotated_boxes import rotate_boxes
 from hrtem_dask.detection.rotated_iou import rotated_iou
-from hrtem_dask.evaluation.detection import find_rods_classically, pair_detections, summarize_pairs
+from hrtem_dask.evaluation.detection import (
+    find_rods_classically,
+    find_vesicles_classically,
+    pair_detections,
+    summarize_pairs,
+)
 from hrtem_dask.settings import Settings
-from hrtem_dask.simulation.scenes import RodRanges, simulate_rod_scene
+from hrtem_dask.simulation.scenes import (
+    VESICLE_CLASSES,
+    RodRanges,
+    VesicleRanges,
+    simulate_rod_scene,
+    simulate_vesicle_scene,
+)
 
 RANGES = RodRanges(size_px=384, imaging={"haadf": 1.0}, contrast_to_noise=(6.0, 20.0), end_on_fraction=0.0)
 N = 4
@@ -64,3 +75,22 @@ def test_enlarged_copies_are_seen_at_a_smaller_scale(detector: Detector) -> None
         f1[name] = summarize_pairs(pairs, n_images=2, n_resamples=2).iloc[-1]["f1"]
     assert max(scales) <= 0.5
     assert f1["copies"] > f1["originals"] - 0.1
+
+
+def test_vesicles_and_holes_are_found_better_than_by_a_classical_detector() -> None:
+    file = Settings().updated({"segmentation": {"method": "mask_rcnn"}}).segmentation.model_file
+    assert file is not None
+    assert Path(file).stat().st_size <= 8_000_000
+    detector = make_detector(file, "mask_rcnn")
+    scenes = [simulate_vesicle_scene(VesicleRanges(size_px=320), seed=900, index=i) for i in range(3)]
+    truth = [scene.instances for scene in scenes]
+    f1 = {}
+    for name, found in {
+        "classical": [find_vesicles_classically(scene.image) for scene in scenes],
+        "network": [detector(scene.image, min_score=0.5) for scene in scenes],
+    }.items():
+        pairs = pair_detections(truth, found, kind="masks", min_score=0.0)
+        f1[name] = summarize_pairs(pairs, n_images=3, n_resamples=2).set_index("class_name")["f1"]
+    for name in VESICLE_CLASSES:
+        assert f1["network"][name] > f1["classical"][name] + 0.1
+        assert f1["network"][name] > 0.7

@@ -74,6 +74,15 @@ def test_half_precision_changes_little(tmp_path: Path, kind: DetectorKind) -> No
             torch.testing.assert_close(again.pyramid(image)[key], level, atol=0.05, rtol=0.05)
 
 
+def test_numbers_beyond_half_precision_are_kept(tmp_path: Path) -> None:
+    config = DetectorConfig(kind="rotated_rcnn", class_names=("rod",), channels=16)
+    model = make_network(config)
+    name = "pyramid.trunk._bn0.running_var"
+    model.state_dict()[name].fill_(123456.789)
+    save_detector(model, config, tmp_path / "any.safetensors")
+    assert load_detector(tmp_path / "any.safetensors")[0].state_dict()[name][0] == np.float32(123456.789)
+
+
 def test_impossible_configurations_are_refused() -> None:
     with pytest.raises(ModelError, match="different classes"):
         DetectorConfig(kind="rotated_rcnn", class_names=("rod", "rod"))

@@ -55,6 +55,7 @@ def train_detector(
     seed: int = 0,
     device: str = "cpu",
     minutes: float | None = None,
+    until_images: int | None = None,
     workdir: str | Path | None = None,
 ) -> DetectorTraining:
     """Train a detector and write its model file; a training in the work folder is resumed.
@@ -79,6 +80,9 @@ def train_detector(
         Device of the computation.
     minutes : float, optional
         Longest training time (min), without interruptions; the learning rate follows it.
+    until_images : int, optional
+        Stop after the epoch that reaches this number of images; the learning rate remains that of the whole training,
+        which the same call with a larger number continues.
     workdir : str or path-like, optional
         Folder for log and checkpoint; by default beside the model.
 
@@ -111,7 +115,8 @@ def train_detector(
     if not validation:
         scenes = SimulatedSamples(recipe.scenes, recipe.validation_px, seed + VALIDATION_SEED)
         validation = [scenes(i) for i in range(recipe.validation_scenes)]
-    while trainer.share_done < 1:
+    last = recipe.images if until_images is None else until_images
+    while trainer.share_done < 1 and trainer.progress.images < last:
         row = trainer.epoch(source, validation)
         _logger.info("%s", ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
         _save(trainer, workdir, fingerprint)
