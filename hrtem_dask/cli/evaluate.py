@@ -19,7 +19,8 @@ __all__ = ["evaluate"]
 @click.option(
     "--methods",
     metavar="NAMES",
-    help="Comma-separated names among unet, otsu, fourier, fourier_pixels. [default: all that can be run]",
+    help="Comma-separated names among unet, otsu, fourier, fourier_pixels [default: all that can be run]; or detectors: "
+    "rotated_rcnn, mask_rcnn.",
 )
 @click.option("--out", "-o", default="evaluation", show_default=True, metavar="DIR", help="Folder to write to.")
 @click.option(
@@ -31,6 +32,13 @@ __all__ = ["evaluate"]
     help="Comma-separated columns to group by, such as material,pixel_size_nm. [default: material]",
 )
 @click.option("--once", is_flag=True, help="Do not segment again, which leaves out the segmenter's own mask and curve.")
+@click.option("--class", "class_names", multiple=True, metavar="NAME", help="Names of classes 0, 1, … of text files.")
+@click.option("--any-class", is_flag=True, help="Compare instances whatever their classes are called.")
+@click.option(
+    "--compare",
+    type=click.Choice(["rotated_boxes", "boxes", "masks"]),
+    help="What of instances is compared. [default: rotated boxes for rotated_rcnn, masks for mask_rcnn]",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the bootstrap.")
 @click.option("--pixel-size", type=float, metavar="NM", help="Pixel size in nm, for every file.")
 @click.option("--pixels", is_flag=True, help="Analyse micrographs without a pixel size in pixels.")
@@ -46,7 +54,14 @@ def evaluate(truth: str, models: tuple[str, ...], methods: str | None, by: str |
     resumes. The figures of Groschner et al. 2021 are printed beside those of this package. OUT/scores.json holds every
     number with its 95 % interval (bootstrap over micrographs), micrographs.csv and objects.csv a row per micrograph and
     per particle, scores.svg a figure.
+
+    Detectors of instances (--methods rotated_rcnn or mask_rcnn, or --results of a run with one) are scored on annotated
+    instances: TRUTH is a simulated store of rods or vesicles, or annotations with their images beside them.
+    OUT/detections.json holds every number.
     """
+    if _is_detector(_names(methods), options["results"]):
+        _evaluate_detectors(truth, models, _names(methods), options)
+        return
     from hrtem_dask.batch.evaluation.evaluate import SummaryOptions
     from hrtem_dask.batch.evaluation.evaluate import evaluate as evaluate_batch
     from hrtem_dask.cli.evaluation_tables import print_evaluation
@@ -65,6 +80,51 @@ def evaluate(truth: str, models: tuple[str, ...], methods: str | None, by: str |
             cluster=options["cluster"],
         )
     print_evaluation(evaluation)
+
+
+def _is_detector(methods: list[str] | None, results: str | None) -> bool:
+    """Return whether instances are to be scored, not masks."""
+    from hrtem_dask.detection_settings import DETECTION_METHODS
+    from hrtem_dask.settings import Settings
+    from hrtem_dask.storage.results import open_results
+
+    if results is None:
+        return bool(set(methods or ()) & set(DETECTION_METHODS))
+    with clear_errors():
+        used = Settings.from_toml(open_results(results).folder.read_bytes("run.toml").decode())
+    return used.segmentation.chosen_method in DETECTION_METHODS
+
+
+def _evaluate_detectors(
+    truth: str, models: tuple[str, ...], methods: list[str] | None, options: dict[str, Any]
+) -> None:
+    """Score instances, and print a table."""
+    from hrtem_dask.batch.evaluation.detections import DetectionOptions, evaluate_detections
+
+    with clear_errors():
+        evaluation = evaluate_detections(
+            truth,
+            results=options["results"],
+            methods=methods or (),
+            models=models,
+            out=options["out"],
+            settings=read_settings(options),
+            options=DetectionOptions(
+                kind=options["compare"],
+                class_names=options["class_names"] or None,
+                any_class=options["any_class"],
+                seed=options["seed"],
+            ),
+            cluster=options["cluster"],
+        )
+    shown = [
+        "method", "class_name", "kind", "n_true", "n_predicted", "ap50", "ap75", "map", "precision", "recall", "f1",
+        "length_bias", "width_bias", "angle_error_deg",
+    ]  # fmt: skip
+    click.echo(evaluation.classes[shown].round(3).to_string(index=False))
+    for note in evaluation.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"scores:  {evaluation.folder.url}/detections.json, with 95 % intervals over micrographs")
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -109,7 +109,7 @@ def _with_boxes(
     table: pd.DataFrame, instances: Instances, shared: np.ndarray, pixel_size_nm: PixelSize | None
 ) -> pd.DataFrame:
     """Add what the detector says of each instance; rows are in the order of the instances."""
-    length, width, angle = instances.rotated_boxes[:, 2:].T
+    x, y, length, width, angle = instances.rotated_boxes.T
     turn = np.deg2rad(angle)
     nm_y, nm_x = (np.nan, np.nan) if pixel_size_nm is None else pixel_size_nm
     length_nm = length * np.hypot(np.cos(turn) * nm_x, np.sin(turn) * nm_y)
@@ -117,6 +117,8 @@ def _with_boxes(
     added = table.assign(
         instance_class=instances.class_names.astype(object),
         detection_score=instances.scores,
+        box_x_px=x,
+        box_y_px=y,
         box_length_px=length,
         box_length_nm=length_nm,
         box_width_px=width,

@@ -9,6 +9,8 @@ __all__ = ["INSTANCE_COLUMNS", "INSTANCE_RUNS"]
 INSTANCE_COLUMNS: Schema = (
     Column("instance_class", "str", "class that the detector named, such as rod; null without a detector"),
     Column("detection_score", "float", "how sure the detector is, 0 to 1; null without a detector"),
+    Column("box_x_px", "float", "center of the detector's rotated box; null without a detector", "px"),
+    Column("box_y_px", "float", "center of the detector's rotated box; null without a detector", "px"),
     *lengths("box_length", "longer side of the detector's rotated box; null without a detector"),
     *lengths("box_width", "shorter side of the detector's rotated box; null without a detector"),
     Column("box_aspect_ratio", "float", "elongation of that box, at least 1", "", "box_length / box_width"),

@@ -83,6 +83,6 @@ def test_an_empty_micrograph_is_seen_as_it_is() -> None:
 
 
 def test_sure_instances_speak_for_a_scale_and_unsure_ones_against_it() -> None:
-    boxes = np.array([[20, 20, 20, 10, 0], [20, 60, 20, 10, 0], [60, 60, 20, 10, 0]])
+    boxes = np.array([[20, 20, 20, 5, 0], [20, 60, 20, 5, 0], [60, 60, 20, 5, 0]])
     found = Instances.from_rotated_boxes(boxes, shape=(80, 80), class_names="rod", scores=np.array([0.85, 0.32, 0.1]))
-    assert evidence(found) == pytest.approx([100.0, -6.0, 0.0])
+    assert evidence(found) == pytest.approx([4.5, -0.8, 0.0])

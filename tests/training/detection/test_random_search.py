@@ -1,6 +1,7 @@
 """Draws and rounds of the random search."""
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -31,13 +32,11 @@ def test_rounds_end_with_the_whole_training(n: int, images: int) -> None:
     plan = rounds(n, DetectionRecipe(images=images, images_per_epoch=100))
     assert plan[0].n_trials == n
     assert plan[-1].images == images
-    for before, after in zip(plan, plan[1:], strict=False):
+    for before, after in pairwise(plan):
         assert after.n_trials == math.ceil(before.n_trials / 2)
         assert before.images < after.images <= 2 * before.images + 100
     # halving costs less than the same number of whole trainings
-    trained = plan[0].n_trials * plan[0].images + sum(
-        b.n_trials * (b.images - a.images) for a, b in zip(plan, plan[1:], strict=False)
-    )
+    trained = plan[0].n_trials * plan[0].images + sum(b.n_trials * (b.images - a.images) for a, b in pairwise(plan))
     assert trained <= n * images
     with pytest.raises(SettingsError, match="at least 2"):
         rounds(1, DetectionRecipe())
