@@ -19,8 +19,8 @@ __all__ = ["evaluate"]
 @click.option(
     "--methods",
     metavar="NAMES",
-    help="Comma-separated names among unet, otsu, fourier, fourier_pixels [default: all that can be run]; or detectors: "
-    "rotated_rcnn, mask_rcnn.",
+    help="Comma-separated names among unet, otsu, fourier, fourier_pixels [default: all that can be run]; or "
+    "detectors: rotated_rcnn, mask_rcnn.",
 )
 @click.option("--out", "-o", default="evaluation", show_default=True, metavar="DIR", help="Folder to write to.")
 @click.option(

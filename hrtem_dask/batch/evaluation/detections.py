@@ -192,9 +192,10 @@ def _runs(methods: Sequence[str], models: Sequence[str | Path], settings: Settin
     low = {"min_score": min(settings.detection.min_score, LEAST_SCORE)}
     made = []
     for method in methods:
-        for model in models or [None]:
-            changed = {"method": method, "model": None if model is None else str(model)}
-            name = Path(model).stem if model is not None and len(models) > 1 else method
+        files: list[str | None] = [str(model) for model in models] or [None]
+        for file in files:
+            changed = {"method": method, "model": file}
+            name = method if file is None or len(files) == 1 else Path(file).stem
             made.append((name, settings.updated({"segmentation": changed, "detection": low})))
     if len({name for name, _ in made}) < len(made):
         raise SettingsError("two models have the same file name: give each its own")

@@ -34,13 +34,10 @@ def found_instances(results: Results) -> dict[str, Instances]:
     particles = particles[particles["detection_score"].notna()].sort_values("particle_id")
     rows = {str(name): part for name, part in particles.groupby("micrograph_id")}
     runs = {str(name): part for name, part in results.instance_runs.groupby("micrograph_id")}
+    names, shapes = analyzed["micrograph_id"].astype(str), analyzed[["height_px", "width_px"]].to_numpy(dtype=np.int64)
     return {
-        str(one.micrograph_id): _instances(
-            rows.get(str(one.micrograph_id), particles.iloc[:0]),
-            runs.get(str(one.micrograph_id)),
-            (int(one.height_px), int(one.width_px)),
-        )
-        for one in analyzed.itertuples()
+        name: _instances(rows.get(name, particles.iloc[:0]), runs.get(name), (int(height), int(width)))
+        for name, (height, width) in zip(names, shapes, strict=True)
     }
 
 
