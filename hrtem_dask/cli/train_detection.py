@@ -91,7 +91,7 @@ def _train(out: str, recipe: DetectionRecipe, data: tuple[str, ...], _: int | No
 
     cluster = options.pop("cluster")
     if cluster.scheduler is not None or cluster.workers is not None:
-        raise SettingsError("one training runs in this process: leave --scheduler and --workers out, or give --search")
+        raise SettingsError("one training runs in this process: leave --cluster and --workers out, or give --search")
     names, places = options.pop("class_names") or None, options.pop("validation_places")
     annotated, validation = (read_annotated(given, class_names=names) if given else [] for given in (data, places))
     result = train_detector(out, recipe, annotated=annotated, validation=validation, **options)

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 
-from hrtem_dask.batch.cluster.cluster import Cluster, connect
+from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.run.run import run
+from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.detection.instances import Instances
 from hrtem_dask.detection_settings import DETECTION_METHODS
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError

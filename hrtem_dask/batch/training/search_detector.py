@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 from distributed import Client
 
-from hrtem_dask.batch.cluster.cluster import Cluster, Device, connect
+from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry
+from hrtem_dask.cluster_settings import Cluster, Device
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.provenance import bytes_hash
 from hrtem_dask.training.detection.annotated import read_annotated

@@ -85,7 +85,7 @@ def test_a_run_is_scored_as_the_detector_itself(tmp_path: Path, annotated: Path,
     again = CliRunner().invoke(
         main,
         ["evaluate", str(annotated / "truth.json"), "--results", str(tmp_path / "scores" / "rotated_rcnn"),
-         "--out", str(tmp_path / "again"), "--scheduler", "threads"],
+         "--out", str(tmp_path / "again"), "--cluster", "threads"],
     )  # fmt: skip
     assert again.exit_code == 0, again.output
     table = pd.read_csv(tmp_path / "again" / "detection_classes.csv").set_index("class_name")
