@@ -6,6 +6,10 @@ Each contender runs in a separate process, one after the other, in several round
 affects all of them equally; ratios are taken within a round. The time is measured when the workers have started and
 warmed up. In the first round, the time from the start of the process to the first table is measured too ("with start":
 imports, workers, cluster, compiling the network).
+
+`hrtem_dask` is a run with all defaults, which measures much more than the others. `recipe` is a run with the recipe of
+the paper, `pipelines/groschner2021.toml`, without the lattice and with the same forest as the baselines (--forest; else
+nothing is classified): the same job, still with quality, bridging, filling, labels, hashes and ledger.
 """
 
 from __future__ import annotations
@@ -25,7 +29,9 @@ from typing import Any
 import psutil
 
 PACKAGE = "hrtem_dask"
-NAMES = ("paper", "script", "tuned", "limit", PACKAGE)
+RECIPE = "recipe"
+NAMES = ("paper", "script", "tuned", "limit", PACKAGE, RECIPE)
+PAPER_RECIPE = Path(__file__).parents[1] / "pipelines" / "groschner2021.toml"
 STAGES = ("read", "filter", "segment", "particles", "fourier", "forest", "write")
 MIN_AREA_PX = 100
 
@@ -39,7 +45,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--radius", type=int, default=5, help="of opening and closing (px), for all contenders")
-    parser.add_argument("--forest", action="store_true", help="let the four baselines classify the particles, too")
+    parser.add_argument(
+        "--forest", action="store_true", help="let the four baselines and the recipe classify by the five features"
+    )
     parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument(
         "--paper-micrographs", type=int, default=8, help="number of micrographs for `paper`, which is slow"
@@ -158,8 +166,9 @@ def _measure_here(options: argparse.Namespace) -> None:
     files = sorted(options.files.glob(f"au_{options.size}_*.tif"))[: min(n, options.micrographs)]
     # all files in the first round, which is timed with the start; later just enough to warm up every worker
     warm_up = files if mode == "first" else files[: 2 * options.workers]
-    if name == PACKAGE:
-        result = _run_package(files, warm_up, folder, options, plain=mode == "first")
+    if name in (PACKAGE, RECIPE):
+        settings = _default_settings(options) if name == PACKAGE else _recipe_settings(options, folder)
+        result = _run_package(files, warm_up, folder, options, settings, plain=mode == "first" and name == PACKAGE)
     else:
         result = _run_baseline(name, files, warm_up, folder, options)
     (folder / "result.json").write_text(json.dumps({"n": len(files), **result}))
@@ -185,22 +194,20 @@ def _run_baseline(
 
 
 def _run_package(
-    files: Sequence[Path], warm_up: Sequence[Path], folder: Path, options: argparse.Namespace, *, plain: bool
+    files: Sequence[Path],
+    warm_up: Sequence[Path],
+    folder: Path,
+    options: argparse.Namespace,
+    settings: Any,
+    *,
+    plain: bool,
 ) -> dict[str, Any]:
     """Run hrtem_dask; `plain` also without splitting, bridging and filling, which the baselines do not do."""
     from hrtem_dask.batch.cluster.cluster import connect
     from hrtem_dask.batch.run.run import run
     from hrtem_dask.cluster_settings import Cluster
-    from hrtem_dask.settings import Settings
     from hrtem_dask.storage.results import open_results
 
-    settings = Settings().updated(
-        {
-            "segmentation": {"method": "unet", "model": str(options.weights)},
-            "particles": {"opening_radius_px": options.radius, "closing_radius_px": options.radius},
-            "execution": {"device": "cpu", "overlays": "none"},
-        }
-    )
     with connect(Cluster(workers=options.workers, device="cpu")) as client:
         run(warm_up, folder / "warm_up", settings=settings, cluster=client)
         first_ended = time.time()
@@ -219,6 +226,40 @@ def _run_package(
     if plain:
         result["plain"] = _counts(open_results(folder / "plain").particles["area_px"])
     return result
+
+
+def _default_settings(options: argparse.Namespace) -> Any:
+    """Return the defaults, with the network and the radii of the baselines."""
+    from hrtem_dask.settings import Settings
+
+    return Settings().updated(_common(options))
+
+
+def _recipe_settings(options: argparse.Namespace, folder: Path) -> Any:
+    """Return the recipe of the paper, with the forest of the baselines."""
+    from baselines import stand_in_forest
+
+    from hrtem_dask.defects import Calibration, DefectClassifier, Forest, save_classifier
+    from hrtem_dask.fourier import GROSCHNER2021_COLUMNS
+    from hrtem_dask.settings import Settings
+
+    settings = Settings.from_file(PAPER_RECIPE).updated({**_common(options), "fourier": {"lattice": False}})
+    if not options.forest:
+        return settings.updated({"defects": {"classify": False}})
+    names = ("no_stacking_fault", "stacking_fault")
+    forest, identity = Forest.from_sklearn(stand_in_forest()), Calibration.identity(len(names))
+    path = folder / "forest.safetensors"
+    save_classifier(DefectClassifier(GROSCHNER2021_COLUMNS, names, forest, identity), path)
+    return settings.updated({"defects": {"model": str(path)}})
+
+
+def _common(options: argparse.Namespace) -> dict[str, dict[str, object]]:
+    """Return what both runs have in common with the baselines."""
+    return {
+        "segmentation": {"method": "unet", "model": str(options.weights)},
+        "particles": {"opening_radius_px": options.radius, "closing_radius_px": options.radius},
+        "execution": {"device": "cpu", "overlays": "none"},
+    }
 
 
 class _Stopwatch:
@@ -250,7 +291,7 @@ def _circumstances(options: argparse.Namespace, measured: dict[str, list[dict[st
     """Return a description of the load by other processes."""
     others = [result["others_cores"] for results in measured.values() for result in results]
     return (
-        f"{options.rounds} rounds; forest: {'yes, but not in hrtem_dask' if options.forest else 'no'}; other processes "
+        f"{options.rounds} rounds; forest: {'yes; hrtem_dask has its own' if options.forest else 'no'}; others "
         f"kept {statistics.median(others):.2f} of {os.cpu_count()} cores busy (median; at most {max(others):.2f})\n"
     )
 
