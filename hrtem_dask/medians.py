@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["median"]
+__all__ = ["median", "median_of_counts"]
 
 FEW = 4096
 """So many values are sorted as they are."""
@@ -35,6 +35,8 @@ def median(values: np.ndarray) -> float:
     flat = values.reshape(-1)
     if flat.dtype.kind == "b":
         flat = flat.view(np.uint8)
+    if flat.dtype in (np.uint8, np.uint16) and flat.size > FEW:
+        return median_of_counts(np.bincount(flat))
     if flat.size <= FEW:
         return _middle(flat, 0, flat.size)
     sample = np.sort(flat[:: flat.size // SAMPLED])
@@ -47,6 +49,37 @@ def median(values: np.ndarray) -> float:
     if not found or below + inside.size + int(np.count_nonzero(flat > high)) < flat.size:
         return _middle(flat, 0, flat.size)
     return _middle(inside, below, flat.size)
+
+
+def median_of_counts(counts: np.ndarray, values: np.ndarray | None = None) -> float:
+    """Return the median of values that occur several times.
+
+    Parameters
+    ----------
+    counts : numpy.ndarray of int
+        Shape (n,): how often each value occurs, at least one of them.
+    values : numpy.ndarray, optional
+        Shape (n,): the values, in any order; by default 0, 1, 2, …
+
+    Returns
+    -------
+    float
+        As ``numpy.median`` of all of them.
+
+    Examples
+    --------
+    >>> median_of_counts(np.array([1, 0, 2, 1])), median_of_counts(np.array([1, 1]), np.array([9.0, 4.0]))
+    (2.0, 6.5)
+    """
+    if values is not None:
+        order = np.argsort(values, kind="stable")
+        counts, values = counts[order], values[order]
+    up_to = np.cumsum(counts)
+    n = int(up_to[-1])
+    low, high = (int(np.searchsorted(up_to, at, side="right")) for at in ((n - 1) // 2, n // 2))
+    if values is None:
+        return (low + high) / 2
+    return float(np.array([values[low], values[high]]).mean())
 
 
 def _middle(values: np.ndarray, below: int, n: int) -> float:

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrtem_dask.medians import FEW, median
+from hrtem_dask.medians import FEW, median, median_of_counts
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     n=st.one_of(st.integers(1, 50), st.integers(FEW - 2, FEW + 50), st.integers(20_000, 60_000)),
     kind=st.sampled_from(["normal", "constant", "sorted", "two values", "integers", "heavy tails"]),
-    dtype=st.sampled_from([np.float32, np.float64, np.uint8, np.int16]),
+    dtype=st.sampled_from([np.float32, np.float64, np.uint8, np.uint16, np.int16]),
     seed=st.integers(0, 1000),
 )
 def test_the_median_of_numpy(n: int, kind: str, dtype: type, seed: int) -> None:
@@ -39,3 +39,12 @@ def test_shape_does_not_matter() -> None:
     values = np.random.default_rng(0).normal(size=(200, 300))
     assert median(values) == median(values.T) == np.median(values)
     assert median(values > 0) == np.median(values > 0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 1000), n=st.integers(1, 30))
+def test_the_median_of_counted_values(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    values, counts = rng.permutation(100)[:n].astype(np.float32), rng.integers(1, 5, n)
+    assert median_of_counts(counts, values) == np.median(np.repeat(values, counts))
+    assert median_of_counts(counts) == np.median(np.repeat(np.arange(n), counts))

@@ -144,7 +144,9 @@ def _least_trimmed_squares(terms: np.ndarray, values: np.ndarray) -> tuple[np.nd
         fits = _concentrated(terms, values, fits, half)
     fits = fits[np.argsort(_trimmed(terms, values, fits, half))[:_KEPT]]
     for _ in range(_STEPS):
-        fits = _concentrated(terms, values, fits, half)
+        before, fits = fits, _concentrated(terms, values, fits, half)
+        if np.array_equal(before, fits):
+            break
     residuals = _trimmed(terms, values, fits, half)
     best = int(residuals.argmin())
     return fits[best], float(residuals[best])
@@ -162,9 +164,14 @@ def _weighted_fits(terms: np.ndarray, values: np.ndarray, weights: np.ndarray) -
 def _concentrated(terms: np.ndarray, values: np.ndarray, fits: np.ndarray, half: int) -> np.ndarray:
     """Fit anew to the half that each fit describes best: a step that never raises the trimmed residual."""
     distance = np.abs(values - fits @ terms.T)
-    nearest = np.argpartition(distance, half - 1, axis=1)[:, :half]
-    weights = np.zeros_like(distance)
-    np.put_along_axis(weights, nearest, 1.0, axis=1)
+    farthest = np.partition(distance, half - 1, axis=1)[:, half - 1 : half]
+    weights = (distance <= farthest).astype(np.float64)
+    tied = np.flatnonzero(weights.sum(axis=1) != half)
+    if tied.size:  # several are equally far, as blocks of one value are
+        nearest = np.argpartition(distance[tied], half - 1, axis=1)[:, :half]
+        chosen = np.zeros((tied.size, len(values)))
+        np.put_along_axis(chosen, nearest, 1.0, axis=1)
+        weights[tied] = chosen
     return _weighted_fits(terms, values, weights)
 
 

@@ -68,8 +68,9 @@ def find_marks(image: np.ndarray) -> np.ndarray:
         grays = replace(grays, values=np.where(marks, grays.background, grays.values))
     drawn = np.zeros_like(marks)
     for is_white, level in levels:
-        candidates = ink_pieces(grays, is_white=is_white, level=level)
-        candidates += ink_bars(grays, is_white=is_white, level=level)
+        bars = ink_bars(grays, is_white=is_white, level=level)
+        # dots belong to text, and are near bars; alone they are no mark
+        candidates = ink_pieces(grays, is_white=is_white, level=level, specks_alone=bool(bars)) + bars
         for kind, pieces in lettering(candidates, grays):
             for piece in pieces:
                 drawn[piece.y0 : piece.y1, piece.x0 : piece.x1] |= piece.mask

@@ -48,6 +48,8 @@ LEAST_NOISE = 0.02
 """Noise below this share of the range is accepted: that of JPEG."""
 MOST_PIECES = 1000
 """More pieces of the size of characters than that are the structure of the specimen."""
+MOST_SPARSE = 0.05
+"""Masks with at most this share of pixels are measured pixel by pixel."""
 _COARSE_PX = 256
 _BACKGROUND_PX = 41
 
@@ -181,7 +183,7 @@ def ink_levels(grays: Grays) -> Iterator[tuple[bool, float]]:
             yield is_white, float(spikes[outermost])
 
 
-def ink_pieces(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
+def ink_pieces(grays: Grays, *, is_white: bool, level: float, specks_alone: bool = True) -> list[Piece]:
     """Return the pieces of an image that are as bright or as dark as ink, and have the size of a mark.
 
     Parameters
@@ -192,6 +194,8 @@ def ink_pieces(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
         Whether the ink is brighter than its surroundings.
     level : float
         Its gray value.
+    specks_alone : bool
+        Whether pieces are returned where all of them are lower than a character and shorter than a bar.
 
     Returns
     -------
@@ -205,7 +209,7 @@ def ink_pieces(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
     stands_out = (full > least) & (contrast >= 0.5 * full)
     if np.count_nonzero(stands_out) < LEAST_AREA_PX:
         return []
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(stands_out.view(np.uint8), connectivity=8)
+    labels, stats = _labelled(stands_out)
     shorter, width = min(values.shape), values.shape[1]
     w, h, area = (stats[:, i] for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
     fits = (area >= LEAST_AREA_PX) & (h <= LARGEST_HEIGHT * shorter) & (w <= LARGEST_LENGTH * width)
@@ -215,6 +219,9 @@ def ink_pieces(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
         fits &= w >= LEAST_LENGTH * width
     if np.count_nonzero(fits & ~is_tall) > MOST_PIECES:  # noise, not punctuation
         fits &= is_tall | (w >= LEAST_LENGTH * width)
+    is_speck = ~is_tall & (w < LEAST_LENGTH * width)  # of specks, neither stroke nor noise is looked at
+    if not specks_alone and not (fits & ~is_speck).any():
+        return []
     pieces = []
     for i in np.flatnonzero(fits):
         x0, y0, x1, y1 = stats[i, 0], stats[i, 1], stats[i, 0] + w[i], stats[i, 1] + h[i]
@@ -230,11 +237,38 @@ def ink_pieces(grays: Grays, *, is_white: bool, level: float) -> list[Piece]:
         if off > NEAR_LEVEL * middle:
             continue
         core = float(np.mean(inside >= own - max(grays.tolerance, RELATIVE_TOLERANCE * middle)))
+        if is_speck[i]:
+            own = own if is_white else -own
+            pieces.append(Piece(int(y0), int(x0), int(y1), int(x1), mask, own, core, 0.0, is_ink=False, kind="speck"))
+            continue
         stroke = 2 * _largest_inscribed_radius(mask, (y0, x0), stands_out.shape) - 1
         is_ink = off <= LEVEL_TOLERANCE * middle and not _is_noisy(values[window], mask, grays)
         piece = Piece(int(y0), int(x0), int(y1), int(x1), mask, own if is_white else -own, core, stroke, is_ink)
         pieces.append(piece)
     return pieces
+
+
+def _labelled(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 8-connected pieces of a mask, and their statistics in the columns of OpenCV.
+
+    OpenCV's statistics cost several passes over the image; of a few pixels they are made here.
+    """
+    places = np.flatnonzero(mask)
+    if places.size > MOST_SPARSE * mask.size:
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+        return labels, stats
+    n, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    number = labels.ravel()[places]
+    places = places[np.argsort(number, kind="stable")]
+    area = np.bincount(number, minlength=n)
+    stats = np.zeros((n, 5), np.int32)
+    first = np.cumsum(area)[:-1]  # number 0 has none of these pixels
+    for place, at, extent in zip(divmod(places, mask.shape[1]), (1, 0), (3, 2), strict=True):
+        stats[1:, at] = np.minimum.reduceat(place, first)
+        stats[1:, extent] = np.maximum.reduceat(place, first) + 1 - stats[1:, at]
+    stats[1:, 4] = area[1:]
+    stats[0] = 0, 0, mask.shape[1], mask.shape[0], mask.size - places.size
+    return labels, stats
 
 
 def _largest_inscribed_radius(mask: np.ndarray, start: tuple[int, int], shape: tuple[int, ...]) -> float:

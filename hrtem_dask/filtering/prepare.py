@@ -66,5 +66,7 @@ def prepare(
     if gain is not None:
         image = flat_field(image, gain=gain, dark=dark)
     finite, n_replaced = replace_nonfinite(image)
+    if n_replaced == 0:
+        finite = image  # spikes of integers are found faster
     clean = replace_spikes(finite, threshold_sd=spike_threshold_sd, scale=spike_scale)
     return normalize(flatten_background(clean) if flatten else clean), n_replaced

@@ -9,7 +9,7 @@ import numpy as np
 
 from hrtem_dask.backend import array_namespace, ndimage
 from hrtem_dask.filtering.intensity import as_float32
-from hrtem_dask.medians import median
+from hrtem_dask.medians import median, median_of_counts
 
 __all__ = ["SpikeScale", "median_3x3", "replace_spikes"]
 
@@ -56,8 +56,12 @@ def median_3x3(image: np.ndarray) -> np.ndarray:
         native = as_float32(native)
     if native.size == 0:
         return as_float32(native).copy()
-    padded = np.pad(native, 1, mode="reflect")
-    return as_float32(cv2.medianBlur(padded, 3)[1:-1, 1:-1])
+    return as_float32(_integer_median_3x3(native))
+
+
+def _integer_median_3x3(native: np.ndarray) -> np.ndarray:
+    """Return the median in the dtype of the image: uint8, uint16 or float32."""
+    return np.ascontiguousarray(cv2.medianBlur(np.pad(native, 1, mode="reflect"), 3)[1:-1, 1:-1])
 
 
 def replace_spikes(image: np.ndarray, *, threshold_sd: float = 8.0, scale: SpikeScale = "residual") -> np.ndarray:
@@ -108,12 +112,34 @@ def replace_spikes(image: np.ndarray, *, threshold_sd: float = 8.0, scale: Spike
     xp = array_namespace(values)
     if threshold_sd == 0 or values.size == 0:
         return values.copy()
+    if xp is np and np.asarray(image).dtype in (np.uint8, np.uint16):  # in native byte order
+        return _replaced_in_integers(np.asarray(image), values, threshold_sd, scale)
     smooth = median_3x3(image)
     far = smooth - values
     xp.abs(far, out=far)
     limit = threshold_sd * (_standard_deviation(values) if scale == "image" else _residual_scale(values, far))
     result = values.copy()
     spikes = far > limit
+    result[spikes] = smooth[spikes]
+    return result
+
+
+def _replaced_in_integers(image: np.ndarray, values: np.ndarray, threshold_sd: float, scale: SpikeScale) -> np.ndarray:
+    """Do the same for integers, whose medians follow from counts: in a fifth of the time."""
+    smooth = _integer_median_3x3(np.ascontiguousarray(image))
+    far = cv2.absdiff(smooth, np.ascontiguousarray(image))
+    if scale == "image":
+        limit = threshold_sd * _standard_deviation(values)
+    else:
+        every = max(1, image.size // _SAMPLED)
+        counts = np.bincount(image.ravel()[::every])
+        from_middle = np.abs(np.arange(counts.size, dtype=np.float32) - np.float32(median_of_counts(counts)))
+        spread = median_of_counts(counts, from_middle)
+        limit = threshold_sd * _scale_of(values, median(far.ravel()[::every]), spread)
+    result = values.copy()
+    if not float(far.max()) > limit:
+        return result
+    spikes = far > float(np.float32(limit))  # the precision of the comparison of other images
     result[spikes] = smooth[spikes]
     return result
 
@@ -125,7 +151,11 @@ def _residual_scale(values: np.ndarray, distance: np.ndarray) -> float:
     some = values.ravel()[::every]
     middle = median if xp is np else xp.median
     spread = float(middle(xp.abs(some - values.dtype.type(middle(some)))))
-    residual = float(middle(distance.ravel()[::every]))
+    return _scale_of(values, float(middle(distance.ravel()[::every])), spread)
+
+
+def _scale_of(values: np.ndarray, residual: float, spread: float) -> float:
+    """Return the scale that follows from the median of the residual and the spread of the image."""
     scale = 1.4826 * max(residual, MIN_SHARE_OF_SPREAD * spread)
     # more than half of the pixels are equal: the median is no measure of spread there
     return scale if scale > 0 else _standard_deviation(values)

@@ -231,7 +231,8 @@ def analyse_segmented_record(
     analysed = Analysed(row, stat=read.stat)
     if read.image is not None:
         analysed.execution["seconds_read"] = read.seconds
-        analysed.fingerprint = make_fingerprint(read.image).encode()
+        known = segmented.segmented.micrograph.get("image_hash") if segmented.segmented is not None else None
+        analysed.fingerprint = make_fingerprint(read.image, content_hash=None if known is None else str(known)).encode()
     try:
         if segmented.segmented is None:
             raise segmented.error or UnreadableMicrographError("the micrograph was not segmented")

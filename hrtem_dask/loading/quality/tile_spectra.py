@@ -69,6 +69,17 @@ class _Rings:
     nyquist: float
     """The lower Nyquist frequency of the two axes, in 1/nm or 1/px."""
 
+    @functools.cached_property
+    def members(self) -> np.ndarray:
+        """Shape (group, largest number): which frequencies a group has, filled up with n, the number after the last."""
+        n_groups = len(self.frequency) * N_SECTORS
+        count = np.bincount(self.group, minlength=n_groups)
+        place = np.arange(self.group.size) - np.repeat(np.cumsum(count) - count, count)
+        order = np.argsort(self.group, kind="stable")
+        members = np.full((n_groups, int(count.max(initial=1))), self.group.size)
+        members[self.group[order], place] = order
+        return members
+
 
 @functools.lru_cache(maxsize=16)
 def _rings(shape: tuple[int, int], pixel_size: PixelSize) -> _Rings:
@@ -246,7 +257,7 @@ def tile_spectra(
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     nyquist = rings.nyquist
     inside, corner = power[:, rings.used], power[:, rings.corner]
-    levels = _group_medians(_over_tiles(inside), rings.group, len(rings.frequency) * N_SECTORS)
+    levels = _group_medians(_over_tiles(inside), rings.members)
     noise = max(float(np.median(_over_tiles(corner))), 1e-9 * float(np.nanmax(levels)))
     known = pixel_size_nm is not None
     return TileSpectra(
@@ -275,18 +286,39 @@ def _tiles(pixels: np.ndarray, extremes: tuple[float, float], shape: tuple[int, 
 
 
 def _over_tiles(power: np.ndarray) -> np.ndarray:
-    """Return the median over the tiles; for so few of them, sorting takes a fifth of the time of `numpy.median`."""
-    n = len(power)
-    return np.asarray(np.sort(power, axis=0)[(n - 1) // 2 : n // 2 + 1].mean(axis=0))
+    """Return the median over the tiles, by a sorting network: in a tenth of the time of `numpy.median`."""
+    rows = list(power.copy())
+    spare = np.empty_like(rows[0])
+    for i, j in _sorting_network(len(rows)):
+        np.minimum(rows[i], rows[j], out=spare)
+        np.maximum(rows[i], rows[j], out=rows[j])
+        rows[i], spare = spare, rows[i]
+    n = len(rows)
+    return np.asarray(np.array(rows[(n - 1) // 2 : n // 2 + 1]).mean(axis=0))
 
 
-def _group_medians(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
-    """Return the median of each group; NaN for an empty one."""
-    ordered = values[np.lexsort((values, group))]
-    count = np.bincount(group, minlength=n_groups)
-    start = np.cumsum(count) - count
-    filled = count > 0
-    medians = np.full(n_groups, np.nan)
-    low, high = (start + (count - 1) // 2)[filled], (start + count // 2)[filled]
-    medians[filled] = (ordered[low].astype(np.float64) + ordered[high]) / 2
+@functools.cache
+def _sorting_network(n: int) -> tuple[tuple[int, int], ...]:
+    """Return the comparisons that sort n values: Batcher's odd-even merge sort (AFIPS Proc. 32 (1968) 307)."""
+    pairs = []
+    p = 1
+    while p < n:
+        k = p
+        while k >= 1:
+            for j in range(k % p, n - k, 2 * k):
+                near = range(j, j + min(k, n - j - k))
+                pairs += [(i, i + k) for i in near if i // (2 * p) == (i + k) // (2 * p)]
+            k //= 2
+        p *= 2
+    return tuple(pairs)
+
+
+def _group_medians(values: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Return the median of each group, whose members are numbers of values; NaN for an empty one."""
+    rows = np.sort(np.append(values, np.inf).astype(values.dtype)[members], axis=1)
+    count = np.count_nonzero(members < values.size, axis=1)
+    filled = np.flatnonzero(count)
+    medians = np.full(len(members), np.nan)
+    low, high = (rows[filled, at[filled]].astype(np.float64) for at in ((count - 1) // 2, count // 2))
+    medians[filled] = (low + high) / 2
     return medians

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from hrtem_dask.loading.quality import image_hash
+from hrtem_dask.medians import median
 
 __all__ = [
     "MIN_PLACES",
@@ -88,13 +89,15 @@ class Fingerprint:
         return cls(content, (height, width), signs)
 
 
-def make_fingerprint(image: np.ndarray) -> Fingerprint:
+def make_fingerprint(image: np.ndarray, *, content_hash: str | None = None) -> Fingerprint:
     """Make the fingerprint of an image.
 
     Parameters
     ----------
     image : numpy.ndarray
         Shape (y, x), any real dtype, as it is in the file; non-finite pixels are replaced by the median.
+    content_hash : str, optional
+        `image_hash` of the image, where it is known already.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def make_fingerprint(image: np.ndarray) -> Fingerprint:
             part = cv2.resize(part, (level, rows), interpolation=cv2.INTER_AREA)
             detail = part - cv2.blur(part, (3, 3), borderType=cv2.BORDER_REFLECT_101)
             signs[level] = np.sign(_without_rounding(detail, part))[_places(rows, level)].astype(np.int8)
-    content = "" if _is_constant(image) else image_hash(image)
+    content = "" if _is_constant(image) else content_hash or image_hash(image)
     return Fingerprint(content, (height, width), signs)
 
 
@@ -145,7 +148,10 @@ def finite_float(image: np.ndarray) -> np.ndarray:
         Shape (y, x); non-finite pixels are at the median of the others, or 0 where there are no others.
     """
     # an offset that is large for float32 is taken away first
-    finite = np.isfinite(image) if image.dtype.kind == "f" else np.ones(image.shape, bool)
+    finite = np.isfinite(image) if image.dtype.kind == "f" else None
+    if image.size and (finite is None or finite.all()):
+        return (image.astype(np.float64) - median(image)).astype(np.float32)
+    finite = np.ones(image.shape, bool) if finite is None else finite
     middle = float(np.median(image[finite])) if finite.any() else 0.0
     return np.where(finite, image.astype(np.float64) - middle, 0.0).astype(np.float32)
 
