@@ -155,10 +155,18 @@ def make_classifier(settings: DefectSettings) -> DefectClassifier | None:
     if settings.model_file is None:
         return None
     try:
-        content = bytes_hash(Path(settings.model_file).read_bytes())
+        path = Path(settings.model_file)
+        status = path.stat()
+        content = _content_hash(path, status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise ModelError(f"{settings.model_file}: cannot be read: {error}") from error
     return _loaded(settings.model_file, content, settings.unsure_below)
+
+
+@functools.lru_cache(maxsize=8)
+def _content_hash(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - the key of the cache
+    """Return the hash of a file's content; each micrograph asks for it."""
+    return bytes_hash(path.read_bytes())
 
 
 @functools.lru_cache(maxsize=4)

@@ -124,11 +124,11 @@ def write_part(folder: Location, name: str, part: Part, entries: Iterable[Entry]
     """
     hashes = {}
     for table, schema in tables.SCHEMAS.items():
-        rows = getattr(part, table)[[column.name for column in schema]]
+        rows = getattr(part, table)
         if table in RARE_TABLES and rows.empty:
             folder.remove(_table_file(name, table))  # of an earlier attempt that was cut off
             continue
-        content = table_bytes(rows, schema)
+        content = table_bytes(rows, schema, is_part=True)
         folder.write_bytes(_table_file(name, table), content)
         hashes[table] = bytes_hash(content)
     record: dict[str, Any] = {"entries": [dataclasses.asdict(e) for e in entries], "tables": hashes}

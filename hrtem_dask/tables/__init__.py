@@ -12,7 +12,7 @@ from hrtem_dask.tables.instances import INSTANCE_RUNS
 from hrtem_dask.tables.micrographs import ANALYZED_STATUSES, EXECUTION, LATTICE_FLAGS, MICROGRAPHS, STATUSES, Status
 from hrtem_dask.tables.particles import PARTICLES
 from hrtem_dask.tables.regions import REGION_CLASSES, REGION_FEATURES, REGIONS
-from hrtem_dask.tables.schema import SCHEMA_VERSION, arrow_schema, assemble, conform, empty, filled
+from hrtem_dask.tables.schema import SCHEMA_VERSION, arrow_schema, assemble, conform, empty, exchanged, filled
 
 __all__ = [
     "ANALYZED_STATUSES",
@@ -40,6 +40,7 @@ __all__ = [
     "assemble",
     "conform",
     "empty",
+    "exchanged",
     "filled",
 ]
 

@@ -281,7 +281,7 @@ def _named(table: pd.DataFrame, record: loading.MicrographRecord, schema: tables
     if not len(table):
         return tables.empty(schema)
     names = {"micrograph_id": [record.micrograph_id] * len(table), "sample": [record.sample] * len(table)}
-    return tables.filled(table, names, schema)
+    return tables.exchanged(table, names, schema)
 
 
 def settings_of(record: loading.MicrographRecord, settings: Settings) -> Settings:
@@ -302,7 +302,13 @@ def settings_of(record: loading.MicrographRecord, settings: Settings) -> Setting
     """
     if settings.segmentation.particles_are != "auto":
         return settings
-    return settings.updated({"segmentation": {"particles_are": loading.stated_polarity(record) or "dark"}})
+    return _with_polarity(settings, loading.stated_polarity(record) or "dark")
+
+
+@functools.lru_cache(maxsize=4)
+def _with_polarity(settings: Settings, polarity: str) -> Settings:
+    """Return the settings with a decided polarity, made once for all micrographs of a run."""
+    return settings.updated({"segmentation": {"particles_are": polarity}})
 
 
 def _require_same(file: str | None, here: str | None, expected: str | None) -> None:
