@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import scipy.ndimage
 import tomli_w
 
+from hrtem_dask import backend
 from hrtem_dask.crystals.materials import ATOMIC_NUMBERS
 from hrtem_dask.simulation import simulate_scene
 from hrtem_dask.simulation.atoms import build_crystal, layer_index
@@ -29,6 +31,46 @@ hypothesis.settings.register_profile("hrtem_dask", deadline=None, max_examples=5
 hypothesis.settings.load_profile("hrtem_dask")
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests of array code with a stand-in for CuPy, and on a CUDA device where there is one (``-m gpu``)."""
+    if metafunc.definition.get_closest_marker("gpu_arrays") is not None:
+        libraries = ["stand-in", pytest.param("cuda", marks=pytest.mark.gpu)]
+        metafunc.parametrize("gpu_library", libraries, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def gpu_library(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """CuPy itself, or the strict stand-in for it; None in tests that are not marked ``gpu_arrays``."""
+    library = getattr(request, "param", None)
+    if library != "stand-in":
+        yield library
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in _strict_cupy().modules().items():
+            patch.setitem(sys.modules, name, module)
+        backend.gpu_available.cache_clear()
+        yield library
+    backend.gpu_available.cache_clear()
+
+
+@pytest.fixture
+def transfers(gpu_library: str | None) -> Any:
+    """Number of arrays that crossed to and from the stand-in, by direction and shape."""
+    return _strict_cupy().transfers
+
+
+@functools.cache
+def _strict_cupy() -> Any:
+    """Load the stand-in, which stands beside this file."""
+    path = Path(__file__).with_name("strict_cupy.py")
+    specification = importlib.util.spec_from_file_location("strict_cupy", path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def test_a_gpu_that_is_not_there_is_said() -> None:
         backend.resolve_device("cuda")
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu_arrays
 def test_arrays_go_to_the_gpu_and_back(rng: np.random.Generator) -> None:
     array = rng.random((5, 7))
     there = backend.to_device(array, "cuda")

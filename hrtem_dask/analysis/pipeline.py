@@ -233,6 +233,8 @@ def analyse_segmented(
     segmentation = segmented.segmentation
     if segmented.set_aside is not None or segmentation is None:
         return _nothing_found(segmented, row)
+    # once: labels are made of it, and the certainty of outlines
+    segmentation = replace(segmentation, probability=backend.to_numpy(segmentation.probability))
     clock, prepared = _Clock(), segmented.prepared
     found, runs = _labelled(segmented, segmentation, settings, corrected, pixel_size_nm=pixel_size_nm)
     clock.lap("seconds_particles")
@@ -331,7 +333,7 @@ def _edge_position_px(segmentation: Segmentation, labels: np.ndarray) -> float |
     """Return how well the position of outlines is known; None for segmenters without a probability."""
     if segmentation.quality_terms is None:
         return None
-    return edge_position_px(backend.to_numpy(segmentation.probability), labels)
+    return edge_position_px(segmentation.probability, labels)
 
 
 def _one_crystal(

@@ -60,6 +60,6 @@ def flat_field(image: np.ndarray, *, gain: np.ndarray, dark: np.ndarray | None =
     usable = xp.isfinite(gain) & (gain > 0)
     if not bool(usable.any()):
         raise ValueError("no pixel of the gain reference lies above the dark: the references may be swapped")
-    mean = xp.float32(gain[usable].mean(dtype=xp.float64))
+    mean = xp.float32(float(gain[usable].mean(dtype=xp.float64)))  # CuPy's float32 takes no array
     corrected: np.ndarray = xp.where(usable, values / xp.where(usable, gain, xp.float32(1)) * mean, xp.float32(xp.nan))
     return corrected

@@ -150,7 +150,7 @@ def _residual_scale(values: np.ndarray, distance: np.ndarray) -> float:
     every = max(1, values.size // _SAMPLED)
     some = values.ravel()[::every]
     middle = median if xp is np else xp.median
-    spread = float(middle(xp.abs(some - values.dtype.type(middle(some)))))
+    spread = float(middle(xp.abs(some - values.dtype.type(float(middle(some))))))  # NumPy's types take no CuPy array
     return _scale_of(values, float(middle(distance.ravel()[::every])), spread)
 
 

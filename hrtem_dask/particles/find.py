@@ -109,10 +109,12 @@ def find_particles(
     closed = marks if outside is None else outside if marks is None else marks | outside
     if closed is not None:
         mask = mask & ~backend.array_namespace(mask).asarray(closed)
+    host_mask = backend.to_numpy(mask).astype(bool, copy=False)  # each array is copied from a GPU once
+    probability = None if probability is None else backend.to_numpy(probability)
     core = None
     if probability is not None and settings.split_by_probability:
-        core = particle_core(backend.to_numpy(probability), backend.to_numpy(mask))
-    cleaned, n_removed = _cleaned(mask, settings, pixel_size_nm)
+        core = particle_core(probability, host_mask)
+    cleaned, n_removed = _cleaned(mask, host_mask, settings, pixel_size_nm)
     labels, regions, confidence = _split(cleaned, core, settings, pixel_size_nm)
     if settings.fill_holes:
         labels, regions = fill_within_particles(labels, regions)
@@ -129,7 +131,7 @@ def find_particles(
         regions=regions,
         split_confidence=confidence,
         pixel_size_nm=pixel_size_nm,
-        probability=None if probability is None else backend.to_numpy(probability),
+        probability=probability,
         settings=settings,
         marks=marks,
         outside=outside,
@@ -213,7 +215,9 @@ def measure_labels(
     return _with_regions(labels, table, regions, settings, pixel_size_nm=pixel_size_nm)
 
 
-def _cleaned(mask: np.ndarray, settings: ParticleSettings, pixel_size_nm: PixelSize | None) -> tuple[np.ndarray, int]:
+def _cleaned(
+    mask: np.ndarray, host_mask: np.ndarray, settings: ParticleSettings, pixel_size_nm: PixelSize | None
+) -> tuple[np.ndarray, int]:
     """Return the cleaned mask, on the host, and the number of objects below the limit that are not in it."""
     cleaned = clean_mask(
         mask,
@@ -222,7 +226,7 @@ def _cleaned(mask: np.ndarray, settings: ParticleSettings, pixel_size_nm: PixelS
         fill_holes=False,
     )
     cleaned, n_removed = keep_small_particles(
-        backend.to_numpy(mask).astype(bool),
+        host_mask,
         backend.to_numpy(cleaned),
         min_area_px=counting_limit_px(settings, pixel_size_nm),
         max_area_px=settings.min_shape_area_px,

@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_refused() -> None:
         Forest.from_sklearn(two)
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu_arrays
 def test_the_same_on_a_gpu() -> None:
     features, truth = samples(0, 500, 0.1)
     ours = Forest.from_sklearn(RandomForestClassifier(20, random_state=0).fit(features, truth))

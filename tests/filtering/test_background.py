@@ -92,7 +92,7 @@ def test_images_too_small_for_a_surface_are_unchanged(shape: tuple[int, int]) ->
     np.testing.assert_array_equal(flatten_background(image), image)
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu_arrays
 def test_gpu_equals_cpu() -> None:
     cupy = pytest.importorskip("cupy")
     image = np.random.default_rng(0).normal(1000 * plane(0.6, 1.0), 30).astype(np.float32)

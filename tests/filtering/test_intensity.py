@@ -122,7 +122,7 @@ def test_a_spike_does_not_spoil_the_scaling() -> None:
     )
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu_arrays
 def test_gpu_equals_cpu() -> None:
     cupy = pytest.importorskip("cupy")
     image = np.random.default_rng(0).normal(100, 5, (64, 70))

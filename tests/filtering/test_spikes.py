@@ -103,7 +103,7 @@ def test_negative_threshold_is_refused() -> None:
         replace_spikes(np.zeros((3, 3)), threshold_sd=-1)
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu_arrays
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
 def test_gpu_equals_cpu(dtype: str) -> None:
     cupy = pytest.importorskip("cupy")

@@ -62,7 +62,7 @@ def test_wrong_arguments_are_refused() -> None:
         geometric_phase(image, reflection_per_nm=(0, 4), pixel_size_nm=(0.03, 0), sigma_per_nm=0.4)
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu_arrays
 def test_gpu_agrees() -> None:
     cupy = pytest.importorskip("cupy")
     image = np.random.default_rng(0).normal(size=(150, 170))

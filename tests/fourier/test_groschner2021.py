@@ -80,7 +80,7 @@ def test_an_empty_crop_is_refused() -> None:
         groschner2021_features(np.zeros((0, 5)))
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu_arrays
 def test_gpu_equals_cpu() -> None:
     cupy = pytest.importorskip("cupy")
     crop = np.random.default_rng(0).uniform(0, 255, (77, 90))

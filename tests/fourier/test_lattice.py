@@ -202,7 +202,7 @@ def test_an_empty_range_is_refused() -> None:
         measure_lattice(np.zeros((40, 40)), pixel_size_nm=(0.03, 0.03), spacing_range_nm=(0.4, 0.1))
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu_arrays
 def test_gpu_crops_are_measured_on_the_cpu() -> None:
     cupy = pytest.importorskip("cupy")
     crop = particle(GOLD_110)

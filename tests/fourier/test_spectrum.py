@@ -101,7 +101,7 @@ def test_impossible_pixel_sizes(size: float) -> None:
         frequencies_per_nm((10, 10), (0.1, size))
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu_arrays
 def test_gpu_equals_cpu() -> None:
     cupy = pytest.importorskip("cupy")
     image = np.random.default_rng(0).normal(100, 5, (64, 71)).astype(np.float32)

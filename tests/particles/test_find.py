@@ -247,7 +247,7 @@ def test_overlay_of_odd_images(image):
     assert draw_overlay(image, np.zeros((30, 40), dtype=np.int32), pixel_size_nm=(1, 2)).dtype == np.uint8
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu_arrays
 def test_gpu_mask_gives_the_same_tables(scene):
     mask, image = scene
     on_cpu = find_particles(mask, image, pixel_size_nm=PIXEL)

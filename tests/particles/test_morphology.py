@@ -79,7 +79,7 @@ def test_refuses_what_is_no_mask():
         clean_mask(np.zeros((3, 3), dtype=bool), opening_radius_px=-1, closing_radius_px=1, fill_holes=True)
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu_arrays
 @pytest.mark.parametrize("seed", range(5))
 def test_gpu_equals_cpu(seed):
     mask = blobs(seed, shape=(200, 230))

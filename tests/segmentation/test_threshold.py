@@ -183,7 +183,7 @@ def test_errors_say_value_limit_and_remedy() -> None:
         fourier_mask(image, pixel_size_nm=(0.391, 0.391))
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu_arrays
 def test_cupy_equals_numpy() -> None:
     import cupy
 

@@ -191,7 +191,7 @@ def test_it_travels_in_the_networks_file(tmp_path: Any, random_unet: Any) -> Non
             DiceModel.from_json(damaged)
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu_arrays
 def test_terms_on_cuda_equal_those_on_the_cpu() -> None:
     import cupy
 
