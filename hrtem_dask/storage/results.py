@@ -233,6 +233,8 @@ class Results:
         }
         store = self.folder.inside("labels.zarr")
         nodes |= {f"labels/{name}": zarr_store.open_labels(store, name, sizes[name]).to_dataset() for name in wanted}
+        import xarray as xr  # a quarter of a second to import, which workers of a run need not pay
+
         return xr.DataTree.from_dict(nodes)
 
 

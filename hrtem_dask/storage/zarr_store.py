@@ -284,6 +284,8 @@ def open_labels(folder: Location, micrograph_id: str, pixel_size_nm: PixelSize |
     KeyError
         If there is no such micrograph.
     """
+    import xarray as xr  # a quarter of a second to import, which workers of a run need not pay
+
     store = _store(folder.inside(micrograph_id))
     try:
         opened = xr.open_zarr(store, chunks=None, consolidated=False, zarr_format=3, mask_and_scale=False)

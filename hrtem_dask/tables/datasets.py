@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from hrtem_dask.tables.columns import Schema
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["to_dataset"]
 
@@ -36,6 +40,8 @@ def to_dataset(table: pd.DataFrame, schema: Schema, row: str) -> xr.Dataset:
     >>> float(dataset.area_nm2[0]), dataset.area_nm2.units
     (4.0, 'nm²')
     """
+    import xarray as xr  # a quarter of a second to import, which workers of a run need not pay
+
     described = {column.name: column for column in schema}
     variables = {}
     for label, values in table.items():
