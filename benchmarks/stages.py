@@ -4,8 +4,8 @@
     python benchmarks/stages.py --micrographs 8 --settings pipelines/groschner2021.toml --particles 17
 
 Times are processor times of one thread, the smallest of three rounds for each micrograph, and hardly depend on other
-load. The limits are the fastest exact ways that are known for the main operation of a stage alone, on one core of a quiet
-machine; the stages do more. Stages without a limit have no simpler form to compare with.
+load. The limits are the fastest exact ways that are known for the main operation of a stage alone, on one quiet core;
+the stages do more. Stages without a limit have no simpler form to compare with.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 LIMITS_MS = {"preparation": 3.2, "network": 106.0, "particles": 4.3}
-"""1.05 Mpx at 330 Mpx/s: spikes and scaling fused in Numba. At 9.9 Mpx/s: the network of the paper in OpenVINO, float32,
-one thread. At 333 and 1,332 Mpx/s: opening, closing and labels by OpenCV, and one pass over runs in Numba."""
+"""1.05 Mpx at 330 Mpx/s: spikes and scaling fused in Numba. At 9.9 Mpx/s: the network of the paper in OpenVINO, on
+one thread, float32. At 333 and 1,332 Mpx/s: opening, closing and labels by OpenCV, and one pass over runs in Numba."""
 
 
 def main() -> None:
