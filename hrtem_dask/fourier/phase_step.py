@@ -32,7 +32,7 @@ from hrtem_dask.backend import Array, to_numpy
 from hrtem_dask.fourier.flattening import bounding_box
 from hrtem_dask.fourier.lattice import Reflection
 from hrtem_dask.fourier.pattern import without_side_lobes
-from hrtem_dask.fourier.plane_fit import DemodulatedParticle, FittedPlane, best_plane, plane_normals
+from hrtem_dask.fourier.plane_fit import DemodulatedParticle, FittedPlane, best_planes, plane_normals
 from hrtem_dask.fourier.spectrum import frequencies_per_nm
 from hrtem_dask.micrograph import PixelSize
 
@@ -236,11 +236,8 @@ def phase_step(
     fitted = without_side_lobes(reflections, area_nm2, most=MAX_REFLECTIONS)
     box = bounding_box(mask)
     particle = DemodulatedParticle.from_crop(crop[box], mask[box], fitted, pixel_size_nm, flat=flat)
-    planes = [p for p in (best_plane(particle, normal) for normal in plane_normals(reflections)) if p is not None]
-    if not planes:
-        return None
-    planes.sort(key=lambda p: -p.gain)
-    return _described(particle, planes[0], planes[1].gain if len(planes) > 1 else 0.0)
+    plane, next_gain = best_planes(particle, plane_normals(reflections))
+    return None if plane is None else _described(particle, plane, next_gain)
 
 
 def _described(particle: DemodulatedParticle, plane: FittedPlane, next_gain: float) -> PhaseStep:

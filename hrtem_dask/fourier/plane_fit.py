@@ -13,7 +13,7 @@ from hrtem_dask.fourier.lattice import Reflection
 from hrtem_dask.fourier.pattern import between_deg
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["DemodulatedParticle", "FittedPlane", "best_plane", "plane_normals"]
+__all__ = ["DemodulatedParticle", "FittedPlane", "best_planes", "plane_normals"]
 
 PARALLEL_DEG = 8.0
 """Reflections within this angle of the normal belong to the plane itself: a fault does not shift them."""
@@ -165,21 +165,67 @@ def _profiles(particle: DemodulatedParticle, normal_deg: float) -> tuple[np.ndar
     return position[filled], count[filled].astype(float), (real + 1j * imaginary)[:, filled]
 
 
-def best_plane(particle: DemodulatedParticle, normal_deg: float) -> FittedPlane | None:
-    """Fit profiles with one constant and with two, for every position of the plane.
+def best_planes(particle: DemodulatedParticle, normals_deg: Sequence[float]) -> tuple[FittedPlane | None, float]:
+    """Fit profiles along several normals, and describe the plane with the largest gain.
 
     Parameters
     ----------
     particle : DemodulatedParticle
         Pixels of the particle.
-    normal_deg : float
-        Direction of the plane's normal, counter-clockwise from +x on the screen (°).
+    normals_deg : sequence of float
+        Directions of the planes' normals, counter-clockwise from +x on the screen (°).
 
     Returns
     -------
-    FittedPlane or None
-        The plane at the position with the largest gain; None if all reflections belong to the plane itself, or if no
-        position leaves enough of the particle on both sides.
+    plane : FittedPlane or None
+        The best plane; None if there is none along any normal.
+    next_gain : float
+        Gain of the best plane along another normal; 0 without one.
+    """
+    fits = [fit for fit in (_best_position(particle, normal) for normal in normals_deg) if fit is not None]
+    if not fits:
+        return None, 0.0
+    fits.sort(key=lambda fit: -fit.gain)
+    return fits[0].plane(particle), fits[1].gain if len(fits) > 1 else 0.0
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """The best position of a plane along one normal; what only the best of all planes needs is computed last."""
+
+    normal_deg: float
+    own: np.ndarray
+    position: np.ndarray
+    count: np.ndarray
+    profile: np.ndarray
+    at: int
+    gain: float
+    extra: np.ndarray
+    explained: np.ndarray
+    turns: np.ndarray
+
+    def plane(self, particle: DemodulatedParticle) -> FittedPlane:
+        """Describe the plane."""
+        size = float(self.position[-1] - self.position[0])
+        before, behind = _amplitudes(self.position, self.count, self.profile, self.at, self.turns / size)
+        inclined = ~self.own
+        return FittedPlane(
+            normal_deg=self.normal_deg,
+            offset_nm=float(self.position[self.at] + self.position[self.at + 1]) / 2,
+            gain=self.gain,
+            snr=float(self.extra[inclined].mean()),
+            own=self.own,
+            gains=_gain(self.extra, self.explained, 1),
+            before=before,
+            behind=behind,
+            streak=_streak(self.position, self.profile[inclined], particle.noise[inclined] * self.count.sum(), size),
+        )
+
+
+def _best_position(particle: DemodulatedParticle, normal_deg: float) -> _Fit | None:
+    """Fit profiles with one constant and with two, for every position of the plane.
+
+    None if all reflections belong to the plane itself, or if no position leaves enough of the particle on both sides.
     """
     directions = [r.direction_deg for r in particle.reflections]
     own = np.array([between_deg(d, normal_deg) < PARALLEL_DEG for d in directions])
@@ -203,17 +249,17 @@ def best_plane(particle: DemodulatedParticle, normal_deg: float) -> FittedPlane 
     extra = explained - whole / particle.noise
     joint = _gain(extra[~own].sum(0), explained[~own].sum(0), int((~own).sum()))
     at = int(np.argmax(np.where(allowed, joint, -1)))
-    amplitudes = _amplitudes(position, count, profile, at, turns[best_slope[:, 0, at]] / size)
-    return FittedPlane(
+    return _Fit(
         normal_deg=normal_deg,
-        offset_nm=float(position[at] + position[at + 1]) / 2,
-        gain=float(joint[at]),
-        snr=float(extra[~own, at].mean()),
         own=own,
-        gains=_gain(extra[:, at], explained[:, at], 1),
-        before=amplitudes[0],
-        behind=amplitudes[1],
-        streak=_streak(position, profile[~own], particle.noise[~own] * cumulated[-1], size),
+        position=position,
+        count=count,
+        profile=profile,
+        at=at,
+        gain=float(joint[at]),
+        extra=extra[:, at],
+        explained=explained[:, at],
+        turns=turns[best_slope[:, 0, at]],
     )
 
 

@@ -48,4 +48,6 @@ def renumber(labels: np.ndarray) -> np.ndarray:
     position = runs.row[runs.first] * labels.shape[1] + runs.start[runs.first]
     numbers = np.zeros(int(runs.ids.max(initial=0)) + 1, dtype=np.int32)
     numbers[runs.ids[np.argsort(position)]] = np.arange(1, runs.ids.size + 1)
+    if (numbers[runs.ids] == runs.ids).all():
+        return labels.astype(np.int32)  # they are so already: a copy takes a fifth of the time
     return np.asarray(numbers[labels])
