@@ -292,11 +292,20 @@ class ExecutionSettings:
     """For which micrographs an overlay picture is written."""
     group_megapixels: float = 4.0
     """Small micrographs are grouped into tasks of about this size."""
+    timeout_per_file_s: float | None = None
+    """A micrograph that takes longer (s) is ended with its worker, and failed; None sets no limit."""
+    memory_plan: Literal["refuse", "warn"] = "refuse"
+    """What happens if a micrograph is planned to need more memory than a worker has."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         _require("execution.tile_px", self.tile_px, 16)
         _require("execution.group_megapixels", self.group_megapixels, 0)
+        if self.timeout_per_file_s is not None and not self.timeout_per_file_s > 0:
+            raise SettingsError(
+                f"execution.timeout_per_file_s must be above 0, got {self.timeout_per_file_s:g}: leave it out for no "
+                "limit"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

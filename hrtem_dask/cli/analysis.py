@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from hrtem_dask.errors import HrtemDaskError
 
 if TYPE_CHECKING:
     from hrtem_dask.cluster_settings import Cluster
+    from hrtem_dask.settings import Settings
 
 __all__ = ["demo", "ingest", "inspect", "run"]
 
@@ -70,6 +71,18 @@ SHOWN_REASONS = 4
 @click.option(
     "--max-failures", type=click.IntRange(0), metavar="N", help="End the run when more than N micrographs have failed."
 )
+@click.option(
+    "--retry-failed/--no-retry-failed",
+    default=True,
+    help="Whether micrographs that failed in an earlier run are tried again; they are by default.",
+)
+@click.option(
+    "--timeout-per-file",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End a micrograph that takes longer; its row is failed.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, with files, bytes, memory and time; do nothing.")
 @click.option("--overlays", type=click.Choice(["sample", "all", "none"]), help="Pictures of the outlines.")
 @loading_options
 @cluster_options
@@ -88,6 +101,9 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
 
     with clear_errors(), _told_how_to_go_on(out):
         settings = read_settings(options)
+        if options["dry_run"]:
+            _echo_dry_run(inputs, out, settings, options)
+            return
         summary = run_batch(
             list(inputs),
             out,
@@ -95,6 +111,7 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
             metadata=options["metadata"],
             limit=options["limit"],
             max_failures=options["max_failures"],
+            retry_failed=options["retry_failed"],
             cluster=options["cluster"],
             progress=messages_are_shown() and sys.stderr.isatty(),
         )
@@ -121,6 +138,16 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
         sys.exit(1)
     if messages_are_shown():
         click.echo(f"next:        hrtem-dask report {summary.results}    figures and statistics, one page")
+
+
+def _echo_dry_run(inputs: Sequence[str], out: str, settings: Settings, options: Mapping[str, Any]) -> None:
+    """Print what the run would do."""
+    from hrtem_dask.batch.run.dry_run import dry_run
+
+    names = ("metadata", "limit", "retry_failed", "cluster")
+    planned = dry_run(list(inputs), out, settings=settings, **{name: options[name] for name in names})
+    for line in planned.lines():
+        click.echo(line)
 
 
 def _echo_reasons(status: str, reasons: Mapping[str, int]) -> None:

@@ -80,6 +80,7 @@ def read_settings(options: Mapping[str, Any]) -> Settings:
         "scale": ("detection", "scale"),
         "device": ("execution", "device"),
         "overlays": ("execution", "overlays"),
+        "timeout_per_file": ("execution", "timeout_per_file_s"),
     }
     changed: dict[str, dict[str, Any]] = {}
     for option, (stage, name) in names.items():

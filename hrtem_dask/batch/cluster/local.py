@@ -20,7 +20,7 @@ from hrtem_dask.batch.cluster.closing import close_quietly
 from hrtem_dask.cluster_settings import Cluster, Device
 from hrtem_dask.errors import ClusterError, SettingsError, error_text, suggestion, typed_error_text
 
-__all__ = ["CONNECT_S", "free_port", "start_on_this_machine"]
+__all__ = ["CONNECT_S", "default_workers", "free_port", "start_on_this_machine"]
 
 STARTS = 3
 """How often a cluster on this machine is tried to start."""
@@ -75,6 +75,17 @@ def start_on_this_machine(cluster: Cluster, device: Device) -> tuple[LocalCluste
     raise AssertionError("unreachable")
 
 
+def default_workers() -> int:
+    """Return how many workers this machine gets.
+
+    Returns
+    -------
+    int
+        One per core, fewer where there is little memory.
+    """
+    return max(1, min(int(CPU_COUNT), int(MEMORY_LIMIT // MEMORY_PER_WORKER)))
+
+
 def free_port(preferred: int) -> int:
     """Find a port of this machine.
 
@@ -113,7 +124,7 @@ def _start(cluster: Cluster, device: Device) -> LocalCluster:
         if "rmm_pool_size" in cluster.options:  # one pool for all libraries: each alone would take the GPU's memory
             defaults["rmm_allocator_external_lib_list"] = ["cupy", "torch"]
     else:
-        defaults["n_workers"] = cluster.workers or max(1, min(CPU_COUNT, MEMORY_LIMIT // MEMORY_PER_WORKER))
+        defaults["n_workers"] = cluster.workers or default_workers()
     _require_known(made_by, cluster.options)
     try:
         started: LocalCluster = made_by(**{**defaults, **cluster.options})

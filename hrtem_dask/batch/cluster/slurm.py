@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import dask
-from dask.utils import parse_timedelta
+from dask.utils import parse_bytes, parse_timedelta
 from distributed import Client
 from distributed.core import Status
 
@@ -20,7 +20,7 @@ from hrtem_dask.batch.cluster.local import CONNECT_S, free_port
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import ClusterError, SettingsError, error_text
 
-__all__ = ["JobKeeper", "job_script", "n_jobs", "start_slurm"]
+__all__ = ["JobKeeper", "job_script", "memory_of_job", "n_jobs", "processes_of_job", "start_slurm"]
 
 Queue: TypeAlias = Any
 """`dask_jobqueue.SLURMCluster`, which is imported only where it is used."""
@@ -127,8 +127,39 @@ def n_jobs(cluster: Cluster) -> int:
     int
         As many as hold its workers.
     """
-    processes = int(_options(cluster).get("processes") or _of_site("processes") or 1)
-    return JOBS if cluster.workers is None else math.ceil(cluster.workers / processes)
+    return JOBS if cluster.workers is None else math.ceil(cluster.workers / processes_of_job(cluster))
+
+
+def processes_of_job(cluster: Cluster) -> int:
+    """Return how many workers a job has.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        With ``slurm``.
+
+    Returns
+    -------
+    int
+        Its processes.
+    """
+    return int(_options(cluster).get("processes") or _of_site("processes") or 1)
+
+
+def memory_of_job(cluster: Cluster) -> int:
+    """Return how much memory a job has.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        With ``slurm``.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    return int(parse_bytes(_options(cluster).get("memory") or _of_site("memory")))
 
 
 class JobKeeper:

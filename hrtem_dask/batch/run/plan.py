@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hrtem_dask import loading, tables
 from hrtem_dask.batch.run.record_analysis import ModelHashes, gain_hash
@@ -15,7 +16,7 @@ from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.corrections import Correction
 
-__all__ = ["RunPlan", "make_plan", "memory_warning"]
+__all__ = ["RunPlan", "check_memory", "make_plan", "planned_memory"]
 
 SAMPLE_OVERLAYS = 24
 """Number of overlays of a run whose setting ``overlays`` is ``sample``."""
@@ -55,6 +56,7 @@ def make_plan(
     corrections: Mapping[str, Correction] | None = None,
     *,
     n_workers: int = 1,
+    retry_failed: bool = True,
 ) -> RunPlan:
     """Compare the micrographs that were listed with the ledger of earlier runs.
 
@@ -73,11 +75,13 @@ def make_plan(
     n_workers : int
         Number of tasks that the cluster runs at the same time: each gets several groups, so that none waits long for
         the others at the end, and the first result comes early.
+    retry_failed : bool
+        Whether micrographs that failed are tried again; otherwise their rows stay until file or settings change.
 
     Returns
     -------
     RunPlan
-        Failed micrographs are tried again. Finished ones are analyzed again only where their file, their pixel size,
+        Finished ones are analyzed again only where their file, their pixel size,
         the settings, a model, the code or their correction has changed.
 
     Raises
@@ -101,9 +105,9 @@ def make_plan(
         corrected = [] if correction is None else [correction.labels_hash]
         key = record_hash([fixed, record.pixel_size_nm, record.pixel_size_source, *corrected])
         entry = entries.get(record.micrograph_id)
-        if entry is not None and entry.key == key and entry.status != "failed" and _unchanged(record, entry):
+        if entry is not None and entry.key == key and _is_kept(record, entry, retry_failed=retry_failed):
             kept[record.micrograph_id] = entry
-            if record.micrograph_id in with_overlay and entry.status != "set_aside":
+            if record.micrograph_id in with_overlay and entry.status not in {"set_aside", "failed"}:
                 undrawn.append(PlannedMicrograph(record, key, entry.attempts, overlay=True))
             continue
         attempts = entry.attempts if entry else 0
@@ -114,8 +118,32 @@ def make_plan(
     return RunPlan(tuple(records), tasks, kept, tuple(undrawn), tuple(outdated))
 
 
-def memory_warning(plan: RunPlan, memory_per_worker: int) -> str | None:
-    """Return a warning where a micrograph may be too large for the memory of a worker.
+def planned_memory(plan: RunPlan) -> tuple[int, loading.MicrographRecord | None]:
+    """Return the memory that a worker needs for the largest micrograph.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        Plan of the run.
+
+    Returns
+    -------
+    needed : int
+        Bytes; 0 where nothing is to be analyzed, or no size is known.
+    record : loading.MicrographRecord or None
+        That micrograph.
+    """
+    records = [item.record for task in plan.tasks for item in task.items]
+    largest = max(records, key=lambda r: (r.height_px or 0) * (r.width_px or 0), default=None)
+    if largest is None:
+        return 0, None
+    return BYTES_PER_PIXEL * (largest.height_px or 0) * (largest.width_px or 0), largest
+
+
+def check_memory(
+    plan: RunPlan, memory_per_worker: int, n_workers: int, *, when_too_large: Literal["refuse", "warn"] = "refuse"
+) -> str | None:
+    """Compare the memory that is planned with that of the workers.
 
     Parameters
     ----------
@@ -123,23 +151,37 @@ def memory_warning(plan: RunPlan, memory_per_worker: int) -> str | None:
         Plan of the run.
     memory_per_worker : int
         Memory limit of a worker in bytes; 0 where it is not known.
+    n_workers : int
+        Number of workers.
+    when_too_large : {"refuse", "warn"}
+        What happens if the memory does not suffice.
 
     Returns
     -------
     str or None
-        A line for the user, or None where the memory suffices or is not known.
+        A warning where it may not suffice, or None where it does or is not known.
+
+    Raises
+    ------
+    SettingsError
+        If it does not suffice, and `when_too_large` is ``"refuse"``.
     """
-    records = [item.record for task in plan.tasks for item in task.items]
-    largest = max(records, key=lambda r: (r.height_px or 0) * (r.width_px or 0), default=None)
-    if largest is None or not memory_per_worker:
+    needed, largest = planned_memory(plan)
+    if largest is None or not memory_per_worker or needed < 0.6 * memory_per_worker:  # Dask spills from 60 %
         return None
-    needed = BYTES_PER_PIXEL * (largest.height_px or 0) * (largest.width_px or 0)
-    if needed < 0.6 * memory_per_worker:  # Dask spills from 60 % and pauses at 80 %
-        return None
-    return (
-        f"{largest.source.path} ({largest.height_px} × {largest.width_px}) needs about {needed / 2**30:.1f} GiB, "
-        f"a worker has {memory_per_worker / 2**30:.1f} GiB: with fewer workers (--workers) each gets more"
+    fitting = min(int(n_workers * memory_per_worker / needed), n_workers - 1)
+    remedy = (
+        f"with fewer workers (--workers {fitting}) each gets more"
+        if fitting >= 1
+        else "use workers with more memory, or leave this file out"
     )
+    message = (
+        f"{largest.source.path} ({largest.height_px} × {largest.width_px}) needs about {needed / 2**30:.1f} GiB, "
+        f"a worker has {memory_per_worker / 2**30:.1f} GiB: {remedy}"
+    )
+    if needed > memory_per_worker and when_too_large == "refuse":
+        raise SettingsError(f'{message}; execution.memory_plan = "warn" tries it nevertheless')
+    return message
 
 
 def _require_unique_ids(records: Sequence[loading.MicrographRecord]) -> None:
@@ -166,6 +208,14 @@ def _fixed_key(settings: Settings, models: ModelHashes) -> str:
             "schema": tables.SCHEMA_VERSION,
         }
     )
+
+
+def _is_kept(record: loading.MicrographRecord, entry: ledger.Entry, *, retry_failed: bool) -> bool:
+    """Return whether the result of an earlier run with the same key stays."""
+    if entry.status != "failed":
+        return _unchanged(record, entry)
+    # of a file whose worker died, or that could not be read, no content is known
+    return not retry_failed and (not entry.source_hash or _unchanged(record, entry))
 
 
 def _unchanged(record: loading.MicrographRecord, entry: ledger.Entry | Correction) -> bool:

@@ -14,7 +14,7 @@ from hrtem_dask import crystals, loading
 from hrtem_dask.analysis.segmenters import make_segmenter
 from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.batch.listing import list_on_workers, warn_of_unmatched_rows
-from hrtem_dask.batch.run.plan import RunPlan, make_plan, memory_warning
+from hrtem_dask.batch.run.plan import RunPlan, check_memory, make_plan
 from hrtem_dask.batch.run.record_analysis import ModelHashes, gain_reference
 from hrtem_dask.batch.run.task import check_parts
 from hrtem_dask.defects import make_classifier
@@ -26,7 +26,7 @@ from hrtem_dask.storage.corrections import sound_corrections
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.run_lock import RunLock
 
-__all__ = ["Job", "checked_models", "prepare_run", "with_absolute_paths"]
+__all__ = ["Job", "checked_models", "compare_with_ledger", "list_micrographs", "prepare_run", "with_absolute_paths"]
 
 PARTS_PER_TASK = 32
 """Parts of earlier runs that one task compares with their hashes: a few milliseconds each."""
@@ -56,6 +56,8 @@ class Job:
     """Largest number of micrographs to analyze; None for all."""
     max_failures: int | None
     """Largest number of images that may fail; None for all."""
+    retry_failed: bool = True
+    """Whether micrographs that failed in an earlier run are tried again."""
 
 
 def checked_models(settings: Settings) -> ModelHashes:
@@ -110,16 +112,17 @@ def prepare_run(client: Client, job: Job) -> tuple[RunPlan, dict[str, ledger.Ent
         `micrograph_id` → its entry in the ledger of earlier runs.
     """
     folder = job.folder
-    warn_of_unmatched_rows(job.samples, job.sources)
-    records = _first(list_on_workers(client, job.sources, job.settings, job.samples), job.limit)
-    entries = ledger.read_entries(folder)
-    corrections = sound_corrections(folder, {record.micrograph_id for record in records})
     n_workers = sum(client.nthreads().values())
-    plan = make_plan(records, entries, job.settings, job.models, corrections, n_workers=n_workers)
+    records = list_micrographs(client, job)
+    plan, entries = compare_with_ledger(job, records, n_workers)
     if damaged := _find_damage(client, plan, folder):
-        again = {name: dataclasses.replace(entries[name], key="", status="interrupted") for name in damaged}
-        entries |= again
-        plan = make_plan(records, entries, job.settings, job.models, corrections, n_workers=n_workers)
+        plan, entries = compare_with_ledger(job, records, n_workers, damaged)
+    memory = _memory_per_worker(client)
+    if (
+        warning := check_memory(plan, memory, n_workers, when_too_large=job.settings.execution.memory_plan)
+    ) is not None:
+        logger.warning("%s", warning)
+    _warn_of_workers_without_limits(client, job.settings)
     absent = {n for n, e in entries.items() if e.status != "interrupted"} - {r.micrograph_id for r in records}
     if absent:
         logger.warning(
@@ -133,9 +136,73 @@ def prepare_run(client: Client, job: Job) -> tuple[RunPlan, dict[str, ledger.Ent
         len(records), len(job.sources), plan.n_to_analyze, len(plan.kept),
     )  # fmt: skip
     _log_corrections(plan)
-    if (warning := memory_warning(plan, _memory_per_worker(client))) is not None:
-        logger.warning("%s", warning)
     return plan, entries
+
+
+def list_micrographs(client: Client, job: Job) -> Sequence[loading.MicrographRecord]:
+    """List the micrographs of the inputs, up to the limit.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster, whose workers read the headers.
+    job : Job
+        The run.
+
+    Returns
+    -------
+    sequence of loading.MicrographRecord
+        In the order of the tables.
+    """
+    warn_of_unmatched_rows(job.samples, job.sources)
+    return _first(list_on_workers(client, job.sources, job.settings, job.samples), job.limit)
+
+
+def compare_with_ledger(
+    job: Job, records: Sequence[loading.MicrographRecord], n_workers: int, damaged: Sequence[str] = ()
+) -> tuple[RunPlan, dict[str, ledger.Entry]]:
+    """Plan what has to be analyzed; nothing is written.
+
+    Parameters
+    ----------
+    job : Job
+        The run.
+    records : sequence of loading.MicrographRecord
+        From `list_micrographs`.
+    n_workers : int
+        Number of tasks that run at the same time.
+    damaged : sequence of str
+        Micrographs of earlier runs that have to be done again.
+
+    Returns
+    -------
+    plan : RunPlan
+        What has to be analyzed, and what an earlier run has finished.
+    entries : dict
+        `micrograph_id` → its entry in the ledger of earlier runs.
+    """
+    entries = ledger.read_entries(job.folder)
+    entries |= {name: dataclasses.replace(entries[name], key="", status="interrupted") for name in damaged}
+    corrections = sound_corrections(job.folder, {record.micrograph_id for record in records})
+    plan = make_plan(
+        records, entries, job.settings, job.models, corrections, n_workers=n_workers, retry_failed=job.retry_failed
+    )
+    return plan, entries
+
+
+def _warn_of_workers_without_limits(client: Client, settings: Settings) -> None:
+    """Warn where no limit of time can be kept: a thread cannot be ended, and nobody would start another worker."""
+    if settings.execution.timeout_per_file_s is None:
+        return
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    n_without = sum(not w.get("nanny") or w["nthreads"] != 1 for w in workers)
+    if n_without:
+        logger.warning(
+            "the limit of time per file is not kept by %d of %d workers: they have several threads, or no nanny that "
+            "starts another one",
+            n_without,
+            len(workers),
+        )
 
 
 def _first(records: Sequence[loading.MicrographRecord], limit: int | None) -> Sequence[loading.MicrographRecord]:

@@ -25,6 +25,7 @@ from hrtem_dask.batch.run.preparation import Job, checked_models, prepare_run, w
 from hrtem_dask.batch.run.progress import RunLog, progress_bar
 from hrtem_dask.batch.run.record_analysis import ModelHashes
 from hrtem_dask.batch.run.task import AnalysisTask, Outcome, commit_failed, draw_overlay, run_task
+from hrtem_dask.batch.run.time_limit import remove_notes
 from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import SettingsError, TooManyFailuresError
@@ -86,6 +87,7 @@ def run(
     metadata: str | Path | None = None,
     limit: int | None = None,
     max_failures: int | None = None,
+    retry_failed: bool = True,
     cluster: Cluster | Client | str | None = None,
     progress: bool = False,
 ) -> RunSummary:
@@ -114,6 +116,8 @@ def run(
         Analyze only the first micrographs, so many at most, to try settings out. The same call without it goes on.
     max_failures : int, optional
         End the run when more micrographs than that have failed; by default it goes on to the end.
+    retry_failed : bool
+        Whether micrographs that failed in an earlier run are tried again.
     cluster : Cluster, distributed.Client or str, optional
         Where to compute: a connected client, which is left open; a `Cluster`; the address of a running Dask scheduler
         or its scheduler file; or ``"threads"`` for threads of this process. By default, the cores or GPUs of this
@@ -160,7 +164,7 @@ def run(
     for name, value, least in (("limit", limit, 1), ("max_failures", max_failures, 0)):
         if value is not None and value < least:
             raise SettingsError(f"{name} must be {least} or more, got {value}: leave it out for no limit")
-    job = Job(given, sources, folder, chosen, samples, models, RunLock(folder), limit, max_failures)
+    job = Job(given, sources, folder, chosen, samples, models, RunLock(folder), limit, max_failures, retry_failed)
     with job.lock, connect(cluster, device=chosen.execution.device, of_settings=chosen.cluster) as client:
         page = add_population_page(client)
         plan, entries = prepare_run(client, job)
@@ -174,6 +178,7 @@ def run(
             ended = compact(folder, plan.records, done, entries, chosen, copies)
             _draw_missing_overlays(client, job, plan, log)
             overlays.write_overlay_index(folder, open_results(folder).micrographs)
+            remove_notes(folder)
             write_crate(folder, began=_text(started_at), ended=_text(datetime.now(UTC)))
             seconds = time.perf_counter() - began
             log.write("end", **ended.counts, n_particles=ended.n_particles, seconds=round(seconds, 3))

@@ -20,6 +20,7 @@ from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.batch.cluster.collector import spare_collector
 from hrtem_dask.batch.dashboard.population_state import MicrographSummary, summarize_micrograph
 from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record, gain_reference
+from hrtem_dask.batch.run.time_limit import overtime_reason, time_limit
 from hrtem_dask.errors import error_text, typed_error_text
 from hrtem_dask.provenance import code_version, record_hash
 from hrtem_dask.settings import Settings
@@ -161,9 +162,15 @@ def run_task(
     results: list[Analysed] = []
     for item in task.items:
         began = time.perf_counter()
-        analysed = analyse_record(item.record, settings, models, item.correction)
-        require_owner(folder, owner)
-        picture, labels_hash = _write_pictures(folder, item, analysed, settings)
+        limit = settings.execution.timeout_per_file_s
+        ended = None if limit is None else overtime_reason(folder, item)
+        with time_limit(folder, item, limit):
+            if ended is None:
+                analysed = analyse_record(item.record, settings, models, item.correction)
+            else:
+                analysed = _failed(item, ended, settings)
+            require_owner(folder, owner)
+            picture, labels_hash = _write_pictures(folder, item, analysed, settings)
         analysed.execution = _execution(item, analysed)
         results.append(analysed)
         status, reason = analysed.row["status"], analysed.row.get("reason")
@@ -200,15 +207,19 @@ def commit_failed(task: AnalysisTask, reason: str, settings: Settings, folder: L
     """
     outcomes, results = [], []
     for item in task.items:
-        row = {**loading.to_row(item.record), "status": "failed", "reason": reason}
-        row |= {"settings_hash": settings.science_hash(), "code_version": code_version()}
         _remove_pictures(folder, item.record.micrograph_id)
-        failed = Analysed(row)
+        failed = _failed(item, reason, settings)
         failed.execution = _execution(item, failed)
         results.append(failed)
         entry = _entry(item, task.name, (0, 0), None, "failed")
         outcomes.append(Outcome(entry, item.record.source.path, reason, 0, 0.0))
     return _commit(task, results, outcomes, folder)
+
+
+def _failed(item: PlannedMicrograph, reason: str, settings: Settings) -> Analysed:
+    """Return the row of a micrograph that cannot be tried any more."""
+    row = {**loading.to_row(item.record), "status": "failed", "reason": reason}
+    return Analysed(row | {"settings_hash": settings.science_hash(), "code_version": code_version()})
 
 
 def _commit(

@@ -1,10 +1,11 @@
 import pytest
 
 from hrtem_dask import loading
-from hrtem_dask.batch.run.plan import make_plan, memory_warning
+from hrtem_dask.batch.run.plan import check_memory, make_plan
 from hrtem_dask.batch.run.record_analysis import ModelHashes
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
+from hrtem_dask.storage.ledger import Entry
 
 
 def record(name: str, side_px: int = 100) -> loading.MicrographRecord:
@@ -12,13 +13,31 @@ def record(name: str, side_px: int = 100) -> loading.MicrographRecord:
     return loading.MicrographRecord(micrograph_id=name, source=source, height_px=side_px, width_px=side_px)
 
 
-def test_a_micrograph_too_large_for_a_worker_is_warned_of() -> None:
+def test_memory_that_does_not_suffice_is_refused_with_the_remedy_and_warned_of_where_it_is_short() -> None:
     plan = make_plan([record("small"), record("large", 30_000)], {}, Settings(), ModelHashes())
-    warning = memory_warning(plan, 8 * 2**30)
+    needs = r"/large.tif \(30000 × 30000\) needs about 50.3 GiB, a worker has 16.0 GiB"
+    with pytest.raises(SettingsError, match=rf"{needs}: with fewer workers \(--workers 2\) each gets more"):
+        check_memory(plan, 16 * 2**30, 8)
+    with pytest.raises(SettingsError, match=rf"{needs}: use workers with more memory, or leave this file out"):
+        check_memory(plan, 16 * 2**30, 1)
+    warning = check_memory(plan, 16 * 2**30, 8, when_too_large="warn")
     assert warning is not None
-    assert "/large.tif (30000 × 30000) needs about 50.3 GiB, a worker has 8.0 GiB" in warning
-    assert memory_warning(plan, 256 * 2**30) is None
-    assert memory_warning(plan, 0) is None
+    assert "--workers 2" in warning
+    assert check_memory(plan, 60 * 2**30, 8) is not None, "Dask spills from 60 % on"
+    assert check_memory(plan, 256 * 2**30, 1) is None
+    assert check_memory(plan, 0, 1) is None
+
+
+def test_what_failed_is_kept_only_if_asked_for() -> None:
+    one = record("one")
+    planned = make_plan([one], {}, Settings(), ModelHashes()).tasks[0].items[0]
+    entry = Entry("one", planned.key, 0, 0, "", "failed", 1, "part")
+    again = make_plan([one], {"one": entry}, Settings(), ModelHashes())
+    assert (again.n_to_analyze, dict(again.kept)) == (1, {})
+    kept = make_plan([one], {"one": entry}, Settings(), ModelHashes(), retry_failed=False)
+    assert (kept.n_to_analyze, dict(kept.kept)) == (0, {"one": entry})
+    other = Settings().updated({"particles": {"min_area_px": 50}})
+    assert make_plan([one], {"one": entry}, other, ModelHashes(), retry_failed=False).n_to_analyze == 1
 
 
 def test_two_files_of_one_id_are_refused() -> None:

@@ -1,0 +1,209 @@
+"""Attack a run until nothing is lost: kill its workers and its program, and compare the tables with an undisturbed run.
+
+    python benchmarks/soak.py --micrographs 2000 --kill-every 60                 # about an hour on 2 cores
+    python benchmarks/soak.py --micrographs 120 --kill-every 15 --method otsu    # minutes
+
+Micrographs are analytic scenes of 512² px; 2 % of the files are broken (cut off, empty, text, no pixels). A worker,
+drawn at random, gets SIGKILL about every minute, and the whole program twice. The same command is then started again.
+Every image must have one row, and every table but execution.parquet must be that of the undisturbed run, byte by byte.
+The exit status is 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import tifffile
+
+from hrtem_dask.simulation import simulate_scene
+
+PIXEL_SIZE_NM = 0.03
+BROKEN_EVERY = 50
+"""Each 50th file is broken, which is 2 %."""
+LOOK_S = 0.2
+
+
+@dataclass
+class Attack:
+    """What was done to a run, and what it took."""
+
+    workers_killed: int = 0
+    programs_killed: int = 0
+    starts: int = 0
+    seconds: float = 0.0
+    memory_mib: list[tuple[int, float]] = field(default_factory=list)
+    """Micrographs committed, and memory of the program (MiB), at each look."""
+
+
+def main() -> None:
+    """Parse the command line, run twice, and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--micrographs", type=int, default=2000, help="number of files, 2 %% of them broken")
+    parser.add_argument("--size", type=int, default=512, help="height and width in px")
+    parser.add_argument("--kill-every", type=float, default=60.0, help="mean time between killed workers (s)")
+    parser.add_argument("--kill-program", type=int, default=2, help="how often the whole program is killed")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--method", default="unet", help="as of hrtem-dask run")
+    parser.add_argument("--seed", type=int, default=16)
+    parser.add_argument("--folder", type=Path, help="keep everything here")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="hrtem-dask-soak-") as scratch:
+        folder = options.folder or Path(scratch)
+        n_broken = write_inputs(folder / "in", options.micrographs, options.size, options.seed)
+        calm = run(folder, "calm", options, attacked=False)
+        attacked = run(folder, "attacked", options, attacked=True)
+        result = compare(folder, options.micrographs, n_broken) | {
+            "seconds_undisturbed": round(calm.seconds),
+            "seconds_attacked": round(attacked.seconds),
+            "workers_killed": attacked.workers_killed,
+            "programs_killed": attacked.programs_killed,
+            "program_memory_mib_at_a_quarter_and_the_end": memory(calm),
+        }
+    print(json.dumps(result, indent=2))
+    sys.exit(0 if result["lost"] == 0 and not result["tables_that_differ"] else 1)
+
+
+def write_inputs(folder: Path, n: int, size: int, seed: int) -> int:
+    """Write the micrographs; return how many files are broken."""
+    folder.mkdir(parents=True, exist_ok=True)
+    n_broken = 0
+    for i in range(n):
+        path = folder / f"m{i:05d}.tif"
+        is_broken = i % BROKEN_EVERY == BROKEN_EVERY // 2
+        n_broken += is_broken
+        if path.exists():
+            continue
+        n_particles = i % 7  # every seventh field is empty
+        scene = simulate_scene(seed=(seed, i), shape=(size, size), pixel_size_nm=PIXEL_SIZE_NM, n_particles=n_particles)
+        image = np.clip(scene.image, 0, 65535).astype(np.uint16)
+        step = 1 / PIXEL_SIZE_NM
+        tifffile.imwrite(path, image, imagej=True, resolution=(step, step), metadata={"unit": "nm"})
+        if is_broken:
+            content = path.read_bytes()
+            kinds = (content[: len(content) // 2], b"", b"no image\n" * 9, content[:8])
+            path.write_bytes(kinds[i // BROKEN_EVERY % len(kinds)])
+    return n_broken
+
+
+def run(folder: Path, name: str, options: argparse.Namespace, *, attacked: bool) -> Attack:
+    """Run the command until it ends by itself; kill what belongs to it meanwhile."""
+    out = folder / name
+    shutil.rmtree(out, ignore_errors=True)
+    chance = random.Random(options.seed)
+    attack, began = Attack(), time.monotonic()
+    program_at = [(k + 1) / (options.kill_program + 1) for k in range(options.kill_program)] if attacked else []
+    command = [
+        sys.executable,
+        "-m",
+        "hrtem_dask",
+        "run",
+        str(folder / "in"),
+        "-o",
+        str(out),
+        "--method",
+        options.method,
+    ]
+    while True:
+        attack.starts += 1
+        log = (folder / f"{name}-{attack.starts}.log").open("w")
+        process = subprocess.Popen(
+            [*command, "--workers", str(options.workers), "--device", "cpu"],
+            start_new_session=True, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        next_kill = time.monotonic() + chance.expovariate(1 / options.kill_every)
+        while process.poll() is None:
+            time.sleep(LOOK_S)
+            done = n_committed(out)
+            attack.memory_mib.append((done, resident_mib(process.pid)))
+            if program_at and done >= program_at[0] * options.micrographs:
+                os.killpg(process.pid, signal.SIGKILL)
+                program_at.pop(0)
+                attack.programs_killed += 1
+            elif attacked and time.monotonic() > next_kill:
+                attack.workers_killed += kill_a_worker(process.pid, chance)
+                next_kill = time.monotonic() + chance.expovariate(1 / options.kill_every)
+        log.close()
+        if process.returncode != -signal.SIGKILL:
+            break
+    attack.seconds = time.monotonic() - began
+    if process.returncode != 0:
+        sys.exit(f"the run ended with {process.returncode}: {Path(log.name).read_text()[-3000:]}")
+    return attack
+
+
+def n_committed(out: Path) -> int:
+    """Return how many micrographs the latest start has announced as finished."""
+    try:
+        lines = (out / "log.jsonl").read_text(errors="replace").splitlines()
+    except OSError:
+        return 0
+    return sum('"micrograph_id"' in line for line in lines)
+
+
+def kill_a_worker(program: int, chance: random.Random) -> int:
+    """Kill one worker; return 1, or 0 where there is none at the moment."""
+    try:
+        children = psutil.Process(program).children(recursive=True)
+        workers = [p for p in children if "spawn_main" in " ".join(p.cmdline())]
+        if not workers:
+            return 0
+        chance.choice(workers).kill()
+    except psutil.Error:
+        return 0
+    return 1
+
+
+def resident_mib(pid: int) -> float:
+    """Return the memory of a process (MiB), without its children."""
+    try:
+        return float(psutil.Process(pid).memory_info().rss / 2**20)
+    except psutil.Error:
+        return 0.0
+
+
+def memory(attack: Attack) -> list[int]:
+    """Return the memory of the program when a quarter of the micrographs was done, and its largest afterwards."""
+    last = max(done for done, _ in attack.memory_mib)
+    early = max((m for done, m in attack.memory_mib if 0 < done <= last / 4), default=0.0)
+    late = max(m for done, m in attack.memory_mib if done > last / 4)
+    return [round(early), round(late)]
+
+
+def compare(folder: Path, n: int, n_broken: int) -> dict[str, object]:
+    """Compare the tables of both runs, and account for every file."""
+    tables = sorted(p.name for p in (folder / "calm").glob("*.parquet") if p.name != "execution.parquet")
+    digests = {
+        name: {t: hashlib.sha256((folder / name / t).read_bytes()).hexdigest() for t in tables}
+        for name in ("calm", "attacked")
+    }
+    rows = pd.read_parquet(folder / "attacked" / "micrographs.parquet")
+    execution = pd.read_parquet(folder / "attacked" / "execution.parquet")
+    return {
+        "files": n,
+        "broken_files": n_broken,
+        "rows": len(rows),
+        "lost": n - rows["source"].nunique(),
+        "by_status": {str(k): int(v) for k, v in rows["status"].value_counts().items()},
+        "begun_more_than_once": int((execution["attempts"] > 1).sum()),
+        "tables_compared": tables,
+        "tables_that_differ": [t for t in tables if digests["calm"][t] != digests["attacked"][t]],
+    }
+
+
+if __name__ == "__main__":
+    main()
