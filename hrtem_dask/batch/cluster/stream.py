@@ -24,6 +24,8 @@ LEFT_BEHIND_S = 60.0
 """How long a caller who stops early waits for the tasks in flight (s)."""
 REFRESH_S = 2.0
 """How often to ask for the number of workers (s); asking costs the scheduler some time with many of them."""
+RESULT_S = 30.0
+"""How long fetching a result may take (s) before the workers are counted."""
 FIRST_WORKER_STEP_S = 0.1
 """How often to ask for the first worker (s)."""
 
@@ -211,8 +213,12 @@ def stream_with_retry(
 def _result_or_error(client: Client, future: Future[Any]) -> Any:
     """Return what a task returned, or the error that ended it."""
     try:
-        error = future.exception()
-        return future.result() if error is None else error
+        while True:
+            try:
+                error = future.exception(timeout=RESULT_S)
+                return future.result(timeout=RESULT_S) if error is None else error
+            except TimeoutError:  # its worker died before the result was fetched, and it is computed again
+                patience_of(client).check(client)
     except KilledWorker as died:
         # the task had ended, its worker died before the result was fetched, and so did the next ones
         return died

@@ -81,8 +81,8 @@ class DryRun:
         lines = [
             f"images:      {counts}",
             f"would write: about {self.n_files} files and folders, {_bytes(self.n_bytes)}",
-            f"memory:      the largest micrograph needs about {self.memory_needed / GIB:.1f} GiB; each of "
-            f"{self.n_workers} workers has {known}",
+            f"memory:      the largest micrograph needs about {_bytes(self.memory_needed)} beyond the libraries; each "
+            f"of {self.n_workers} workers has {known}",
         ]
         if self.memory_per_worker and self.memory_needed > self.memory_per_worker:
             lines[-1] += ": this run would be refused (use fewer or larger workers)"
@@ -272,9 +272,11 @@ def _bytes(n: int) -> str:
 def _duration(seconds: float) -> str:
     """Return a duration in words.
 
-    >>> [_duration(s) for s in (3, 200, 9000)]
-    ['3 s', '3 min', '2.5 h']
+    >>> [_duration(s) for s in (0.2, 3, 200, 9000)]
+    ['less than a second', '3 s', '3 min', '2.5 h']
     """
+    if seconds < 1:
+        return "less than a second"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -118,10 +118,10 @@ def test_a_result_that_is_lost_with_its_worker_is_an_error_of_the_task(client: C
     class LostResult:
         """A future whose worker dies after the task has ended and before its result is fetched."""
 
-        def exception(self) -> None:
+        def exception(self, **_: float) -> None:
             return None
 
-        def result(self) -> None:
+        def result(self, **_: float) -> None:
             raise KilledWorker("task", SimpleNamespace(address="tcp://gone"), 1)
 
     assert streaming.worker_died(streaming._result_or_error(client, LostResult()))
