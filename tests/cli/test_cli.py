@@ -168,7 +168,7 @@ def test_a_run_ends_with_the_median_and_says_how_far_it_is(micrograph: Path, tmp
         tifffile.imwrite(
             micrograph.with_name(f"{name}.tif"), image, imagej=True, resolution=(20, 20), metadata={"unit": "nm"}
         )
-    code, output = call("run", micrograph.parent, "-o", tmp_path / "out", "--method", "otsu", "--scheduler", "threads")
+    code, output = call("run", micrograph.parent, "-o", tmp_path / "out", "--method", "otsu", "--cluster", "threads")
     assert code == 0, output
     assert "1 of 3 micrographs · " in output
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
