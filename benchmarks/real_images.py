@@ -3,6 +3,7 @@
     python benchmarks/real_images.py DATA
     python benchmarks/real_images.py DATA --model MODEL --every 3
     python benchmarks/real_images.py DATA --method otsu
+    python benchmarks/real_images.py DATA --source tem_sintering --outline half
 
 DATA holds the sources `emps_tem`, `tem_sintering` and `dtsegnet`, each with `images` and with masks or labels of the
 same name. The images state no pixel size and are analyzed in pixels. Every number is of the particles after labeling.
@@ -109,6 +110,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", help="a model file; by default the bundled one")
     parser.add_argument("--method", default="unet", choices=["unet", "otsu", "fourier"])
+    parser.add_argument("--outline", help="setting particles.outline; by default that of a run")
     parser.add_argument("--every", type=int, default=1, help="take every n-th image")
     parser.add_argument("--source", action="append", choices=list(SOURCES), help="by default all of them")
     parser.add_argument("--out", type=Path, help="CSV file with a row per image")
@@ -116,6 +118,8 @@ def main() -> None:
     settings = Settings().updated({"segmentation": {"method": arguments.method}, "defects": {"classify": False}})
     if arguments.model:
         settings = settings.updated({"segmentation": {"model": arguments.model}})
+    if arguments.outline:
+        settings = settings.updated({"particles": {"outline": arguments.outline}})
     found = [scores_of_source(arguments.data, s, settings, arguments.every) for s in arguments.source or SOURCES]
     table = pd.concat(found, ignore_index=True)
     groups: dict[str, pd.DataFrame] = {str(name): group for name, group in table.groupby("source", sort=False)}
