@@ -137,7 +137,8 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
         click.echo("no micrograph could be analyzed: see the column reason of micrographs.parquet", err=True)
         sys.exit(1)
     if messages_are_shown():
-        click.echo(f"next:        hrtem-dask report {summary.results}    figures and statistics, one page")
+        why = "its report.html is older than this run" if summary.report_is_old else "figures and statistics, one page"
+        click.echo(f"next:        hrtem-dask report {summary.results}    {why}")
 
 
 def _echo_dry_run(inputs: Sequence[str], out: str, settings: Settings, options: Mapping[str, Any]) -> None:

@@ -29,6 +29,8 @@ from hrtem_dask.population.same_fields import describe_same_fields
 from hrtem_dask.population.verdicts import KEPT, LEFT_OUT, describe_verdicts, doubtful_micrographs
 from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.measured import describe_measurement, describe_quality
+from hrtem_dask.report.methods import methods_paragraph
+from hrtem_dask.report.overview import describe_title, list_micrographs
 from hrtem_dask.storage.compaction import read_run_file
 from hrtem_dask.storage.results import Results, open_results
 
@@ -110,6 +112,10 @@ def gather(
         median = summary["all"].get("equivalent_diameter_nm", {}).get("median")
         summary["comparability"]["bias"] = bias | {"doubts": why_it_may_not_hold(bias, median, conditions)}
     summary["provenance"] = _provenance(results, run, micrographs)
+    finished_at = summary["provenance"]["last_finished_at"]
+    summary["title"] = describe_title(results, run.get("inputs", []), list(summary["samples"]), finished_at)
+    summary["methods_paragraph"] = methods_paragraph(summary)
+    summary["each_micrograph"] = list_micrographs(micrographs, particles)
     return plain_json_dict(summary)
 
 

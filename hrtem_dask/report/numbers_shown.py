@@ -74,8 +74,9 @@ def as_text(value: object, form: str = "number") -> str:
     ----------
     value : object
         A number, a string, a bool or None.
-    form : {"number", "percent", "p", "whole", "exact", "decimals N"}
-        ``number``: three significant digits, or all digits of an int; ``percent``: a share, in percent; ``p``: a
+    form : {"number", "area", "percent", "p", "whole", "exact", "decimals N"}
+        ``number``: three significant digits, or all digits of an int; ``area``: nm², or µm² from 10⁵ nm² on, with the
+        unit; ``percent``: a share, in percent; ``p``: a
         p-value; ``whole``: rounded to an integer, digits in groups of three; ``exact``: unchanged;
         ``decimals N``: N digits after the point.
 
@@ -99,6 +100,8 @@ def as_text(value: object, form: str = "number") -> str:
         return f"{value:.{int(form.split()[1])}f}".replace("-", "−")
     if form == "p":
         return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+    if form == "area":
+        return f"{_three_digits(value / 1e6)} µm²" if abs(value) >= 1e5 else f"{_three_digits(value)} nm²"
     if form == "percent":
         share = 100 * value
         text = f"{share:.2g} %" if 0 < abs(share) < 1 else f"{share:.1f} %".replace(".0 %", " %")

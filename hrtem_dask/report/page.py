@@ -17,7 +17,9 @@ from hrtem_dask.errors import HrtemDaskError, error_text
 from hrtem_dask.report import gallery, plots_defects, plots_relations
 from hrtem_dask.report.contents import gather, plain_json, weighted_particles, without_doubtful
 from hrtem_dask.report.json_types import JsonDict
+from hrtem_dask.report.numbering import number_figures_and_tables
 from hrtem_dask.report.numbers_shown import Numbers, look_up, pointer
+from hrtem_dask.report.overview import overlay_pictures
 from hrtem_dask.report.plots_size import size_plots
 from hrtem_dask.report.style import Plot
 from hrtem_dask.report.tables import csv_uri
@@ -122,7 +124,7 @@ def write_report(
     plots = _plots(summary, particles, micrographs)
     if summary["unlabelled"]["clusters"]:
         plots["embedding"] = plots_relations.embedding_plot(regions)
-    html = _render(summary, plots, _pictures(opened, summary))
+    html = _render(summary, plots, _pictures(opened, summary), overlay_pictures(opened, micrographs))
     opened.folder.write_json("summary.json", summary)
     opened.folder.write_bytes("report.html", html.encode())
     return opened.folder.path("report.html")
@@ -263,12 +265,22 @@ def _pictures(results: Results, summary: JsonDict) -> dict[tuple[str, int], dict
     return pictures
 
 
-def _render(summary: JsonDict, plots: dict[str, Plot], pictures: dict[tuple[str, int], dict[str, str]]) -> str:
+def _render(
+    summary: JsonDict,
+    plots: dict[str, Plot],
+    pictures: dict[tuple[str, int], dict[str, str]],
+    overlays: list[dict[str, str]],
+) -> str:
     """Insert the content into the template."""
     script, divs = components({name: plot.figure for name, plot in plots.items()}) if plots else ("", {})
     shown = {
         name: dataclasses.asdict(dataclasses.replace(plot, figure=None, table=pd.DataFrame()))
-        | {"div": Markup(divs[name]), "csv": csv_uri(plot.table), "file": name.strip("/").replace("/", "_") + ".csv"}
+        | {
+            "div": Markup(divs[name]),
+            "legend": legend_of(plot.figure),
+            "csv": csv_uri(plot.table),
+            "file": name.strip("/").replace("/", "_") + ".csv",
+        }
         for name, plot in plots.items()
     }
     environment = jinja2.Environment(
@@ -283,7 +295,7 @@ def _render(summary: JsonDict, plots: dict[str, Plot], pictures: dict[tuple[str,
     bokeh = Markup(
         "\n".join(f"<script>{raw}</script>" for raw in Resources(mode="inline", components=["bokeh"]).js_raw)
     )
-    return environment.get_template("report.html.j2").render(
+    page = environment.get_template("report.html.j2").render(
         s=summary,
         n=numbers.show,
         ci=numbers.interval,
@@ -303,4 +315,6 @@ def _render(summary: JsonDict, plots: dict[str, Plot], pictures: dict[tuple[str,
         sizes=SIZES,
         bokeh=bokeh,
         script=Markup(script),
+        overlays=overlays,
     )
+    return number_figures_and_tables(page)

@@ -15,6 +15,8 @@ NUMBERS = """[...document.querySelectorAll("[data-key]")].map(e => [e.dataset.ke
 DEAD_LINKS = """[...document.querySelectorAll("a[href^='#']")].map(a => a.getAttribute("href"))
   .filter(href => !document.getElementById(href.slice(1)))"""
 WIDTH = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+NUMBERED = """[...document.querySelectorAll("caption, figure.plot figcaption b")]
+  .map(e => e.textContent.match(/^(Table|Figure) \\d+\\./)?.[0])"""
 PICTURES = "[...document.images].filter(image => image.complete && image.naturalWidth > 0).length"
 
 
@@ -38,4 +40,7 @@ def test_the_page_opens_draws_and_shows_the_numbers_of_the_summary(
     assert browser.evaluate(DEAD_LINKS) == []
     assert browser.evaluate(PICTURES) == browser.evaluate("document.images.length") > 20
     assert browser.evaluate(WIDTH), "the page is no wider than the window"
+    assert len(set(browser.evaluate(NUMBERED))) == len(browser.evaluate(NUMBERED)) > 15
+    browser._call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=False)
+    assert browser.evaluate(WIDTH), "on a phone, tables and figures scroll, not the page"
     assert browser.errors == []

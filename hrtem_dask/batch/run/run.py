@@ -70,6 +70,9 @@ class RunSummary:
     sizes: Sequence[str] = ()
     """Median size of all particles, and of each of several samples, in words: see `population.size_lines`."""
 
+    report_is_old: bool = False
+    """Whether a report of an earlier run lies in the folder: `write_report` writes it again."""
+
     @property
     def analysed(self) -> int:
         """Number of micrographs that were taken through every stage."""
@@ -193,6 +196,7 @@ def run(
         reasons=ended.reasons,
         same_fields=ended.same_fields,
         sizes=tuple(ended.sizes),
+        report_is_old=folder.exists("report.html"),
         taken_as_bright=_taken_as_bright(plan.records, chosen),
     )
 
