@@ -277,7 +277,6 @@ def _render(
         name: dataclasses.asdict(dataclasses.replace(plot, figure=None, table=pd.DataFrame()))
         | {
             "div": Markup(divs[name]),
-            "legend": legend_of(plot.figure),
             "csv": csv_uri(plot.table),
             "file": name.strip("/").replace("/", "_") + ".csv",
         }

@@ -100,8 +100,8 @@ def histogram_plot(size: JsonDict, label: str, short: str) -> Plot:
             at = (edges[:-1] + edges[1:]) / 2
             table[f"{family}_fraction"] = _expected(size["fits"], family, at, float(bins["bin_width_nm"]))
     plot.y_range.start = 0
-    plot.y_range.end = 1.6 * float(max(*bins["number_fraction"], *bins["volume_fraction"]))  # room for the legend
-    legend(plot)
+    plot.y_range.end = 1.4 * float(max(*bins["number_fraction"], *bins["volume_fraction"]))  # room for the legend
+    legend(plot, location="top_left", columns=3)
     return Plot(plot, table, f"Histogram of the {label} of {short} with the fitted distributions.")
 
 
