@@ -83,6 +83,8 @@ def ingest(
         records = list_on_workers(client, sources, settings, samples, calibrated_only=False)
         zarr_store.create_store(store)
         failures = dict(_failures(client, [r for r in records if r.status == "ok"], store))
+    names = [r.micrograph_id for r in records if r.status == "ok" and r.micrograph_id not in failures]
+    zarr_store.write_collection(store, names)
     ended = [
         replace(r, status="failed", reason=failures[r.micrograph_id]) if r.micrograph_id in failures else r
         for r in records

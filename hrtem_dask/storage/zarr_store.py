@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +33,7 @@ __all__ = [
     "read_labels",
     "read_micrograph",
     "remove",
+    "write_collection",
     "write_label_image",
     "write_labels",
     "write_micrograph",
@@ -40,6 +41,8 @@ __all__ = [
 
 MICROGRAPH_CHUNK_PX = 4096
 LABEL_CHUNK_PX = 2048
+COLLECTION = "OME"
+"""Group beside the images that lists them."""
 
 
 def _store(folder: Location) -> zarr.storage.StoreLike:
@@ -60,6 +63,21 @@ def create_store(folder: Location) -> None:
     except Exception:  # noqa: BLE001 - damaged metadata raise errors of many kinds
         folder.write_json("zarr.json", {"attributes": {}, "node_type": "group", "zarr_format": 3})
         zarr.open_group(_store(folder), mode="r+")
+
+
+def write_collection(folder: Location, paths: Sequence[str]) -> None:
+    """List the images of a store at its root, as OME-NGFF 0.5 describes a store of several (layout of bioformats2raw).
+
+    Parameters
+    ----------
+    folder : Location
+        The store, made by `create_store`.
+    paths : sequence of str
+        Names of the groups of its images, in their order.
+    """
+    root = zarr.open_group(_store(folder), mode="r+")
+    root.attrs["ome"] = {"version": "0.5", "bioformats2raw.layout": 3}
+    root.create_group(COLLECTION, overwrite=True, attributes={"ome": {"version": "0.5", "series": list(paths)}})
 
 
 def content_hash(folder: Location, micrograph_id: str) -> str:

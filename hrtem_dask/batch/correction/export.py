@@ -225,6 +225,8 @@ def _export(
         else:
             written[name] = result
     in_order = [written[name] for name in chosen["micrograph_id"] if name in written]
+    if "zarr" in formats:
+        zarr_store.write_collection(Location.of(target.path(STORE)), [str(one["micrograph_id"]) for one in in_order])
     described = [one.pop("coco") for one in in_order if "coco" in one]
     if "coco" in formats:
         annotations = (a for _, of_image in described for a in of_image)

@@ -30,7 +30,7 @@ from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import SettingsError, TooManyFailuresError
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage import ledger, overlays
+from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.compaction import compact
 from hrtem_dask.storage.exchange.ro_crate import write_crate
 from hrtem_dask.storage.location import Location
@@ -182,6 +182,9 @@ def run(
             _draw_missing_overlays(client, job, plan, log)
             overlays.write_overlay_index(folder, open_results(folder).micrographs)
             remove_notes(folder)
+            micrographs = open_results(folder).micrographs
+            analyzed = micrographs.loc[micrographs["status"].isin(tables.ANALYZED_STATUSES), "micrograph_id"]
+            zarr_store.write_collection(folder.inside(ledger.LABELS), analyzed.tolist())
             write_crate(folder, began=_text(started_at), ended=_text(datetime.now(UTC)))
             seconds = time.perf_counter() - began
             log.write("end", **ended.counts, n_particles=ended.n_particles, seconds=round(seconds, 3))

@@ -12,7 +12,7 @@ from hrtem_dask.particles.outlines.fault_traces import fault_trace
 from hrtem_dask.particles.runs import find_runs
 from hrtem_dask.particles.shape.surroundings import readable
 
-__all__ = ["OUTLINE_COLORS", "draw_overlay", "stretched"]
+__all__ = ["OUTLINE_COLORS", "TRACE_COLOR", "draw_overlay", "stretched"]
 
 OUTLINE_COLORS: dict[str, tuple[int, int, int]] = {
     "counted": (0, 220, 130),

@@ -161,6 +161,8 @@ def _zarr_labels(path: Path) -> list[CorrectedFile]:
     store = Location.of(folder)
     found = []
     for name, group in sorted(zarr_store.open_store(store).groups()):
+        if name == zarr_store.COLLECTION:
+            continue
         inner = f"{name}/{LABEL_IMAGE}" if LABEL_IMAGE in group else name
         read = functools.partial(zarr_store.read_labels, store, inner)
         found.append(CorrectedFile(str(name), f"{folder / name}", read))

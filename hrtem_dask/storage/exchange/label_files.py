@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -13,6 +15,7 @@ import tifffile
 from hrtem_dask.errors import HrtemDaskError
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles import outline_polygons, stretched
+from hrtem_dask.particles.outlines.overlay import OUTLINE_COLORS, TRACE_COLOR
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
 from hrtem_dask.tables import BOX_COLUMNS
@@ -24,6 +27,8 @@ LABEL_IMAGE = "labels/particles"
 LABEL_NOTE = ("hrtem_dask", "labels of particles")
 """Entry of ImageJ's description in the TIFF of a label image; `loading` sets such files aside."""
 _LARGEST_16_BIT = 65_535
+_IDS = uuid.UUID("4b0d9a63-6f0e-5d0e-9a53-0d6a6f2d8c11")
+"""Namespace of the ids of particles."""
 
 
 def png_bytes(labels: np.ndarray) -> bytes:
@@ -159,7 +164,9 @@ def make_geojson(labels: np.ndarray, particles: pd.DataFrame) -> dict[str, objec
     Returns
     -------
     dict
-        A FeatureCollection; coordinates are x and y in px from the upper left corner.
+        A FeatureCollection; coordinates are x and y in px from the upper left corner. QuPath takes from the
+        properties ``name``, ``classification`` (counted particles by their fault, others by the reason why not, in the
+        color of the overlay) and ``measurements`` (all numbers that are known). A particle always has the same ``id``.
     """
     features = []
     for row in particles.astype(object).where(particles.notna(), None).to_dict("records"):
@@ -169,6 +176,29 @@ def make_geojson(labels: np.ndarray, particles: pd.DataFrame) -> dict[str, objec
         geometry: dict[str, object] = {"type": "MultiPolygon", "coordinates": closed}
         if len(closed) == 1:
             geometry = {"type": "Polygon", "coordinates": closed[0]}
-        properties = {**row, "objectType": "annotation"}
-        features.append({"type": "Feature", "id": row["particle_id"], "geometry": geometry, "properties": properties})
+        properties: dict[Any, object] = {**row, **_as_qupath(row)}
+        number = uuid.uuid5(_IDS, f"{row['micrograph_id']}/{row['particle_id']}")
+        features.append({"type": "Feature", "id": str(number), "geometry": geometry, "properties": properties})
     return {"type": "FeatureCollection", "features": features}
+
+
+def _as_qupath(row: Mapping[Any, Any]) -> dict[str, object]:
+    """Return the properties of a particle that QuPath knows."""
+    if row["exclusion_reason"] is not None:
+        kind = f"not counted: {str(row['exclusion_reason']).replace('_', ' ')}"
+    else:
+        kind = {"fault": "fault", "no_fault": "no fault"}.get(str(row["fault_state"]), "particle")
+    color = (
+        TRACE_COLOR if kind == "fault" else OUTLINE_COLORS.get(row["exclusion_reason"] or "counted", (150, 150, 150))
+    )
+    numbers = {
+        str(name): value
+        for name, value in row.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and name != "particle_id"
+    }
+    return {
+        "objectType": "annotation",
+        "name": f"particle {row['particle_id']}",
+        "classification": {"name": kind, "color": list(color)},
+        "measurements": numbers,
+    }

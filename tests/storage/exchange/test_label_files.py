@@ -2,6 +2,7 @@
 
 import io
 import json
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import tifffile
 import zarr
 from ome_zarr_models.v05 import Image, ImageLabel
+from ome_zarr_models.v05.bioformats2raw import BioFormats2RawAttrs
 
 from hrtem_dask import loading, tables
 from hrtem_dask.errors import HrtemDaskError
@@ -139,6 +141,48 @@ def test_geojson_outlines_have_the_particle_s_area(found):
     assert [len(f["geometry"]["coordinates"]) for f in collection["features"]] == [2, 1, 1, 1, 1]
 
 
+def test_geojson_has_what_qupath_reads(found):
+    particles, _ = found
+    table = particles.particles.copy()
+    table["micrograph_id"] = "au-1"
+    table.loc[0, "fault_state"] = "fault"
+    features = json.loads(json.dumps(label_files.make_geojson(particles.labels, table)))["features"]
+    again = label_files.make_geojson(particles.labels, table)["features"]
+    assert [f["id"] for f in features] == [f["id"] for f in again]
+    assert len({str(uuid.UUID(f["id"])) for f in features}) == len(features)
+    for feature, (_, row) in zip(features, table.iterrows(), strict=True):
+        found_by_qupath = feature["properties"]
+        assert found_by_qupath["objectType"] == "annotation"
+        assert found_by_qupath["name"] == f"particle {row['particle_id']}"
+        assert all(isinstance(value, int | float) for value in found_by_qupath["measurements"].values())
+        assert found_by_qupath["measurements"]["area_px"] == row["area_px"]
+        reason = row["exclusion_reason"]
+        name = found_by_qupath["classification"]["name"]
+        assert name == (
+            "fault" if row["particle_id"] == 1 else "particle" if pd.isna(reason) else f"not counted: {reason}"
+        )
+        assert len(found_by_qupath["classification"]["color"]) == 3
+
+
+def test_the_root_of_a_store_lists_its_images(found, tmp_path):
+    particles, image = found
+    store = Location.of(tmp_path / "micrographs.zarr")
+    zarr_store.create_store(store)
+    for name in ("b-2", "a-1"):
+        label_files.write_ngff(store, name, image, particles.labels, pixel_size_nm=(0.02, 0.03))
+    for _ in range(2):  # a second run writes it again
+        zarr_store.write_collection(store, ["b-2", "a-1"])
+    root = zarr.open_group(store.url, mode="r")
+    assert BioFormats2RawAttrs.model_validate(root.attrs.asdict()["ome"]).bioformats2raw_layout == 3
+    assert root["OME"].attrs["ome"] == {"version": "0.5", "series": ["b-2", "a-1"]}
+    for path in root["OME"].attrs["ome"]["series"]:
+        assert Image.from_zarr(root[path]).attributes.ome.multiscales
+    sources = loading.find_sources(store.url)
+    assert [source.status for source in sources] == ["ok", "ok"], "the list itself is no micrograph"
+    zarr_store.create_store(store)
+    assert "OME" in zarr.open_group(store.url, mode="r")
+
+
 def test_tables_come_back_from_csv_and_excel(found, tmp_path):
     particles, _ = found
     written = {"particles": particles.particles, "regions": particles.regions}
@@ -155,6 +199,6 @@ def test_tables_come_back_from_csv_and_excel(found, tmp_path):
 
 def test_excel_without_openpyxl_names_the_remedy(monkeypatch, tmp_path: Path):
     monkeypatch.setattr(table_files.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(HrtemDaskError, match=r"pip install 'hrtem-dask\[xlsx\]'"):
+    with pytest.raises(HrtemDaskError, match="pip install openpyxl"):
         table_files.write_workbook(Location.of(tmp_path), {})
     assert not list(tmp_path.iterdir())
