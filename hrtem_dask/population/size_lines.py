@@ -6,7 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["median_text", "size_lines"]
+import pandas as pd
+
+from hrtem_dask.population.particle_table import is_counted
+
+__all__ = ["median_text", "pixel_lines", "size_lines"]
 
 MAX_SAMPLES = 6
 """Largest number of samples with lines of their own."""
@@ -34,6 +38,33 @@ def size_lines(summary: Mapping[str, Any]) -> list[str]:
         return [whole]
     each = [(name or "no sample stated", median_text(population)) for name, population in samples.items()]
     return [whole, *(f"{name}: {text}" for name, text in each if text)]
+
+
+def pixel_lines(particles: pd.DataFrame) -> list[str]:
+    """Return the median size in pixels in words, where no particle has a size in nm.
+
+    Parameters
+    ----------
+    particles : pandas.DataFrame
+        Rows of `tables.PARTICLES`.
+
+    Returns
+    -------
+    list of str
+        A line, or none.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"micrograph_id": ["a", "a", "b"], "counted": [True, True, False]})
+    >>> pixel_lines(table.assign(equivalent_diameter_px=[50.0, 60.0, 90.0], equivalent_diameter_nm=None))
+    ['median diameter 55 px (not weighted; 2 particles of 1 micrograph)']
+    """
+    counted = particles[is_counted(particles)]
+    sizes = counted["equivalent_diameter_px"].dropna()
+    if not len(sizes) or counted["equivalent_diameter_nm"].notna().any():
+        return []
+    counts = f"{_counted(len(sizes), 'particle')} of {_counted(counted['micrograph_id'].nunique(), 'micrograph')}"
+    return [f"median diameter {float(sizes.median()):.3g} px (not weighted; {counts})"]
 
 
 def median_text(population: Mapping[str, Any]) -> str:

@@ -181,5 +181,6 @@ def _particles(particles: pd.DataFrame) -> JsonDict:
         "n_counted": int(counted.sum()),
         "excluded": [{"reason": str(reason), "n": int(n)} for reason, n in reasons.items()],
         "n_split": int(particles["split_confidence"].notna().sum()),
+        "equivalent_diameter_px": spread(particles.loc[counted, "equivalent_diameter_px"]),
         "n_without_shape": int((counted & particles["solidity"].isna()).sum()),
     }

@@ -16,7 +16,7 @@ from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import ResultsFolderError, error_text, reason_alone
 from hrtem_dask.population import PopulationOptions, summarize
 from hrtem_dask.population.same_fields import describe_same_fields
-from hrtem_dask.population.size_lines import size_lines
+from hrtem_dask.population.size_lines import pixel_lines, size_lines
 from hrtem_dask.population.verdicts import describe_verdicts
 from hrtem_dask.provenance import code_version, command_line
 from hrtem_dask.settings import Settings
@@ -189,9 +189,8 @@ def compact(
     folder.write_json("summary.json", content)
     ledger.remove_replaced_parts(folder, known, {**known, **done})
     reasons = {status: _reasons(micrographs, status) for status in ("set_aside", "failed")}
-    return CompactedRun(
-        counts, len(written["particles"]), n_too_small, verdicts, same_fields, reasons, size_lines(content)
-    )
+    sizes = size_lines(content) or pixel_lines(written["particles"])
+    return CompactedRun(counts, len(written["particles"]), n_too_small, verdicts, same_fields, reasons, sizes)
 
 
 def _reasons(micrographs: pd.DataFrame, status: str) -> dict[str, int]:

@@ -197,7 +197,7 @@ def test_completion_knows_commands_and_choices() -> None:
 
 
 def test_a_run_says_that_the_report_is_older(micrograph: Path, tmp_path: Path) -> None:
-    arguments = ("run", micrograph.parent, "-o", tmp_path / "out", "--method", "otsu", "--scheduler", "threads")
+    arguments = ("run", micrograph.parent, "-o", tmp_path / "out", "--method", "otsu", "--cluster", "threads")
     assert call(*arguments)[1].splitlines()[-1].endswith("figures and statistics, one page")
     (tmp_path / "out" / "report.html").write_text("of an earlier run")
     assert call(*arguments)[1].splitlines()[-1].endswith("its report.html is older than this run")

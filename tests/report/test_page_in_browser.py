@@ -16,7 +16,7 @@ DEAD_LINKS = """[...document.querySelectorAll("a[href^='#']")].map(a => a.getAtt
   .filter(href => !document.getElementById(href.slice(1)))"""
 WIDTH = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 NUMBERED = """[...document.querySelectorAll("caption, figure.plot figcaption b")]
-  .map(e => e.textContent.match(/^(Table|Figure) \\d+\\./)?.[0])"""
+  .map(e => e.textContent.match(/^(Table|Figure) \\d+\\./)?.[0]).filter(Boolean)"""
 PICTURES = "[...document.images].filter(image => image.complete && image.naturalWidth > 0).length"
 
 
