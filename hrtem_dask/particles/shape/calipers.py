@@ -200,9 +200,11 @@ def _beyond(
         inside = np.clip((level - depth) / footprint[tie] + 0.5, 0, 1)
         return np.bincount(tie, inside, minlength=len(far))
 
-    lowest = np.where(wanted, 0.0, 1.0)  # a chord of directions without pixels
+    # a slab holds no pixel in directions that are not wanted, and in the gap between the pieces of a mask of a detector
+    lowest = np.where(wanted, 1e-9, 1.0)
     shallow, deep = (
-        area(level) / (lowest + (area(level + _HALF_SLAB_PX) - area(level - _HALF_SLAB_PX)) / (2 * _HALF_SLAB_PX))
+        area(level)
+        / np.maximum((area(level + _HALF_SLAB_PX) - area(level - _HALF_SLAB_PX)) / (2 * _HALF_SLAB_PX), lowest)
         for level in (_SHALLOW_PX, _DEEP_PX)
     )
     # the area is c·depthᵞ, so that depth = γ·area/chord at both levels

@@ -43,3 +43,14 @@ def test_shape_of_perfect_disks_does_not_depend_on_size() -> None:
             assert abs(scipy.stats.spearmanr(diameters, rows[name]).statistic) < 0.4, name
     # the largest distance is never below the smallest: half a hundredth remains at 20 px, of which a correlation warns
     assert ((rows["aspect_ratio"] - 1) * diameters).mean() < 0.25
+
+
+def test_a_mask_in_two_pieces_has_diameters() -> None:
+    """Such as those of a detector: between the pieces there are directions in which a slab holds no pixel."""
+    y, x = np.mgrid[:80, :130]
+    for gap in range(1, 20):
+        mask = ((y - 40) ** 2 + (x - 40) ** 2 <= 30**2).astype(np.int32)
+        mask[10:12, 71 + gap : 73 + gap] = 1
+        row = measure_particles(mask, np.zeros(mask.shape), pixel_size_nm=None).iloc[0]
+        assert 59 < row["feret_min_px"] <= row["feret_max_px"]
+        assert row["feret_max_px"] == pytest.approx(30.5 + np.hypot(32 + gap, 30), abs=3)
