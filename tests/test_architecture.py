@@ -86,6 +86,7 @@ NAMED_FOR_A_TOPIC = {
     "batch/run/test_damage": "results folders with damage of every kind, by every module that reads them",
     "batch/run/test_detectors": "runs with a detector, from the model file to tables and report",
     "batch/run/test_imports": "what a worker imports with its task, through all modules",
+    "batch/run/test_object_store": "an S3 server that makes errors, by every module that reads or writes files",
     "batch/run/test_survival": "a run that is interrupted, by every module that takes part",
     "batch/run/test_trouble_cases": "faults that users reported, from the file to the tables of a run",
     "detection/test_bundled": "the detectors that come with the package",
