@@ -121,7 +121,7 @@ def test_settings_in_toml_exist(page: Path) -> None:
 def test_settings_that_are_named_exist(page: Path) -> None:
     stages = {f.name: type(getattr(Settings(), f.name)) for f in dataclasses.fields(Settings)}
     text = page.read_text(encoding="utf-8")
-    for stage, name in re.findall(rf"`({'|'.join(stages)})\.(?!parquet`|py`)([a-z_0-9]+)`", text):
+    for stage, name in re.findall(rf"`({'|'.join(stages)})\.(?!parquet`|py`|toml`)([a-z_0-9]+)`", text):
         names = {f.name for f in dataclasses.fields(stages[stage])}
         modules = {p.stem for p in (ROOT / "hrtem_dask" / stage).glob("*.py")}
         assert name in names | modules, f"{page.name}: no setting {stage}.{name}"
