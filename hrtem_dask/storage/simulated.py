@@ -1,9 +1,9 @@
 """A simulated store: micrographs as `ingest` writes them, and their truth.
 
 OUT/micrographs.zarr/<micrograph_id>/intensity      the images, which `hrtem-dask run` analyzes
-OUT/truth/labels.zarr/<micrograph_id>/labels        the particle of each pixel
-OUT/truth/region_labels.zarr/<micrograph_id>/labels the region of each pixel (regime lattice)
-OUT/truth/annotation.zarr/<micrograph_id>/labels    1 on burnt-in bars and letters (regime contrast)
+OUT/truth/labels.zarr/<micrograph_id>/0             the particle of each pixel
+OUT/truth/region_labels.zarr/<micrograph_id>/0      the region of each pixel (regime lattice)
+OUT/truth/annotation.zarr/<micrograph_id>/0         1 on burnt-in bars and letters (regime contrast)
 OUT/truth/{micrographs,particles}.parquet           made at the end from truth/parts
 OUT/truth/regions.parquet                           the same (regime lattice)
 OUT/truth/parts/<micrograph_id>.json                written last by a worker: without it the micrograph does not count

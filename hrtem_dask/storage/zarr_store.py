@@ -1,7 +1,7 @@
 """Zarr stores: ingested micrographs, and the labels of a run. One group per micrograph.
 
 A group is an OME-NGFF image (or label image), so other tools read it; its array is named ``intensity`` or
-``labels`` and carries its dimension names and its coordinates, so xarray opens it lazily with nm on its axes.
+``0`` and carries its dimension names and its coordinates, so xarray opens it lazily with nm on its axes.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def write_labels(
     labels: np.ndarray,
     *,
     pixel_size_nm: PixelSize | None,
-    array_name: str = "labels",
+    array_name: str = "0",
 ) -> None:
     """Write the particle labels of one micrograph.
 
@@ -211,7 +211,7 @@ def write_labels(
     pixel_size_nm : tuple of float or None
         (y, x) in nm.
     array_name : str
-        Name of the array in the group.
+        Name of the array in the group; not ``labels``, where an image has its label images.
     """
     name = micrograph_id.rpartition("/")[2]
     group = _new_group(folder, micrograph_id, ngff.label_attributes(name, array_name, pixel_size_nm))
@@ -246,8 +246,7 @@ def write_label_image(folder: Location, path: str, labels: np.ndarray, *, pixel_
     """
     parent, _, name = path.rpartition("/")
     _new_group(folder, parent, {"ome": {"version": "0.5", "labels": [name]}})
-    # an array named labels would stand where an image has its label images
-    write_labels(folder, path, labels, pixel_size_nm=pixel_size_nm, array_name="0")
+    write_labels(folder, path, labels, pixel_size_nm=pixel_size_nm)
 
 
 def read_labels(folder: Location, micrograph_id: str, box: tuple[slice, slice] | None = None) -> np.ndarray:
@@ -309,7 +308,7 @@ def open_labels(folder: Location, micrograph_id: str, pixel_size_nm: PixelSize |
         opened = xr.open_zarr(store, chunks=None, consolidated=False, zarr_format=3, mask_and_scale=False)
     except FileNotFoundError as error:
         raise KeyError(micrograph_id) from error
-    labels: xr.DataArray = opened["labels"]
+    labels: xr.DataArray = opened[_label_array(opened)].rename("labels")
     axes = make_micrograph(np.broadcast_to(np.int8(0), labels.shape), pixel_size_nm=pixel_size_nm)
     return labels.assign_coords(axes.coords)
 

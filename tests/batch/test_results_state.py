@@ -64,7 +64,7 @@ def test_a_finished_run(out: Path) -> None:
     [
         ("parts/*.particles.parquet", 1, 0),
         ("parts/*.commit.json", 0, 1),
-        ("labels.zarr/*/labels/c/0/0", 1, 0),
+        ("labels.zarr/*/0/c/0/0", 1, 0),
         ("particles.parquet", 0, 1),
         ("execution.parquet", 0, 1),
         ("checksums.json", 0, 1),

@@ -57,7 +57,7 @@ def test_large_labels_are_one_shard_of_small_chunks(store: Location) -> None:
     labels = np.zeros((2100, 300), np.int32)
     labels[2090:2098, 10:20] = 7
     zarr_store.write_labels(store, "m", labels, pixel_size_nm=(0.1, 0.1))
-    files = [p for p in Path(store.path("m", "labels", "c")).rglob("*") if p.is_file()]
+    files = [p for p in Path(store.path("m", "0", "c")).rglob("*") if p.is_file()]
     assert len(files) == 1
     np.testing.assert_array_equal(zarr_store.read_labels(store, "m"), labels)
     corner = zarr_store.read_labels(store, "m", (slice(2085, 2100), slice(0, 30)))

@@ -122,11 +122,11 @@ ONE_PART = {
     "deleted labels": ("labels.zarr/m*", shutil.rmtree),
     "labels that are a file": ("labels.zarr/m*", to_file),
     "labels of another micrograph": ("labels.zarr/m*", exchange),
-    "deleted chunk": ("labels.zarr/m*/labels/c/0/0", Path.unlink),
-    "cut chunk": ("labels.zarr/m*/labels/c/0/0", cut),
-    "one byte of a chunk": ("labels.zarr/m*/labels/c/0/0", flip),
+    "deleted chunk": ("labels.zarr/m*/0/c/0/0", Path.unlink),
+    "cut chunk": ("labels.zarr/m*/0/c/0/0", cut),
+    "one byte of a chunk": ("labels.zarr/m*/0/c/0/0", flip),
     "cut metadata of a group": ("labels.zarr/m*/zarr.json", cut),
-    "deleted metadata of an array": ("labels.zarr/m*/labels/zarr.json", Path.unlink),
+    "deleted metadata of an array": ("labels.zarr/m*/0/zarr.json", Path.unlink),
 }
 """What is damaged → a pattern of its path and the damage: one micrograph has to be done again."""
 NO_PART = {
@@ -227,8 +227,8 @@ def test_results_that_are_damaged_are_said_to_be(out: Path) -> None:
     [
         ("corrections/*.json", cut),
         ("corrections/*.json", write(b"[1]")),
-        ("corrections/labels.zarr/*/labels/c/0/0", Path.unlink),
-        ("corrections/labels.zarr/*/labels/c/0/0", flip),
+        ("corrections/labels.zarr/*/0/c/0/0", Path.unlink),
+        ("corrections/labels.zarr/*/0/c/0/0", flip),
         ("corrections/labels.zarr/zarr.json", cut),
     ],
     ids=["cut record", "odd record", "deleted chunk", "one byte", "root"],

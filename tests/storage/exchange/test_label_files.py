@@ -164,6 +164,17 @@ def test_geojson_has_what_qupath_reads(found):
         assert len(found_by_qupath["classification"]["color"]) == 3
 
 
+def test_labels_of_a_run_are_an_ngff_label_image(found, tmp_path):
+    particles, _ = found
+    store = Location.of(tmp_path / "labels.zarr")
+    zarr_store.create_store(store)
+    zarr_store.write_labels(store, "au-1", particles.labels, pixel_size_nm=(0.02, 0.03))
+    group = zarr.open_group(store.url, mode="r")["au-1"]
+    (scales,) = ImageLabel.from_zarr(group).attributes.ome.multiscales
+    assert scales.datasets[0].path == "0"
+    np.testing.assert_array_equal(zarr_store.read_labels(store, "au-1"), particles.labels)
+
+
 def test_the_root_of_a_store_lists_its_images(found, tmp_path):
     particles, image = found
     store = Location.of(tmp_path / "micrographs.zarr")
