@@ -18,6 +18,7 @@ from hrtem_dask import backend, filtering, tables
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
 from hrtem_dask.analysis.edge_position import edge_position_px
+from hrtem_dask.analysis.fused_particles import fused_area_fraction
 from hrtem_dask.analysis.lattice_check import check_lattice
 from hrtem_dask.analysis.outcomes import Analysis, Segmented
 from hrtem_dask.analysis.stages import (
@@ -238,13 +239,7 @@ def analyse_segmented(
     clock, prepared = _Clock(), segmented.prepared
     found, runs = _labelled(segmented, segmentation, settings, corrected, pixel_size_nm=pixel_size_nm)
     clock.lap("seconds_particles")
-    row |= {
-        "seam_score": segmentation.seam_score,
-        "regime": segmentation.regime,
-        "network_scale": segmentation.scale,
-        "network_scale_score": segmentation.scale_score,
-        "network_scale_margin": segmentation.scale_margin,
-    }
+    row |= _about_segmentation(segmentation)
     execution = {
         **segmented.seconds,
         "device": segmentation.device,
@@ -267,8 +262,7 @@ def analyse_segmented(
         "n_too_small": found.n_too_small,
         "coverage": _coverage(found.labels, segmented.marks, segmented.outside),
         "field_kind": "particles" if len(table) else None,
-        "edge_position_px": None if corrected is not None else _edge_position_px(segmentation, found.labels),
-        **(segmented.predicted_quality if corrected is None else {}),
+        **(_about_outlines(segmented, segmentation, found.labels) if corrected is None else {}),
         **evidence(table, network_scale=segmentation.scale),
         **check_lattice(table, settings, row.get("calibration_flags"), image=prepared, pixel_size_nm=pixel_size_nm),
     }
@@ -329,11 +323,29 @@ def _coverage(labels: np.ndarray, *hidden: np.ndarray | None) -> float:
     return float(np.count_nonzero(labels[field]) / field_px) if field_px else 0.0
 
 
-def _edge_position_px(segmentation: Segmentation, labels: np.ndarray) -> float | None:
-    """Return how well the position of outlines is known; None for segmenters without a probability."""
-    if segmentation.quality_terms is None:
-        return None
-    return edge_position_px(segmentation.probability, labels)
+def _about_segmentation(segmentation: Segmentation) -> dict[str, object]:
+    """Return the columns of the micrograph's row that say how it was segmented."""
+    return {
+        "seam_score": segmentation.seam_score,
+        "regime": segmentation.regime,
+        "network_scale": segmentation.scale,
+        "network_scale_score": segmentation.scale_score,
+        "network_scale_margin": segmentation.scale_margin,
+    }
+
+
+def _about_outlines(segmented: Segmented, segmentation: Segmentation, labels: np.ndarray) -> dict[str, object]:
+    """Return the columns of the micrograph's row that say how good the segmenter's outlines are.
+
+    How well their position is known needs a probability. Lattice fringes would look like many particles in one outline.
+    """
+    has_probability = segmentation.quality_terms is not None
+    is_contrast = segmentation.regime == "contrast"
+    return {
+        "edge_position_px": edge_position_px(segmentation.probability, labels) if has_probability else None,
+        "fused_area_fraction": fused_area_fraction(segmented.prepared, labels) if is_contrast else None,
+        **segmented.predicted_quality,
+    }
 
 
 def _one_crystal(

@@ -27,6 +27,8 @@ MAX_AREA_TO_NUMBER_MEDIAN = 1.6
 """Ratio of the median diameter by area to that by number above which specks may decide the latter. A lognormal
 population reaches it at a geometric standard deviation of 1.6. On `emps_tem`, 31 of 43 wrong medians (by more than
 20 %) are above it, and 4 of 56 right ones."""
+MAX_FUSED_AREA = 0.2
+"""Share of the area in outlines that hold many particles above which sizes are doubtful."""
 EMPTY_MASS_CONTRAST, EMPTY_PEAK_SNR = 4.0, 15.0
 """A micrograph without a particle that has less contrast and weaker fringes than these is empty, beyond doubt. Chosen
 on 160 simulated micrographs (seed 101): 12 of 20 empty ones are, and none of those with particles."""
@@ -38,6 +40,7 @@ LARGE = f"particles larger than in training (median above {NETWORK_DIAMETERS_PX[
 NO_MICROGRAPH = "perhaps no image of the specimen (its flag in quality_flags says why)"
 UNPROVEN = "the bundled detector was trained on simulated scenes alone"
 SPECKS = "many small objects beside large ones, which make the median meaningless"
+FUSED = "outlines that hold many particles, such as a raft"
 EMPTY_BUT_SEEN = "no particle found, but the search for the scale saw some"
 EMPTY_BUT_CONTRAST = "no particle found, but the image has contrast or lattice fringes"
 
@@ -86,7 +89,7 @@ def judge_micrograph(
     row : mapping
         Columns of `tables.MICROGRAPHS`: ``corrected``, ``n_particles``, ``regime``, ``predicted_dice``,
         ``network_scale_score``, ``pixel_size_in_training``, ``median_diameter_network_px``, ``area_to_number_median``,
-        ``mass_contrast``, ``peak_snr`` and ``quality_flags``. A missing column counts as null.
+        ``fused_area_fraction``, ``mass_contrast``, ``peak_snr`` and ``quality_flags``. A missing column counts as null.
     is_calibrated : bool
         Whether the segmenter can predict the quality of its masks in this regime. If not, there is no verdict.
     is_unproven : bool
@@ -126,6 +129,7 @@ def _about_particles(row: Mapping[str, Any]) -> list[str]:
         SMALL: median < smallest,
         LARGE: median > largest,
         SPECKS: _number(row, "area_to_number_median") > MAX_AREA_TO_NUMBER_MEDIAN,
+        FUSED: _number(row, "fused_area_fraction") > MAX_FUSED_AREA,
     }
     return [reason for reason, raised in doubts.items() if raised]
 

@@ -146,6 +146,14 @@ MICROGRAPHS: Schema = (
         "equivalent diameter of counted particles below which half of the particle area lies, over their median",
     ),
     Column(
+        "fused_area_fraction",
+        "float",
+        "share of the area of all outlines in those that hold many particles, such as a raft; null with lattice "
+        "fringes and without a U-Net",
+        "",
+        "see analysis.fused_particles",
+    ),
+    Column(
         "seam_score",
         "float",
         "largest logit difference between overlapping tiles; 0 where seams are exact, null for whole images",

@@ -42,6 +42,8 @@ EMPTY = {"n_particles": 0, "predicted_dice": None, "median_diameter_network_px":
         ({"median_diameter_network_px": LARGEST + 0.1}, [verdict.LARGE]),
         ({"area_to_number_median": verdict.MAX_AREA_TO_NUMBER_MEDIAN}, []),
         ({"area_to_number_median": verdict.MAX_AREA_TO_NUMBER_MEDIAN + 1e-6}, [verdict.SPECKS]),
+        ({"fused_area_fraction": verdict.MAX_FUSED_AREA}, []),
+        ({"fused_area_fraction": verdict.MAX_FUSED_AREA + 1e-6}, [verdict.FUSED]),
         ({"predicted_dice": 0.1, "area_to_number_median": 9.0}, [verdict.LOW_DICE, verdict.SPECKS]),
         ({**LATTICE, "pixel_size_in_training": True}, []),
         ({**LATTICE, "pixel_size_in_training": False}, [verdict.PIXEL_SIZE]),

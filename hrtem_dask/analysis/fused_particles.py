@@ -1,0 +1,93 @@
+"""Outlines that hold many particles: a raft or an agglomerate that the network saw as one.
+
+A network that sees a micrograph at too coarse a scale draws one outline around particles that lie close together, and
+is sure of it. The gray values tell: inside such an outline the background shows through between pieces of one size.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+__all__ = ["fused_area_fraction"]
+
+LEAST_AREA_PX = 1500
+"""Smaller outlines are not looked at: their pieces would have a few pixels."""
+MARGIN_PX = 3
+"""Strip along the outline that is left out (px): the background shines in there anyway."""
+GAP_LEVEL = 0.35
+"""Contrast, relative to that of the particles, below which a pixel is background."""
+PIECE_LEVEL = 0.6
+"""The same, above which a pixel belongs to a piece."""
+LEAST_GAPS = 0.06
+"""Share of background inside an outline from which it may hold many particles."""
+LEAST_PIECES = 8
+"""Number of pieces of one size from which an outline holds many particles."""
+SIZES = (0.33, 3.0)
+"""Pieces of one size: their areas over the median area."""
+LEAST_SHARE = 0.7
+"""Share of the area of all pieces that pieces of one size have."""
+LEAST_PIECE_PX = 12
+
+
+def fused_area_fraction(image: np.ndarray, labels: np.ndarray) -> float | None:
+    """Return the share of the particles' area whose outlines hold many pieces with background between them.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        Shape (y, x), prepared; without resolved lattice fringes, whose dots would look like pieces.
+    labels : numpy.ndarray of int
+        Shape (y, x): 0 is the background.
+
+    Returns
+    -------
+    float or None
+        0 to 1; None without particles.
+
+    Examples
+    --------
+    A raft of disks with one outline:
+
+    >>> y, x = np.mgrid[:120, :120]
+    >>> disks = np.hypot((y % 12) - 6, (x % 12) - 6) < 5
+    >>> raft = np.hypot(y - 60, x - 60) < 50
+    >>> fused_area_fraction(np.where(disks & raft, 0.2, 0.8), raft.astype(int))
+    1.0
+    >>> fused_area_fraction(np.where(raft, 0.2, 0.8), raft.astype(int))
+    0.0
+    """
+    total = int(np.count_nonzero(labels))
+    if not total:
+        return None
+    areas = np.bincount(labels.ravel())
+    large = np.flatnonzero(areas >= LEAST_AREA_PX)
+    large = large[large > 0]
+    if not len(large):
+        return 0.0
+    smooth = cv2.GaussianBlur(np.asarray(image, dtype=np.float32), (0, 0), 1.0)
+    background = float(np.median(smooth[labels == 0])) if total < labels.size else float(smooth.max())
+    fused = sum(int(areas[k]) for k in large if _holds_many(smooth, labels == k, background))
+    return fused / total
+
+
+def _holds_many(smooth: np.ndarray, outline: np.ndarray, background: float) -> bool:
+    """Return whether an outline holds many pieces of one size with background between them."""
+    rows, columns = (np.flatnonzero(outline.any(axis=axis)) for axis in (1, 0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    inside = cv2.erode(np.pad(outline[box], 1).astype(np.uint8), None, iterations=MARGIN_PX)[1:-1, 1:-1].astype(bool)
+    if not inside.any():
+        return False
+    contrast = smooth[box] - background
+    if np.median(contrast[inside]) < 0:
+        contrast = -contrast
+    level = float(np.quantile(contrast[inside], 0.9))
+    if level <= 0 or np.mean(contrast[inside] < GAP_LEVEL * level) < LEAST_GAPS:
+        return False
+    _, _, stats, _ = cv2.connectedComponentsWithStats((inside & (contrast > PIECE_LEVEL * level)).astype(np.uint8))
+    pieces = stats[1:, cv2.CC_STAT_AREA]
+    pieces = pieces[pieces >= LEAST_PIECE_PX]
+    if len(pieces) < LEAST_PIECES:
+        return False
+    similar = pieces[(pieces > SIZES[0] * np.median(pieces)) & (pieces < SIZES[1] * np.median(pieces))]
+    return len(similar) >= LEAST_PIECES and similar.sum() >= LEAST_SHARE * pieces.sum()
