@@ -18,6 +18,7 @@ import scipy.ndimage
 import tomli_w
 
 from hrtem_dask import backend
+from hrtem_dask.batch.cluster import local
 from hrtem_dask.crystals.materials import ATOMIC_NUMBERS
 from hrtem_dask.simulation import simulate_scene
 from hrtem_dask.simulation.atoms import build_crystal, layer_index
@@ -31,6 +32,8 @@ hypothesis.settings.register_profile("hrtem_dask", deadline=None, max_examples=5
 hypothesis.settings.load_profile("hrtem_dask")
 
 REPOSITORY = Path(__file__).parents[1]
+# two processes of pytest would take the same port, which Dask warns of
+local.DASHBOARD_PORT = 0
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

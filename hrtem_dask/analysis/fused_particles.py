@@ -21,8 +21,9 @@ PIECE_LEVEL = 0.6
 """The same, above which a pixel belongs to a piece."""
 LEAST_GAPS = 0.06
 """Share of background inside an outline from which it may hold many particles."""
-LEAST_PIECES = 8
-"""Number of pieces of one size from which an outline holds many particles."""
+LEAST_PIECES = 4
+"""Number of pieces of one size from which an outline holds many particles. On 154 labeled real images, in which the
+network had fused the particles of three, those three are recognized and no other; with eight, two of them."""
 SIZES = (0.33, 3.0)
 """Pieces of one size: their areas over the median area."""
 LEAST_SHARE = 0.7
@@ -75,7 +76,8 @@ def _holds_many(smooth: np.ndarray, outline: np.ndarray, background: float) -> b
     """Return whether an outline holds many pieces of one size with background between them."""
     rows, columns = (np.flatnonzero(outline.any(axis=axis)) for axis in (1, 0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    inside = cv2.erode(np.pad(outline[box], 1).astype(np.uint8), None, iterations=MARGIN_PX)[1:-1, 1:-1].astype(bool)
+    padded = np.pad(outline[box], 1).astype(np.uint8)
+    inside = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=MARGIN_PX)[1:-1, 1:-1].astype(bool)
     if not inside.any():
         return False
     contrast = smooth[box] - background

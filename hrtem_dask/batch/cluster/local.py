@@ -6,6 +6,7 @@ import inspect
 import logging
 import os
 import socket
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -20,10 +21,12 @@ from hrtem_dask.batch.cluster.closing import close_quietly
 from hrtem_dask.cluster_settings import Cluster, Device
 from hrtem_dask.errors import ClusterError, SettingsError, error_text, suggestion, typed_error_text
 
-__all__ = ["CONNECT_S", "default_workers", "free_port", "start_on_this_machine"]
+__all__ = ["CONNECT_S", "DASHBOARD_PORT", "default_workers", "free_port", "no_port_warning", "start_on_this_machine"]
 
 STARTS = 3
 """How often a cluster on this machine is tried to start."""
+DASHBOARD_PORT = 8787
+"""Port of the dashboard, where it is free: that of Dask. 0 takes any free one."""
 CONNECT_S = 120.0
 """How long a connection may take (s)."""
 MEMORY_PER_WORKER = 2 * 2**30
@@ -60,7 +63,7 @@ def start_on_this_machine(cluster: Cluster, device: Device) -> tuple[LocalCluste
     for number in range(1, STARTS + 1):
         local: LocalCluster | None = None
         try:
-            with _no_warning_of_killed_workers():
+            with _no_warning_of_killed_workers(), no_port_warning():
                 local = _start(cluster, device)
             return local, Client(local, timeout=f"{CONNECT_S:g}s")
         except (OSError, RuntimeError) as error:  # TimeoutError is an OSError
@@ -109,7 +112,7 @@ def free_port(preferred: int) -> int:
 
 def _start(cluster: Cluster, device: Device) -> LocalCluster:
     """Start a cluster on this machine; it listens on loopback only."""
-    dashboard = f"127.0.0.1:{free_port(8787)}"
+    dashboard = f"127.0.0.1:{free_port(DASHBOARD_PORT)}"
     if cluster.scheduler == "threads":
         threads = cluster.workers or 2
         return LocalCluster(n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=dashboard)
@@ -155,6 +158,22 @@ def _cuda_cluster() -> Any:
             "'hrtem-dask[gpu]', or --device cpu"
         ) from error
     return LocalCUDACluster
+
+
+@contextmanager
+def no_port_warning() -> Iterator[None]:
+    """Keep Dask from warning that another program took the port of the dashboard in this moment.
+
+    Dask takes another port then, which the address of the dashboard names.
+
+    Yields
+    ------
+    None
+        The time in which a scheduler starts.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Port \d+ is already in use", category=UserWarning)
+        yield
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from distributed import Client
 from distributed.core import Status
 
 from hrtem_dask.batch.cluster.closing import close_quietly
-from hrtem_dask.batch.cluster.local import CONNECT_S, free_port
+from hrtem_dask.batch.cluster.local import CONNECT_S, DASHBOARD_PORT, free_port, no_port_warning
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import ClusterError, SettingsError, error_text
 
@@ -71,10 +71,14 @@ def start_slurm(cluster: Cluster) -> tuple[Queue, Client, JobKeeper]:
         If the queue does not take the jobs.
     """
     options = _options(cluster)
-    scheduler = {"dashboard_address": f"127.0.0.1:{free_port(8787)}", **dict(options.pop("scheduler_options", {}))}
+    scheduler = {
+        "dashboard_address": f"127.0.0.1:{free_port(DASHBOARD_PORT)}",
+        **dict(options.pop("scheduler_options", {})),
+    }
     made_by = _slurm_cluster()
     try:
-        queue: Queue = made_by(scheduler_options=scheduler, **options)
+        with no_port_warning():
+            queue: Queue = made_by(scheduler_options=scheduler, **options)
     except (TypeError, ValueError, ImportError) as error:
         raise SettingsError(f"SLURM jobs cannot be made of these options: {error_text(error)}") from error
     keeper = JobKeeper(queue, n_jobs(cluster))

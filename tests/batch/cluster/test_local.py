@@ -1,6 +1,8 @@
 """Clusters on this machine: how many workers, what they are made of, and tries to start them."""
 
+import gc
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +40,23 @@ def test_workers_that_do_not_start_are_tried_again(
         connect("threads"),
     ):
         pass
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # tornado leaves the socket to the collector
+def test_a_port_that_is_taken_in_the_last_moment_is_no_problem(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setattr(local, "free_port", lambda _: other.getsockname()[1])
+        with connect("threads") as started:
+            assert started.submit(abs, -1).result() == 1
+            assert not started.dashboard_link.endswith(f":{other.getsockname()[1]}/status")
+    assert not [r for r in caplog.records if r.name.startswith("hrtem_dask")]
+    gc.collect()  # here, where its warning is expected
 
 
 class Recorded(LocalCluster):
