@@ -17,9 +17,8 @@ import pandas as pd
 from hrtem_dask import backend, filtering, tables
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
-from hrtem_dask.analysis.edge_position import edge_position_px
-from hrtem_dask.analysis.fused_particles import fused_area_fraction
 from hrtem_dask.analysis.lattice_check import check_lattice
+from hrtem_dask.analysis.mask_columns import about_outlines, about_segmentation
 from hrtem_dask.analysis.outcomes import Analysis, Segmented
 from hrtem_dask.analysis.stages import (
     judge_quality,
@@ -239,7 +238,7 @@ def analyse_segmented(
     clock, prepared = _Clock(), segmented.prepared
     found, runs = _labelled(segmented, segmentation, settings, corrected, pixel_size_nm=pixel_size_nm)
     clock.lap("seconds_particles")
-    row |= _about_segmentation(segmentation)
+    row |= about_segmentation(segmentation)
     execution = {
         **segmented.seconds,
         "device": segmentation.device,
@@ -262,7 +261,7 @@ def analyse_segmented(
         "n_too_small": found.n_too_small,
         "coverage": _coverage(found.labels, segmented.marks, segmented.outside),
         "field_kind": "particles" if len(table) else None,
-        **(_about_outlines(segmented, segmentation, found.labels) if corrected is None else {}),
+        **(about_outlines(segmented, segmentation, found.labels) if corrected is None else {}),
         **evidence(table, network_scale=segmentation.scale),
         **check_lattice(table, settings, row.get("calibration_flags"), image=prepared, pixel_size_nm=pixel_size_nm),
     }
@@ -321,31 +320,6 @@ def _coverage(labels: np.ndarray, *hidden: np.ndarray | None) -> float:
         field &= True if mask is None else ~mask
     field_px = np.count_nonzero(field)
     return float(np.count_nonzero(labels[field]) / field_px) if field_px else 0.0
-
-
-def _about_segmentation(segmentation: Segmentation) -> dict[str, object]:
-    """Return the columns of the micrograph's row that say how it was segmented."""
-    return {
-        "seam_score": segmentation.seam_score,
-        "regime": segmentation.regime,
-        "network_scale": segmentation.scale,
-        "network_scale_score": segmentation.scale_score,
-        "network_scale_margin": segmentation.scale_margin,
-    }
-
-
-def _about_outlines(segmented: Segmented, segmentation: Segmentation, labels: np.ndarray) -> dict[str, object]:
-    """Return the columns of the micrograph's row that say how good the segmenter's outlines are.
-
-    How well their position is known needs a probability. Lattice fringes would look like many particles in one outline.
-    """
-    has_probability = segmentation.quality_terms is not None
-    is_contrast = segmentation.regime == "contrast"
-    return {
-        "edge_position_px": edge_position_px(segmentation.probability, labels) if has_probability else None,
-        "fused_area_fraction": fused_area_fraction(segmented.prepared, labels) if is_contrast else None,
-        **segmented.predicted_quality,
-    }
 
 
 def _one_crystal(
