@@ -37,7 +37,6 @@ ROW_CODE = (
     "crystals",
     "defects",
     "detection",
-    "detection_settings.py",
     "errors.py",
     "filtering",
     "fourier",
@@ -48,7 +47,7 @@ ROW_CODE = (
     "particles",
     "provenance.py",
     "segmentation",
-    "settings.py",
+    "settings",
     "tables",
     "text_encoding.py",
     "toml_records.py",
@@ -148,7 +147,7 @@ def code_hash(package: Path, parts: Sequence[str]) -> str:
     package : pathlib.Path
         Folder of the package.
     parts : sequence of str
-        Modules (``settings.py``) and folders (``loading``) in it.
+        Modules (``addresses.py``) and folders (``loading``) in it.
 
     Returns
     -------

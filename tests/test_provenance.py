@@ -46,7 +46,7 @@ def test_words_do_not_count(copy: Path) -> None:
     )
     assert edited != text
     module.write_text(edited, encoding="utf-8")
-    (copy / "settings.py").write_text(ast.unparse(ast.parse((copy / "settings.py").read_text(encoding="utf-8"))))
+    (copy / "addresses.py").write_text(ast.unparse(ast.parse((copy / "addresses.py").read_text(encoding="utf-8"))))
     assert code_hash(copy, ROW_CODE) == before
 
 
@@ -55,7 +55,7 @@ def test_words_do_not_count(copy: Path) -> None:
     [
         ("filtering/spikes.py", "return ", "return 2 * "),
         ("analysis/region_features.py", "0.1", "0.2"),
-        ("settings.py", "min_area_px: int = 100", "min_area_px: int = 101"),
+        ("settings/particles.py", "min_area_px: int = 100", "min_area_px: int = 101"),
         ("tables/regions.py", '"misoriented"', '"misaligned"'),
         ("batch/run/record_analysis.py", '"failed"', '"broken"'),
     ],
@@ -83,8 +83,8 @@ def test_modules_that_are_added_or_moved_count(copy: Path) -> None:
 
 
 def test_a_part_that_does_not_exist_is_refused(copy: Path) -> None:
-    (copy / "settings.py").unlink()
-    with pytest.raises(FileNotFoundError, match=r"settings\.py is named in provenance\.py"):
+    (copy / "addresses.py").unlink()
+    with pytest.raises(FileNotFoundError, match=r"addresses\.py is named in provenance\.py"):
         code_hash(copy, ROW_CODE)
 
 
@@ -118,7 +118,7 @@ def test_hashes_of_records_and_bytes() -> None:
 
 def test_threads_that_disturb_the_parser_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """CPython before 3.13 raises SystemError where several threads parse at the same time."""
-    expected, parse, calls = code_hash(PACKAGE, ("settings.py",)), ast.parse, []
+    expected, parse, calls = code_hash(PACKAGE, ("addresses.py",)), ast.parse, []
 
     def disturbed(source: bytes) -> ast.AST:
         calls.append(source)
@@ -127,5 +127,5 @@ def test_threads_that_disturb_the_parser_are_waited_for(monkeypatch: pytest.Monk
         return parse(source)
 
     monkeypatch.setattr(ast, "parse", disturbed)
-    assert code_hash(PACKAGE, ("settings.py",)) == expected
+    assert code_hash(PACKAGE, ("addresses.py",)) == expected
     assert len(calls) == 4

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hrtem_dask import backend, segmentation
-from hrtem_dask.detection_settings import DETECTION_METHODS
 from hrtem_dask.errors import ModelError
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation import Segmentation, Segmenter
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
-from hrtem_dask.settings import Settings
+from hrtem_dask.settings import DETECTION_METHODS, Settings
 
 if TYPE_CHECKING:
     from hrtem_dask.detection.detector import Detector

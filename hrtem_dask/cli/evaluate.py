@@ -84,8 +84,7 @@ def evaluate(truth: str, models: tuple[str, ...], methods: str | None, by: str |
 
 def _is_detector(methods: list[str] | None, results: str | None) -> bool:
     """Return whether instances are to be scored, not masks."""
-    from hrtem_dask.detection_settings import DETECTION_METHODS
-    from hrtem_dask.settings import Settings
+    from hrtem_dask.settings import DETECTION_METHODS, Settings
     from hrtem_dask.storage.results import open_results
 
     if results is None:

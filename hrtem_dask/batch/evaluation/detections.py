@@ -15,12 +15,11 @@ from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.run.run import run
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.detection.instances import Instances
-from hrtem_dask.detection_settings import DETECTION_METHODS
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.evaluation.detection import pair_detections, precision_table, summarize_pairs
 from hrtem_dask.evaluation.detection.overlaps import KINDS
 from hrtem_dask.provenance import WHOLE_PACKAGE, code_version
-from hrtem_dask.settings import Settings
+from hrtem_dask.settings import DETECTION_METHODS, Settings
 from hrtem_dask.storage.annotations import read_annotations
 from hrtem_dask.storage.annotations.found_instances import found_instances
 from hrtem_dask.storage.annotations.simulated_instances import simulated_instances

@@ -1,0 +1,41 @@
+"""Settings of the execution: device, engine, tiles, memory; they do not decide what is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hrtem_dask.errors import SettingsError
+from hrtem_dask.settings.ranges import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionSettings:
+    """What decides how fast results come and what else is written, not what they are."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where images are processed."""
+    engine: Literal["auto", "openvino", "torch"] = "auto"
+    """What runs the U-Net on a CPU."""
+    tile_px: int = 2048
+    """Tile of the U-Net for images larger than `whole_px` on a side."""
+    whole_px: int = 4096
+    """Images up to this side go through the U-Net whole."""
+    overlays: Literal["sample", "all", "none"] = "sample"
+    """For which micrographs an overlay picture is written."""
+    group_megapixels: float = 4.0
+    """Small micrographs are grouped into tasks of about this size."""
+    timeout_per_file_s: float | None = None
+    """A micrograph that takes longer (s) is ended with its worker, and failed; None sets no limit."""
+    memory_plan: Literal["refuse", "warn"] = "refuse"
+    """What happens if a micrograph is planned to need more memory than a worker has."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        require("execution.tile_px", self.tile_px, 16)
+        require("execution.group_megapixels", self.group_megapixels, 0)
+        if self.timeout_per_file_s is not None and not self.timeout_per_file_s > 0:
+            raise SettingsError(
+                f"execution.timeout_per_file_s must be above 0, got {self.timeout_per_file_s:g}: leave it out for no "
+                "limit"
+            )
