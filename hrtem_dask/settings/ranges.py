@@ -8,6 +8,15 @@ from hrtem_dask.errors import SettingsError
 def require(name: str, value: float, low: float, high: float = float("inf")) -> None:
     """Refuse a value outside its range; NaN is outside every range.
 
+    Parameters
+    ----------
+    name : str
+        Name of the setting, with its table.
+    value : float
+        Its value.
+    low, high : float, optional
+        Limits, which belong to the range.
+
     Raises
     ------
     SettingsError
