@@ -20,7 +20,7 @@ from hrtem_dask.storage.exchange.corrected_files import MANIFEST, STORE
 __all__ = ["without_own_results"]
 
 RUN_FILE = "run.toml"
-_BESIDE_RUN_FILE = ("log.jsonl", "summary.json", "parts/", "labels.zarr")
+_BESIDE_RUN_FILE = ("log.jsonl", "summary.json", "parts/", "labels.zarr", "labels/")
 _LABELS = ("labels", "tiff")
 """Kinds of files in the manifest of an export that are label images."""
 

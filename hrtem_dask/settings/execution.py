@@ -23,6 +23,9 @@ class ExecutionSettings:
     """Images up to this side go through the U-Net whole."""
     overlays: Literal["sample", "all", "none"] = "sample"
     """For which micrographs an overlay picture is written."""
+    labels: Literal["auto", "folders", "packed"] = "auto"
+    """How label images are stored: each in a folder of its own in ``labels.zarr``, which is seven files and folders, or
+    many in one ZIP file in ``labels``; ``"auto"`` packs those of runs with more than 500 micrographs."""
     group_megapixels: float = 4.0
     """Small micrographs are grouped into tasks of about this size."""
     timeout_per_file_s: float | None = None

@@ -18,11 +18,12 @@ from hrtem_dask.population import PopulationOptions, summarize
 from hrtem_dask.population.same_fields import describe_same_fields
 from hrtem_dask.population.size_lines import pixel_lines, size_lines
 from hrtem_dask.population.verdicts import describe_verdicts
-from hrtem_dask.provenance import code_version, command_line
+from hrtem_dask.provenance import bytes_hash, code_version, command_line
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.checksums import write_checksums
 from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.packing import label_packs
 from hrtem_dask.storage.parquet import write_table
 from hrtem_dask.toml_records import record_to_dict
 
@@ -169,6 +170,10 @@ def compact(
         written[name] = _with_covariates(table, columns)
         hashes[f"{name}.parquet"] = write_table(folder, f"{name}.parquet", written[name], tables.SCHEMAS[name])
     hashes["execution.parquet"] = write_table(folder, "execution.parquet", part.execution, tables.EXECUTION)
+    packs = {name: entry.part for name, entry in done.items() if entry.packed}
+    index = label_packs.write_index(folder, packs)
+    if index is not None:
+        hashes[label_packs.INDEX] = bytes_hash(index.encode())
     write_checksums(folder, hashes)
     counts: dict[str, int] = {status: int((micrographs["status"] == status).sum()) for status in tables.STATUSES}
     limits = PopulationOptions(min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from hrtem_dask.errors import ResultsFolderError, error_text
 from hrtem_dask.provenance import bytes_hash, record_hash
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.packing import label_packs
 from hrtem_dask.storage.parquet import read_rows, table_bytes
 
 __all__ = [
@@ -31,16 +32,23 @@ __all__ = [
     "Entry",
     "Part",
     "find_damage",
+    "part_files",
+    "part_of",
+    "read_commit",
     "read_entries",
     "read_parts",
     "remove_replaced_parts",
+    "table_file",
     "unreadable_commits",
+    "write_commit",
     "write_intent",
     "write_part",
 ]
 
 FOLDER = "parts"
-LABELS = "labels.zarr"
+LABELS = label_packs.LABELS
+PACK = "labels"
+"""Name of the pack of labels in the hashes of a commit."""
 
 logger = logging.getLogger(__name__)
 RARE_TABLES = ("windows", "fault_traces", "instance_runs")
@@ -71,6 +79,8 @@ class Entry:
     """Hash of its labels as they are stored (`zarr_store.content_hash`); empty where it has none."""
     fingerprint: str = ""
     """`loading.similarity.Fingerprint` of its image, by which copies are found; empty where it could not be read."""
+    packed: bool = False
+    """Whether its labels are in the pack of its part, not in ``labels.zarr``."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,7 @@ def write_intent(folder: Location, name: str, attempts: Mapping[str, int]) -> No
     folder.write_json(f"{FOLDER}/{name}.intent.json", dict(attempts))
 
 
-def write_part(folder: Location, name: str, part: Part, entries: Iterable[Entry]) -> None:
+def write_part(folder: Location, name: str, part: Part, entries: Iterable[Entry], labels: bytes | None = None) -> None:
     """Write a part, and its commit record last.
 
     Parameters
@@ -121,32 +131,125 @@ def write_part(folder: Location, name: str, part: Part, entries: Iterable[Entry]
         Its tables; only the columns of the schemas are kept, since covariates join when a run ends.
     entries : iterable of Entry
         One per micrograph.
+    labels : bytes, optional
+        The pack of their labels (`label_packs.pack_labels`), where they are not in ``labels.zarr``.
     """
     hashes = {}
+    if labels is not None:
+        folder.write_bytes(label_packs.pack_file(name), labels)
+        hashes[PACK] = bytes_hash(labels)
     for table, schema in tables.SCHEMAS.items():
         rows = getattr(part, table)
         if table in RARE_TABLES and rows.empty:
-            folder.remove(_table_file(name, table))  # of an earlier attempt that was cut off
+            folder.remove(table_file(name, table))  # of an earlier attempt that was cut off
             continue
         content = table_bytes(rows, schema, is_part=True)
-        folder.write_bytes(_table_file(name, table), content)
+        folder.write_bytes(table_file(name, table), content)
         hashes[table] = bytes_hash(content)
-    record: dict[str, Any] = {"entries": [dataclasses.asdict(e) for e in entries], "tables": hashes}
+    write_commit(folder, name, entries, hashes)
+
+
+def write_commit(folder: Location, name: str, entries: Iterable[Entry], hashes: Mapping[str, str]) -> None:
+    """Write the record of a commit, after everything that it names.
+
+    Parameters
+    ----------
+    folder : Location
+        The results folder.
+    name : str
+        Name of the part.
+    entries : iterable of Entry
+        One per micrograph.
+    hashes : mapping of str to str
+        Table, or ``labels`` for the pack → hash of its content.
+    """
+    record: dict[str, Any] = {"entries": [dataclasses.asdict(e) for e in entries], "tables": dict(hashes)}
     folder.write_json(f"{FOLDER}/{name}.commit.json", record | {"record_hash": record_hash(record)})
 
 
-def _table_file(part: str, table: str) -> str:
-    """Return the path of one table of a part."""
+def table_file(part: str, table: str) -> str:
+    """Return the path of one table of a part.
+
+    Parameters
+    ----------
+    part : str
+        Name of the part.
+    table : str
+        Name of the table.
+
+    Returns
+    -------
+    str
+        File inside the results folder.
+
+    Examples
+    --------
+    >>> table_file("4e1f", "particles")
+    'parts/4e1f.particles.parquet'
+    """
     return f"{FOLDER}/{part}.{table}.parquet"
 
 
-def _part_of(name: str) -> str:
-    """Return the part that a file belongs to."""
-    return name.removeprefix(f"{FOLDER}/").split(".")[0]
+def part_files(part: str, hashes: Mapping[str, str] | None = None) -> list[str]:
+    """Return the files of a part, in the order in which they are deleted.
+
+    Parameters
+    ----------
+    part : str
+        Name of the part.
+    hashes : mapping, optional
+        From `read_commit`; by default every file that a part can have is returned.
+
+    Returns
+    -------
+    list of str
+        Files inside the results folder. The record of the commit comes before what it names, so that a part that is
+        deleted in part counts for nothing.
+    """
+    records = [f"{FOLDER}/{part}.intent.json", f"{FOLDER}/{part}.commit.json"]
+    known = {*tables.SCHEMAS, PACK} if hashes is None else set(hashes)
+    pack = [label_packs.pack_file(part)] if PACK in known else []
+    return [*records, *(table_file(part, table) for table in tables.SCHEMAS if table in known), *pack]
 
 
-def _read_commit(folder: Location, part: str) -> tuple[list[Entry], dict[str, str]]:
-    """Read a commit: the entries, and the hashes of the tables; a damaged record raises ValueError."""
+def part_of(name: str) -> str:
+    """Return the part that a file belongs to.
+
+    Parameters
+    ----------
+    name : str
+        File inside the results folder.
+
+    Returns
+    -------
+    str
+        Name of the part.
+    """
+    return name.rpartition("/")[2].split(".")[0]
+
+
+def read_commit(folder: Location, part: str) -> tuple[list[Entry], dict[str, str]]:
+    """Read the record of a commit.
+
+    Parameters
+    ----------
+    folder : Location
+        The results folder.
+    part : str
+        Name of the part.
+
+    Returns
+    -------
+    entries : list of Entry
+        One per micrograph.
+    hashes : dict of str to str
+        Table, or ``labels`` for the pack → hash of its content.
+
+    Raises
+    ------
+    OSError, ValueError, RecursionError
+        If it is missing or damaged.
+    """
     record = json.loads(folder.read_bytes(f"{FOLDER}/{part}.commit.json"))
     try:
         written = record.pop("record_hash")
@@ -182,14 +285,14 @@ def read_entries(folder: Location) -> dict[str, Entry]:
         not committed gives an entry ``interrupted``. A record that cannot be read counts as not there, and is logged.
     """
     entries: dict[str, Entry] = {}
-    begun = {_part_of(name) for name in folder.names(FOLDER, ".intent.json")}
+    begun = {part_of(name) for name in folder.names(FOLDER, ".intent.json")}
     for name in folder.names(FOLDER, ".commit.json"):
         try:
-            read, _ = _read_commit(folder, _part_of(name))
+            read, _ = read_commit(folder, part_of(name))
         except (OSError, ValueError, RecursionError) as error:
             logger.warning("%s is damaged and counts for nothing: %s", folder.path(name), error_text(error))
             continue
-        begun -= {_part_of(name)}
+        begun -= {part_of(name)}
         for entry in read:
             _keep_latest(entries, entry)
     for part in sorted(begun):
@@ -215,7 +318,7 @@ def unreadable_commits(folder: Location) -> list[str]:
     list of str
         Files inside the folder.
     """
-    return [name for name in folder.names(FOLDER, ".commit.json") if not _is_committed(folder, _part_of(name))]
+    return [name for name in folder.names(FOLDER, ".commit.json") if not _is_committed(folder, part_of(name))]
 
 
 def find_damage(folder: Location, part: str, entries: Sequence[Entry]) -> dict[str, str]:
@@ -236,13 +339,13 @@ def find_damage(folder: Location, part: str, entries: Sequence[Entry]) -> dict[s
         `micrograph_id` → what is missing, cut or exchanged. Each of them has to be done again.
     """
     try:
-        _, hashes = _read_commit(folder, part)
+        _, hashes = read_commit(folder, part)
     except (OSError, ValueError, RecursionError) as error:
         return {entry.micrograph_id: f"its commit is damaged: {error_text(error)}" for entry in entries}
     for table in tables.SCHEMAS:
         if table in RARE_TABLES and table not in hashes:
             continue
-        name = _table_file(part, table)
+        name = table_file(part, table)
         try:
             problem = None if bytes_hash(folder.read_bytes(name)) == hashes.get(table) else "is not what was written"
         except FileNotFoundError:
@@ -251,20 +354,34 @@ def find_damage(folder: Location, part: str, entries: Sequence[Entry]) -> dict[s
             problem = f"cannot be read ({error.strerror or error_text(error)})"
         if problem is not None:
             return {entry.micrograph_id: f"{name} {problem}" for entry in entries}
-    labels = folder.inside(LABELS)
+    found = _label_hashes(folder, part, entries)
     return {
         entry.micrograph_id: "its labels are missing, damaged or those of another micrograph"
         for entry in entries
-        if _labels_hash(labels, entry.micrograph_id) != entry.labels_hash
+        if found.get(entry.micrograph_id, "") != entry.labels_hash
     }
 
 
-def _labels_hash(labels: Location, micrograph_id: str) -> str:
-    """Return the hash of the stored labels; an empty one where they cannot be read."""
-    try:
-        return zarr_store.content_hash(labels, micrograph_id)
-    except OSError:
-        return "unreadable"
+def _label_hashes(folder: Location, part: str, entries: Sequence[Entry]) -> dict[str, str]:
+    """Return the hashes of the stored labels; one of no labels where they cannot be read."""
+    found: dict[str, str] = {}
+    labels = folder.inside(LABELS)
+    for entry in entries:
+        if not entry.packed:
+            try:
+                found[entry.micrograph_id] = zarr_store.content_hash(labels, entry.micrograph_id)
+            except OSError:
+                found[entry.micrograph_id] = "unreadable"
+    if any(entry.packed for entry in entries):
+        try:
+            packed = label_packs.unpack_labels(folder.read_bytes(label_packs.pack_file(part)))
+        except OSError:
+            packed = {}
+        for entry in entries:
+            if entry.packed:
+                files = packed.get(entry.micrograph_id)
+                found[entry.micrograph_id] = zarr_store.files_hash(files) if files else ""
+    return found
 
 
 def _keep_latest(entries: dict[str, Entry], entry: Entry) -> None:
@@ -301,7 +418,7 @@ def read_parts(folder: Location, entries: Mapping[str, Entry]) -> Part:
         wanted.setdefault(entry.part, []).append(entry.micrograph_id)
     gathered: dict[str, pd.DataFrame] = {}
     for table, schema in tables.SCHEMAS.items():
-        files = {_table_file(part, table): wanted[part] for part in sorted(wanted)}
+        files = {table_file(part, table): wanted[part] for part in sorted(wanted)}
         if table in RARE_TABLES:
             present = set(folder.names(FOLDER, f".{table}.parquet"))
             files = {name: ids for name, ids in files.items() if name in present}
@@ -318,7 +435,7 @@ def read_parts(folder: Location, entries: Mapping[str, Entry]) -> Part:
 
 
 def remove_replaced_parts(folder: Location, before: Mapping[str, Entry], after: Mapping[str, Entry]) -> None:
-    """Delete the parts that a run has replaced, and the remains of parts without a readable record.
+    """Delete the parts that a run has replaced, and the remains of parts without a readable record, or merged.
 
     Other parts that this run did not know are left alone.
 
@@ -333,19 +450,30 @@ def remove_replaced_parts(folder: Location, before: Mapping[str, Entry], after: 
     """
     used = {e.part for e in after.values()}
     replaced = {e.part for e in before.values()} - used
-    names = list(folder.names(FOLDER, ""))
-    begun = {_part_of(name) for name in names if name.endswith(".intent.json")}
+    names = [*folder.names(FOLDER, ""), *folder.names(label_packs.FOLDER, label_packs.SUFFIX)]
+    begun = {part_of(name) for name in names if name.endswith(".intent.json")}
+    ours = {name for name in names if name in part_files(part_of(name))}
+    unused = {part_of(name) for name in ours} - used
+    remains = {part for part in unused if _is_remains(folder, part, begun, after)}
     for name in names:
-        part = _part_of(name)
-        ours = name.endswith((".commit.json", *(f".{table}.parquet" for table in tables.SCHEMAS)))
-        if part in replaced or (ours and part not in used | begun and not _is_committed(folder, part)):
+        if part_of(name) in replaced or (name in ours and part_of(name) in remains):
             folder.remove(name)
+
+
+def _is_remains(folder: Location, part: str, begun: Collection[str], after: Mapping[str, Entry]) -> bool:
+    """Return whether an unused part has no record, or nothing that later or equal attempts do not have too."""
+    try:
+        entries, _ = read_commit(folder, part)
+    except (OSError, ValueError, RecursionError):
+        return part not in begun
+    others = [after.get(entry.micrograph_id) for entry in entries]
+    return all(other is not None and other.attempts >= e.attempts for e, other in zip(entries, others, strict=True))
 
 
 def _is_committed(folder: Location, part: str) -> bool:
     """Return whether a part has a commit that can be read."""
     try:
-        _read_commit(folder, part)
+        read_commit(folder, part)
     except (OSError, ValueError, RecursionError):
         return False
     return True

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["image_attributes", "label_attributes"]
+__all__ = ["collection_attributes", "image_attributes", "label_attributes"]
 
 
 def image_attributes(name: str, array: str, pixel_size_nm: PixelSize | None) -> dict[str, dict[str, Any]]:
@@ -53,3 +54,24 @@ def label_attributes(name: str, array: str, pixel_size_nm: PixelSize | None) -> 
     attributes = image_attributes(name, array, pixel_size_nm)
     attributes["ome"]["image-label"] = {}
     return attributes
+
+
+def collection_attributes(paths: Sequence[str]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Return the attributes of a store of several images, in the layout of bioformats2raw.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Names of the groups of its images, in their order.
+
+    Returns
+    -------
+    root : dict
+        ``{"ome": {...}}`` of the root.
+    images : dict
+        The same of the group ``OME``, which lists the images.
+    """
+    return (
+        {"ome": {"version": "0.5", "bioformats2raw.layout": 3}},
+        {"ome": {"version": "0.5", "series": list(paths)}},
+    )

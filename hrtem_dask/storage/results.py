@@ -18,9 +18,9 @@ from hrtem_dask import loading, tables
 from hrtem_dask.errors import NothingToAnalyseError, ResultsFolderError, error_text, suggestion
 from hrtem_dask.micrograph import PixelSize, make_micrograph
 from hrtem_dask.population.size_lines import median_text
-from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.ledger import RARE_TABLES
 from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.packing import label_packs
 from hrtem_dask.storage.parquet import read_table
 from hrtem_dask.tables.datasets import to_dataset
 
@@ -181,7 +181,7 @@ class Results:
             If it has none.
         """
         try:
-            return zarr_store.read_labels(self.folder.inside("labels.zarr"), micrograph_id)
+            return label_packs.read_labels(self.folder, micrograph_id)
         except KeyError as error:
             raise KeyError(
                 f"no labels of micrograph {micrograph_id!r}{suggestion(str(micrograph_id), list(self._labelled()))}"
@@ -231,8 +231,10 @@ class Results:
             name: to_dataset(self._table(name), schema, name.removesuffix("s"))
             for name, schema in tables.SCHEMAS.items()
         }
-        store = self.folder.inside("labels.zarr")
-        nodes |= {f"labels/{name}": zarr_store.open_labels(store, name, sizes[name]).to_dataset() for name in wanted}
+        packs = label_packs.packed_ids(self.folder)
+        for name in wanted:
+            labels = label_packs.open_labels(self.folder, name, sizes[name], part=packs.get(name))
+            nodes[f"labels/{name}"] = labels.to_dataset()
         import xarray as xr  # a quarter of a second to import, which workers of a run need not pay
 
         return xr.DataTree.from_dict(nodes)

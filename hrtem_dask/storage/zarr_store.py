@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "content_hash",
+    "create_label_array",
     "create_store",
+    "files_hash",
+    "label_array_name",
+    "open_label_group",
     "open_labels",
     "open_store",
     "read_labels",
@@ -76,8 +80,9 @@ def write_collection(folder: Location, paths: Sequence[str]) -> None:
         Names of the groups of its images, in their order.
     """
     root = zarr.open_group(_store(folder), mode="r+")
-    root.attrs["ome"] = {"version": "0.5", "bioformats2raw.layout": 3}
-    root.create_group(COLLECTION, overwrite=True, attributes={"ome": {"version": "0.5", "series": list(paths)}})
+    about_root, about_images = ngff.collection_attributes(paths)
+    root.update_attributes(about_root)
+    root.create_group(COLLECTION, overwrite=True, attributes=about_images)
 
 
 def content_hash(folder: Location, micrograph_id: str) -> str:
@@ -98,14 +103,30 @@ def content_hash(folder: Location, micrograph_id: str) -> str:
     """
     fs, root = file_system(folder.path(micrograph_id))
     fs.invalidate_cache()
-    digest = hashlib.blake2b(digest_size=16)
     found = sorted(fs.find(root)) if fs.isdir(root) else []
     names = [posixpath.relpath(path, root) for path in found]
-    for name in names:
-        if not posixpath.basename(name).startswith("."):
-            content = folder.read_bytes(posixpath.join(micrograph_id, name))
-            digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest() if names else ""
+    visible = [name for name in names if not posixpath.basename(name).startswith(".")]
+    files = {name: folder.read_bytes(posixpath.join(micrograph_id, name)) for name in visible}
+    return files_hash(files) if names else ""
+
+
+def files_hash(files: Mapping[str, bytes]) -> str:
+    """Return a hash of the files of one micrograph.
+
+    Parameters
+    ----------
+    files : mapping of str to bytes
+        Name inside its group → content.
+
+    Returns
+    -------
+    str
+        BLAKE2b hash (32 hexadecimal digits) of names and contents.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(files):
+        digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
+    return digest.hexdigest()
 
 
 def open_store(folder: Location) -> zarr.Group:
@@ -215,6 +236,21 @@ def write_labels(
     """
     name = micrograph_id.rpartition("/")[2]
     group = _new_group(folder, micrograph_id, ngff.label_attributes(name, array_name, pixel_size_nm))
+    create_label_array(group, labels, array_name)
+
+
+def create_label_array(group: zarr.Group, labels: np.ndarray, array_name: str) -> None:
+    """Write labels into the group of a label image.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        The group, without an array.
+    labels : numpy.ndarray of int
+        Shape (y, x), 0 = background.
+    array_name : str
+        Name of the array.
+    """
     chunks = tuple(min(n, LABEL_CHUNK_PX) for n in labels.shape)
     shards = tuple(c * math.ceil(n / c) for n, c in zip(labels.shape, chunks, strict=True))
     array = group.create_array(
@@ -276,7 +312,7 @@ def read_labels(folder: Location, micrograph_id: str, box: tuple[slice, slice] |
         group: Any = zarr.open_group(_store(folder), path=micrograph_id, mode="r")
     except FileNotFoundError as error:
         raise KeyError(micrograph_id) from error
-    return np.asarray(group[_label_array(group)][box or (slice(None), slice(None))])
+    return np.asarray(group[label_array_name(group)][box or (slice(None), slice(None))])
 
 
 def open_labels(folder: Location, micrograph_id: str, pixel_size_nm: PixelSize | None) -> xr.DataArray:
@@ -301,20 +337,48 @@ def open_labels(folder: Location, micrograph_id: str, pixel_size_nm: PixelSize |
     KeyError
         If there is no such micrograph.
     """
-    import xarray as xr  # a quarter of a second to import, which workers of a run need not pay
-
-    store = _store(folder.inside(micrograph_id))
     try:
-        opened = xr.open_zarr(store, chunks=None, consolidated=False, zarr_format=3, mask_and_scale=False)
+        return open_label_group(_store(folder.inside(micrograph_id)), pixel_size_nm)
     except FileNotFoundError as error:
         raise KeyError(micrograph_id) from error
-    labels: xr.DataArray = opened[_label_array(opened)].rename("labels")
+
+
+def open_label_group(store: zarr.storage.StoreLike, pixel_size_nm: PixelSize | None) -> xr.DataArray:
+    """Open a label image.
+
+    Parameters
+    ----------
+    store : zarr.storage.StoreLike
+        Store whose root is the group of the label image.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+
+    Returns
+    -------
+    xarray.DataArray of int32
+        (y, x), 0 = background, with coordinates in nm (or px).
+    """
+    import xarray as xr  # a quarter of a second to import, which workers of a run need not pay
+
+    opened = xr.open_zarr(store, chunks=None, consolidated=False, zarr_format=3, mask_and_scale=False)
+    labels: xr.DataArray = opened[label_array_name(opened)].rename("labels")
     axes = make_micrograph(np.broadcast_to(np.int8(0), labels.shape), pixel_size_nm=pixel_size_nm)
     return labels.assign_coords(axes.coords)
 
 
-def _label_array(group: Any) -> str:
-    """Return the name of a group's full-resolution array."""
+def label_array_name(group: Any) -> str:
+    """Return the name of a group's full-resolution array.
+
+    Parameters
+    ----------
+    group : zarr.Group or xarray.Dataset
+        The group of an OME-NGFF image, or what was opened of it.
+
+    Returns
+    -------
+    str
+        Name inside the group.
+    """
     attributes = dict(group.attrs)
     scales = attributes.get("ome", attributes).get("multiscales")
     return str(scales[0]["datasets"][0]["path"]) if scales else "labels"

@@ -18,7 +18,7 @@ from distributed.scheduler import KilledWorker
 from hrtem_dask.batch.cluster.patience import lost_scheduler, patience_of
 from hrtem_dask.errors import ClusterError, typed_error_text
 
-__all__ = ["failure_reason", "stream", "stream_with_retry", "worker_died"]
+__all__ = ["failure_reason", "result_or_error", "stream", "stream_with_retry", "worker_died"]
 
 LEFT_BEHIND_S = 60.0
 """How long a caller who stops early waits for the tasks in flight (s)."""
@@ -115,7 +115,7 @@ def stream(
                 count()
                 continue
             item, _ = in_flight.pop(future.key)
-            yield item, _result_or_error(client, future)
+            yield item, result_or_error(client, future)
             future.release()
             count()
             fill()
@@ -210,8 +210,26 @@ def stream_with_retry(
     yield from stream(client, function, again, *arguments, key=f"{key}-alone", limit=1)
 
 
-def _result_or_error(client: Client, future: Future[Any]) -> Any:
-    """Return what a task returned, or the error that ended it."""
+def result_or_error(client: Client, future: Future[Any]) -> Any:
+    """Wait for a task.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    future : distributed.Future
+        The task.
+
+    Returns
+    -------
+    object
+        What it returned, or the exception that it raised or that ended it.
+
+    Raises
+    ------
+    ClusterError
+        If the cluster has no worker for too long, its scheduler is gone, or someone has cancelled the task.
+    """
     try:
         while True:
             try:

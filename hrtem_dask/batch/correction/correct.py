@@ -24,7 +24,7 @@ from hrtem_dask.batch.run.task import AnalysisTask, Outcome
 from hrtem_dask.cluster_settings import Cluster, Device
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError, error_text
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage import ledger, zarr_store
+from hrtem_dask.storage import ledger
 from hrtem_dask.storage.compaction import compact, copies_in, read_run_file
 from hrtem_dask.storage.corrections import (
     create_corrections,
@@ -36,6 +36,7 @@ from hrtem_dask.storage.corrections import (
 from hrtem_dask.storage.exchange.corrected_files import CorrectedFile, LabelFormat, exported_hashes, list_corrected
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.overlays import write_overlay_index
+from hrtem_dask.storage.packing import label_packs
 from hrtem_dask.storage.results import find_record, listed_record, open_results, pixel_size_of
 from hrtem_dask.storage.run_lock import RunLock
 
@@ -311,7 +312,7 @@ def _store_correction(labels: _CorrectedLabels, folder: Location) -> CorrectionO
         # labels that were not edited are no correction, even if a later run has found other ones
         if found == labels.exported_hash:
             return CorrectionOutcome(name, path, "unchanged")
-        if found == labels_hash(zarr_store.read_labels(Location.of(folder.path("labels.zarr")), name)):
+        if found == labels_hash(label_packs.read_labels(folder, name)):
             return CorrectionOutcome(name, path, "unchanged")
         record = find_record(row)
         write_correction(

@@ -25,6 +25,7 @@ from hrtem_dask.storage.corrections import labels_hash
 from hrtem_dask.storage.exchange import coco, label_files, table_files
 from hrtem_dask.storage.exchange.corrected_files import ANNOTATIONS, MANIFEST, STORE
 from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.packing import label_packs
 from hrtem_dask.storage.results import Results, find_record, open_results, pixel_size_of
 
 __all__ = ["FORMATS", "ExportSummary", "choose_micrographs", "export"]
@@ -239,7 +240,7 @@ def _export_one(
 ) -> dict[str, Any]:
     """Write one micrograph, on a worker; return its entry in the manifest."""
     row, name, size = item.row, str(item.row["micrograph_id"]), pixel_size_of(item.row)
-    labels = zarr_store.read_labels(Location.of(folder.path("labels.zarr")), name)
+    labels = label_packs.read_labels(folder, name)
     image = _image(row) if images else None
     entry: dict[str, Any] = {
         "micrograph_id": name, "source": row["source"], "source_hash": row["source_hash"],

@@ -21,6 +21,7 @@ from hrtem_dask.batch.cluster.cluster import choose_cluster, connect
 from hrtem_dask.batch.cluster.local import default_workers
 from hrtem_dask.batch.cluster.slurm import job_script, memory_of_job, n_jobs, processes_of_job
 from hrtem_dask.batch.listing import find_inputs
+from hrtem_dask.batch.run.part_merger import parts_left
 from hrtem_dask.batch.run.plan import RunPlan, planned_memory
 from hrtem_dask.batch.run.preparation import (
     Job,
@@ -34,6 +35,7 @@ from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.storage import ledger, zarr_store
 from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.packing import label_packs
 from hrtem_dask.storage.run_lock import RunLock
 
 __all__ = ["DryRun", "dry_run"]
@@ -205,31 +207,32 @@ def _estimate(plan: RunPlan, job: Job) -> tuple[float | None, int, int, int]:
     probes = _spread(sorted(items, key=_pixels))
     if not probes:
         return None, 0, FIXED_FILES, 0
-    k, n, n_parts = len(probes), len(items), len(plan.tasks)
+    k, n = len(probes), len(items)
+    n_parts, packed = parts_left([len(task.items) for task in plan.tasks]), plan.tasks[0].packed
     n_overlays = sum(item.overlay for item in items)
     seconds = 0.0
     with tempfile.TemporaryDirectory(prefix="hrtem-dask-dry-run-") as scratch:
         folder = Location.of(scratch)
         zarr_store.create_store(folder.inside(ledger.LABELS))
         # all together first, which loads the model too
-        run_task(
-            AnalysisTask(tuple(dataclasses.replace(p, overlay=True) for p in probes)), job.settings, folder, job.models
-        )
+        with_overlays = tuple(dataclasses.replace(p, overlay=True) for p in probes)
+        run_task(AnalysisTask(with_overlays, packed), job.settings, folder, job.models)
         n_part_files, together = _content(Path(scratch, ledger.FOLDER))
+        n_label_files, labels = _content(Path(scratch, label_packs.FOLDER if packed else ledger.LABELS))
         _, overlays = _content(Path(scratch, "overlays"))
         for probe in probes:
             alone = dataclasses.replace(probe, overlay=False, attempts=probe.attempts + 1)
             began = _clock(job)
-            run_task(AnalysisTask((alone,)), job.settings, folder, job.models)
+            run_task(AnalysisTask((alone,), packed), job.settings, folder, job.models)
             seconds += _clock(job) - began
         singles = _content(Path(scratch, ledger.FOLDER))[1] - together
-        n_label_files, labels = _content(Path(scratch, ledger.LABELS))
     share = sum(map(_pixels, items)) / max(sum(map(_pixels, probes)), 1)
     # what a part takes without rows, by comparison of one part with several of the same rows
     empty_part = (singles - together) / (k - 1) if k > 1 else together
     rows = max(together - empty_part, 0.0) / k
     n_bytes = (n_parts + 1) * empty_part + 2 * n * rows + labels * share + overlays / k * n_overlays
-    n_files = n * n_label_files / k + n_parts * n_part_files + n_overlays + FIXED_FILES
+    n_packs, n_label_images = (n_parts, 0) if packed else (0, n)
+    n_files = n_label_images * n_label_files / k + n_packs + n_parts * n_part_files + n_overlays + FIXED_FILES
     return seconds * share, round(n_bytes), round(n_files), k
 
 

@@ -22,6 +22,8 @@ SAMPLE_OVERLAYS = 24
 """Number of overlays of a run whose setting ``overlays`` is ``sample``."""
 GROUPS_PER_WORKER = 4
 """Least number of groups of a worker, where there are so many micrographs."""
+PACK_ABOVE = 500
+"""Number of micrographs above which labels are packed, with the setting ``execution.labels`` ``"auto"``."""
 BYTES_PER_PIXEL = 60
 """Memory of a worker per pixel of a micrograph: measured, 3.7 GiB at 8192² pixels with the U-Net, which is 55 bytes per
 pixel and the memory of the libraries."""
@@ -114,7 +116,8 @@ def make_plan(
         items.append(PlannedMicrograph(record, key, attempts, record.micrograph_id in with_overlay, correction))
     share = sum(_pixels(item) for item in items) / (GROUPS_PER_WORKER * max(n_workers, 1))
     largest = min(settings.execution.group_megapixels * 1e6, share)
-    tasks = tuple(AnalysisTask(group) for group in _groups(items, largest))
+    packed = settings.execution.labels == "packed" or (settings.execution.labels == "auto" and len(ok) > PACK_ABOVE)
+    tasks = tuple(AnalysisTask(group, packed) for group in _groups(items, largest))
     return RunPlan(tuple(records), tasks, kept, tuple(undrawn), tuple(outdated))
 
 

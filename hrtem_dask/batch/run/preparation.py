@@ -130,7 +130,9 @@ def prepare_run(client: Client, job: Job) -> tuple[RunPlan, dict[str, ledger.Ent
         )
     write_run_file(folder, job.settings, models=dataclasses.asdict(job.models), inputs=job.inputs)
     folder.make_way(ledger.LABELS, folder=True)
-    zarr_store.create_store(folder.inside(ledger.LABELS))
+    all_packed = bool(plan.tasks) and all(task.packed for task in plan.tasks)
+    if folder.exists(ledger.LABELS) or not all_packed:
+        zarr_store.create_store(folder.inside(ledger.LABELS))
     logger.info(
         "%d images listed in %d files: %d to analyze, %d done before",
         len(records), len(job.sources), plan.n_to_analyze, len(plan.kept),

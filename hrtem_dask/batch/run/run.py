@@ -20,6 +20,7 @@ from hrtem_dask.batch.cluster.stream import failure_reason, stream, stream_with_
 from hrtem_dask.batch.copies import compare_on_workers, find_copies
 from hrtem_dask.batch.dashboard.live import PopulationReporter, add_population_page
 from hrtem_dask.batch.listing import find_inputs
+from hrtem_dask.batch.run.part_merger import PartMerger
 from hrtem_dask.batch.run.plan import RunPlan
 from hrtem_dask.batch.run.preparation import Job, checked_models, prepare_run, with_absolute_paths
 from hrtem_dask.batch.run.progress import RunLog, progress_bar
@@ -173,7 +174,7 @@ def run(
         plan, entries = prepare_run(client, job)
         page.begin(folder, plan)
         with RunLog(folder) as log:
-            done = _analyse(client, job, plan, log, page, progress)
+            done = _analyse(client, job, plan, entries, log, page, progress)
             job.lock.check()
             listed = [record for record in plan.records if record.status == "ok"]
             marks = {record.micrograph_id: done[record.micrograph_id].fingerprint for record in listed}
@@ -184,7 +185,9 @@ def run(
             remove_notes(folder)
             micrographs = open_results(folder).micrographs
             analyzed = micrographs.loc[micrographs["status"].isin(tables.ANALYZED_STATUSES), "micrograph_id"]
-            zarr_store.write_collection(folder.inside(ledger.LABELS), analyzed.tolist())
+            if folder.exists(ledger.LABELS):
+                in_folders = [name for name in analyzed if not done[name].packed]
+                zarr_store.write_collection(folder.inside(ledger.LABELS), in_folders)
             write_crate(folder, began=_text(started_at), ended=_text(datetime.now(UTC)))
             seconds = time.perf_counter() - began
             log.write("end", **ended.counts, n_particles=ended.n_particles, seconds=round(seconds, 3))
@@ -218,10 +221,17 @@ def _taken_as_bright(records: Sequence[loading.MicrographRecord], settings: Sett
 
 
 def _analyse(
-    client: Client, job: Job, plan: RunPlan, log: RunLog, page: PopulationReporter, progress: bool
+    client: Client,
+    job: Job,
+    plan: RunPlan,
+    known: Mapping[str, ledger.Entry],
+    log: RunLog,
+    page: PopulationReporter,
+    progress: bool,
 ) -> dict[str, ledger.Entry]:
     """Analyze what is planned; return the entries of all micrographs, by micrograph_id."""
     done = dict(plan.kept)
+    merger = PartMerger(client, job.folder, job.lock.token, plan.kept, known)
     reasons = Counter(str(r.reason) for r in plan.records if r.status == "failed")
     log.write(
         "start",
@@ -235,7 +245,7 @@ def _analyse(
     with progress_bar(plan.n_to_analyze, shown=progress) as advance:
         try:
             _require_few_failures(reasons, job, plan)
-            for outcome in analyse_tasks(client, plan.tasks, job.settings, job.folder, job.models, job.lock):
+            for outcome in analyse_tasks(client, plan.tasks, job.settings, job.folder, job.models, job.lock, merger):
                 done[outcome.entry.micrograph_id] = outcome.entry
                 log.write(
                     outcome.entry.status,
@@ -253,7 +263,7 @@ def _analyse(
                     _require_few_failures(reasons, job, plan)
         finally:
             page.end()  # a run that is cut off must not stay "running" on a shared scheduler
-    return done
+    return merger.finish(done)
 
 
 def _require_few_failures(reasons: Counter[str], job: Job, plan: RunPlan) -> None:
@@ -281,6 +291,7 @@ def analyse_tasks(
     folder: Location,
     models: ModelHashes,
     lock: RunLock,
+    merger: PartMerger | None = None,
 ) -> Iterator[Outcome]:
     """Run the tasks; find out which micrograph killed a worker.
 
@@ -301,6 +312,8 @@ def analyse_tasks(
         Hashes of the models.
     lock : RunLock
         The lock of the results folder, which this run holds.
+    merger : PartMerger, optional
+        Gets the parts that are committed.
 
     Yields
     ------
@@ -315,9 +328,10 @@ def analyse_tasks(
     arguments = (settings, folder, models, lock.token)
     for task, result in stream_with_retry(client, run_task, tasks, *arguments, key="analyse", split=AnalysisTask.split):
         lock.check()
-        if not isinstance(result, BaseException):
-            yield from result
-        elif worker_died(result):
-            yield from commit_failed(task, failure_reason(result), settings, folder)
-        else:
-            raise result
+        if isinstance(result, BaseException):
+            if not worker_died(result):
+                raise result
+            result = commit_failed(task, failure_reason(result), settings, folder)
+        if merger is not None:
+            merger.add([outcome.entry for outcome in result])
+        yield from result

@@ -27,6 +27,8 @@ from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, results, zarr_store
 from hrtem_dask.storage.corrections import Correction
 from hrtem_dask.storage.location import Location
+from hrtem_dask.storage.packing import label_packs
+from hrtem_dask.storage.packing.label_bytes import encode_labels
 from hrtem_dask.storage.run_lock import require_owner
 
 __all__ = [
@@ -75,6 +77,8 @@ class AnalysisTask:
 
     items: tuple[PlannedMicrograph, ...]
     """The micrographs, in order."""
+    packed: bool = False
+    """Whether their labels go into one pack instead of folders."""
 
     @property
     def name(self) -> str:
@@ -89,7 +93,7 @@ class AnalysisTask:
         list of AnalysisTask
             Tasks of one micrograph each, in order.
         """
-        return [AnalysisTask((item,)) for item in self.items]
+        return [AnalysisTask((item,), self.packed) for item in self.items]
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,7 @@ def run_task(
     ledger.write_intent(folder, task.name, {i.record.micrograph_id: i.attempts + 1 for i in task.items})
     outcomes: list[Outcome] = []
     results: list[Analysed] = []
+    pack: dict[str, label_packs.LabelFiles] = {}
     for item in task.items:
         began = time.perf_counter()
         limit = settings.execution.timeout_per_file_s
@@ -170,18 +175,19 @@ def run_task(
             else:
                 analysed = _failed(item, ended, settings)
             require_owner(folder, owner)
-            picture, labels_hash = _write_pictures(folder, item, analysed, settings)
+            picture, labels_hash = _write_pictures(folder, item, analysed, settings, pack if task.packed else None)
         analysed.execution = _execution(item, analysed)
         results.append(analysed)
         status, reason = analysed.row["status"], analysed.row.get("reason")
         entry = _entry(item, task.name, analysed.stat, analysed.row.get("source_hash"), status)
-        entry = dataclasses.replace(entry, labels_hash=labels_hash, fingerprint=analysed.fingerprint)
+        packed = item.record.micrograph_id in pack
+        entry = dataclasses.replace(entry, labels_hash=labels_hash, fingerprint=analysed.fingerprint, packed=packed)
         seconds = time.perf_counter() - began
         summary = _summary(analysed, picture)
         outcomes.append(Outcome(entry, item.record.source.path, reason, len(analysed.particles), seconds, summary))
         analysed.found = None  # its images are written: a group holds those of one micrograph at a time
     require_owner(folder, owner)
-    committed = _commit(task, results, outcomes, folder)
+    committed = _commit(task, results, outcomes, folder, label_packs.pack_labels(pack) if pack else None)
     spare_collector()  # now everything that tasks need is imported
     return committed
 
@@ -223,7 +229,11 @@ def _failed(item: PlannedMicrograph, reason: str, settings: Settings) -> Analyse
 
 
 def _commit(
-    task: AnalysisTask, results: Sequence[Analysed], outcomes: list[Outcome], folder: Location
+    task: AnalysisTask,
+    results: Sequence[Analysed],
+    outcomes: list[Outcome],
+    folder: Location,
+    labels: bytes | None = None,
 ) -> list[Outcome]:
     """Write the rows of a group and its commit record; return the outcomes."""
     part = ledger.Part(
@@ -235,7 +245,7 @@ def _commit(
         fault_traces=_joined([one.fault_traces for one in results]),
         instance_runs=_joined([one.instance_runs for one in results]),
     )
-    ledger.write_part(folder, task.name, part, [outcome.entry for outcome in outcomes])
+    ledger.write_part(folder, task.name, part, [outcome.entry for outcome in outcomes], labels)
     return outcomes
 
 
@@ -260,7 +270,7 @@ def draw_overlay(item: PlannedMicrograph, settings: Settings, folder: Location) 
     record = item.record
     image = analysis.visible_field(loading.read_image(record), settings).image
     prepared, _ = analysis.prepare(image, settings, gain=gain_reference(settings.filtering.flat_field))
-    labels = zarr_store.read_labels(folder.inside(ledger.LABELS), record.micrograph_id)
+    labels = label_packs.read_labels(folder, record.micrograph_id)
     traces = results.open_results(folder).table("fault_traces")
     overlays.write_overlay(
         folder,
@@ -284,9 +294,13 @@ def _summary(analysed: Analysed, picture: np.ndarray | None) -> MicrographSummar
 
 
 def _write_pictures(
-    folder: Location, item: PlannedMicrograph, analysed: Analysed, settings: Settings
+    folder: Location,
+    item: PlannedMicrograph,
+    analysed: Analysed,
+    settings: Settings,
+    pack: dict[str, label_packs.LabelFiles] | None,
 ) -> tuple[np.ndarray | None, str]:
-    """Write labels and, if planned, the overlay; return the overlay and the hash of the labels.
+    """Write labels, or add them to a pack, and if planned the overlay; return the overlay and the hash of the labels.
 
     Without labels the micrograph has failed; without its overlay it has not.
     """
@@ -296,10 +310,8 @@ def _write_pictures(
         _remove_pictures(folder, record.micrograph_id)
         return None, ""
     began = time.perf_counter()
-    labels = folder.inside(ledger.LABELS)
     try:
-        zarr_store.write_labels(labels, record.micrograph_id, found.labels, pixel_size_nm=record.pixel_size_nm)
-        labels_hash = zarr_store.content_hash(labels, record.micrograph_id)
+        labels_hash = _store_labels(folder, item, found.labels, pack)
     except Exception as error:  # noqa: BLE001 - a full disk is no reason to lose the other micrographs' rows
         analysed.row |= {"status": "failed", "reason": f"its labels could not be written: {error_text(error)}"}
         analysed.row |= dict.fromkeys(_OF_LABELS)
@@ -321,6 +333,21 @@ def _write_pictures(
         logger.warning("no overlay of %s: %s", record.micrograph_id, typed_error_text(error))
     analysed.execution["seconds_write"] = time.perf_counter() - began
     return picture, labels_hash
+
+
+def _store_labels(
+    folder: Location, item: PlannedMicrograph, labels: np.ndarray, pack: dict[str, label_packs.LabelFiles] | None
+) -> str:
+    """Write the labels of one micrograph, or add them to a pack; return their hash."""
+    record, store = item.record, folder.inside(ledger.LABELS)
+    if pack is None:
+        zarr_store.write_labels(store, record.micrograph_id, labels, pixel_size_nm=record.pixel_size_nm)
+        return zarr_store.content_hash(store, record.micrograph_id)
+    files = encode_labels(record.micrograph_id, labels, pixel_size_nm=record.pixel_size_nm)
+    if item.attempts:  # labels of an earlier attempt, which are out of date
+        zarr_store.remove(store, record.micrograph_id)
+    pack[record.micrograph_id] = files
+    return zarr_store.files_hash(files)
 
 
 def _remove_pictures(folder: Location, micrograph_id: str) -> None:

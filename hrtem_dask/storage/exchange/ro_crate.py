@@ -34,6 +34,7 @@ CONTENT = {
     "summary.json": "Statistics of the population",
     "run.toml": "Settings, versions and hashes of the models",
     "labels.zarr/": "Label images of the particles (OME-NGFF 0.5)",
+    "labels/": "Label images of many micrographs each, as OME-NGFF 0.5 in ZIP files",
     "overlays/": "Pictures of micrographs with outlines",
 }
 """What a results folder contains; folders end with a slash."""
