@@ -39,5 +39,6 @@ for _command in (
     report.report,
     results_state.status,
     results_state.verify,
+    results_state.repair,
 ):
     main.add_command(_command)

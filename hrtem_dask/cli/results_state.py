@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from hrtem_dask.cli.messages import message_options
-from hrtem_dask.cli.options import clear_errors
+from hrtem_dask.cli.options import clear_errors, cluster_options
 
 SHOWN = 20
 """Most lines of one kind; the number of the others is told."""
@@ -53,8 +54,26 @@ def verify(results: str) -> None:
     if found.is_sound:
         click.echo("everything is as it was written")
         return
-    click.echo("run the same command as before: it does what is damaged again, and nothing else", err=True)
+    click.echo(f"hrtem-dask repair {results} does what is damaged again, and nothing else", err=True)
     sys.exit(1)
+
+
+@click.command()
+@click.argument("results", metavar="RESULTS")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where images are processed.")
+@cluster_options
+@message_options
+def repair(results: str, **options: Any) -> None:
+    """Analyze again what is damaged or was interrupted in RESULTS, and nothing else, as the run did."""
+    from hrtem_dask.batch.run.repair import repair as repair_results
+
+    with clear_errors():
+        done = repair_results(results, device=options["device"], cluster=options["cluster"])
+    _list("damaged", [*done.found.damaged.items(), *done.found.tables.items()])
+    if done.summary is None:
+        click.echo("everything is as it was written")
+        return
+    click.echo(f"{done.n_again} micrographs analyzed again, and the tables written")
 
 
 def _list(title: str, items: Sequence[tuple[str, str]]) -> None:

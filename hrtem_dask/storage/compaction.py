@@ -43,7 +43,13 @@ class Copy:
 
 
 def write_run_file(
-    folder: Location, settings: Settings, *, models: Mapping[str, str | None], inputs: Sequence[str] = ()
+    folder: Location,
+    settings: Settings,
+    *,
+    models: Mapping[str, str | None],
+    inputs: Sequence[str] = (),
+    metadata: str | None = None,
+    limit: int | None = None,
 ) -> None:
     """Write ``run.toml``: what is needed to run again.
 
@@ -57,6 +63,10 @@ def write_run_file(
         Stage → content hash of its model.
     inputs : sequence of str
         Files, folders, globs or URLs that the run was given.
+    metadata : str, optional
+        Table of samples and covariates that it was given.
+    limit : int, optional
+        Largest number of micrographs to analyze.
     """
     content: dict[str, object] = {
         "code_version": code_version(),
@@ -66,6 +76,7 @@ def write_run_file(
             dataclasses.replace(settings, cluster=Cluster())
         ),  # where it ran is no setting of it
     }
+    content |= {name: value for name, value in (("metadata", metadata), ("limit", limit)) if value is not None}
     if (command := command_line()) is not None:
         content["command"] = command
     content["models"] = {stage: content_hash for stage, content_hash in models.items() if content_hash is not None}

@@ -58,6 +58,10 @@ class Job:
     """Largest number of images that may fail; None for all."""
     retry_failed: bool = True
     """Whether micrographs that failed in an earlier run are tried again."""
+    metadata: str | None = None
+    """Path of the table of samples and covariates."""
+    only: frozenset[str] | None = None
+    """Names of the images that are taken; others are left out. None for all."""
 
 
 def checked_models(settings: Settings) -> ModelHashes:
@@ -128,7 +132,14 @@ def prepare_run(client: Client, job: Job) -> tuple[RunPlan, dict[str, ledger.Ent
         logger.warning(
             "%d micrographs of earlier runs are not among these inputs: the tables leave them out", len(absent)
         )
-    write_run_file(folder, job.settings, models=dataclasses.asdict(job.models), inputs=job.inputs)
+    write_run_file(
+        folder,
+        job.settings,
+        models=dataclasses.asdict(job.models),
+        inputs=job.inputs,
+        metadata=job.metadata,
+        limit=job.limit,
+    )
     folder.make_way(ledger.LABELS, folder=True)
     all_packed = bool(plan.tasks) and all(task.packed for task in plan.tasks)
     if folder.exists(ledger.LABELS) or not all_packed:
@@ -157,7 +168,10 @@ def list_micrographs(client: Client, job: Job) -> Sequence[loading.MicrographRec
         In the order of the tables.
     """
     warn_of_unmatched_rows(job.samples, job.sources)
-    return _first(list_on_workers(client, job.sources, job.settings, job.samples), job.limit)
+    records = list_on_workers(client, job.sources, job.settings, job.samples)
+    if job.only is not None:
+        records = [record for record in records if record.micrograph_id in job.only]
+    return _first(records, job.limit)
 
 
 def compare_with_ledger(

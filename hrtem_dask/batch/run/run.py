@@ -38,7 +38,7 @@ from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.results import open_results
 from hrtem_dask.storage.run_lock import RunLock
 
-__all__ = ["RunSummary", "analyse_tasks", "run"]
+__all__ = ["RunSummary", "analyse_tasks", "make_job", "run", "run_job"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,8 @@ class RunSummary:
     """Number of micrographs that an earlier run had finished already."""
     seconds: float
     """Duration of the run (s)."""
+    n_analyzed: int = 0
+    """Number of micrographs that this run has analyzed, or tried to."""
     n_too_small: int = 0
     """Number of objects below the counting limit."""
     verdicts: Mapping[str, Any] = field(default_factory=dict)
@@ -157,18 +159,101 @@ def run(
     >>> len(hd.open_results(folder / "results").particles) == summary.n_particles
     True
     """
-    began, started_at = time.perf_counter(), datetime.now(UTC)
     chosen = choose_settings(settings, pixel_size_nm=pixel_size_nm, method=method, material=material)
-    chosen = with_absolute_paths(chosen)
+    job = make_job(
+        inputs,
+        out,
+        chosen,
+        metadata=metadata,
+        limit=limit,
+        max_failures=max_failures,
+        retry_failed=retry_failed,
+    )
+    return run_job(job, cluster, progress=progress)
+
+
+def make_job(
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    settings: Settings,
+    *,
+    metadata: str | Path | None = None,
+    limit: int | None = None,
+    max_failures: int | None = None,
+    retry_failed: bool = True,
+    only: frozenset[str] | None = None,
+) -> Job:
+    """Check everything that a run needs before it begins.
+
+    Parameters
+    ----------
+    inputs : str, path-like or sequence of these
+        Files, folders, globs, or fsspec URLs.
+    out : str or path-like
+        The results folder.
+    settings : Settings
+        Settings of all stages.
+    metadata : str or path-like, optional
+        Table that gives files their sample and covariates.
+    limit : int, optional
+        Largest number of micrographs to analyze.
+    max_failures : int, optional
+        Largest number of images that may fail.
+    retry_failed : bool
+        Whether micrographs that failed in an earlier run are tried again.
+    only : frozenset of str, optional
+        Names of the images that are taken; by default all.
+
+    Returns
+    -------
+    Job
+        What `run_job` does.
+
+    Raises
+    ------
+    NothingToAnalyseError, SettingsError, ModelError
+        As `run`.
+    """
+    chosen = with_absolute_paths(settings)
     folder = Location.of(out)
     samples = loading.read_metadata(metadata) if metadata is not None else None
     models = checked_models(chosen)
     sources = find_inputs(inputs, leave_out=folder)
-    given = [str(one) for one in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    given = [_absolute(one) for one in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     for name, value, least in (("limit", limit, 1), ("max_failures", max_failures, 0)):
         if value is not None and value < least:
             raise SettingsError(f"{name} must be {least} or more, got {value}: leave it out for no limit")
-    job = Job(given, sources, folder, chosen, samples, models, RunLock(folder), limit, max_failures, retry_failed)
+    table = None if metadata is None else _absolute(metadata)
+    return Job(
+        given, sources, folder, chosen, samples, models, RunLock(folder), limit, max_failures, retry_failed, table, only
+    )
+
+
+def _absolute(path: str | Path) -> str:
+    """Return a path that means the same in every working folder."""
+    text = str(path)
+    return text if "://" in text else str(Path(text).expanduser().absolute())
+
+
+def run_job(job: Job, cluster: Cluster | Client | str | None, *, progress: bool = False) -> RunSummary:
+    """Do what `run` does.
+
+    Parameters
+    ----------
+    job : Job
+        From `make_job`.
+    cluster : Cluster, distributed.Client or str, optional
+        Where to compute.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    RunSummary
+        Counts per status.
+    """
+    began, started_at = time.perf_counter(), datetime.now(UTC)
+    chosen, folder = job.settings, job.folder
     with job.lock, connect(cluster, device=chosen.execution.device, of_settings=chosen.cluster) as client:
         page = add_population_page(client)
         plan, entries = prepare_run(client, job)
@@ -197,6 +282,7 @@ def run(
         n_particles=ended.n_particles,
         n_skipped=len(plan.kept),
         seconds=seconds,
+        n_analyzed=plan.n_to_analyze,
         n_too_small=ended.n_too_small,
         verdicts=ended.verdicts,
         reasons=ended.reasons,
