@@ -24,7 +24,7 @@ from hrtem_dask.batch.run.task import AnalysisTask, Outcome
 from hrtem_dask.cluster_settings import Cluster, Device
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError, error_text
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage import ledger
+from hrtem_dask.storage import ledger, zarr_store
 from hrtem_dask.storage.compaction import compact, copies_in, read_run_file
 from hrtem_dask.storage.corrections import (
     create_corrections,
@@ -398,4 +398,5 @@ class _Session:
         # the overlay of a corrected micrograph is drawn whether or not it is in the sample
         tasks = [AnalysisTask(tuple(replace(item, overlay=True) for item in task.items)) for task in plan.tasks]
         logger.info("%d micrographs to measure again", plan.n_to_analyze)
+        zarr_store.create_store(self.folder.inside(ledger.LABELS))  # a run that has packed all labels has none
         return analyse_tasks(client, tasks, self.settings, self.folder, self.models, self.lock)
