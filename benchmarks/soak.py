@@ -3,10 +3,12 @@
     python benchmarks/soak.py --micrographs 2000 --kill-every 60                 # about an hour on 2 cores
     python benchmarks/soak.py --micrographs 120 --kill-every 15 --method otsu    # minutes
 
-Micrographs are analytic scenes of 512² px; 2 % of the files are broken (cut off, empty, text, no pixels). A worker,
-drawn at random, gets SIGKILL about every minute, and the whole program twice. The same command is then started again.
-Every image must have one row, and every table but execution.parquet must be that of the undisturbed run, byte by byte.
-The exit status is 1 otherwise.
+Micrographs are analytic scenes of 512² px; 2 % of the files are broken (cut off, empty, text, no pixels). Real ones
+join where HRTEM_DASK_DATA, or ../shared/data beside the checkout, has some. A worker, drawn at random, gets SIGKILL
+about every minute, and the whole program twice. The same command is then started again. Every image must have one row,
+and every table but execution.parquet must be that of the undisturbed run, byte by byte. The exit status is 1 otherwise.
+
+A further undisturbed run over a part of the files (--few) shows whether memory grows with their number.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,10 @@ import tifffile
 from hrtem_dask.simulation import simulate_scene
 
 PIXEL_SIZE_NM = 0.03
+DATA = Path(os.environ.get("HRTEM_DASK_DATA", Path(__file__).parents[2] / "shared" / "data"))
+REAL_SUFFIXES = {".tif", ".tiff", ".dm3", ".dm4", ".ser", ".emd", ".mrc"}
+LARGEST_REAL = 3_000_000
+"""Largest real file (bytes) that joins: a few large ones would take most of the time."""
 BROKEN_EVERY = 50
 """Each 50th file is broken, which is 2 %."""
 LOOK_S = 0.2
@@ -46,8 +52,10 @@ class Attack:
     programs_killed: int = 0
     starts: int = 0
     seconds: float = 0.0
-    memory_mib: list[tuple[int, float]] = field(default_factory=list)
-    """Micrographs committed, and memory of the program (MiB), at each look."""
+    program_mib: float = 0.0
+    """Largest memory of the program at any look (MiB)."""
+    worker_mib: float = 0.0
+    """Largest memory of a worker at any look (MiB)."""
 
 
 def main() -> None:
@@ -59,20 +67,30 @@ def main() -> None:
     parser.add_argument("--kill-program", type=int, default=2, help="how often the whole program is killed")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--method", default="unet", help="as of hrtem-dask run")
+    parser.add_argument("--settings", type=Path, help="as of hrtem-dask run")
+    parser.add_argument("--few", type=int, default=200, help="files of the short run")
+    parser.add_argument("--real", type=int, default=20, help="most real micrographs that join")
     parser.add_argument("--seed", type=int, default=16)
     parser.add_argument("--folder", type=Path, help="keep everything here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hrtem-dask-soak-") as scratch:
         folder = options.folder or Path(scratch)
         n_broken = write_inputs(folder / "in", options.micrographs, options.size, options.seed)
-        calm = run(folder, "calm", options, attacked=False)
-        attacked = run(folder, "attacked", options, attacked=True)
-        result = compare(folder, options.micrographs, n_broken) | {
+        n_real = add_real(folder / "in", options.real)
+        few = take_few(folder, options.few)
+        short = run(few, folder / "few", options, attacked=False)
+        calm = run(folder / "in", folder / "calm", options, attacked=False)
+        attacked = run(folder / "in", folder / "attacked", options, attacked=True)
+        result = compare(folder, options.micrographs + n_real, n_broken) | {
+            "real_files": n_real,
+            "files_and_folders_of_the_results": sum(1 for _ in (folder / "attacked").rglob("*")),
             "seconds_undisturbed": round(calm.seconds),
             "seconds_attacked": round(attacked.seconds),
             "workers_killed": attacked.workers_killed,
             "programs_killed": attacked.programs_killed,
-            "program_memory_mib_at_a_quarter_and_the_end": memory(calm),
+            "files_of_the_short_run": options.few,
+            "program_mib_short_and_whole": [round(short.program_mib), round(calm.program_mib)],
+            "worker_mib_short_and_whole": [round(short.worker_mib), round(calm.worker_mib)],
         }
     print(json.dumps(result, indent=2))
     sys.exit(0 if result["lost"] == 0 and not result["tables_that_differ"] else 1)
@@ -100,9 +118,30 @@ def write_inputs(folder: Path, n: int, size: int, seed: int) -> int:
     return n_broken
 
 
-def run(folder: Path, name: str, options: argparse.Namespace, *, attacked: bool) -> Attack:
+def add_real(folder: Path, n: int) -> int:
+    """Link real micrographs, the smallest first; return how many there are."""
+    found = [p for p in DATA.rglob("*") if p.suffix.lower() in REAL_SUFFIXES] if DATA.is_dir() else []
+    sizes = {path: path.stat().st_size for path in found}
+    chosen = sorted((p for p in found if 100_000 < sizes[p] < LARGEST_REAL), key=lambda p: (sizes[p], str(p)))[:n]
+    for i, path in enumerate(chosen):
+        link = folder / f"real{i:03d}{path.suffix}"
+        if not link.exists():
+            link.symlink_to(path)
+    return len(chosen)
+
+
+def take_few(folder: Path, n: int) -> Path:
+    """Link the first simulated files in a folder of their own; return it."""
+    few = folder / "in-few"
+    few.mkdir(exist_ok=True)
+    for path in sorted((folder / "in").glob("m*.tif"))[:n]:
+        if not (few / path.name).exists():
+            (few / path.name).symlink_to(path)
+    return few
+
+
+def run(inputs: Path, out: Path, options: argparse.Namespace, *, attacked: bool) -> Attack:
     """Run the command until it ends by itself; kill what belongs to it meanwhile."""
-    out = folder / name
     shutil.rmtree(out, ignore_errors=True)
     chance = random.Random(options.seed)
     attack, began = Attack(), time.monotonic()
@@ -112,15 +151,16 @@ def run(folder: Path, name: str, options: argparse.Namespace, *, attacked: bool)
         "-m",
         "hrtem_dask",
         "run",
-        str(folder / "in"),
+        str(inputs),
         "-o",
         str(out),
         "--method",
         options.method,
+        *(["--settings", str(options.settings)] if options.settings else []),
     ]
     while True:
         attack.starts += 1
-        log = (folder / f"{name}-{attack.starts}.log").open("w")
+        log = out.with_name(f"{out.name}-{attack.starts}.log").open("w")
         process = subprocess.Popen(
             [*command, "--workers", str(options.workers), "--device", "cpu"],
             start_new_session=True, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -129,7 +169,7 @@ def run(folder: Path, name: str, options: argparse.Namespace, *, attacked: bool)
         while process.poll() is None:
             time.sleep(LOOK_S)
             done = n_committed(out)
-            attack.memory_mib.append((done, resident_mib(process.pid)))
+            look_at_memory(process.pid, attack)
             if program_at and done >= program_at[0] * options.micrographs:
                 os.killpg(process.pid, signal.SIGKILL)
                 program_at.pop(0)
@@ -168,20 +208,15 @@ def kill_a_worker(program: int, chance: random.Random) -> int:
     return 1
 
 
-def resident_mib(pid: int) -> float:
-    """Return the memory of a process (MiB), without its children."""
+def look_at_memory(program: int, attack: Attack) -> None:
+    """Keep the largest memory of the program, and of a worker."""
     try:
-        return float(psutil.Process(pid).memory_info().rss / 2**20)
+        process = psutil.Process(program)
+        attack.program_mib = max(attack.program_mib, process.memory_info().rss / 2**20)
+        for child in process.children(recursive=True):
+            attack.worker_mib = max(attack.worker_mib, child.memory_info().rss / 2**20)
     except psutil.Error:
-        return 0.0
-
-
-def memory(attack: Attack) -> list[int]:
-    """Return the memory of the program when a quarter of the micrographs was done, and its largest afterwards."""
-    last = max(done for done, _ in attack.memory_mib)
-    early = max((m for done, m in attack.memory_mib if 0 < done <= last / 4), default=0.0)
-    late = max(m for done, m in attack.memory_mib if done > last / 4)
-    return [round(early), round(late)]
+        return
 
 
 def compare(folder: Path, n: int, n_broken: int) -> dict[str, object]:
