@@ -171,7 +171,7 @@ def parts_left(sizes: Sequence[int]) -> int:
     Examples
     --------
     >>> parts_left([16] * 10), parts_left([16] * 625), parts_left([1] * 10_000)
-    (10, 36, 35)
+    (10, 36, 39)
     """
     return sum(1 for _ in _left(sizes))
 

@@ -13,7 +13,6 @@ from hrtem_dask.cluster_settings import Cluster, Device
 from hrtem_dask.errors import ResultsFolderError, SettingsError
 from hrtem_dask.provenance import code_version
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage import ledger
 from hrtem_dask.storage.compaction import read_run_file
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.results import open_results
@@ -45,7 +44,8 @@ def repair(
 ) -> Repair:
     """Analyze again what is damaged or was interrupted, with the inputs and settings of the run, and write its tables.
 
-    Images that the run did not list are left out, and micrographs that failed are not tried again.
+    Images that the run did not list are left out, unless ``micrographs.parquet`` is what is damaged. Micrographs that
+    failed are not tried again.
 
     Parameters
     ----------
@@ -79,8 +79,8 @@ def repair(
     >>> _ = hd.run(folder / "images", folder / "results", method="otsu", cluster="threads")
     >>> _ = (folder / "results" / "particles.parquet").write_bytes(b"cut")
     >>> repaired = repair(folder / "results", cluster="threads")
-    >>> list(repaired.found.tables), repaired.n_again, len(hd.open_results(folder / "results").particles)
-    (['particles.parquet'], 0, 3)
+    >>> list(repaired.found.tables), repaired.n_again, verify(folder / "results").is_sound
+    (['particles.parquet'], 0, True)
     """
     found = verify(results)
     if found.is_sound and not found.interrupted:
@@ -110,9 +110,8 @@ def repair(
 
 
 def _known(folder: Location) -> frozenset[str] | None:
-    """Return the images of the run; None where neither its table nor every record can be read."""
+    """Return the images of the run; None where its table cannot be read: the ledger has no files without images."""
     try:
         return frozenset(open_results(folder).micrographs["micrograph_id"].astype(str))
     except (ResultsFolderError, FileNotFoundError):
-        complete = not ledger.unreadable_commits(folder)
-        return frozenset(ledger.read_entries(folder)) if complete else None
+        return None

@@ -25,7 +25,7 @@ def inputs(tmp_path: Path, make_disks: Callable[..., np.ndarray], make_tiff: Cal
     for i in range(4):
         make_tiff(tmp_path / "in" / f"m{i}.tif", make_disks(np.random.default_rng(i), i + 1, (96, 96)))
     (tmp_path / "in" / "broken.tif").write_bytes(b"II*\0")
-    table = pd.DataFrame({"file": [f"m{i}.tif" for i in range(4)], "sample": list("abab"), "anneal_c": [1, 2, 3, 4]})
+    table = pd.DataFrame({"path": [f"m{i}.tif" for i in range(4)], "sample": list("abab"), "anneal_c": [1, 2, 3, 4]})
     table.to_csv(tmp_path / "samples.csv", index=False)
     return tmp_path / "in"
 
@@ -45,11 +45,11 @@ def test_what_is_damaged_is_done_again_as_the_run_did_it(
     make_tiff(inputs / "new.tif", make_disks(np.random.default_rng(9), 2, (96, 96)))
     sorted(out.glob("labels.zarr/m*/0/c/0/0"))[0].unlink()
     sorted(out.glob("parts/*.regions.parquet"))[-1].write_bytes(b"")
-    (out / "micrographs.parquet").write_bytes(b"")
+    (out / "particles.parquet").write_bytes(b"")
     monkeypatch.chdir("/")
     repaired = repair(out, cluster=client)
     assert 1 <= repaired.n_again <= 2, "the damaged labels and the damaged part, which may be the same micrograph's"
-    assert set(repaired.found.tables) == {"micrographs.parquet"}
+    assert set(repaired.found.tables) == {"particles.parquet"}
     assert len(repaired.found.damaged) == repaired.n_again
     assert verify(out).is_sound
     after = {name: (out / name).read_bytes() for name in before}
