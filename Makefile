@@ -3,12 +3,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCK := --quiet --universal --python-version 3.11 --no-annotate --no-header
 
-.PHONY: env demo gpu test test-slow notebooks notebooks-pair lint format lock clean
+.PHONY: env demo torch gpu test test-slow notebooks notebooks-pair lint format lock clean
 
 env: .venv/made
 
-# $(call install,FILE): the versions of a lock file, and this package as it stands here. With TORCH=cpu, PyTorch comes as its build
-# for CPUs, from PyTorch's own index (uv knows it): the ordinary index has none for Linux.
+# With TORCH=cpu, PyTorch comes as its build for CPUs, from PyTorch's own index (uv knows it): the ordinary index has none for Linux.
+# $(call install,FILE): the versions of a lock file, and this package as it stands here.
 define install
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
@@ -21,13 +21,18 @@ endef
 	$(call install,requirements.lock)
 	touch .venv/run .venv/made
 
-# what an analysis needs, without the tools of developers
+# what an analysis needs, without PyTorch and the tools of developers
 .venv/run: requirements-run.lock pyproject.toml
 	$(call install,requirements-run.lock)
 	touch .venv/run
 
 demo: .venv/run
 	$(BIN)/hrtem-dask demo --out demo
+
+# PyTorch and torchvision too, to train networks and to find instances with detectors
+torch: .venv/run
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(filter cpu,$(TORCH)),--torch-backend cpu) \
+	  --constraint constraints.txt -e '.[train,detect]'
 
 # a workstation with NVIDIA GPUs: CuPy, cuCIM and dask-cuda too
 gpu: .venv/run
@@ -64,9 +69,9 @@ format: env
 # the versions that CI, `make env` and `make demo` install, for Linux, Windows and macOS; torch and Dask stay where the GPU packages are
 lock: env
 	$(BIN)/uv pip compile $(LOCK) --constraint constraints.txt \
-	  --extra simulate --extra detect --extra cluster --extra s3 --extra notebooks --extra dev \
+	  --extra simulate --extra train --extra detect --extra cluster --extra s3 --extra notebooks --extra dev \
 	  --output-file requirements.lock pyproject.toml
-	$(BIN)/uv pip compile $(LOCK) --constraint requirements.lock --excludes constraints-run.txt \
+	$(BIN)/uv pip compile $(LOCK) --constraint requirements.lock \
 	  --output-file requirements-run.lock pyproject.toml
 
 clean:

@@ -219,7 +219,9 @@ class Limit(Tuned):
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        return openvino.Core().compile_model(openvino_graph(self.network, (1, 1, *shape)), "CPU", options)
+        return openvino.Core().compile_model(
+            openvino_graph(self.network.weights().folded(), (1, 1, *shape)), "CPU", options
+        )
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Use the filter of hrtem_dask."""

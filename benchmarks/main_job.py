@@ -102,7 +102,8 @@ def find_weights(scratch: Path) -> Path:
         return real.resolve()
     print(f"{real} does not exist: using random weights, with other particles and another time to measure them")
     code = (
-        "import sys, torch; from hrtem_dask.segmentation.unet import UNet, groschner2021_config\n"
+        "import sys, torch; from hrtem_dask.segmentation.unet import UNet\n"
+        "from hrtem_dask.segmentation.networks.config import groschner2021_config\n"
         "from hrtem_dask.segmentation.weights import save_model\n"
         "torch.manual_seed(0); save_model(UNet(groschner2021_config()).eval(), sys.argv[1])"
     )

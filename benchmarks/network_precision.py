@@ -58,10 +58,10 @@ def _images(folder: Path, n: int, weights: Path) -> list[Any]:
 
     from hrtem_dask import analysis
     from hrtem_dask.segmentation.network_input import scale_input
-    from hrtem_dask.segmentation.weights import load_model
+    from hrtem_dask.segmentation.weights import load_weights
     from hrtem_dask.settings import Settings
 
-    config, settings = load_model(weights).config, Settings().updated({"execution": {"device": "cpu"}})
+    config, settings = load_weights(weights).config, Settings().updated({"execution": {"device": "cpu"}})
     files = write_micrographs(folder, n=n, size_px=SIZE_PX)
     prepared = (np.asarray(analysis.prepare(tifffile.imread(path), settings)[0]) for path in files)
     return [np.asarray(scale_input(image, config.input_scaling), np.float32) for image in prepared]
@@ -71,11 +71,10 @@ def _models(weights: Path, calibration: list[Any]) -> dict[str, Any]:
     """Compile the network in each precision."""
     import openvino
 
-    from hrtem_dask.segmentation.engines import OpenVINOEngine
     from hrtem_dask.segmentation.openvino_graph import openvino_graph
-    from hrtem_dask.segmentation.weights import load_model
+    from hrtem_dask.segmentation.weights import load_weights
 
-    network = OpenVINOEngine(load_model(weights))._inference.net  # batch norm folded
+    network = load_weights(weights).folded()
     properties = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
     core = openvino.Core()
 

@@ -25,6 +25,7 @@ ABOVE = {
     "reproduction": {"training"},
     "batch": {"analysis", "storage", "training", "reproduction"},
     "report": {"storage"},
+    "viewer": {"storage"},
     "cli": {"storage", "training", "reproduction", "batch", "report"},
 }
 """Room above the stages → the other rooms above the stages that it imports."""
@@ -51,7 +52,8 @@ WINGS = {
     "population/budgets": {"population/inference"},
     "population/relations": {"population/inference"},
     "population/sizes": {"population/inference"},
-    "segmentation/scales": {"segmentation/quality"},
+    "segmentation/quality": {"segmentation/networks"},
+    "segmentation/scales": {"segmentation/networks", "segmentation/quality"},
     "simulation/scenes": {"simulation/contrast"},
     "training/detection": {"training/network"},
     "storage/annotations": {"storage/exchange"},

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hrtem_dask import tables
-from hrtem_dask.errors import ResultsFolderError
+from hrtem_dask.errors import ResultsFolderError, reason_alone
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.checksums import find_damaged_tables
 from hrtem_dask.storage.location import Location
@@ -67,7 +67,8 @@ class RunState:
     seconds_left: float | None
     """What it will take at the pace of this run (s); None where it is not running or nothing is finished."""
     failures: Mapping[str, int]
-    """Reason → number of images that failed for it in the latest run, most frequent first."""
+    """Reason, without the name of the file → number of images that failed for it in the latest run, most frequent
+    first."""
 
 
 def verify(results: str | os.PathLike[str]) -> Verification:
@@ -159,7 +160,8 @@ def run_state(results: str | os.PathLike[str]) -> RunState:
     events = _latest_run(folder)
     start = events[0] if events else {}
     outcomes = [event for event in events[1:] if "micrograph_id" in event and event["event"] in tables.STATUSES]
-    reasons = Counter(str(event.get("reason")) for event in outcomes if event["event"] == "failed")
+    failed = [event for event in outcomes if event["event"] == "failed"]
+    reasons = Counter(reason_alone(str(event.get("reason")), str(event.get("source"))) for event in failed)
     has_ended = any(event["event"] == "end" for event in events)
     to_analyze = start.get("to_analyse")
     remaining = None if to_analyze is None else int(to_analyze) - len({event["micrograph_id"] for event in outcomes})

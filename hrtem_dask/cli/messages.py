@@ -14,6 +14,12 @@ import click
 __all__ = ["message_options", "messages_are_shown", "printed_messages"]
 
 Result = TypeVar("Result")
+EXTRAS = {
+    "torch": ("PyTorch", "train"),
+    "torchvision": ("torchvision", "detect"),
+    "pycocotools": ("pycocotools", "detect"),
+}
+"""Library that only some commands need → its name in messages, and the extra of this package that brings it."""
 
 
 class _EchoHandler(logging.Handler):
@@ -43,11 +49,30 @@ def message_options(command: Callable[..., Result]) -> Callable[..., Result]:
                 return command(*arguments, **options)
             except click.ClickException as error:
                 if debug:
-                    cause = error.__cause__ or error
-                    logging.getLogger("hrtem_dask").debug("".join(traceback.format_exception(cause)).rstrip())
+                    _show_where(error.__cause__ or error)
                 raise
+            except ModuleNotFoundError as error:
+                if debug:
+                    _show_where(error)
+                raise click.ClickException(_missing_library(error)) from error
 
     return with_messages
+
+
+def _show_where(error: BaseException) -> None:
+    """Log where in the program an error was raised."""
+    logging.getLogger("hrtem_dask").debug("".join(traceback.format_exception(error)).rstrip())
+
+
+def _missing_library(error: ModuleNotFoundError) -> str:
+    """Say how a library is installed that only some commands need."""
+    library = (error.name or "").partition(".")[0]
+    if library not in EXTRAS:
+        raise error
+    name, extra = EXTRAS[library]
+    return (
+        f"this needs {name}, which is not installed: pip install '.[{extra}]' in the checkout, or pip install {library}"
+    )
 
 
 @contextmanager

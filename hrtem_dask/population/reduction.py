@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask.population.particle_table import LazyTable, is_counted
+from hrtem_dask.population.sizes.pixel_sizes import PIXEL_SIZE
 from hrtem_dask.tables import BOX_COLUMNS
 
 __all__ = ["Population", "collect", "finish", "merge", "summarize_partition"]
 
 KEY = ("sample", "micrograph_id", "particle_id")
 SIZES = ("equivalent_diameter_nm", "feret_min_nm")
-MEASURED = (*BOX_COLUMNS, "area_px", "area_nm2", "split_confidence", "aspect_ratio", *SIZES)
+MEASURED = (*BOX_COLUMNS, "area_px", "area_nm2", "split_confidence", "aspect_ratio", PIXEL_SIZE, *SIZES)
 
 
 @dataclass(frozen=True)

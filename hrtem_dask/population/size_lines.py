@@ -6,11 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
-from hrtem_dask.population.particle_table import is_counted
-
-__all__ = ["median_text", "pixel_lines", "size_lines"]
+__all__ = ["median_text", "size_lines"]
 
 MAX_SAMPLES = 6
 """Largest number of samples with lines of their own."""
@@ -28,7 +24,7 @@ def size_lines(summary: Mapping[str, Any]) -> list[str]:
     -------
     list of str
         A line for all particles, and one for each of several samples (up to `MAX_SAMPLES`). Empty where no particle
-        has a size in nm.
+        is counted.
     """
     whole = median_text(summary.get("all", {}))
     if not whole:
@@ -38,33 +34,6 @@ def size_lines(summary: Mapping[str, Any]) -> list[str]:
         return [whole]
     each = [(name or "no sample stated", median_text(population)) for name, population in samples.items()]
     return [whole, *(f"{name}: {text}" for name, text in each if text)]
-
-
-def pixel_lines(particles: pd.DataFrame) -> list[str]:
-    """Return the median size in pixels in words, where no particle has a size in nm.
-
-    Parameters
-    ----------
-    particles : pandas.DataFrame
-        Rows of `tables.PARTICLES`.
-
-    Returns
-    -------
-    list of str
-        A line, or none.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"micrograph_id": ["a", "a", "b"], "counted": [True, True, False]})
-    >>> pixel_lines(table.assign(equivalent_diameter_px=[50.0, 60.0, 90.0], equivalent_diameter_nm=None))
-    ['median diameter 55 px (not weighted; 2 particles of 1 micrograph)']
-    """
-    counted = particles[is_counted(particles)]
-    sizes = counted["equivalent_diameter_px"].dropna()
-    if not len(sizes) or counted["equivalent_diameter_nm"].notna().any():
-        return []
-    counts = f"{_counted(len(sizes), 'particle')} of {_counted(counted['micrograph_id'].nunique(), 'micrograph')}"
-    return [f"median diameter {float(sizes.median()):.3g} px (not weighted; {counts})"]
 
 
 def median_text(population: Mapping[str, Any]) -> str:
@@ -79,7 +48,8 @@ def median_text(population: Mapping[str, Any]) -> str:
     -------
     str
         Median by number of the equivalent circular diameter with its expanded uncertainty, whose last digits agree; or
-        the reason why it has none. Empty where no particle has a size in nm.
+        the reason why it has none. Where no particle has a size in nm, its diameter in pixels with an interval. Empty
+        where no particle is counted.
 
     Examples
     --------
@@ -92,7 +62,7 @@ def median_text(population: Mapping[str, Any]) -> str:
     budget = (size.get("uncertainty") or {}).get("median_nm") or {}
     value, uncertainty = budget.get("value_nm"), budget.get("expanded_uncertainty_nm")
     if value is None:
-        return ""
+        return _pixel_text(population.get("equivalent_diameter_px") or {})
     counts = f"{_counted(size['n'], 'particle')} of {_counted(size['n_micrographs'], 'micrograph')}"
     if not uncertainty or not math.isfinite(uncertainty):
         reason = budget.get("reason") or "one of its sources is not known"
@@ -100,6 +70,17 @@ def median_text(population: Mapping[str, Any]) -> str:
     decimals = max(0, 1 - int(f"{uncertainty:.1e}".split("e")[1]))
     text = f"median diameter {value:.{decimals}f} ± {uncertainty:.{decimals}f} nm"
     return f"{text} (k = {budget['coverage_factor']:.1f}; {counts})"
+
+
+def _pixel_text(size: Mapping[str, Any]) -> str:
+    """Return the median diameter in pixels with its interval; empty where there is none."""
+    median = (size.get("number_weighted") or {}).get("median_px") or {}
+    if median.get("value") is None:
+        return ""
+    known = median.get("low") is not None and median.get("high") is not None
+    interval = f", interval {median['low']:.3g} to {median['high']:.3g} px" if known else ""
+    counts = f"{_counted(size['n'], 'particle')} of {_counted(size['n_micrographs'], 'micrograph')}"
+    return f"median diameter {median['value']:.3g} px{interval} ({counts}; no size in nm)"
 
 
 def _counted(n: int, thing: str) -> str:

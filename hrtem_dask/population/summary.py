@@ -16,6 +16,7 @@ from hrtem_dask.population.particle_table import LazyTable, computed
 from hrtem_dask.population.reduction import SIZES, Population, collect
 from hrtem_dask.population.sizes.describe_size import describe_size
 from hrtem_dask.population.sizes.fits import fit_sizes
+from hrtem_dask.population.sizes.pixel_sizes import PIXEL_SIZE, describe_pixel_size
 from hrtem_dask.population.sizes.size_sample import select_sizes
 from hrtem_dask.population.verdicts import KEPT, LEFT_OUT, doubtful_micrographs
 
@@ -104,6 +105,10 @@ def _one_population(
         size = describe_size(counted, column, weights=weights, frames=micrographs, options=options)
         if size is not None:
             found[column] = size
+    if not any(column in found for column in SIZES):
+        in_pixels = describe_pixel_size(counted, weights=weights, options=options)
+        if in_pixels is not None:
+            found[PIXEL_SIZE] = in_pixels
     found["aspect_ratio"] = _aspect_ratio(counted, weights, options)
     return found
 

@@ -8,7 +8,7 @@ import os
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.measured import describe_measurement, describe_quality
 from hrtem_dask.report.methods import methods_paragraph
 from hrtem_dask.report.overview import describe_title, list_micrographs
+from hrtem_dask.storage.checksums import tables_hash
 from hrtem_dask.storage.compaction import read_run_file
 from hrtem_dask.storage.results import Results, open_results
 
@@ -39,6 +40,15 @@ __all__ = ["gather", "plain_json", "plain_json_dict", "weighted_particles", "wit
 _LIBRARIES = ("hrtem-dask", "dask", "distributed", "numpy", "scipy", "pandas", "pyarrow", "zarr", "torch",
               "openvino", "scikit-image", "scikit-learn", "opencv-python-headless", "rosettasciio",
               "bokeh")  # fmt: skip
+
+
+def _installed_versions() -> dict[str, str]:
+    """Return the versions of those libraries that are installed; PyTorch may be missing."""
+    found = {}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def gather(
@@ -296,6 +306,7 @@ def _provenance(results: Results, run: JsonDict, micrographs: pd.DataFrame) -> J
     return {
         "code_version": run.get("code_version"),
         "settings_hash": run.get("settings_hash"),
+        "tables_hash": tables_hash(results.folder),
         "settings": run.get("settings", {}),
         "models": run.get("models", {}),
         "model_hashes": sorted(micrographs["model_hash"].dropna().unique()),
@@ -304,5 +315,5 @@ def _provenance(results: Results, run: JsonDict, micrographs: pd.DataFrame) -> J
         "devices": [] if execution is None else sorted(execution["device"].dropna().unique()),
         "first_finished_at": times[0] if times else None,
         "last_finished_at": times[-1] if times else None,
-        "versions": {"Python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "versions": {"Python": platform.python_version(), **_installed_versions()},
     }

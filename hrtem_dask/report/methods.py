@@ -69,7 +69,9 @@ def methods_paragraph(summary: JsonDict) -> str:
             f"{100 * summary['definitions']['confidence']:g} % confidence treat the micrograph as the unit of "
             "sampling; expanded uncertainties combine sampling, pixel size, outlines and splits."
         )
-    named = [f"{name} {provenance['versions'][name]}" for name in _VERSIONS if name in provenance["versions"]]
+    versions = provenance["versions"]
+    used = [name for name in _VERSIONS if name in versions and (name != "torch" or "torch" in provenance["engines"])]
+    named = [f"{name} {versions[name]}" for name in used]
     sentences.append(f"Software: {', '.join(named)}.")
     sentences.append(
         f"Please cite: The hrtem_dask developers, hrtem_dask {version}; C. K. Groschner, C. Choi and M. C. Scott, "

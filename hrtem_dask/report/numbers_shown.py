@@ -157,9 +157,16 @@ class Numbers:
         """
         value = look_up(self.summary, path)
         exact = "" if value is None else value
-        return Markup('<data value="{}" data-key="{}" data-form="{}">{}</data>').format(
-            exact, path, form, as_text(value, form)
-        )
+        text = as_text(value, form)
+        if form == "p" and value is not None and self._is_smallest(path, value):
+            text = f"≤ {value:.1g}"
+        return Markup('<data value="{}" data-key="{}" data-form="{}">{}</data>').format(exact, path, form, text)
+
+    def _is_smallest(self, path: str, p: float) -> bool:
+        """Return whether a p-value is the smallest one that its number of simulations can give."""
+        beside = look_up(self.summary, path.rpartition("/")[0])
+        smallest = beside.get("smallest_p") if isinstance(beside, dict) else None
+        return smallest is not None and p <= smallest * (1 + 1e-9)
 
     def expanded(self, path: str) -> Markup:
         """Format a value with its expanded uncertainty: two digits of it, and the value to the same digit.

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import torch
 
 from hrtem_dask.errors import ModelError
 from hrtem_dask.segmentation.network_size import check_network_size
-from hrtem_dask.segmentation.unet import UNet, UNetConfig, groschner2021_config
+from hrtem_dask.segmentation.networks.config import UNetConfig, groschner2021_config
+from hrtem_dask.segmentation.networks.weights import NORM_ARRAYS, NetworkWeights, convolutions
 
 __all__ = ["load_keras_weights"]
 
@@ -28,7 +28,7 @@ MAX_NAMES = 10_000
 """Most layers of a network, and most arrays of a layer."""
 
 
-def load_keras_weights(path: str | Path, *, pixel_size_nm: float | None = None) -> UNet:
+def load_keras_weights(path: str | Path, *, pixel_size_nm: float | None = None) -> NetworkWeights:
     """Read a U-Net from a Keras 2 weight file of the paper's kind.
 
     Parameters
@@ -40,9 +40,9 @@ def load_keras_weights(path: str | Path, *, pixel_size_nm: float | None = None) 
 
     Returns
     -------
-    UNet
-        The network in evaluation mode, float32. The epsilon of batch normalization and the dropout are those of the
-        paper, because the file does not state them.
+    NetworkWeights
+        Configuration and arrays. The epsilon of batch normalization and the dropout are those of the paper, because the
+        file does not state them.
 
     Raises
     ------
@@ -58,18 +58,23 @@ def load_keras_weights(path: str | Path, *, pixel_size_nm: float | None = None) 
     norms = [weights for kind, weights in layers if kind == "norm"]
     config = _infer_config([kind for kind, _ in layers], convs, pixel_size_nm, path)
     check_network_size(config, sum(values.nbytes for _, weights in layers for values in weights), str(path))
-    model = UNet(config)
-    blocks = model.conv_norms()
-    if len(convs) != len(blocks) + 1 or len(norms) != len(blocks):
+    blocks = convolutions(config)
+    if len(convs) != len(blocks) or len(norms) != len(blocks) - 1:
         raise ModelError(
-            f"{path}: a U-Net like this has {len(blocks) + 1} convolutions and {len(blocks)} batch normalizations, "
+            f"{path}: a U-Net like this has {len(blocks)} convolutions and {len(blocks) - 1} batch normalizations, "
             f"the file has {len(convs)} and {len(norms)}"
         )
-    for i, (block, conv, norm) in enumerate(zip(blocks, convs, norms, strict=False), start=1):
-        _set_conv(block.conv, conv, f"{path}: convolution {i}")  # type: ignore[arg-type]
-        _set_norm(block.norm, norm, f"{path}: batch normalization {i}")  # type: ignore[arg-type]
-    _set_conv(model.final, convs[-1], f"{path}: last convolution")
-    return model.eval()
+    arrays: dict[str, np.ndarray] = {}
+    for i, (block, conv) in enumerate(zip(blocks, convs, strict=True), start=1):
+        what = f"{path}: last convolution" if block is blocks[-1] else f"{path}: convolution {i}"
+        kernel, bias = _expect(conv, 2, what)
+        arrays[f"{block.conv}.weight"] = _checked(_reordered(kernel), block.shape, f"{what}, kernel")
+        arrays[f"{block.conv}.bias"] = _checked(bias, block.shape[:1], f"{what}, bias")
+    for i, (block, norm) in enumerate(zip(blocks, norms, strict=False), start=1):
+        what = f"{path}: batch normalization {i}"
+        for name, values in zip(NORM_ARRAYS, _expect(norm, 4, what), strict=True):
+            arrays[f"{block.name}.norm.{name}"] = _checked(values, block.shape[:1], what)
+    return NetworkWeights(config, arrays)
 
 
 def _read_layers(file: h5py.File, path: str | Path) -> list[tuple[str, list[np.ndarray]]]:
@@ -161,21 +166,9 @@ def _infer_config(
         raise ModelError(f"{path}: its layers are not those of a U-Net: {error}") from error
 
 
-def _set_conv(conv: torch.nn.Conv2d, weights: list[np.ndarray], what: str) -> None:
-    """Copy kernel (y, x, in, out) and bias."""
-    kernel, bias = _expect(weights, 2, what)
-    _copy(conv.weight, kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel, f"{what}, kernel")
-    assert conv.bias is not None
-    _copy(conv.bias, bias, f"{what}, bias")
-
-
-def _set_norm(norm: torch.nn.BatchNorm2d, weights: list[np.ndarray], what: str) -> None:
-    """Copy gamma, beta, moving mean and moving variance, Keras' order."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    targets = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
-    for target, values in zip(targets, _expect(weights, 4, what), strict=True):
-        _copy(target, values, what)
+def _reordered(kernel: np.ndarray) -> np.ndarray:
+    """Return a kernel (y, x, in, out) as (out, in, y, x)."""
+    return kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel
 
 
 def _expect(weights: list[np.ndarray], n: int, what: str) -> list[np.ndarray]:
@@ -184,10 +177,10 @@ def _expect(weights: list[np.ndarray], n: int, what: str) -> list[np.ndarray]:
     return weights
 
 
-def _copy(target: torch.Tensor, values: np.ndarray, what: str) -> None:
-    if tuple(target.shape) != values.shape:
-        raise ModelError(f"{what} should have shape {tuple(target.shape)}, has {values.shape}")
+def _checked(values: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """Return finite values of the expected shape as float32."""
+    if values.shape != shape:
+        raise ModelError(f"{what} should have shape {shape}, has {values.shape}")
     if not np.isfinite(values).all():
         raise ModelError(f"{what} holds NaN or infinite values")
-    with torch.no_grad():
-        target.copy_(torch.from_numpy(np.array(values, dtype=np.float32)))
+    return np.array(values, dtype=np.float32)

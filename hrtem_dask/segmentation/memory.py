@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from hrtem_dask import backend
 from hrtem_dask.segmentation.engines import Engine
@@ -109,5 +108,8 @@ def _to_library_of(image: np.ndarray, logits: np.ndarray) -> np.ndarray:
 def _free(device: str) -> None:
     """Release the memory that a failed attempt has left allocated."""
     gc.collect()
-    if device == "cuda" and torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    if device == "cuda":
+        import torch  # a CPU does without
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

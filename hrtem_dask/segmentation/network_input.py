@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.segmentation.networks.config import InputScaling
 from hrtem_dask.segmentation.rescale import model_shape, resample
-from hrtem_dask.segmentation.unet import InputScaling
 
 __all__ = ["network_input", "resampled_input", "scale_input"]
 

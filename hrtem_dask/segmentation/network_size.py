@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hrtem_dask.errors import ModelError
-from hrtem_dask.segmentation.unet import UNetConfig
+from hrtem_dask.segmentation.networks.config import UNetConfig
 
 __all__ = ["check_network_size", "count_weights"]
 
@@ -29,7 +29,7 @@ def count_weights(config: UNetConfig) -> int:
     Examples
     --------
     >>> from hrtem_dask.segmentation.network_size import count_weights
-    >>> from hrtem_dask.segmentation.unet import groschner2021_config
+    >>> from hrtem_dask.segmentation.networks.config import groschner2021_config
     >>> count_weights(groschner2021_config())
     65490
     """
@@ -64,7 +64,7 @@ def check_network_size(config: UNetConfig, stored_bytes: int, what: str) -> None
     Examples
     --------
     >>> from hrtem_dask.segmentation.network_size import check_network_size
-    >>> from hrtem_dask.segmentation.unet import groschner2021_config
+    >>> from hrtem_dask.segmentation.networks.config import groschner2021_config
     >>> check_network_size(groschner2021_config(), 10**6, "net.h5")  # 65 490 weights, and no error
     """
     convs = config.centre_convs + (config.encoder_convs + config.decoder_convs) * len(config.widths)

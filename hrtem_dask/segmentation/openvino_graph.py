@@ -1,7 +1,8 @@
 """A U-Net as an OpenVINO graph, built operation by operation.
 
-OpenVINO's own converter traces the torch module. That takes seconds in every worker, uses a deprecated part of torch,
-and sends usage statistics over the network. A U-Net needs only eight kinds of operations, which are written here.
+OpenVINO's own converter traces a module of PyTorch. That takes seconds in every worker, uses a deprecated part of
+PyTorch, and sends usage statistics over the network. A U-Net needs only eight kinds of operations, which are written
+here.
 """
 
 from __future__ import annotations
@@ -11,19 +12,18 @@ from typing import Any
 import numpy as np
 import openvino
 from openvino import opset1, opset13
-from torch import nn
 
-from hrtem_dask.segmentation.unet import UNet
+from hrtem_dask.segmentation.networks.weights import FoldedWeights
 
 __all__ = ["openvino_graph"]
 
 
-def openvino_graph(folded: UNet, shape: tuple[int, ...], *, center: float = 0.0) -> openvino.Model:
+def openvino_graph(folded: FoldedWeights, shape: tuple[int, ...], *, center: float = 0.0) -> openvino.Model:
     """Build the graph of a U-Net for one input shape.
 
     Parameters
     ----------
-    folded : UNet
+    folded : FoldedWeights
         Network with batch normalization folded into the convolutions.
     shape : tuple of int
         Shape of the input, (n, 1, y, x); static shapes run fastest.
@@ -35,34 +35,32 @@ def openvino_graph(folded: UNet, shape: tuple[int, ...], *, center: float = 0.0)
     openvino.Model
         Graph from images to logits (n, n_outputs, y, x), float32.
     """
-    config = folded.config
+    config, arrays = folded.config, folded.arrays
     image = opset13.parameter(list(shape), dtype=np.float32)
     skips: list[Any] = []
     x = opset13.space_to_depth(image, "depth_first", config.block_px) if config.block_px > 1 else image
-    for encoder in folded.encoders:
-        for block in encoder.convs[:-1]:  # type: ignore[index]
-            x, center = opset13.relu(_convolution(x, block.conv, center)), 0.0
-        x, center = _convolution(x, encoder.convs[-1].conv, center), 0.0  # type: ignore[index, union-attr]
+    for level in range(len(config.widths)):
+        names = [f"encoders.{level}.convs.{i}" for i in range(config.encoder_convs)]
+        for name in names[:-1]:
+            x, center = opset13.relu(_convolution(x, *arrays[name], center)), 0.0
+        x, center = _convolution(x, *arrays[names[-1]], center), 0.0
         skips.append(opset13.relu(x))
         x = opset1.max_pool(x if config.pool_before_relu else skips[-1], [2, 2], [0, 0], [0, 0], [2, 2])
-    for block in folded.centre:
-        x = opset13.relu(_convolution(x, block.conv))
-    for decoder, skip in zip(folded.decoders, reversed(skips), strict=True):
+    for i in range(config.centre_convs):
+        x = opset13.relu(_convolution(x, *arrays[f"centre.{i}"]))
+    for level, skip in enumerate(reversed(skips)):
         x = opset13.concat([skip, _upsample(x)], axis=1)
-        for block in decoder.convs:  # type: ignore[union-attr]
-            x = opset13.relu(_convolution(x, block.conv))
-    logits = _convolution(x, folded.final)
+        for i in range(config.decoder_convs):
+            x = opset13.relu(_convolution(x, *arrays[f"decoders.{level}.convs.{i}"]))
+    logits = _convolution(x, *arrays["final"])
     if config.block_px > 1:
         logits = opset13.depth_to_space(logits, "depth_first", config.block_px)
     return openvino.Model([logits], [image], "unet")
 
 
-def _convolution(x: Any, conv: Any, center: float = 0.0) -> Any:
+def _convolution(x: Any, weight: np.ndarray, offset: np.ndarray, center: float = 0.0) -> Any:
     """Convolve with zero padding and add the bias; `center` is what has been subtracted from x."""
-    assert isinstance(conv, nn.Conv2d)
-    assert conv.bias is not None
-    reach = [conv.kernel_size[0] // 2] * 2
-    weight, offset = conv.weight.detach().numpy(), conv.bias.detach().numpy()
+    reach = [weight.shape[-1] // 2] * 2
     kernel = opset13.constant(weight)
     bias = opset13.constant((offset + np.float32(center) * weight.sum(axis=(1, 2, 3)))[None, :, None, None])
     if center:

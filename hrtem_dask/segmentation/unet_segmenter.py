@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 
 from hrtem_dask import backend
 from hrtem_dask.errors import SettingsError
@@ -14,12 +13,12 @@ from hrtem_dask.segmentation.engines import Engine, make_engine
 from hrtem_dask.segmentation.interface import Segmentation
 from hrtem_dask.segmentation.memory import logits_within_memory
 from hrtem_dask.segmentation.network_input import resampled_input
+from hrtem_dask.segmentation.networks.output import sigmoid
 from hrtem_dask.segmentation.quality.agreement import judge_mask
 from hrtem_dask.segmentation.rescale import model_shape, resample
 from hrtem_dask.segmentation.scales.finder import ScaleFinder
 from hrtem_dask.segmentation.scales.geometry import scaled_shape
-from hrtem_dask.segmentation.tensors import as_array, as_tensor
-from hrtem_dask.segmentation.weights import load_dice_model, load_model, model_hash
+from hrtem_dask.segmentation.weights import load_dice_model, load_weights, model_hash
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 
 __all__ = ["UNetSegmenter"]
@@ -57,7 +56,7 @@ class UNetSegmenter:
         path = segmentation.model_file
         if path is None:
             raise SettingsError(f'segmentation.method is "{segmentation.method}": a U-Net needs "unet"')
-        self._model = load_model(path)
+        self._model = load_weights(path)
         self.model_hash: str | None = model_hash(path)
         self.config = self._model.config
         predictor = load_dice_model(path)
@@ -116,7 +115,7 @@ class UNetSegmenter:
             halo_px=self.config.halo_px,
             tile_px=None if max(network_image.shape) <= self._execution.whole_px else self._execution.tile_px,
         )
-        probability = as_array(torch.sigmoid(as_tensor(inference.logits)), like=image)
+        probability = sigmoid(inference.logits)
         quality_terms = None
         if self._judges:
             engine = self._engine(inference.device)

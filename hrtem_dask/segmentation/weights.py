@@ -7,20 +7,32 @@ import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 
 from hrtem_dask.errors import ModelError
 from hrtem_dask.provenance import bytes_hash
 from hrtem_dask.segmentation.keras_weights import load_keras_weights
 from hrtem_dask.segmentation.network_size import check_network_size
+from hrtem_dask.segmentation.networks.config import UNetConfig, config_from_dict
+from hrtem_dask.segmentation.networks.weights import NetworkWeights
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
-from hrtem_dask.segmentation.unet import UNet, UNetConfig, config_from_dict
 
-__all__ = ["load_dice_model", "load_model", "model_hash", "model_metadata", "save_model", "with_dice_model"]
+if TYPE_CHECKING:
+    from hrtem_dask.segmentation.unet import UNet
+
+__all__ = [
+    "load_dice_model",
+    "load_model",
+    "load_weights",
+    "model_hash",
+    "model_metadata",
+    "save_model",
+    "with_dice_model",
+]
 
 FORMAT = "hrtem_dask.unet/1"
 ScaleRegime = Literal["lattice", "contrast"]
@@ -29,12 +41,12 @@ DICE_MODELS: dict[ScaleRegime, str] = {"lattice": "dice_model", "contrast": "dic
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
-def save_model(model: UNet, path: str | Path, *, metadata: Mapping[str, str] | None = None) -> None:
+def save_model(model: NetworkWeights | UNet, path: str | Path, *, metadata: Mapping[str, str] | None = None) -> None:
     """Write a U-Net as safetensors, with its configuration as JSON in the header.
 
     Parameters
     ----------
-    model : UNet
+    model : NetworkWeights or UNet
         Network to write.
     path : str or path-like
         File to write, by convention ending in ``.safetensors``.
@@ -45,7 +57,8 @@ def save_model(model: UNet, path: str | Path, *, metadata: Mapping[str, str] | N
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from hrtem_dask.segmentation.unet import UNet, UNetConfig
+    >>> from hrtem_dask.segmentation.networks.config import UNetConfig
+    >>> from hrtem_dask.segmentation.unet import UNet
     >>> from hrtem_dask.segmentation.weights import load_model, save_model
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder) / "small.safetensors"
@@ -54,13 +67,37 @@ def save_model(model: UNet, path: str | Path, *, metadata: Mapping[str, str] | N
     (2, 4)
     """
     header = {**(metadata or {}), "format": FORMAT, "config": json.dumps(dataclasses.asdict(model.config))}
-    # safetensors does not accept channels_last memory, and the file should not depend on a device
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, Path(path), metadata=header)
+    weights = model if isinstance(model, NetworkWeights) else model.weights()
+    # safetensors writes the memory as it lies, and that of PyTorch may be channels_last
+    arrays = {name: np.ascontiguousarray(values) for name, values in weights.arrays.items()}
+    save_file(arrays, Path(path), metadata=header)
 
 
 def load_model(path: str | Path) -> UNet:
-    """Read a U-Net in either of the two formats.
+    """Read a U-Net in either of the two formats as a module of PyTorch.
+
+    Parameters
+    ----------
+    path : str or path-like
+        As for `load_weights`.
+
+    Returns
+    -------
+    UNet
+        The network in evaluation mode, on the CPU, float32.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing or of another format, or its weights do not fit its configuration.
+    """
+    from hrtem_dask.segmentation.unet import UNet  # needs PyTorch, which an analysis on a CPU does without
+
+    return UNet.from_weights(load_weights(path))
+
+
+def load_weights(path: str | Path) -> NetworkWeights:
+    """Read the weights of a U-Net in either of the two formats; PyTorch is not needed.
 
     Parameters
     ----------
@@ -69,8 +106,8 @@ def load_model(path: str | Path) -> UNet:
 
     Returns
     -------
-    UNet
-        The network in evaluation mode, on the CPU, float32.
+    NetworkWeights
+        Configuration and arrays, float32.
 
     Raises
     ------
@@ -92,22 +129,23 @@ def load_model(path: str | Path) -> UNet:
     )
 
 
-def _load_safetensors(path: str | Path) -> UNet:
+def _load_safetensors(path: str | Path) -> NetworkWeights:
     """Read the safetensors format of this package."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="numpy") as file:
             config = _read_config(file.metadata() or {}, path)
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
+            # files of earlier versions hold counts of batches too, which nothing uses
+            names = [name for name in file.keys() if not name.endswith(".num_batches_tracked")]  # noqa: SIM118 - not a dict
+            arrays = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, TypeError) as error:
         raise ModelError(f"{path}: cannot be read as safetensors: {error}") from error
     try:
-        model = UNet(config)
-        model.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        weights = NetworkWeights(config, {name: values.astype(np.float32) for name, values in arrays.items()})
+    except (TypeError, ValueError) as error:
         raise ModelError(f"{path}: weights and configuration do not fit: {error}") from error
-    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+    if not all(np.isfinite(values).all() for values in weights.arrays.values()):
         raise ModelError(f"{path}: holds NaN or infinite weights")
-    return model.eval()
+    return weights
 
 
 def _read_config(header: Mapping[str, str], path: str | Path) -> UNetConfig:
@@ -144,7 +182,7 @@ def model_metadata(path: str | Path) -> dict[str, str]:
         with Path(path).open("rb") as file:
             if file.read(8) == _HDF5_SIGNATURE:
                 return {}
-        with safe_open(path, framework="pt") as opened:
+        with safe_open(path, framework="numpy") as opened:
             return dict(opened.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: its header cannot be read: {error}") from error
@@ -194,7 +232,7 @@ def with_dice_model(
         Which masks the model describes; that of the other regime stays.
     """
     metadata = {**model_metadata(path), DICE_MODELS[regime]: dice_model.to_json()}
-    save_model(load_model(path), out, metadata=metadata)
+    save_model(load_weights(path), out, metadata=metadata)
 
 
 def model_hash(path: str | Path) -> str:

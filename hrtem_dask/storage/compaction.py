@@ -16,12 +16,12 @@ from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import ResultsFolderError, error_text, reason_alone
 from hrtem_dask.population import PopulationOptions, summarize
 from hrtem_dask.population.same_fields import describe_same_fields
-from hrtem_dask.population.size_lines import pixel_lines, size_lines
+from hrtem_dask.population.size_lines import size_lines
 from hrtem_dask.population.verdicts import describe_verdicts
 from hrtem_dask.provenance import bytes_hash, code_version, command_line
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
-from hrtem_dask.storage.checksums import write_checksums
+from hrtem_dask.storage.checksums import mark_old_report, write_checksums
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.packing import label_packs
 from hrtem_dask.storage.parquet import write_table
@@ -130,6 +130,8 @@ class CompactedRun:
     """Status (set_aside, failed) → reason → number of images, most frequent first."""
     sizes: list[str]
     """Median sizes in words, from `population.size_lines`."""
+    report_is_old: bool
+    """Whether a report in the folder describes other tables; it says so itself, see `checksums.mark_old_report`."""
 
 
 def compact(
@@ -186,6 +188,7 @@ def compact(
     if index is not None:
         hashes[label_packs.INDEX] = bytes_hash(index.encode())
     write_checksums(folder, hashes)
+    report_is_old = mark_old_report(folder)
     counts: dict[str, int] = {status: int((micrographs["status"] == status).sum()) for status in tables.STATUSES}
     limits = PopulationOptions(min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2)
     statistics = summarize(written["particles"], written["micrographs"], limits)
@@ -205,8 +208,10 @@ def compact(
     folder.write_json("summary.json", content)
     ledger.remove_replaced_parts(folder, known, {**known, **done})
     reasons = {status: _reasons(micrographs, status) for status in ("set_aside", "failed")}
-    sizes = size_lines(content) or pixel_lines(written["particles"])
-    return CompactedRun(counts, len(written["particles"]), n_too_small, verdicts, same_fields, reasons, sizes)
+    sizes = size_lines(content)
+    return CompactedRun(
+        counts, len(written["particles"]), n_too_small, verdicts, same_fields, reasons, sizes, report_is_old
+    )
 
 
 def _reasons(micrographs: pd.DataFrame, status: str) -> dict[str, int]:

@@ -144,6 +144,7 @@ def test_too_many_failures_end_a_run_and_nothing_done_is_lost(inputs: Path, tmp_
     assert whole.counts == {"done": 4, "empty": 0, "set_aside": 0, "failed": 2}
     state = run_state(tmp_path / "all")
     assert sum(state.failures.values()) == 2
+    assert not [reason for reason in state.failures if ".tif" in reason], "reasons are grouped without names of files"
     assert dict(state.counts) == {"done": 4, "failed": 2}
     with pytest.raises(TooManyFailuresError, match="2 of 6 images have failed, more than the 1 allowed"):
         run(folder, tmp_path / "one", settings=SETTINGS, max_failures=1, cluster=client)

@@ -106,9 +106,9 @@ def random_unet(
     """A random U-Net as a torch module."""
 
     def make(**options: Any) -> Any:
-        from hrtem_dask.segmentation.keras_weights import load_keras_weights
+        from hrtem_dask.segmentation.weights import load_model
 
         path = tmp_path_factory.mktemp("net") / "net.h5"
-        return load_keras_weights(write_keras(path, keras_layers(**options)))
+        return load_model(write_keras(path, keras_layers(**options)))
 
     return make

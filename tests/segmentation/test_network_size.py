@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 from hrtem_dask.errors import ModelError
 from hrtem_dask.segmentation.network_size import count_weights
-from hrtem_dask.segmentation.unet import UNet, UNetConfig, groschner2021_config
+from hrtem_dask.segmentation.networks.config import UNetConfig, groschner2021_config
+from hrtem_dask.segmentation.unet import UNet
 from hrtem_dask.segmentation.weights import load_model
 
 MIB = 2**20

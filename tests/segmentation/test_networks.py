@@ -12,7 +12,8 @@ import torch
 
 from hrtem_dask.errors import ModelError
 from hrtem_dask.segmentation.engines import make_engine
-from hrtem_dask.segmentation.unet import UNet, UNetConfig, groschner2021_config, with_contact_output
+from hrtem_dask.segmentation.networks.config import UNetConfig, groschner2021_config
+from hrtem_dask.segmentation.unet import UNet, with_contact_output
 from hrtem_dask.segmentation.weights import load_model, model_hash, save_model
 
 MODELS = {

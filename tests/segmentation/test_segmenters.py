@@ -13,8 +13,9 @@ import torch
 from hrtem_dask.errors import CalibrationError, ModelError, SettingsError
 from hrtem_dask.segmentation import Segmenter, make_segmenter, segmenter_loads
 from hrtem_dask.segmentation.network_input import network_input
+from hrtem_dask.segmentation.networks.config import UNetConfig
 from hrtem_dask.segmentation.rescale import model_shape, resample
-from hrtem_dask.segmentation.unet import UNet, UNetConfig
+from hrtem_dask.segmentation.unet import UNet
 from hrtem_dask.segmentation.unet_segmenter import UNetSegmenter
 from hrtem_dask.segmentation.weights import load_model, save_model
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hrtem_dask.segmentation.unet import UNetConfig
+from hrtem_dask.segmentation.networks.config import UNetConfig
 from hrtem_dask.training.labelled.labelled_micrograph import Labelled, LabelledMicrograph, make_labelled
 from hrtem_dask.training.network.recipes import NO_AUGMENTATION, TrainingRecipe
 

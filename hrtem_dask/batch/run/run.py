@@ -29,7 +29,7 @@ from hrtem_dask.batch.run.task import AnalysisTask, Outcome, commit_failed, draw
 from hrtem_dask.batch.run.time_limit import remove_notes
 from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 from hrtem_dask.cluster_settings import Cluster
-from hrtem_dask.errors import SettingsError, TooManyFailuresError
+from hrtem_dask.errors import SettingsError, TooManyFailuresError, reason_alone
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, zarr_store
 from hrtem_dask.storage.compaction import compact
@@ -74,7 +74,7 @@ class RunSummary:
     """Median size of all particles, and of each of several samples, in words: see `population.size_lines`."""
 
     report_is_old: bool = False
-    """Whether a report of an earlier run lies in the folder: `write_report` writes it again."""
+    """Whether a report in the folder describes other tables; it says so at its top. `write_report` writes it again."""
 
     @property
     def analysed(self) -> int:
@@ -288,7 +288,7 @@ def run_job(job: Job, cluster: Cluster | Client | str | None, *, progress: bool 
         reasons=ended.reasons,
         same_fields=ended.same_fields,
         sizes=tuple(ended.sizes),
-        report_is_old=folder.exists("report.html"),
+        report_is_old=ended.report_is_old,
         taken_as_bright=_taken_as_bright(plan.records, chosen),
     )
 
@@ -318,7 +318,8 @@ def _analyse(
     """Analyze what is planned; return the entries of all micrographs, by micrograph_id."""
     done = dict(plan.kept)
     merger = PartMerger(client, job.folder, job.lock.token, plan.kept, known)
-    reasons = Counter(str(r.reason) for r in plan.records if r.status == "failed")
+    failed = [record for record in plan.records if record.status == "failed"]
+    reasons = Counter(reason_alone(str(r.reason), r.source.path) for r in failed)
     log.write(
         "start",
         listed=len(plan.records),
@@ -345,7 +346,7 @@ def _analyse(
                 advance(outcome)
                 page.add(outcome)
                 if outcome.entry.status == "failed":
-                    reasons[str(outcome.reason)] += 1
+                    reasons[reason_alone(str(outcome.reason), outcome.source)] += 1
                     _require_few_failures(reasons, job, plan)
         finally:
             page.end()  # a run that is cut off must not stay "running" on a shared scheduler

@@ -19,7 +19,7 @@ from hrtem_dask.population.sizes.fits import fit_sizes
 from hrtem_dask.population.sizes.size_sample import Sizes, moment_intervals, select_sizes, size_statistics
 from hrtem_dask.population.sizes.variance_components import variance_components
 
-__all__ = ["describe_size", "with_intervals"]
+__all__ = ["describe_size", "interval_reason", "with_intervals"]
 
 _DIGEST = {"mean": "mean_nm", "sd": "sd_nm", "median": "median_nm", "d10": "d10_nm", "d90": "d90_nm"}
 _VOLUME = "volume_"
@@ -102,7 +102,7 @@ def describe_size(
         **{name: value if np.isfinite(value) else None for name, value in digest.items()},
         "n_micrographs": m,
         **_effective(sizes, between),
-        "interval_reason": _interval_reason(sizes, shown),
+        "interval_reason": interval_reason(sizes, shown),
         "number_weighted": {k: v for k, v in shown.items() if not k.startswith(_VOLUME)},
         "volume_weighted": {k.removeprefix(_VOLUME): v for k, v in shown.items() if k.startswith(_VOLUME)},
         "without_edge_weights": _without_weights(sizes, digest),
@@ -202,8 +202,21 @@ def _few_micrographs(sizes: Sizes) -> str | None:
     return None
 
 
-def _interval_reason(sizes: Sizes, shown: dict[str, dict[str, float | None]]) -> str | None:
-    """Return why there are no intervals, or which are missing, or None."""
+def interval_reason(sizes: Sizes, shown: dict[str, dict[str, float | None]]) -> str | None:
+    """Return why there are no intervals, or which are missing.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        The particles.
+    shown : dict
+        Result of `with_intervals`.
+
+    Returns
+    -------
+    str or None
+        The reason in words, or None.
+    """
     if (few := _few_micrographs(sizes)) is not None:
         return few
     missing = [name for name, f in shown.items() if f["value"] is not None and f["low"] is None]

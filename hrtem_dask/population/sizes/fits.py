@@ -168,15 +168,17 @@ def _goodness(
     u = (cdf((y - a) / b, family) - cut) / (1 - cut)
     order = np.argsort(u, kind="stable")
     statistic = float(gof.anderson_darling(u[None, order], sizes.weights[order], sizes.effective_n)[0])
-    p = None
+    p = smallest = None
     if n_simulations:
         n = min(len(y), gof.MAX_SIMULATED)
         null = gof.simulated_statistics(family, a, fitted.scale, limit, n=n, n_simulations=n_simulations, seed=seed)
-        p = float((1 + (null >= statistic).sum()) / (1 + len(null)))
+        smallest = 1 / (1 + len(null))
+        p = float((1 + (null >= statistic).sum()) * smallest)
     return {
         "test": gof.METHOD,
         "statistic": statistic,
         "p_value": p,
+        "smallest_p": smallest,
         "largest_distance": gof.kolmogorov_distance(u[order], sizes.weights[order]),
         "assumes": "independent particles; the test rejects too often where micrographs differ",
     }

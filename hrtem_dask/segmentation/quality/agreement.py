@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
-from hrtem_dask.segmentation.tensors import as_array, as_tensor
+from hrtem_dask import backend
+from hrtem_dask.segmentation.networks.output import sigmoid
+from hrtem_dask.segmentation.quality.blocks import block_means
 
 __all__ = ["COPIES", "WINDOW_PX", "judge_mask", "mask_agreement", "turned", "turned_back"]
 
@@ -70,33 +71,33 @@ def judge_mask(
 
         None where the image is smaller than one block of the network.
     """
-    p = as_tensor(probability)
+    p = probability
     window = _most_doubtful(p, window_px=window_px, stride_px=stride_px)
     if window is None:
         return None
     mask = p >= threshold
     terms = {
         "mask_confidence": _confidence(p, mask),
-        "mask_fraction": float(mask.sum()) / mask.numel(),
+        "mask_fraction": float(mask.sum()) / mask.size,
         "outline_entropy": _outline_entropy(p[window], mask[window]),
     }
     if turn:
-        crop = as_tensor(image)[window]
+        crop = image[window]
         # near its border a window gives another mask than the whole image, so all masks compared are of the window
-        masks = [mask if crop.shape == p.shape else _mask(crop, network, threshold, like=image)]
+        masks = [mask if crop.shape == p.shape else _mask(crop, network, threshold)]
         for quarters, mirrored in COPIES:
-            copy = _mask(turned(crop, quarters, mirrored), network, threshold, like=image)
+            copy = _mask(turned(crop, quarters, mirrored), network, threshold)
             masks.append(turned_back(copy, quarters, mirrored))
-        terms["mask_agreement"] = mask_agreement(torch.stack(masks))
+        terms["mask_agreement"] = mask_agreement(backend.array_namespace(image).stack(masks))
     return terms
 
 
-def turned(image: torch.Tensor, quarters: int, mirrored: bool) -> torch.Tensor:
+def turned(image: np.ndarray, quarters: int, mirrored: bool) -> np.ndarray:
     """Rotate an image by quarter turns, after mirroring it where that is asked for.
 
     Parameters
     ----------
-    image : torch.Tensor
+    image : numpy.ndarray or cupy.ndarray
         Shape (y, x).
     quarters : int
         Number of quarter turns, counter-clockwise.
@@ -105,18 +106,19 @@ def turned(image: torch.Tensor, quarters: int, mirrored: bool) -> torch.Tensor:
 
     Returns
     -------
-    torch.Tensor
+    numpy.ndarray or cupy.ndarray
         The rotated copy.
     """
-    return torch.rot90(image.flip(0) if mirrored else image, quarters)
+    copy: np.ndarray = backend.array_namespace(image).rot90(image[::-1] if mirrored else image, quarters)
+    return copy
 
 
-def turned_back(image: torch.Tensor, quarters: int, mirrored: bool) -> torch.Tensor:
+def turned_back(image: np.ndarray, quarters: int, mirrored: bool) -> np.ndarray:
     """Undo `turned`.
 
     Parameters
     ----------
-    image : torch.Tensor
+    image : numpy.ndarray or cupy.ndarray
         Shape (y, x).
     quarters : int
         As for `turned`.
@@ -125,19 +127,19 @@ def turned_back(image: torch.Tensor, quarters: int, mirrored: bool) -> torch.Ten
 
     Returns
     -------
-    torch.Tensor
+    numpy.ndarray or cupy.ndarray
         The image in its original orientation.
     """
-    back = torch.rot90(image, -quarters)
-    return back.flip(0) if mirrored else back
+    back: np.ndarray = backend.array_namespace(image).rot90(image, -quarters)
+    return back[::-1] if mirrored else back
 
 
-def mask_agreement(masks: torch.Tensor) -> float:
+def mask_agreement(masks: np.ndarray) -> float:
     """Return the mean Dice coefficient of all pairs of masks.
 
     Parameters
     ----------
-    masks : torch.Tensor of bool
+    masks : numpy.ndarray or cupy.ndarray of bool
         Shape (n, y, x), n at least 2.
 
     Returns
@@ -147,43 +149,41 @@ def mask_agreement(masks: torch.Tensor) -> float:
 
     Examples
     --------
-    >>> import torch
+    >>> import numpy as np
     >>> from hrtem_dask.segmentation.quality.agreement import mask_agreement
-    >>> masks = torch.tensor([[[True, True, False]], [[True, False, False]]])
+    >>> masks = np.array([[[True, True, False]], [[True, False, False]]])
     >>> round(mask_agreement(masks), 3)  # 2 × 1 / (2 + 1)
     0.667
     """
-    flat = masks.flatten(1).float()  # exact up to 16 million pixels
-    common = flat @ flat.T
+    flat = masks.reshape(len(masks), -1).astype("float32")  # exact up to 16 million pixels
+    common = backend.to_numpy(flat @ flat.T)
     areas = common.diagonal()
     total = areas[:, None] + areas[None]
-    dice = torch.where(total > 0, 2 * common / total.clamp(min=1), torch.ones_like(common))
-    upper = torch.triu_indices(len(masks), len(masks), offset=1)
-    return float(dice[upper[0], upper[1]].mean())
+    dice = np.where(total > 0, 2 * common / np.maximum(total, 1), 1.0)
+    return float(dice[np.triu_indices(len(masks), 1)].mean())
 
 
-def _most_doubtful(probability: torch.Tensor, *, window_px: int, stride_px: int) -> tuple[slice, slice] | None:
+def _most_doubtful(probability: np.ndarray, *, window_px: int, stride_px: int) -> tuple[slice, slice] | None:
     """Return the square of whole blocks with the largest sum of p (1 − p); None where not even one block fits."""
     side = min(window_px, *probability.shape) // stride_px
     if side == 0:
         return None
-    doubt = (probability * (1 - probability))[None, None]
-    blocks = torch.nn.functional.avg_pool2d(doubt, stride_px)
-    sums = torch.nn.functional.avg_pool2d(blocks, side, stride=1)[0, 0]
+    blocks = block_means(probability * (1 - probability), stride_px).astype("float64")
+    xp = backend.array_namespace(blocks)
+    until = xp.pad(blocks.cumsum(axis=0).cumsum(axis=1), [(1, 0), (1, 0)])
+    sums = until[side:, side:] - until[:-side, side:] - until[side:, :-side] + until[:-side, :-side]
     first = divmod(int(sums.argmax()), sums.shape[1])
     y, x = (slice(start * stride_px, (start + side) * stride_px) for start in first)
     return y, x
 
 
-def _mask(
-    image: torch.Tensor, network: Callable[[np.ndarray], np.ndarray], threshold: float, *, like: np.ndarray
-) -> torch.Tensor:
+def _mask(image: np.ndarray, network: Callable[[np.ndarray], np.ndarray], threshold: float) -> np.ndarray:
     """Return the network's mask of one image of whole blocks."""
-    logits = network(as_array(image[None].contiguous(), like=like))
-    return torch.sigmoid(as_tensor(logits)[0]) >= threshold
+    xp = backend.array_namespace(image)
+    return sigmoid(network(xp.ascontiguousarray(image)[None])[0]) >= threshold
 
 
-def _confidence(probability: torch.Tensor, mask: torch.Tensor) -> float:
+def _confidence(probability: np.ndarray, mask: np.ndarray) -> float:
     """Return the expected Dice coefficient of a mask if the probabilities are calibrated."""
     area = int(mask.sum())
     if not area:
@@ -191,20 +191,24 @@ def _confidence(probability: torch.Tensor, mask: torch.Tensor) -> float:
     return 2 * float((probability * mask).sum()) / (float(probability.sum()) + area)
 
 
-def _outline_entropy(probability: torch.Tensor, mask: torch.Tensor) -> float:
+def _outline_entropy(probability: np.ndarray, mask: np.ndarray) -> float:
     """Return the mean binary entropy (bit) around the outline of a mask."""
-    near = probability[_grown(mask) & _grown(~mask)].double().clamp(1e-7, 1 - 1e-7)
-    if not len(near):
+    near = probability[_grown(mask) & _grown(~mask)].astype("float64").clip(1e-7, 1 - 1e-7)
+    if not near.size:
         return 0.0
-    return float(-(near * near.log2() + (1 - near) * (1 - near).log2()).mean())
+    xp = backend.array_namespace(near)
+    return float(-(near * xp.log2(near) + (1 - near) * xp.log2(1 - near)).mean())
 
 
-def _grown(mask: torch.Tensor) -> torch.Tensor:
+def _grown(mask: np.ndarray) -> np.ndarray:
     """Return where a pixel of the mask is within the reach of an outline; along one axis after the other."""
     for axis in (0, 1):
-        n, grown = mask.shape[axis], mask.clone()
+        # views with the axis first
+        before, grown = mask.swapaxes(0, axis), mask.copy()
+        after = grown.swapaxes(0, axis)
+        n = len(before)
         for k in range(1, min(OUTLINE_PX, n - 1) + 1):
-            grown.narrow(axis, k, n - k).logical_or_(mask.narrow(axis, 0, n - k))
-            grown.narrow(axis, 0, n - k).logical_or_(mask.narrow(axis, k, n - k))
+            after[k:] |= before[: n - k]
+            after[: n - k] |= before[k:]
         mask = grown
     return mask

@@ -9,11 +9,11 @@ import numpy as np
 
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.segmentation.networks.config import UNetConfig
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
 from hrtem_dask.segmentation.rescale import resample
 from hrtem_dask.segmentation.scales.geometry import scale_for_diameter, scaled_shape
 from hrtem_dask.segmentation.scales.search import ScaleChoice, choose_scale
-from hrtem_dask.segmentation.unet import UNetConfig
 from hrtem_dask.settings import SegmentationSettings
 
 __all__ = ["ScaleFinder"]

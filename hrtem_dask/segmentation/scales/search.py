@@ -12,16 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from hrtem_dask import backend
 from hrtem_dask.segmentation.network_input import scale_input
+from hrtem_dask.segmentation.networks.config import InputScaling
+from hrtem_dask.segmentation.networks.output import sigmoid
 from hrtem_dask.segmentation.quality.agreement import judge_mask
+from hrtem_dask.segmentation.quality.blocks import block_means
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
 from hrtem_dask.segmentation.rescale import resample
 from hrtem_dask.segmentation.scales.apparent_size import apparent_diameter_px, apparent_width_px
 from hrtem_dask.segmentation.scales.geometry import SCALES
-from hrtem_dask.segmentation.tensors import as_array, as_tensor
-from hrtem_dask.segmentation.unet import InputScaling
 
 __all__ = ["ScaleChoice", "choose_scale"]
 
@@ -94,8 +95,7 @@ def choose_scale(
     sizes: dict[float, float] = {}
     for scale in _possible(image, scales):
         seen, shape = _window(image, scale, scaling)
-        logits = as_tensor(network(seen[None]))[0]
-        probability = as_array(torch.sigmoid(logits)[: shape[0], : shape[1]].contiguous(), like=image)
+        probability = sigmoid(network(seen[None])[0])[: shape[0], : shape[1]]
         terms = judge_mask(
             seen[: shape[0], : shape[1]], probability, network, threshold=threshold, stride_px=stride_px, turn=turn
         )
@@ -141,13 +141,8 @@ def _window(image: np.ndarray, scale: float, scaling: InputScaling) -> tuple[np.
     part = _liveliest(image, side)
     shape = (min(WINDOW_PX, round(part.shape[0] * scale)), min(WINDOW_PX, round(part.shape[1] * scale)))
     seen = scale_input(resample(part, shape, method="bicubic"), scaling)
-    padding = (0, WINDOW_PX - shape[1], 0, WINDOW_PX - shape[0])
-    padded = as_tensor(seen)[None, None]
-    while any(padding):  # reflection pads by less than the image at a time
-        step = (0, min(padding[1], padded.shape[3] - 1), 0, min(padding[3], padded.shape[2] - 1))
-        padded = torch.nn.functional.pad(padded, step, mode="reflect")
-        padding = (0, padding[1] - step[1], 0, padding[3] - step[3])
-    return as_array(padded[0, 0].contiguous(), like=image), shape
+    xp = backend.array_namespace(seen)
+    return xp.pad(seen, [(0, WINDOW_PX - n) for n in shape], mode="reflect"), shape
 
 
 def _liveliest(image: np.ndarray, side: int) -> np.ndarray:
@@ -158,5 +153,5 @@ def _liveliest(image: np.ndarray, side: int) -> np.ndarray:
     if len(parts) == 1:
         return parts[0]
     block = max(1, side // 64)
-    spreads = [float(torch.nn.functional.avg_pool2d(as_tensor(part)[None], block).std()) for part in parts]
+    spreads = [float(block_means(part, block).std(dtype="float64")) for part in parts]
     return parts[int(np.argmax(spreads))]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hrtem_dask.errors import SettingsError
-from hrtem_dask.segmentation.unet import UNetConfig
+from hrtem_dask.segmentation.networks.config import UNetConfig
 from hrtem_dask.settings import Settings
 from hrtem_dask.training.fine_tuning.scoring import score_network
 from hrtem_dask.training.fine_tuning.training_scale import TrainingScale, at_scale, choose_training_scale

@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 
 from hrtem_dask.segmentation.network_input import scale_input
+from hrtem_dask.segmentation.networks.config import UNetConfig
 from hrtem_dask.segmentation.rescale import resample
 from hrtem_dask.segmentation.scales.geometry import scale_for_diameter, scaled_shape
-from hrtem_dask.segmentation.unet import UNetConfig
 from hrtem_dask.training.labelled.labelled_micrograph import LabelledMicrograph
 
 __all__ = ["TrainingScale", "at_scale", "choose_training_scale", "typical_diameter_px"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from hrtem_dask.errors import SettingsError
-from hrtem_dask.segmentation.unet import UNetConfig, groschner2021_config
+from hrtem_dask.segmentation.networks.config import UNetConfig, groschner2021_config
 from hrtem_dask.toml_records import check_types, parse_toml, read_record, record_to_dict, record_to_toml, update_record
 
 __all__ = ["RECIPES", "Augmentation", "TrainingRecipe", "read_recipe"]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hrtem_dask.errors import ModelError
-from hrtem_dask.segmentation.engines import TorchEngine, particle_log_odds
+from hrtem_dask.segmentation.networks.torch_engine import TorchEngine, particle_log_odds
 from hrtem_dask.segmentation.unet import UNet
 from hrtem_dask.training.network.crops.batches import Batch, make_batch
 from hrtem_dask.training.network.crops.prefetch import prefetch

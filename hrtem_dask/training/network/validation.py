@@ -11,9 +11,9 @@ import torch
 
 from hrtem_dask.evaluation import Confusion
 from hrtem_dask.segmentation.engines import Engine
+from hrtem_dask.segmentation.networks.config import UNetConfig
 from hrtem_dask.segmentation.rescale import resample
 from hrtem_dask.segmentation.tiling import tiled_logits
-from hrtem_dask.segmentation.unet import UNetConfig
 from hrtem_dask.training.labelled.labelled_micrograph import LabelledMicrograph
 from hrtem_dask.training.network.crops.training_image import TrainingImage, make_training_image
 from hrtem_dask.training.network.losses import segmentation_loss

@@ -20,7 +20,8 @@ from hrtem_dask.errors import NothingToAnalyseError
 from hrtem_dask.fourier.groschner2021 import groschner2021_features
 from hrtem_dask.reproduction.published_files import find_published
 from hrtem_dask.reproduction.segmentation_comparison import SegmentationRow
-from hrtem_dask.segmentation.unet import UNet, groschner2021_config
+from hrtem_dask.segmentation.networks.config import groschner2021_config
+from hrtem_dask.segmentation.unet import UNet
 from hrtem_dask.segmentation.weights import load_model, save_model
 from hrtem_dask.tables import REGION_CLASSES
 

@@ -89,7 +89,8 @@ def test_each_worker_loads_the_model_once_and_no_graph_carries_it(
     many: Path, tmp_path: Path, settings: Settings
 ) -> None:
     from hrtem_dask.segmentation import segmenter_loads
-    from hrtem_dask.segmentation.unet import UNet, groschner2021_config
+    from hrtem_dask.segmentation.networks.config import groschner2021_config
+    from hrtem_dask.segmentation.unet import UNet
     from hrtem_dask.segmentation.weights import save_model
 
     path = tmp_path / "random.safetensors"

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from hrtem_dask.segmentation.quality.agreement import COPIES, judge_mask, mask_agreement, turned, turned_back
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
@@ -36,22 +35,22 @@ def leaning(images: np.ndarray) -> np.ndarray:
 
 
 def test_turns_are_turns_and_undone() -> None:
-    image = torch.arange(12).reshape(3, 4)
+    image = np.arange(12).reshape(3, 4)
     seen = set()
     for quarters in range(4):
         for mirrored in (False, True):
             copy = turned(image, quarters, mirrored)
-            assert torch.equal(turned_back(copy, quarters, mirrored), image)
+            np.testing.assert_array_equal(turned_back(copy, quarters, mirrored), image)
             seen.add((copy.shape, tuple(copy.flatten().tolist())))
     assert len(seen) == 8
     assert len({tuple(turned(image, *how).flatten().tolist()) for how in COPIES}) == len(COPIES)
 
 
 def test_agreement_is_the_mean_dice_of_pairs() -> None:
-    masks = torch.zeros(3, 4, 5, dtype=torch.bool)
+    masks = np.zeros((3, 4, 5), bool)
     masks[0, 0], masks[1, :2], masks[2, 3] = True, True, True
     assert mask_agreement(masks) == pytest.approx((2 * 5 / 15 + 0 + 0) / 3)
-    empty = torch.zeros(3, 4, 5, dtype=torch.bool)
+    empty = np.zeros((3, 4, 5), bool)
     assert mask_agreement(empty) == 1
     empty[0, 0, 0] = True
     assert mask_agreement(empty) == pytest.approx(1 / 3)  # one pair of three agrees: that of the empty ones

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hrtem_dask.segmentation.network_input import resampled_input
+from hrtem_dask.segmentation.networks.config import InputScaling, UNetConfig
 from hrtem_dask.segmentation.scales.geometry import scaled_shape
-from hrtem_dask.segmentation.unet import InputScaling, UNetConfig
 from hrtem_dask.training.fine_tuning.training_scale import at_scale, choose_training_scale, typical_diameter_px
 from hrtem_dask.training.labelled.labelled_micrograph import LabelledMicrograph, make_labelled
 from hrtem_dask.training.network.crops.training_image import make_training_image

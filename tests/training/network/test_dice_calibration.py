@@ -12,7 +12,8 @@ from hrtem_dask import analysis
 from hrtem_dask.cli import main
 from hrtem_dask.errors import ModelError, SettingsError
 from hrtem_dask.segmentation import make_segmenter
-from hrtem_dask.segmentation.unet import UNet, UNetConfig
+from hrtem_dask.segmentation.networks.config import UNetConfig
+from hrtem_dask.segmentation.unet import UNet
 from hrtem_dask.segmentation.weights import load_dice_model, save_model, with_dice_model
 from hrtem_dask.settings import Settings
 from hrtem_dask.simulation.contrast import ContrastRanges, simulate_contrast_micrograph

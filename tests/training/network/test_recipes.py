@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hrtem_dask.errors import SettingsError
-from hrtem_dask.segmentation.unet import groschner2021_config
+from hrtem_dask.segmentation.networks.config import groschner2021_config
 from hrtem_dask.training.network.recipes import RECIPES, TrainingRecipe, read_recipe
 
 

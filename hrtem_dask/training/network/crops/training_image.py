@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from hrtem_dask.segmentation.network_input import network_input
+from hrtem_dask.segmentation.networks.config import UNetConfig
 from hrtem_dask.segmentation.rescale import resample
-from hrtem_dask.segmentation.unet import UNetConfig
 from hrtem_dask.training.labelled.labelled_micrograph import LabelledMicrograph
 
 __all__ = ["TrainingImage", "make_training_image"]

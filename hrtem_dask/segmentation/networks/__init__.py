@@ -1,0 +1,1 @@
+"""U-Nets as plain values: architecture, weights, output, and how PyTorch runs them."""

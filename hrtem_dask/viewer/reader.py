@@ -1,0 +1,131 @@
+"""A results folder as layers of napari: each micrograph, the labels of its particles, and their table as features."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+__all__ = ["MAX_MICROGRAPHS", "get_reader", "read_results"]
+
+Layer: TypeAlias = "tuple[Any, dict[str, Any], str]"
+"""Data, options and kind of a layer, as napari takes them from a reader."""
+MAX_MICROGRAPHS = 8
+"""Most micrographs that a folder opens at once; each of the others opens as ``labels.zarr/<micrograph_id>``."""
+LABELS = "labels.zarr"
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[Layer]] | None:
+    """Return the function that reads a path, or None where it holds no results.
+
+    napari calls this for everything that it is asked to open.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        Path of a results folder, or of the labels of one micrograph in it (``labels.zarr/<micrograph_id>``).
+
+    Returns
+    -------
+    callable or None
+        `read_results`.
+
+    Examples
+    --------
+    >>> get_reader("image.tif") is None
+    True
+    """
+    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+    if len(paths) == 1 and (_folder_of(paths[0])[0] / "micrographs.parquet").is_file():
+        return read_results
+    return None
+
+
+def read_results(path: str | Sequence[str]) -> list[Layer]:
+    """Read micrographs, labels and particles as layers.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        As for `get_reader`.
+
+    Returns
+    -------
+    list of tuple
+        For each micrograph an image and a labels layer, at its pixel size in nm where it has one. The labels have the
+        rows of particles.parquet as features, by ``index``, the number of the particle. Of a folder with more than
+        `MAX_MICROGRAPHS` analyzed micrographs, doubtful ones come first, and a warning states how many are left out.
+        An image whose file is no longer there, or has changed, is left out with a warning.
+
+    Raises
+    ------
+    KeyError
+        If the micrograph of ``labels.zarr/<micrograph_id>`` is not among the results.
+    """
+    from hrtem_dask import tables
+    from hrtem_dask.errors import suggestion
+    from hrtem_dask.storage.results import open_results
+
+    folder, micrograph_id = _folder_of(path if isinstance(path, str | os.PathLike) else path[0])
+    results = open_results(folder)
+    rows = results.micrographs
+    rows = rows[rows["status"].isin(tables.ANALYZED_STATUSES)]
+    if micrograph_id is not None:
+        names = rows["micrograph_id"].astype(str)
+        if micrograph_id not in set(names):
+            raise KeyError(
+                f"no labels of micrograph {micrograph_id!r} in {folder}{suggestion(micrograph_id, list(names))}"
+            )
+        rows = rows[names == micrograph_id]
+    rows = rows.iloc[(rows["verdict"] != "doubtful").fillna(True).to_numpy().argsort(kind="stable")]
+    if (n_left := len(rows) - MAX_MICROGRAPHS) > 0:
+        warnings.warn(
+            f"{folder} has {len(rows)} analyzed micrographs; {n_left} are not shown: open {LABELS}/<micrograph_id>",
+            stacklevel=2,
+        )
+    particles = results.particles
+    layers: list[Layer] = []
+    for _, row in rows.head(MAX_MICROGRAPHS).iterrows():
+        of_row = particles[particles["micrograph_id"] == row["micrograph_id"]]
+        layers += _layers(row, of_row, results.labels(str(row["micrograph_id"])), visible=not layers)
+    return layers
+
+
+def _folder_of(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """Return the results folder of a path, and the micrograph that it names."""
+    given = Path(path)
+    if given.parent.name == LABELS:
+        return given.parent.parent, given.name
+    return (given.parent, None) if given.name == LABELS else (given, None)
+
+
+def _layers(row: pd.Series, particles: pd.DataFrame, labels: Any, *, visible: bool) -> list[Layer]:
+    """Return the layers of one micrograph."""
+    from hrtem_dask import loading
+    from hrtem_dask.storage.results import find_record, pixel_size_of
+
+    name, size = str(row["micrograph_id"]), pixel_size_of(row)
+    shared: dict[str, Any] = {"visible": visible}
+    if size is not None:
+        shared |= {"scale": size, "units": ("nm", "nm")}
+    known = ("source", "sample", "status", "verdict", "pixel_size_source")
+    told = {"hrtem_dask": {key: None if pd.isna(row[key]) else row[key] for key in known}}
+    features = particles.drop(columns="micrograph_id").rename(columns={"particle_id": "index"})
+    features = features.astype(dict.fromkeys(features.select_dtypes("string"), object))
+    found: list[Layer] = [
+        (
+            labels,
+            {"name": f"{name} particles", "features": features.reset_index(drop=True), "metadata": told, **shared},
+            "labels",
+        )
+    ]
+    try:
+        image = loading.read_image(find_record(row))
+    except (OSError, ValueError) as error:
+        warnings.warn(f"{name}: the labels are shown without the image: {error}", stacklevel=3)
+        return found
+    return [(image, {"name": name, "metadata": told, "colormap": "gray", **shared}, "image"), *found]

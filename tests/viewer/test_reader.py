@@ -1,0 +1,102 @@
+"""Results in napari: what the reader returns, the manifest by npe2, and a viewer where napari is installed."""
+
+import importlib.metadata
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+import hrtem_dask as hd
+from hrtem_dask.batch.example import write_example
+from hrtem_dask.viewer import reader
+from hrtem_dask.viewer.reader import get_reader, read_results
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_example(tmp_path_factory.mktemp("viewer"), n_particles=3)
+    image = next((folder / "images").iterdir())
+    for i in range(2):  # other fields, so that nothing is a copy
+        pixels = np.roll(tifffile.imread(image), 40 * (i + 1), axis=0)[:, ::-1]
+        tifffile.imwrite(image.with_name(f"other{i}.tif"), pixels)
+    hd.run(folder / "images", folder / "results", method="otsu", pixel_size_nm=0.04, cluster="threads")
+    return folder / "results"
+
+
+def test_image_labels_and_particles_lie_over_one_another(results: Path) -> None:
+    opened = hd.open_results(results)
+    reads = get_reader(str(results))
+    assert reads is not None
+    layers = reads(str(results))
+    assert [kind for _, _, kind in layers] == ["image", "labels"] * 3
+    assert [options["visible"] for _, options, _ in layers] == [True, True] + [False] * 4
+    for (image, of_image, _), (labels, of_labels, _) in zip(layers[::2], layers[1::2], strict=True):
+        assert image.shape == labels.shape
+        assert of_image["scale"] == of_labels["scale"] == pytest.approx((0.04, 0.04))
+        name = of_image["name"]
+        np.testing.assert_array_equal(labels, opened.labels(name))
+        particles = opened.particles.query("micrograph_id == @name")
+        features = of_labels["features"]
+        assert len(particles) > 0
+        assert features["index"].tolist() == particles["particle_id"].tolist()
+        assert set(features["index"]) == set(np.unique(labels)) - {0}
+        inside = [(labels == index).sum() for index in features["index"]]
+        assert features["area_px"].tolist() == inside
+
+
+def test_one_micrograph_is_opened_by_its_labels(results: Path) -> None:
+    name = str(hd.open_results(results).micrographs["micrograph_id"].iloc[1])
+    layers = read_results(str(results / "labels.zarr" / name))
+    assert [options["name"] for _, options, _ in layers] == [name, f"{name} particles"]
+    assert get_reader(str(results / "labels.zarr")) is read_results
+    with pytest.raises(KeyError, match=f"no labels of micrograph '{name[:-1]}'.*{name}"):
+        read_results(str(results / "labels.zarr" / name[:-1]))
+
+
+def test_other_paths_are_left_to_other_readers(results: Path, tmp_path: Path) -> None:
+    assert get_reader(str(tmp_path)) is None
+    assert get_reader(str(tmp_path / "image.tif")) is None
+    assert get_reader([str(results), str(results)]) is None
+
+
+def test_many_micrographs_are_not_opened_at_once(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAX_MICROGRAPHS", 2)
+    with pytest.warns(UserWarning, match="3 analyzed micrographs; 1 are not shown"):
+        assert len(read_results(str(results))) == 4
+
+
+def test_without_its_file_a_micrograph_has_labels_alone(results: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(results, tmp_path / "results")
+    table = pd.read_parquet(moved / "micrographs.parquet")
+    table["source"] = table["source"].str.replace("images", "elsewhere")
+    table.to_parquet(moved / "micrographs.parquet")
+    with pytest.warns(UserWarning, match="shown without the image"):
+        assert [kind for _, _, kind in read_results(str(moved))] == ["labels"] * 3
+
+
+def test_the_manifest_is_one_of_npe2_and_names_the_reader() -> None:
+    npe2 = pytest.importorskip("npe2")
+    manifest = npe2.PluginManifest.from_file(ROOT / "hrtem_dask" / "viewer" / "napari.json")
+    command = manifest.contributions.commands[0]
+    assert command.python_name == f"{reader.__name__}:{get_reader.__name__}"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["napari.manifest"] == {project["name"]: "hrtem_dask.viewer:napari.json"}
+    assert manifest.name == project["name"]
+
+
+def test_a_viewer_opens_a_folder_by_the_plugin(results: Path, request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("napari")
+    entry_points = importlib.metadata.entry_points(group="napari.manifest")
+    if "hrtem-dask" not in entry_points.names:
+        pytest.skip("the package is not installed here, so that napari cannot find its plugin")
+    viewer: Any = request.getfixturevalue("make_napari_viewer")()
+    viewer.open(str(results), plugin="hrtem-dask")
+    assert [type(layer).__name__ for layer in viewer.layers] == ["Image", "Labels"] * 3
+    assert len(viewer.layers[1].features) == viewer.layers[1].data.max()
