@@ -64,6 +64,11 @@ class Cluster:
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
+        if not isinstance(self.scheduler, str | None):
+            raise SettingsError(
+                f"a cluster must be text such as local or tcp://node17:8786, got {self.scheduler!r}: the number of "
+                "workers is Cluster(workers=…)"
+            )
         for name in ("workers", "worker_timeout_s"):
             value = getattr(self, name)
             if value is not None and not value > 0:

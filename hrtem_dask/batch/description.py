@@ -41,7 +41,10 @@ def describe(
         that have been applied.
     """
     shapes = Counter(f"{r.height_px} × {r.width_px} px" for r in records)
-    lines = [f"Collection of {len(records)} micrographs", *_of_micrographs(records, shapes)]
+    lines = [
+        f"Collection of {len(records)} micrograph{'' if len(records) == 1 else 's'}",
+        *_of_micrographs(records, shapes),
+    ]
     left_out = index[index["status"] != "ok"]
     if len(left_out):
         pairs = zip(left_out["reason"], left_out["source"], strict=True)

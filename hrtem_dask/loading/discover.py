@@ -34,6 +34,7 @@ _DOCUMENT_NAMES = {"LICENSE", "LICENCE", "COPYING", "README", "CHANGELOG", "AUTH
 MAX_ERROR_CHARACTERS = 300
 _WITH_SIDE_FILE = {".mrc", ".mrcs", ".st", ".ali", ".rec", ".map"}
 """Files beside which SerialEM and programs after it write a side file (.mdoc)."""
+ONLY_LABELS = "label images, and no image, in the Zarr store"
 _ZARR_FILES = {"zarr.json", ".zgroup", ".zarray", ".zattrs"}
 
 
@@ -108,7 +109,8 @@ def other_kind(source: Source) -> str | None:
     Returns
     -------
     str or None
-        Its extension, or its name where it has none; None for what may be a micrograph.
+        Its extension, or its name where it has none, or that it is a Zarr store of label images alone, such as the
+        truth of simulated micrographs; None for what may be a micrograph.
 
     Examples
     --------
@@ -116,7 +118,7 @@ def other_kind(source: Source) -> str | None:
     ['LICENSE', '.csv', None]
     """
     if source.is_folder:
-        return None
+        return "Zarr store of label images" if source.reason == ONLY_LABELS else None
     if source.suffix in NOT_MICROGRAPHS:
         return source.suffix
     return source.name if source.name.upper() in _DOCUMENT_NAMES else None
@@ -251,7 +253,8 @@ def _sources_of(file: _Found, base: str) -> Iterator[Source]:
         return
     if file.is_folder:
         if not members:
-            yield replace(whole, status="set_aside", reason="no image in the Zarr store")
+            reason = ONLY_LABELS if _holds_label_images(file.url) else "no image in the Zarr store"
+            yield replace(whole, status="set_aside", reason=reason)
         for path in members:
             yield replace(whole, member=path, relative=f"{relative}::{path}" if path else relative)
         return
@@ -312,6 +315,13 @@ def _image_paths(url: str) -> list[str]:
     from hrtem_dask.loading.formats.ome_zarr import image_paths
 
     return image_paths(url)
+
+
+def _holds_label_images(url: str) -> bool:
+    """Return whether a Zarr store holds label images."""
+    from hrtem_dask.loading.formats.ome_zarr import holds_label_images
+
+    return holds_label_images(url)
 
 
 def _checked(source: Source) -> Source:

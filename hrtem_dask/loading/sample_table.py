@@ -168,6 +168,8 @@ def read_metadata(path: str | os.PathLike[str]) -> SampleMetadata:
     >>> metadata.row(Source(url="/data/day1/a.mrc", relative="day1/a.mrc"))
     {'sample': 'annealed', 'anneal_h': 2}
     """
+    if not isinstance(path, str | os.PathLike):
+        raise SettingsError(f"metadata must be the path of a table, got {type(path).__name__}: {path!r:.80}")
     name = os.fspath(path)
     (header, *rows), remarks = read_rows(name, "path")
     columns = _column_names(header, rows, name)

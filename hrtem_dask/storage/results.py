@@ -193,12 +193,12 @@ class Results:
         analyzed = rows[rows["status"].isin(tables.ANALYZED_STATUSES)]
         return {str(row["micrograph_id"]): pixel_size_of(row) for _, row in analyzed.iterrows()}
 
-    def to_xarray(self, micrograph_ids: Sequence[str] | None = None) -> xr.DataTree:
+    def to_xarray(self, micrograph_ids: str | Sequence[str] | None = None) -> xr.DataTree:
         """Return the results as a tree of xarray datasets.
 
         Parameters
         ----------
-        micrograph_ids : sequence of str, optional
+        micrograph_ids : str or sequence of str, optional
             Micrographs whose labels the tree holds; all by default. They are opened, not read.
 
         Returns
@@ -224,7 +224,8 @@ class Results:
         'nm'
         """
         sizes = self._labelled()
-        wanted = list(sizes) if micrograph_ids is None else list(micrograph_ids)
+        given = [micrograph_ids] if isinstance(micrograph_ids, str) else micrograph_ids
+        wanted = list(sizes) if given is None else list(given)
         if missing := next((name for name in wanted if name not in sizes), None):
             raise KeyError(f"no labels of micrograph {missing!r}{suggestion(missing, list(sizes))}")
         nodes = {
@@ -307,7 +308,7 @@ def crop(
     FileNotFoundError
         If the micrograph's file is no longer where it was.
     ValueError
-        If it has changed since.
+        If it has changed since, or the margin is negative.
 
     Examples
     --------
@@ -334,6 +335,8 @@ def crop(
     >>> particle.intensity.shape, particle.x.units
     ((48, 48), 'nm')
     """
+    if margin_px < 0:
+        raise ValueError(f"margin_px must be 0 or more, got {margin_px}")
     if not isinstance(results, Results):
         results = open_results(results)
     particles = results._table("particles")

@@ -14,6 +14,7 @@ from hrtem_dask.batch.listing import find_inputs, list_on_workers, list_sources
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
 from hrtem_dask.loading import signals
 from hrtem_dask.settings import Settings
+from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
 
 
@@ -85,6 +86,22 @@ def test_documents_beside_micrographs_are_counted_in_one_message(
     (tmp_path / "a.npy").unlink()
     with pytest.raises(NothingToAnalyseError, match="its 5 files are of other kinds"):
         find_inputs(tmp_path)
+
+
+def test_stores_of_label_images_alone_are_counted_in_that_message(
+    tmp_path: Path, messages: Callable[[], list[str]]
+) -> None:
+    labels = np.zeros((40, 40), np.int32)
+    zarr_store.create_store(Location.of(tmp_path / "labels.zarr"))
+    zarr_store.write_labels(Location.of(tmp_path / "labels.zarr"), "m", labels, pixel_size_nm=None)
+    zarr_store.create_store(Location.of(tmp_path / "nothing.zarr"))
+    save(tmp_path / "a.npy")
+    found = find_inputs(tmp_path)
+    assert [(s.relative, s.status) for s in found] == [("a.npy", "ok"), ("nothing.zarr", "set_aside")]
+    (line,) = messages()
+    assert line == "1 files beside the micrographs are of other kinds and get no row (1 Zarr store of label images)"
+    (named,) = find_inputs(tmp_path / "labels.zarr")
+    assert (named.status, named.reason) == ("set_aside", "label images, and no image, in the Zarr store")
 
 
 def test_ids_differ_where_names_differ_by_their_unicode_form_alone(tmp_path: Path, client: Client) -> None:

@@ -125,7 +125,7 @@ def test_only_the_first_micrographs_and_then_all(inputs: Path, tmp_path: Path, c
     assert first.counts["done"] == 2
     rest = run(inputs, tmp_path / "out", settings=SETTINGS, cluster=client)
     assert (rest.counts["done"], rest.n_skipped) == (4, 2)
-    with pytest.raises(SettingsError, match="limit must be 1 or more, got 0"):
+    with pytest.raises(SettingsError, match="limit must be a whole number, 1 or more, got 0"):
         run(inputs, tmp_path / "out", settings=SETTINGS, limit=0, cluster=client)
 
 

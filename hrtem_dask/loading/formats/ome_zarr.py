@@ -21,7 +21,7 @@ from hrtem_dask.loading.formats.zarr_chunks import read_with_missing
 from hrtem_dask.loading.pixel_sizes import Calibration, calibrate
 from hrtem_dask.loading.records import Signal
 
-__all__ = ["image_paths", "list_signals", "read_frame"]
+__all__ = ["holds_label_images", "image_paths", "list_signals", "read_frame"]
 
 
 def image_paths(url: str) -> list[str]:
@@ -44,6 +44,26 @@ def image_paths(url: str) -> list[str]:
         If the folder is not a Zarr store.
     """
     return list(_walk(_opened(url), ""))
+
+
+def holds_label_images(url: str) -> bool:
+    """Return whether a Zarr store, or a group directly in it, is a label image.
+
+    Parameters
+    ----------
+    url : str
+        Path or URL of the folder.
+
+    Returns
+    -------
+    bool
+        False for arrays.
+    """
+    root = _opened(url)
+    if isinstance(root, zarr.Array):
+        return False
+    groups = [root, *(child for _, child in root.groups())]
+    return any("image-label" in _ome(group) for group in groups)
 
 
 def _walk(node: Any, path: str) -> Iterator[str]:

@@ -49,11 +49,16 @@ def describe_pixel_size(
     counts = resamples(m, n_resamples=options.n_resamples, seed=options.seed, strata=sizes.usable_strata)
     shown = with_intervals(sizes, size_statistics(sizes, counts), options.confidence)
     found = {name: found for name, found in shown.items() if name.removesuffix("_nm") in _SHOWN}
-    reason = interval_reason(sizes, found)
+    missing = [name.removesuffix("_nm").replace("_", " ") for name, row in found.items() if row["low"] is None]
+    reason = None
+    if len(missing) == len(found):
+        reason = interval_reason(sizes, found)
+    elif missing:
+        reason = f"no interval of {', '.join(missing)}: the micrographs are too few, or differ too much"
     return {
         "n": len(sizes.values),
         "n_missing": len(counted) - len(sizes.values),
         "n_micrographs": m,
-        "interval_reason": None if reason is None else reason.replace("_nm", ""),
+        "interval_reason": reason,
         "number_weighted": {name.replace("_nm", "_px"): row for name, row in found.items()},
     }

@@ -49,8 +49,8 @@ print(summary.counts["done"], "torch" in sys.modules)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "1 False"
     one, other = (hd.open_results(tmp_path / name) for name in ("with_torch", "without"))
-    assert set(one.execution["engine"]) == {"torch"}
-    assert set(other.execution["engine"]) == {"openvino"}
+    assert set(one.table("execution")["engine"]) == {"torch"}
+    assert set(other.table("execution")["engine"]) == {"openvino"}
     sizes = [results.particles["equivalent_diameter_nm"] for results in (one, other)]
     assert len(sizes[0]) >= 3
     pd.testing.assert_series_equal(*sizes, rtol=0.005)
