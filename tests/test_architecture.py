@@ -101,7 +101,6 @@ NAMED_FOR_A_TOPIC = {
     "population/relations/test_coverage_of_relations": "coverage of the intervals of every relation",
     "segmentation/test_bundled": "the network that comes with the package",
     "simulation/contrast/test_edges": "image against labels at the outline, through shapes, painting and lens",
-    "segmentation/test_networks": "U-Nets through every module that defines, reads or runs one",
 }
 """Test modules that test several modules together → the topic."""
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -29,8 +29,10 @@ figure {{ margin: 0; }} img {{ width: 100%; height: auto; border: 1px solid #bbb
 figcaption {{ overflow-wrap: anywhere; }} .doubtful img {{ border: 3px solid #a33; }}
 </style>
 <h1>Overlays</h1>
-<p>{n} micrographs have an overlay; {doubtful} of them are doubtful and come first.
-<code>--overlays all</code> draws every one.</p>
+<p>{told} <code>--overlays all</code> draws every one.</p>
+<p>Outlines: <b style="color: #009e73">green</b> counted, <b style="color: #0072b2">blue</b> at the border,
+<b style="color: #8a8400">yellow</b> too small, <b style="color: #b34700">orange</b> an agglomerate that could not be
+split, <b style="color: #777">gray</b> no particle; <b style="color: #b0598a">pink</b>: traces of stacking faults.</p>
 <main>
 {figures}
 </main></html>
@@ -99,7 +101,10 @@ def write_overlay_index(folder: Location, micrographs: pd.DataFrame) -> None:
     doubtful = (rows["verdict"] == "doubtful").fillna(False).to_numpy(bool)
     rows = rows.iloc[np.argsort(~doubtful, kind="stable")]
     figures = "\n".join(_figure(row) for _, row in rows.iterrows())
-    folder.write_bytes(INDEX, _PAGE.format(n=len(rows), doubtful=int(doubtful.sum()), figures=figures).encode())
+    told = f"{len(rows)} {'micrograph has' if len(rows) == 1 else 'micrographs have'} an overlay."
+    if n_doubtful := int(doubtful.sum()):
+        told += f" {n_doubtful} of them {'is' if n_doubtful == 1 else 'are'} doubtful, shown first."
+    folder.write_bytes(INDEX, _PAGE.format(told=told, figures=figures).encode())
 
 
 def _figure(row: pd.Series) -> str:
