@@ -74,10 +74,10 @@ def as_text(value: object, form: str = "number") -> str:
     ----------
     value : object
         A number, a string, a bool or None.
-    form : {"number", "area", "percent", "p", "whole", "exact", "decimals N"}
+    form : {"number", "area", "percent", "p", "p at most", "whole", "exact", "decimals N"}
         ``number``: three significant digits, or all digits of an int; ``area``: nm², or µm² from 10⁵ nm² on, with the
-        unit; ``percent``: a share, in percent; ``p``: a
-        p-value; ``whole``: rounded to an integer, digits in groups of three; ``exact``: unchanged;
+        unit; ``percent``: a share, in percent; ``p``: a p-value; ``p at most``: one that is as small as the number of
+        simulations allows; ``whole``: rounded to an integer, digits in groups of three; ``exact``: unchanged;
         ``decimals N``: N digits after the point.
 
     Returns
@@ -98,6 +98,10 @@ def as_text(value: object, form: str = "number") -> str:
         return str(value)
     if form.startswith("decimals "):
         return f"{value:.{int(form.split()[1])}f}".replace("-", "−")
+    if form == "p at most" and value >= 0.0005:
+        return f"≤ {value:.3f}"
+    if form.startswith("p "):
+        form = "p"
     if form == "p":
         return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
     if form == "area":
@@ -157,10 +161,11 @@ class Numbers:
         """
         value = look_up(self.summary, path)
         exact = "" if value is None else value
-        text = as_text(value, form)
         if form == "p" and value is not None and self._is_smallest(path, value):
-            text = f"≤ {value:.1g}"
-        return Markup('<data value="{}" data-key="{}" data-form="{}">{}</data>').format(exact, path, form, text)
+            form = "p at most"
+        return Markup('<data value="{}" data-key="{}" data-form="{}">{}</data>').format(
+            exact, path, form, as_text(value, form)
+        )
 
     def _is_smallest(self, path: str, p: float) -> bool:
         """Return whether a p-value is the smallest one that its number of simulations can give."""

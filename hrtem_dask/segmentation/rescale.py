@@ -135,7 +135,7 @@ def _weights_of_pixels(n: int, n_new: int, method: str) -> sparse.csr_array:
 def _kernel(distance: np.ndarray, method: str) -> np.ndarray:
     """Return the value of the kernel at a distance in pixels."""
     if method == "bilinear":
-        return np.maximum(1 - distance, 0)
+        return np.asarray(np.maximum(1 - distance, 0))
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
     return np.where(distance < 1, near, np.where(distance < 2, far, 0.0))

@@ -106,6 +106,7 @@ def _folder_of(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
 def _layers(row: pd.Series, particles: pd.DataFrame, labels: Any, *, visible: bool) -> list[Layer]:
     """Return the layers of one micrograph."""
     from hrtem_dask import loading
+    from hrtem_dask.errors import HrtemDaskError
     from hrtem_dask.storage.results import find_record, pixel_size_of
 
     name, size = str(row["micrograph_id"]), pixel_size_of(row)
@@ -115,7 +116,8 @@ def _layers(row: pd.Series, particles: pd.DataFrame, labels: Any, *, visible: bo
     known = ("source", "sample", "status", "verdict", "pixel_size_source")
     told = {"hrtem_dask": {key: None if pd.isna(row[key]) else row[key] for key in known}}
     features = particles.drop(columns="micrograph_id").rename(columns={"particle_id": "index"})
-    features = features.astype(dict.fromkeys(features.select_dtypes("string"), object))
+    texts = [name for name, kind in features.dtypes.items() if str(kind).startswith("string")]
+    features = features.astype(dict.fromkeys(texts, object))
     found: list[Layer] = [
         (
             labels,
@@ -125,7 +127,7 @@ def _layers(row: pd.Series, particles: pd.DataFrame, labels: Any, *, visible: bo
     ]
     try:
         image = loading.read_image(find_record(row))
-    except (OSError, ValueError) as error:
+    except (HrtemDaskError, OSError, ValueError) as error:
         warnings.warn(f"{name}: the labels are shown without the image: {error}", stacklevel=3)
         return found
     return [(image, {"name": name, "metadata": told, "colormap": "gray", **shared}, "image"), *found]

@@ -87,6 +87,14 @@ def test_every_number_is_that_of_the_summary(page: Page, summary: dict) -> None:
     assert page.bare == []
 
 
+def test_a_p_value_that_simulations_cannot_undercut_is_at_most_that(page: Page, summary: dict) -> None:
+    keys = [(key, form) for key, _, form, _ in page.numbers if key.endswith("goodness_of_fit/p_value")]
+    shown = [(look_up(summary, key), form) for key, form in keys]
+    smallest = 1 / 21  # of 20 simulations
+    assert {form for p, form in shown if p is not None and p < smallest + 1e-9} == {"p at most"}
+    assert {form for p, form in shown if p is None or p > smallest + 1e-9} <= {"p"}
+
+
 def test_the_summary_holds_what_was_planted(summary: dict, results: Path) -> None:
     particles = pd.read_parquet(results / "particles.parquet")
     counted = particles[particles["counted"]]
@@ -256,7 +264,7 @@ def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
         (-4.5, "number", "−4.50"), (123456, "number", "123\u202f456"), (0.12345, "percent", "12.3 %"),
         (0.00012, "p", "< 0.001"), (0.0456, "p", "0.046"), (None, "number", "–"), (True, "number", "yes"),
         (1.2e-7, "number", "1.20\u202f×\u202f10⁻⁷"), (99999.0, "number", "99\u202f999"), (0.0, "percent", "0 %"),
-        (-0.013, "percent", "−1.3 %"),
+        (-0.013, "percent", "−1.3 %"), (1 / 501, "p at most", "≤ 0.002"), (1 / 10001, "p at most", "< 0.001"),
     ],
 )  # fmt: skip
 def test_numbers_are_written_with_three_digits(value: object, form: str, text: str) -> None:

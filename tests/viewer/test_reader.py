@@ -96,7 +96,8 @@ def test_napari_opens_a_folder_by_the_plugin(results: Path) -> None:
     entry_points = importlib.metadata.entry_points(group="napari.manifest")
     if "hrtem-dask" not in entry_points.names:
         pytest.skip("the package is not installed here, so that napari cannot find its plugin")
-    viewer = components.ViewerModel()  # without a window
+    pytest.importorskip("npe2").PluginManager.instance().discover()  # which a window does when it opens
+    viewer = components.ViewerModel()
     viewer.open(str(results), plugin="hrtem-dask")
     assert [type(layer).__name__ for layer in viewer.layers] == ["Image", "Labels"] * 3
     assert len(viewer.layers[1].features) == viewer.layers[1].data.max()

@@ -60,7 +60,7 @@ def test_what_needs_torch_says_how_to_get_it(tmp_path: Path) -> None:
     code = "from hrtem_dask.cli import main; main(sys.argv[1:])"
     done = python(code, "train", "segmentation", tmp_path, "--out", tmp_path / "m.safetensors")
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: this needs PyTorch, which is not installed: pip install torch, or '.[train]'")
+    assert done.stderr.startswith("Error: this needs PyTorch, which is not installed: pip install '.[train]'")
 
 
 def test_an_engine_that_is_not_installed_is_named() -> None:
