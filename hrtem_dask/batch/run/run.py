@@ -221,8 +221,7 @@ def make_job(
     sources = find_inputs(inputs, leave_out=folder)
     given = [_absolute(one) for one in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     for name, value, least in (("limit", limit, 1), ("max_failures", max_failures, 0)):
-        if value is not None and value < least:
-            raise SettingsError(f"{name} must be {least} or more, got {value}: leave it out for no limit")
+        _require_count(name, value, least)
     table = None if metadata is None else _absolute(metadata)
     return Job(
         given, sources, folder, chosen, samples, models, RunLock(folder), limit, max_failures, retry_failed, table, only
@@ -291,6 +290,12 @@ def run_job(job: Job, cluster: Cluster | Client | str | None, *, progress: bool 
         report_is_old=ended.report_is_old,
         taken_as_bright=_taken_as_bright(plan.records, chosen),
     )
+
+
+def _require_count(name: str, value: object, least: int) -> None:
+    """Refuse what is no number of micrographs."""
+    if value is not None and not (isinstance(value, int) and value >= least):
+        raise SettingsError(f"{name} must be a whole number, {least} or more, got {value!r}: leave it out for no limit")
 
 
 def _text(moment: datetime) -> str:
