@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 __all__ = ["MAX_MICROGRAPHS", "get_reader", "read_results"]
@@ -121,7 +122,13 @@ def _layers(row: pd.Series, particles: pd.DataFrame, labels: Any, *, visible: bo
     found: list[Layer] = [
         (
             labels,
-            {"name": f"{name} particles", "features": features.reset_index(drop=True), "metadata": told, **shared},
+            {
+                "name": f"{name} particles",
+                "features": features.reset_index(drop=True),
+                "metadata": told,
+                "opacity": 0.4,
+                **shared,
+            },
             "labels",
         )
     ]
@@ -130,4 +137,6 @@ def _layers(row: pd.Series, particles: pd.DataFrame, labels: Any, *, visible: bo
     except (HrtemDaskError, OSError, ValueError) as error:
         warnings.warn(f"{name}: the labels are shown without the image: {error}", stacklevel=3)
         return found
-    return [(image, {"name": name, "metadata": told, "colormap": "gray", **shared}, "image"), *found]
+    low, high = np.nanpercentile(image, (0.5, 99.5))  # hot pixels would make everything else black
+    shown: dict[str, Any] = {"colormap": "gray"} | ({"contrast_limits": (low, high)} if low < high else {})
+    return [(image, {"name": name, "metadata": told, **shown, **shared}, "image"), *found]
