@@ -1,6 +1,7 @@
 """The errors of this package: each message states the value, the limit and the remedy."""
 
 import difflib
+import re
 from collections.abc import Sequence
 
 
@@ -98,7 +99,7 @@ def typed_error_text(error: BaseException) -> str:
 
 
 def reason_alone(reason: str, source: str) -> str:
-    """Return a reason without the name of the file that it begins with, so that equal reasons can be counted.
+    """Return a reason without the name of its file, so that equal reasons can be counted.
 
     Parameters
     ----------
@@ -116,8 +117,11 @@ def reason_alone(reason: str, source: str) -> str:
     --------
     >>> reason_alone("a.dm3: damaged", "/data/a.dm3")
     'damaged'
+    >>> reason_alone("OSError: /data/a.dm3 (signal 0, frame 3): damaged", "/data/a.dm3")
+    'OSError: damaged'
     """
-    return reason.removeprefix(f"{source.rsplit('/', 1)[-1]}: ")
+    names = "|".join(map(re.escape, (source, source.rsplit("/", 1)[-1])))
+    return re.sub(rf"^(\w+: )?(?:{names})(?: \(signal \d+, frame \d+\))?: ", r"\1", reason)
 
 
 def suggestion(wrong: str, known: Sequence[str]) -> str:
