@@ -1,6 +1,7 @@
 """Results in napari: what the reader returns, the manifest by npe2, and a viewer where napari is installed."""
 
 import importlib.metadata
+import json
 import shutil
 import tomllib
 from pathlib import Path
@@ -81,14 +82,23 @@ def test_without_its_file_a_micrograph_has_labels_alone(results: Path, tmp_path:
         assert [kind for _, _, kind in read_results(str(moved))] == ["labels"] * 3
 
 
-def test_the_manifest_is_one_of_npe2_and_names_the_reader() -> None:
-    npe2 = pytest.importorskip("npe2")
-    manifest = npe2.PluginManifest.from_file(ROOT / "hrtem_dask" / "viewer" / "napari.json")
-    command = manifest.contributions.commands[0]
-    assert command.python_name == f"{reader.__name__}:{get_reader.__name__}"
+MANIFEST = ROOT / "hrtem_dask" / "viewer" / "napari.json"
+
+
+def test_the_manifest_names_the_reader() -> None:
+    manifest = json.loads(MANIFEST.read_text())
+    [command], [opens] = manifest["contributions"]["commands"], manifest["contributions"]["readers"]
+    assert command["python_name"] == f"{reader.__name__}:{get_reader.__name__}"
+    assert (opens["command"], opens["accepts_directories"]) == (command["id"], True)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["entry-points"]["napari.manifest"] == {project["name"]: "hrtem_dask.viewer:napari.json"}
-    assert manifest.name == project["name"]
+    assert project["entry-points"]["napari.manifest"] == {project["name"]: f"hrtem_dask.viewer:{MANIFEST.name}"}
+    assert manifest["name"] == project["name"]
+
+
+def test_the_manifest_is_one_of_npe2() -> None:
+    # not among the packages of developers: it makes pytest load a plugin that warns when it is imported
+    npe2 = pytest.importorskip("npe2")
+    assert npe2.PluginManifest.from_file(MANIFEST).contributions.readers[0].filename_patterns == ["*"]
 
 
 def test_napari_opens_a_folder_by_the_plugin(results: Path) -> None:
