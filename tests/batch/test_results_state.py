@@ -127,6 +127,10 @@ def test_only_the_first_micrographs_and_then_all(inputs: Path, tmp_path: Path, c
     assert (rest.counts["done"], rest.n_skipped) == (4, 2)
     with pytest.raises(SettingsError, match="limit must be a whole number, 1 or more, got 0"):
         run(inputs, tmp_path / "out", settings=SETTINGS, limit=0, cluster=client)
+    with pytest.raises(SettingsError, match="limit must be a whole number, 1 or more, got '3'"):
+        run(inputs, tmp_path / "out", settings=SETTINGS, limit="3", cluster=client)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"m0\.tif is a file: name a folder"):
+        run(inputs, inputs / "m0.tif", settings=SETTINGS, cluster=client)
 
 
 def test_too_many_failures_end_a_run_and_nothing_done_is_lost(inputs: Path, tmp_path: Path, client: Client) -> None:

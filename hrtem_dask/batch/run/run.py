@@ -216,6 +216,8 @@ def make_job(
     """
     chosen = with_absolute_paths(settings)
     folder = Location.of(out)
+    if folder.is_local and Path(folder.url).is_file():
+        raise SettingsError(f"{folder.url} is a file: name a folder for the results, which may be a new one (--out)")
     samples = loading.read_metadata(metadata) if metadata is not None else None
     models = checked_models(chosen)
     sources = find_inputs(inputs, leave_out=folder)

@@ -106,6 +106,7 @@ def test_a_toml_file_is_a_cluster_too(tmp_path: Path) -> None:
         ({"worker_timeout_s": -1.0}, r"cluster\.worker_timeout_s must be above 0, got -1"),
         ({"scheduler": "tcp://node:8786", "options": {"cores": 4}}, "options belong to local, cuda or slurm"),
         ({"scheduler": "threads", "options": {"cores": 4}}, "options belong to local, cuda or slurm, not to threads"),
+        ({"scheduler": 3}, r"a cluster must be text such as .*, got 3: the number of workers is Cluster\(workers"),
     ],
 )
 def test_a_cluster_that_contradicts_itself_is_refused(arguments: dict[str, Any], message: str) -> None:
