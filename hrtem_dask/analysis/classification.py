@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from hrtem_dask import tables
 from hrtem_dask.analysis.region_features import (
@@ -63,16 +62,16 @@ def classify(
         whose region is ``no_particle`` or an agglomeration that was not split, with a probability of at least
         ``defects.min_exclusion_probability``, is no longer counted.
     """
-    if classifier is None or not shows_lattice(pixel_size_nm) or not len(found.regions):
+    if classifier is None or not shows_lattice(pixel_size_nm) or not len(found.region_rows):
         return found
     assert pixel_size_nm is not None
     dark = image.max() - image if settings.segmentation.particles_are == "bright" else image
     needed = classifier.features  # what the forest does not look at is not measured
     features = measured_regions(dark, found, pixel_size_nm=pixel_size_nm, needed=needed)
-    owner = found.particles["region_id"].to_numpy(np.int64)
-    measured = is_assessable(found.particles)
+    owner = found.particle_rows.integers("region_id")
+    measured = is_assessable(found.particle_rows)
     alone = np.isin(owner, features.ids[features.values["n_parts"] == 1])
-    ids = found.particles["particle_id"].to_numpy(np.int64)
+    ids = found.particle_rows.integers("particle_id")
     own = measured_particles(dark, found, ids[measured & ~alone], pixel_size_nm=pixel_size_nm, needed=needed)
     both = {name: np.concatenate([values, own.values[name]]) for name, values in features.values.items()}
     # once for all: a forest costs by the call
@@ -87,16 +86,16 @@ def classify(
     row_of[measured & alone] = np.searchsorted(features.ids, owner[measured & alone])
     row_of[np.searchsorted(ids, own.ids)] = n + np.arange(len(own.ids))
     columns = _fault_states(rows, row_of)
-    columns |= _exclusions(found.particles, regions, settings.defects.min_exclusion_probability)
-    return replace(found, regions=regions, particles=tables.filled(found.particles, columns, tables.PARTICLES))
+    columns |= _exclusions(found.particle_rows, regions, settings.defects.min_exclusion_probability)
+    return replace(found, region_rows=regions, particle_rows=found.particle_rows.filled(columns))
 
 
 def _classified_regions(
     found: Particles, ids: np.ndarray, rows: Mapping[str, np.ndarray], settings: Settings
-) -> pd.DataFrame:
+) -> tables.Rows:
     """Fill in the classes of regions; one too large for a particle is an agglomeration whatever it looks like."""
-    table = found.regions
-    at = np.searchsorted(table["region_id"].to_numpy(np.int64), ids)
+    table = found.region_rows
+    at = np.searchsorted(table.integers("region_id"), ids)
     classes = np.full(len(table), UNSURE, dtype=object)  # specks, and particles counted by size alone, are not measured
     classes[at] = rows["region_class"]
     filled = {name: np.full(len(table), np.nan) for name in (*_PROBABILITIES, *FEATURES, *_PLANE)}
@@ -105,14 +104,14 @@ def _classified_regions(
             values[at] = rows[name]
     limit = settings.particles.max_region_area_nm2
     if limit is not None:
-        large = table["area_nm2"].to_numpy(float, na_value=np.nan) > limit
+        large = table.numbers("area_nm2") > limit
         classes[large] = "agglomeration"
         for name in tables.REGION_CLASSES:
             filled[f"probability_{name}"][large] = float(name == "agglomeration")
     faulted = classes == "stacking_fault"
     trace, offset = (np.where(faulted, filled.pop(name), np.nan) for name in _PLANE)
     columns = {**filled, "region_class": classes, "fault_trace_deg": trace, "fault_offset_nm": offset}
-    return tables.filled(table, columns, tables.REGIONS)
+    return table.filled(columns)
 
 
 def _as_single(probability: np.ndarray, classifier: DefectClassifier) -> tuple[np.ndarray, np.ndarray]:
@@ -153,16 +152,16 @@ def _fault_states(rows: Mapping[str, np.ndarray], row_of: np.ndarray) -> dict[st
     }
 
 
-def _exclusions(table: pd.DataFrame, regions: pd.DataFrame, min_probability: float) -> dict[str, np.ndarray]:
+def _exclusions(table: tables.Rows, regions: tables.Rows, min_probability: float) -> dict[str, np.ndarray]:
     """Stop counting particles whose region is no particle, or several particles that were not split."""
-    reason = table["exclusion_reason"].to_numpy(object, na_value="")
-    owner, ids = table["region_id"].to_numpy(np.int64), regions["region_id"].to_numpy(np.int64)
+    reason = table.texts("exclusion_reason")
+    owner, ids = table.integers("region_id"), regions.integers("region_id")
     for name, why in (("no_particle", "no_particle"), ("agglomeration", "agglomerate")):
-        sure = regions[f"probability_{name}"].to_numpy(float, na_value=0.0) >= min_probability
+        sure = np.nan_to_num(regions.numbers(f"probability_{name}")) >= min_probability
         if name == "agglomeration":
-            sure &= regions["n_parts"].to_numpy(float, na_value=0.0) == 1
+            sure &= regions.numbers("n_parts") == 1
         reason = np.where(np.isin(owner, ids[sure]) & (reason == ""), why, reason)
     return {
         "exclusion_reason": np.array([text or None for text in reason], dtype=object),
-        "counted": table["counted"].to_numpy(bool, na_value=False) & (reason == ""),
+        "counted": table.flags("counted") & (reason == ""),
     }

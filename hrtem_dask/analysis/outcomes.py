@@ -55,9 +55,9 @@ class Analysis:
     """Shape (y, x), int32: the particle_id of each pixel, 0 = background."""
     prepared: np.ndarray
     """Shape (y, x), float32 in [0, 1]: the filtered image that everything was measured on."""
-    regions: pd.DataFrame
+    region_rows: tables.Rows
     """Rows of `tables.REGIONS`, without the columns that the caller knows (micrograph_id, sample)."""
-    particles: pd.DataFrame
+    particle_rows: tables.Rows
     """Rows of `tables.PARTICLES`, without the columns that the caller knows."""
     micrograph: Mapping[str, object]
     """Columns of `tables.MICROGRAPHS` that the analysis fills."""
@@ -69,3 +69,13 @@ class Analysis:
     """Rows of `tables.FAULT_TRACES`, without the columns that the caller knows."""
     instance_runs: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.INSTANCE_RUNS))
     """Rows of `tables.INSTANCE_RUNS`, without the columns that the caller knows; none without a detector."""
+
+    @property
+    def regions(self) -> pd.DataFrame:
+        """`region_rows` as a table; it takes milliseconds to make."""
+        return self.region_rows.table()
+
+    @property
+    def particles(self) -> pd.DataFrame:
+        """`particle_rows` as a table; it takes milliseconds to make."""
+        return self.particle_rows.table()

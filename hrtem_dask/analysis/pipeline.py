@@ -24,7 +24,7 @@ from hrtem_dask.analysis.stages import (
     judge_quality,
     label,
     label_instances,
-    measure,
+    measure_lattices,
     prepare,
     refusal,
     segment,
@@ -246,38 +246,47 @@ def analyse_segmented(
         "out_of_memory_steps": ", ".join(segmentation.out_of_memory_steps) or None,
     }
     # a particle that counts means that there is something around it, such as a crystalline support
-    may_be_crystal = corrected is None and not found.particles["counted"].fillna(False).any()
+    may_be_crystal = corrected is None and not found.particle_rows.flags("counted").any()
     if may_be_crystal and pixel_size_nm is not None and is_one_crystal(prepared, settings, pixel_size_nm=pixel_size_nm):
         return _one_crystal(segmented, row, execution, clock, settings, pixel_size_nm)
-    found = replace(found, particles=measure(prepared, found, settings, pixel_size_nm=pixel_size_nm))
+    found = measure_lattices(prepared, found, settings, pixel_size_nm=pixel_size_nm)
     clock.lap("seconds_fourier")
     found = classify(prepared, found, settings, classifier, pixel_size_nm=pixel_size_nm)
-    table = found.particles
+    rows = found.particle_rows
     clock.lap("seconds_defects")
     row |= {
-        "n_regions": len(found.regions),
-        "n_particles": len(table),
-        "n_counted": int(table["counted"].sum()),
+        "n_regions": len(found.region_rows),
+        "n_particles": len(rows),
+        "n_counted": int(rows.flags("counted").sum()),
         "n_too_small": found.n_too_small,
         "coverage": _coverage(found.labels, segmented.marks, segmented.outside),
-        "field_kind": "particles" if len(table) else None,
+        "field_kind": "particles" if len(rows) else None,
         **(about_outlines(segmented, segmentation, found.labels) if corrected is None else {}),
-        **evidence(table, network_scale=segmentation.scale),
-        **check_lattice(table, settings, row.get("calibration_flags"), image=prepared, pixel_size_nm=pixel_size_nm),
+        **evidence(rows, network_scale=segmentation.scale),
+        **_lattice_check(found, settings, row.get("calibration_flags"), prepared, pixel_size_nm),
     }
     is_unproven = segmentation.instances is not None and settings.segmentation.model is None  # a bundled detector
     row |= judge_micrograph(row, is_calibrated=segmented.is_calibrated, is_unproven=is_unproven)
     return Analysis(
-        status="done" if len(table) else "empty",
+        status="done" if len(rows) else "empty",
         reason=segmented.remark,
         labels=found.labels,
         prepared=prepared,
-        regions=found.regions,
-        particles=table,
+        region_rows=found.region_rows,
+        particle_rows=rows,
         micrograph=row,
         execution={**execution, **clock.laps},
         instance_runs=runs,
     )
+
+
+def _lattice_check(
+    found: Particles, settings: Settings, flags: object, prepared: np.ndarray, pixel_size_nm: PixelSize | None
+) -> dict[str, object]:
+    """Check the pixel size by the lattice, where a material is stated: only then a table is made."""
+    if settings.fourier.material is None:
+        return {}
+    return check_lattice(found.particles, settings, flags, image=prepared, pixel_size_nm=pixel_size_nm)
 
 
 def _labelled(
@@ -339,8 +348,8 @@ def _one_crystal(
         reason="; ".join(filter(None, [crystal.summary, segmented.remark])),
         labels=np.zeros(segmented.prepared.shape, np.int32),
         prepared=segmented.prepared,
-        regions=tables.empty(tables.REGIONS),
-        particles=tables.empty(tables.PARTICLES),
+        region_rows=tables.Rows(tables.REGIONS, 0),
+        particle_rows=tables.Rows(tables.PARTICLES, 0),
         micrograph={
             **row,
             **counts,
@@ -360,8 +369,8 @@ def _nothing_found(segmented: Segmented, row: Mapping[str, object]) -> Analysis:
         reason=segmented.set_aside,
         labels=np.zeros(segmented.prepared.shape, np.int32),
         prepared=segmented.prepared,
-        regions=tables.empty(tables.REGIONS),
-        particles=tables.empty(tables.PARTICLES),
+        region_rows=tables.Rows(tables.REGIONS, 0),
+        particle_rows=tables.Rows(tables.PARTICLES, 0),
         micrograph=row,
         execution=dict(segmented.seconds),
     )

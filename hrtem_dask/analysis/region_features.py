@@ -57,21 +57,20 @@ def shows_lattice(pixel_size_nm: PixelSize | None) -> bool:
     return pixel_size_nm is not None and max(pixel_size_nm) <= COARSEST_PIXEL_NM
 
 
-def is_assessable(table: pd.DataFrame) -> np.ndarray:
+def is_assessable(rows: tables.Rows) -> np.ndarray:
     """Return which particles are large enough to be classified.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        Rows of `tables.PARTICLES`.
+    rows : tables.Rows
+        Of `tables.PARTICLES`.
 
     Returns
     -------
     numpy.ndarray of bool
         Shape (rows,): False for particles that are too small to be counted, or are counted by size alone.
     """
-    too_small = table["exclusion_reason"].to_numpy(object, na_value="") == "too_small"
-    return np.asarray(~too_small & table["solidity"].notna().to_numpy(dtype=bool))
+    return np.asarray((rows.texts("exclusion_reason") != "too_small") & ~np.isnan(rows.numbers("solidity")))
 
 
 def region_labels(found: Particles) -> np.ndarray:
@@ -93,7 +92,7 @@ def region_labels(found: Particles) -> np.ndarray:
 def _owners(found: Particles) -> np.ndarray:
     """Return the region of each particle, by its number; 0 of 0, the background."""
     owner = np.zeros(int(found.labels.max(initial=0)) + 1, np.int64)
-    owner[_integers(found.particles, "particle_id")] = _integers(found.particles, "region_id")
+    owner[found.particle_rows.integers("particle_id")] = found.particle_rows.integers("region_id")
     return owner
 
 
@@ -167,9 +166,10 @@ def measured_regions(
     MeasuredFeatures
         As `region_features`; with the five features of the paper where one of them is needed.
     """
-    ids = _integers(found.regions, "region_id")
+    ids = found.region_rows.integers("region_id")
     parts = np.bincount(
-        _integers(found.particles, "region_id")[is_assessable(found.particles)], minlength=int(ids.max(initial=0)) + 1
+        found.particle_rows.integers("region_id")[is_assessable(found.particle_rows)],
+        minlength=int(ids.max(initial=0)) + 1,
     )[ids]
     chosen = np.flatnonzero(parts)
     owner = _owners(found)
@@ -178,9 +178,11 @@ def measured_regions(
     several = [int(i) for i in ids[chosen] if int(i) not in alone]
     if several:
         own = np.where(np.isin(owner, several), owner, 0)[found.labels]
-        measured = particles.measure_particles(own, image, pixel_size_nm=pixel_size_nm)
-        shapes[np.isin(ids[chosen], several)] = measured[list(_SHAPE)].to_numpy(float)
-    values = _measured(image, found.labels, owner, ids[chosen], _boxes(found.regions)[chosen], pixel_size_nm, needed)
+        measured = particles.measured_columns(own, image, pixel_size_nm=pixel_size_nm)
+        shapes[np.isin(ids[chosen], several)] = np.stack([measured[name] for name in _SHAPE], axis=1)
+    values = _measured(
+        image, found.labels, owner, ids[chosen], found.region_rows.boxes()[chosen], pixel_size_nm, needed
+    )
     return _features(ids[chosen], values, shapes, parts[chosen])
 
 
@@ -236,12 +238,12 @@ def measured_particles(
     MeasuredFeatures
         As `particle_features`.
     """
-    known = _integers(found.particles, "particle_id")
+    known = found.particle_rows.integers("particle_id")
     ids = np.fromiter(ids, np.int64)
     rows = np.searchsorted(known, ids)
     own = np.arange(int(known.max(initial=0)) + 1)
-    values = _measured(image, found.labels, own, ids, _boxes(found.particles)[rows], pixel_size_nm, needed)
-    return _features(ids, values, _shapes(found.particles)[rows], np.ones(len(ids)))
+    values = _measured(image, found.labels, own, ids, found.particle_rows.boxes()[rows], pixel_size_nm, needed)
+    return _features(ids, values, _shapes(found.particle_rows)[rows], np.ones(len(ids)))
 
 
 def _features(
@@ -279,11 +281,6 @@ def _measured(
     return values
 
 
-def _boxes(table: pd.DataFrame) -> np.ndarray:
-    """Return the bounding boxes, shape (row, 4)."""
-    return np.stack([_integers(table, name) for name in tables.BOX_COLUMNS], axis=1)
-
-
 def _windows(boxes: np.ndarray, pixel_size_nm: PixelSize) -> Iterator[Window]:
     """Return each box with the margin that features need."""
     y, x = (int(np.ceil(fourier.MARGIN_NM / size)) for size in pixel_size_nm)
@@ -293,18 +290,13 @@ def _windows(boxes: np.ndarray, pixel_size_nm: PixelSize) -> Iterator[Window]:
 
 def _as_single_particles(found: Particles) -> dict[int, np.ndarray]:
     """Return the shape of each region that is exactly one particle: it is known already."""
-    shapes, area_px = _shapes(found.particles), _integers(found.particles, "area_px")
-    region_id = _integers(found.particles, "region_id")
-    whole_px = np.bincount(_integers(found.regions, "region_id"), _integers(found.regions, "area_px"))
-    same = (area_px == whole_px[region_id]) & is_assessable(found.particles)
+    shapes, area_px = _shapes(found.particle_rows), found.particle_rows.integers("area_px")
+    region_id = found.particle_rows.integers("region_id")
+    whole_px = np.bincount(found.region_rows.integers("region_id"), found.region_rows.integers("area_px"))
+    same = (area_px == whole_px[region_id]) & is_assessable(found.particle_rows)
     return dict(zip(region_id[same].tolist(), shapes[same], strict=True))
 
 
-def _shapes(table: pd.DataFrame) -> np.ndarray:
+def _shapes(rows: tables.Rows) -> np.ndarray:
     """Return the descriptors of shape that are features, shape (row, descriptor)."""
-    return np.stack([table[name].to_numpy(float, na_value=np.nan) for name in _SHAPE], axis=1)
-
-
-def _integers(table: pd.DataFrame, name: str) -> np.ndarray:
-    """Return a column that has no null."""
-    return table[name].to_numpy(np.int64)
+    return np.stack([rows.numbers(name) for name in _SHAPE], axis=1)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hrtem_dask import backend, filtering, fourier, particles, tables
+from hrtem_dask import backend, filtering, fourier, particles
 from hrtem_dask.backend import Array
 from hrtem_dask.detection.instances import Instances
 from hrtem_dask.loading import quality
@@ -24,6 +24,7 @@ __all__ = [
     "label",
     "label_instances",
     "measure",
+    "measure_lattices",
     "prepare",
     "refusal",
     "segment",
@@ -309,15 +310,39 @@ def measure(
     pandas.DataFrame
         Rows of `tables.PARTICLES`.
     """
-    table = found.particles
+    return measure_lattices(prepared, found, settings, pixel_size_nm=pixel_size_nm).particles
+
+
+def measure_lattices(
+    prepared: Array, found: particles.Particles, settings: Settings, *, pixel_size_nm: PixelSize | None
+) -> particles.Particles:
+    """Add each particle's power-spectrum features to its row, without a table.
+
+    Parameters
+    ----------
+    prepared : numpy.ndarray or cupy.ndarray
+        From `prepare`.
+    found : particles.Particles
+        From `label`.
+    settings : Settings
+        Of these, `fourier`.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm; without one the lattice columns stay null.
+
+    Returns
+    -------
+    particles.Particles
+        The same, with more columns.
+    """
+    if not len(found.particle_rows):
+        return found
     image = backend.to_numpy(prepared)
     rows = [
         {**fourier.groschner2021_features(crop), **_lattice_row(crop, settings, pixel_size_nm)}
-        for _, crop in particles.particle_crops(image, table)
+        for crop in particles.box_crops(image, found.particle_rows.boxes())
     ]
-    if not rows:
-        return table
-    return tables.filled(table, {name: _column([row[name] for row in rows]) for name in rows[0]}, tables.PARTICLES)
+    columns = {name: _column([row[name] for row in rows]) for name in rows[0]}
+    return replace(found, particle_rows=found.particle_rows.filled(columns))
 
 
 def _column(values: Sequence[float | int | str | None]) -> np.ndarray:

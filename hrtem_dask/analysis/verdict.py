@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hrtem_dask import tables
+
 __all__ = ["evidence", "judge_micrograph"]
 
 MIN_PREDICTED_DICE = 0.75
@@ -45,13 +47,13 @@ EMPTY_BUT_SEEN = "no particle found, but the search for the scale saw some"
 EMPTY_BUT_CONTRAST = "no particle found, but the image has contrast or lattice fringes"
 
 
-def evidence(particles: pd.DataFrame, *, network_scale: float | None) -> dict[str, float | None]:
+def evidence(particles: tables.Rows, *, network_scale: float | None) -> dict[str, float | None]:
     """Measure what the sizes of the particles say about the segmentation.
 
     Parameters
     ----------
-    particles : pandas.DataFrame
-        Rows of `tables.PARTICLES` of one micrograph; only counted particles are used.
+    particles : tables.Rows
+        Of `tables.PARTICLES` of one micrograph; only counted particles are used.
     network_scale : float or None
         Network pixels per pixel of the micrograph; None without a U-Net or detector.
 
@@ -63,12 +65,12 @@ def evidence(particles: pd.DataFrame, *, network_scale: float | None) -> dict[st
 
     Examples
     --------
-    >>> table = pd.DataFrame({"counted": True, "equivalent_diameter_px": [10.0, 10.0, 10.0, 40.0]})
-    >>> evidence(table, network_scale=2.0)  # more than half of the area belongs to the largest particle
+    >>> columns = {"counted": np.ones(4, bool), "equivalent_diameter_px": np.array([10.0, 10.0, 10.0, 40.0])}
+    >>> rows = tables.Rows(tables.PARTICLES, 4, columns)
+    >>> evidence(rows, network_scale=2.0)  # more than half of the area belongs to the largest particle
     {'median_diameter_network_px': 20.0, 'area_to_number_median': 4.0}
     """
-    counted = particles["counted"].fillna(False).to_numpy(dtype=bool)
-    diameters = np.sort(particles.loc[counted, "equivalent_diameter_px"].to_numpy(dtype=float))
+    diameters = np.sort(particles.numbers("equivalent_diameter_px")[particles.flags("counted")])
     if not len(diameters):
         return {"median_diameter_network_px": None, "area_to_number_median": None}
     covered = np.cumsum(diameters**2)

@@ -1,9 +1,8 @@
-"""Particle table and region table of one micrograph, as `hrtem_dask.tables` defines them."""
+"""Rows of particles and of regions of one micrograph, as `hrtem_dask.tables` defines them."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from hrtem_dask import tables
 from hrtem_dask.micrograph import PixelSize
@@ -12,10 +11,10 @@ from hrtem_dask.particles.runs import find_runs
 from hrtem_dask.particles.shape.descriptors import measured_columns
 from hrtem_dask.settings import ParticleSettings
 
-__all__ = ["particle_table", "region_table"]
+__all__ = ["particle_rows", "region_rows"]
 
 
-def particle_table(
+def particle_rows(
     labels: np.ndarray,
     image: np.ndarray,
     *,
@@ -26,7 +25,7 @@ def particle_table(
     settings: ParticleSettings,
     marks: np.ndarray | None = None,
     outside: np.ndarray | None = None,
-) -> pd.DataFrame:
+) -> tables.Rows:
     """Measure particles and mark those that are counted.
 
     Parameters
@@ -53,8 +52,8 @@ def particle_table(
 
     Returns
     -------
-    pandas.DataFrame
-        `tables.PARTICLES`; micrograph, sample and lattice columns are null, the fault state unknown.
+    tables.Rows
+        Of `tables.PARTICLES`; micrograph, sample and lattice columns are null, the fault state unknown.
     """
     runs = find_runs(labels)
     columns = measured_columns(
@@ -77,24 +76,24 @@ def particle_table(
         "split_confidence": split_confidence[runs.ids - 1],
         "fault_state": np.full(runs.ids.size, "unknown", dtype=object),
     }
-    return tables.assemble(columns, tables.PARTICLES, runs.ids.size)
+    return tables.Rows(tables.PARTICLES, runs.ids.size).filled(columns)
 
 
-def region_table(
+def region_rows(
     regions: np.ndarray,
-    particles: pd.DataFrame,
+    particles: tables.Rows,
     *,
     pixel_size_nm: PixelSize | None,
     max_region_area_nm2: float | None,
-) -> pd.DataFrame:
+) -> tables.Rows:
     """Describe regions.
 
     Parameters
     ----------
     regions : numpy.ndarray of int32
         Shape (y, x), 0 is background, regions numbered from 1.
-    particles : pandas.DataFrame
-        From `particle_table`.
+    particles : tables.Rows
+        From `particle_rows`.
     pixel_size_nm : tuple of float or None
         Height and width of a pixel (nm); None leaves ``area_nm2`` null.
     max_region_area_nm2 : float or None
@@ -102,19 +101,19 @@ def region_table(
 
     Returns
     -------
-    pandas.DataFrame
-        `tables.REGIONS`; micrograph, sample and probabilities are null. The class is ``agglomeration`` where the
+    tables.Rows
+        Of `tables.REGIONS`; micrograph, sample and probabilities are null. The class is ``agglomeration`` where the
         region holds two or more particles that are not too small, or is larger than the limit, else ``unsure``.
         A speck beside a particle does not make an agglomeration.
     """
     runs = find_runs(regions)
     box = dict(zip(tables.BOX_COLUMNS, runs.boxes.T, strict=True))
-    region_of_particle = particles["region_id"].to_numpy(dtype=np.int64)
+    region_of_particle = particles.integers("region_id")
     # a region reaches what its particles reach
-    cut = region_of_particle[particles["touches_edge"].to_numpy(bool, na_value=False)]
+    cut = region_of_particle[particles.flags("touches_edge")]
     at_border = touches_edge(box, shape=(regions.shape[0], regions.shape[1]))
     area_nm2 = runs.area_px * (np.nan if pixel_size_nm is None else pixel_size_nm[0] * pixel_size_nm[1])
-    sizable = region_of_particle[particles["exclusion_reason"].to_numpy(object, na_value="") != "too_small"]
+    sizable = region_of_particle[particles.texts("exclusion_reason") != "too_small"]
     length = int(runs.ids.max(initial=0)) + 1
     several = np.bincount(sizable, minlength=length)[runs.ids] >= 2
     large = area_nm2 > (np.inf if max_region_area_nm2 is None else max_region_area_nm2)
@@ -127,4 +126,4 @@ def region_table(
         "n_particles": np.bincount(region_of_particle, minlength=length)[runs.ids],
         "region_class": np.where(several | large, "agglomeration", "unsure").astype(object),
     }
-    return tables.assemble(columns, tables.REGIONS, runs.ids.size)
+    return tables.Rows(tables.REGIONS, runs.ids.size).filled(columns)

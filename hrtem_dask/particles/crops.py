@@ -10,7 +10,7 @@ import pandas as pd
 from hrtem_dask import backend
 from hrtem_dask.tables import BOX_COLUMNS
 
-__all__ = ["crop_particle", "particle_crops"]
+__all__ = ["box_crops", "crop_particle", "particle_crops"]
 
 
 def _window(box: tuple[int, int, int, int], margin_px: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
@@ -100,5 +100,26 @@ def particle_crops(image: np.ndarray, table: pd.DataFrame, *, margin_px: int = 0
     [(1, (3, 4))]
     """
     columns = ["particle_id", *BOX_COLUMNS]
-    for particle_id, y0, x0, y1, x1 in table[columns].to_numpy(dtype=np.int64):
-        yield int(particle_id), image[(..., *_window((y0, x0, y1, x1), margin_px, image.shape))]
+    rows = table[columns].to_numpy(dtype=np.int64)
+    yield from zip(rows[:, 0].tolist(), box_crops(image, rows[:, 1:], margin_px=margin_px), strict=True)
+
+
+def box_crops(image: np.ndarray, boxes: np.ndarray, *, margin_px: int = 0) -> Iterator[np.ndarray]:
+    """Cut boxes out of a micrograph, one after the other.
+
+    Parameters
+    ----------
+    image : numpy.ndarray or cupy.ndarray
+        Shape (..., y, x).
+    boxes : numpy.ndarray of int
+        Shape (n, 4): first row, first column, row and column after the last ones.
+    margin_px : int
+        Margin around each box (px), clipped at the border of the image.
+
+    Yields
+    ------
+    numpy.ndarray or cupy.ndarray
+        View of the image, shape (..., height, width).
+    """
+    for y0, x0, y1, x1 in boxes.tolist():
+        yield image[(..., *_window((y0, x0, y1, x1), margin_px, image.shape))]

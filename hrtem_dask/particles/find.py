@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from hrtem_dask import backend
+from hrtem_dask import backend, tables
 from hrtem_dask.micrograph import PixelSize
-from hrtem_dask.particles.assembly import particle_table, region_table
+from hrtem_dask.particles.assembly import particle_rows, region_rows
 from hrtem_dask.particles.components import connected_components, renumber
 from hrtem_dask.particles.counting import counting_limit_px
 from hrtem_dask.particles.holes import fill_particle_holes, fill_within_particles
@@ -30,9 +30,9 @@ class Particles:
 
     labels: np.ndarray
     """Particle labels, int32, shape (y, x), 0 is background; particles numbered from 1 in raster order."""
-    regions: pd.DataFrame
+    region_rows: tables.Rows
     """One row per region, as `tables.REGIONS` defines it; micrograph, sample and probabilities are null."""
-    particles: pd.DataFrame
+    particle_rows: tables.Rows
     """One row per particle, as `tables.PARTICLES` defines it; micrograph, sample and lattice columns are null."""
     n_removed: int = 0
     """Objects below the counting limit that the cleaning removed whole: they have no row, see `n_too_small`."""
@@ -40,7 +40,17 @@ class Particles:
     @property
     def n_too_small(self) -> int:
         """Number of objects below the counting limit, with and without a row."""
-        return self.n_removed + int((self.particles["exclusion_reason"] == "too_small").sum())
+        return self.n_removed + int((self.particle_rows.texts("exclusion_reason") == "too_small").sum())
+
+    @property
+    def regions(self) -> pd.DataFrame:
+        """`region_rows` as a table; it takes milliseconds to make."""
+        return self.region_rows.table()
+
+    @property
+    def particles(self) -> pd.DataFrame:
+        """`particle_rows` as a table; it takes milliseconds to make."""
+        return self.particle_rows.table()
 
 
 def find_particles(
@@ -125,7 +135,7 @@ def find_particles(
         regions = region_of[labels]
     if closed is not None:
         labels, regions, confidence = _without_marks(labels, regions, confidence, closed)
-    table = particle_table(
+    particles = particle_rows(
         labels,
         backend.to_numpy(image),
         regions=regions,
@@ -136,7 +146,7 @@ def find_particles(
         marks=marks,
         outside=outside,
     )
-    found = _with_regions(labels, table, regions, settings, pixel_size_nm=pixel_size_nm)
+    found = _with_regions(labels, particles, regions, settings, pixel_size_nm=pixel_size_nm)
     return replace(found, n_removed=n_removed)
 
 
@@ -201,7 +211,7 @@ def measure_labels(
     labels = renumber(labels)
     regions = label_regions(labels > 0, pixel_size_nm=pixel_size_nm, bridge_gap_nm=settings.bridge_gap_nm)
     regions = join_regions(regions, labels)
-    table = particle_table(
+    particles = particle_rows(
         labels,
         backend.to_numpy(image),
         regions=regions,
@@ -212,7 +222,7 @@ def measure_labels(
         marks=marks,
         outside=outside,
     )
-    return _with_regions(labels, table, regions, settings, pixel_size_nm=pixel_size_nm)
+    return _with_regions(labels, particles, regions, settings, pixel_size_nm=pixel_size_nm)
 
 
 def _cleaned(
@@ -288,14 +298,14 @@ def _check_shapes(
 
 def _with_regions(
     labels: np.ndarray,
-    table: pd.DataFrame,
+    particles: tables.Rows,
     regions: np.ndarray,
     settings: ParticleSettings,
     *,
     pixel_size_nm: PixelSize | None,
 ) -> Particles:
-    """Add the region table to the particle table."""
-    region_rows = region_table(
-        regions, table, pixel_size_nm=pixel_size_nm, max_region_area_nm2=settings.max_region_area_nm2
+    """Add the regions to the particles."""
+    rows = region_rows(
+        regions, particles, pixel_size_nm=pixel_size_nm, max_region_area_nm2=settings.max_region_area_nm2
     )
-    return Particles(labels=labels, regions=region_rows, particles=table)
+    return Particles(labels=labels, region_rows=rows, particle_rows=particles)

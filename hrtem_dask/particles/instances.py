@@ -12,7 +12,7 @@ from hrtem_dask import tables
 from hrtem_dask.detection.instance_masks import InstanceMask
 from hrtem_dask.detection.instances import Instances
 from hrtem_dask.micrograph import PixelSize
-from hrtem_dask.particles.assembly import particle_table, region_table
+from hrtem_dask.particles.assembly import particle_rows, region_rows
 from hrtem_dask.particles.find import Particles
 from hrtem_dask.particles.regions import join_regions, label_regions
 from hrtem_dask.settings import ParticleSettings
@@ -83,7 +83,7 @@ def measure_instances(
     for layer in layers:
         regions = join_regions(regions, layer)
     rows = [
-        particle_table(
+        particle_rows(
             layer,
             image,
             regions=regions,
@@ -92,17 +92,17 @@ def measure_instances(
             settings=settings,
             marks=marks,
             outside=outside,
-        )
+        ).table()
         for layer in layers
     ]
     table = pd.concat(rows, ignore_index=True) if rows else tables.empty(tables.PARTICLES)
     table = table.sort_values("particle_id", ignore_index=True)
     shared = [float(np.mean(covered[mask.window][mask.crop] > 1)) for mask in masks]
-    table = _with_boxes(table, instances, np.array(shared), pixel_size_nm)
-    region_rows = region_table(
-        regions, table, pixel_size_nm=pixel_size_nm, max_region_area_nm2=settings.max_region_area_nm2
+    particles = tables.Rows.of_table(_with_boxes(table, instances, np.array(shared), pixel_size_nm), tables.PARTICLES)
+    found = region_rows(
+        regions, particles, pixel_size_nm=pixel_size_nm, max_region_area_nm2=settings.max_region_area_nm2
     )
-    return MeasuredInstances(Particles(labels=labels, regions=region_rows, particles=table), instance_runs(masks))
+    return MeasuredInstances(Particles(labels=labels, region_rows=found, particle_rows=particles), instance_runs(masks))
 
 
 def _with_boxes(

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from hrtem_dask import tables
 from hrtem_dask.errors import ResultsFolderError, error_text
@@ -87,13 +88,13 @@ class Entry:
 class Part:
     """The tables of one group of micrographs."""
 
-    micrographs: pd.DataFrame
+    micrographs: pd.DataFrame | pa.Table
     """One row per micrograph."""
-    regions: pd.DataFrame
+    regions: pd.DataFrame | pa.Table
     """One row per region."""
-    particles: pd.DataFrame
+    particles: pd.DataFrame | pa.Table
     """One row per particle."""
-    execution: pd.DataFrame
+    execution: pd.DataFrame | pa.Table
     """One row per micrograph: what may differ between runs."""
     windows: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.WINDOWS))
     """One row per window of a field that one crystal fills."""

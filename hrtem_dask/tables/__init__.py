@@ -12,6 +12,7 @@ from hrtem_dask.tables.instances import INSTANCE_RUNS
 from hrtem_dask.tables.micrographs import ANALYZED_STATUSES, EXECUTION, LATTICE_FLAGS, MICROGRAPHS, STATUSES, Status
 from hrtem_dask.tables.particles import PARTICLES
 from hrtem_dask.tables.regions import REGION_CLASSES, REGION_FEATURES, REGIONS
+from hrtem_dask.tables.rows import Rows, arrow_of_records, arrow_table
 from hrtem_dask.tables.schema import SCHEMA_VERSION, arrow_schema, assemble, conform, empty, exchanged, filled
 
 __all__ = [
@@ -34,9 +35,12 @@ __all__ = [
     "TRUE_STATES",
     "WINDOWS",
     "Column",
+    "Rows",
     "Schema",
     "Status",
+    "arrow_of_records",
     "arrow_schema",
+    "arrow_table",
     "assemble",
     "conform",
     "empty",

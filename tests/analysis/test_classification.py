@@ -151,7 +151,9 @@ def test_features_do_not_depend_on_where_a_region_is() -> None:
     image, found = field((80, 80))
     moved = replace(found, labels=np.roll(found.labels, (7, -11), (0, 1)))
     boxes = {"bbox_y0_px": 7, "bbox_y1_px": 7, "bbox_x0_px": -11, "bbox_x1_px": -11}
-    moved = replace(moved, regions=moved.regions.assign(**{k: moved.regions[k] + v for k, v in boxes.items()}))
+    moved = replace(
+        moved, region_rows=found.region_rows.filled({k: found.region_rows.integers(k) + v for k, v in boxes.items()})
+    )
     here = analysis.region_features(image, found, pixel_size_nm=PIXEL)
     there = analysis.region_features(np.roll(image, (7, -11), (0, 1)), moved, pixel_size_nm=PIXEL)
     pd.testing.assert_frame_equal(here, there, rtol=1e-5)
@@ -159,8 +161,8 @@ def test_features_do_not_depend_on_where_a_region_is() -> None:
 
 def test_particles_counted_by_size_alone_are_not_classified() -> None:
     image, found = field((80, 80), radius=4)
-    sized = found.particles.assign(exclusion_reason=None, counted=True, solidity=None)
-    found = replace(found, particles=tables.conform(sized, tables.PARTICLES))
+    sized = {"exclusion_reason": np.array([None]), "counted": np.array([True]), "solidity": np.array([np.nan])}
+    found = replace(found, particle_rows=found.particle_rows.filled(sized))
     done = analysis.classify(image, found, SETTINGS, says(stacking_fault=1.0), pixel_size_nm=PIXEL)
     assert done.regions["region_class"].tolist() == ["unsure"]
     assert done.particles["fault_state"].tolist() == ["unknown"]

@@ -9,6 +9,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hrtem_dask import tables
 from hrtem_dask.analysis import verdict
 from hrtem_dask.analysis.verdict import evidence, judge_micrograph
 
@@ -100,8 +101,12 @@ def test_no_reason_hides_another(dice: float, margin: float, specks: float, diam
     assert set((together or "").split("; ")) - {""} == {reason for reason in alone if reason}
 
 
-def sizes(diameters_px: list[float], counted: list[bool] | None = None) -> pd.DataFrame:
-    return pd.DataFrame({"equivalent_diameter_px": diameters_px, "counted": counted or [True] * len(diameters_px)})
+def sizes(diameters_px: list[float], counted: list[bool] | None = None) -> tables.Rows:
+    columns = {
+        "equivalent_diameter_px": np.array(diameters_px),
+        "counted": np.array(counted or [True] * len(diameters_px)),
+    }
+    return tables.Rows(tables.PARTICLES, len(diameters_px), columns)
 
 
 def test_specks_separate_the_medians() -> None:

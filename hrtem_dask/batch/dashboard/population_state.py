@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.population.particle_table import is_counted
+from hrtem_dask import tables
 
 __all__ = ["BIN_NM", "MicrographSummary", "PopulationState", "summarize_micrograph", "thumbnail"]
 
@@ -59,13 +59,13 @@ class MicrographSummary:
 
 
 def summarize_micrograph(
-    particles: pd.DataFrame, picture: np.ndarray | None = None, *, n_doubtful: int = 0
+    particles: pd.DataFrame | tables.Rows, picture: np.ndarray | None = None, *, n_doubtful: int = 0
 ) -> MicrographSummary:
     """Reduce the particles of a micrograph to the numbers that the live page shows.
 
     Parameters
     ----------
-    particles : pandas.DataFrame
+    particles : pandas.DataFrame or tables.Rows
         Rows of `tables.PARTICLES`.
     picture : numpy.ndarray of uint8, optional
         The overlay, shape (y, x, 3).
@@ -77,16 +77,17 @@ def summarize_micrograph(
     MicrographSummary
         Counts; ``sizes`` and ``fault_states`` hold counted particles only, ``sizes`` only those with a size in nm.
     """
-    counted = particles[is_counted(particles)]
-    sizes_nm = counted["equivalent_diameter_nm"].dropna().to_numpy(dtype="float64")
-    bins = np.minimum(sizes_nm // BIN_NM, LAST_BIN).astype(int)
-    states = counted["fault_state"].dropna()
+    rows = particles if isinstance(particles, tables.Rows) else tables.Rows.of_table(particles, tables.PARTICLES)
+    counted = rows.flags("counted")
+    sizes_nm = rows.numbers("equivalent_diameter_nm")[counted]
+    bins = np.minimum(sizes_nm[~np.isnan(sizes_nm)] // BIN_NM, LAST_BIN).astype(int)
+    states = [state for state in rows.texts("fault_state")[counted].tolist() if state]
     return MicrographSummary(
-        n_particles=len(particles),
-        n_counted=len(counted),
+        n_particles=len(rows),
+        n_counted=int(counted.sum()),
         n_doubtful=n_doubtful,
         sizes=dict(Counter(bins.tolist())),
-        fault_states=dict(Counter(states.tolist())),
+        fault_states=dict(Counter(states)),
         thumbnail=None if picture is None else thumbnail(picture),
     )
 

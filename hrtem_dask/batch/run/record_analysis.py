@@ -50,9 +50,9 @@ class Analysed:
 
     row: dict[str, Any]
     """Its row of `tables.MICROGRAPHS`."""
-    regions: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.REGIONS))
+    region_rows: tables.Rows = field(default_factory=lambda: tables.Rows(tables.REGIONS, 0))
     """Rows of its regions."""
-    particles: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.PARTICLES))
+    particle_rows: tables.Rows = field(default_factory=lambda: tables.Rows(tables.PARTICLES, 0))
     """Rows of its particles."""
     windows: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.WINDOWS))
     """Rows of its windows, where one crystal fills it."""
@@ -68,6 +68,23 @@ class Analysed:
     """Size (bytes) and time of change (ns) of its file before it was read."""
     fingerprint: str = ""
     """Fingerprint of its image, by which copies are found; empty where it could not be read."""
+
+    @property
+    def regions(self) -> pd.DataFrame:
+        """`region_rows` as a table."""
+        return self.region_rows.table()
+
+    @property
+    def particles(self) -> pd.DataFrame:
+        """`particle_rows` as a table."""
+        return self.particle_rows.table()
+
+    def without_rows(self) -> None:
+        """Forget what was found, because it could not be kept."""
+        self.region_rows, self.particle_rows = tables.Rows(tables.REGIONS, 0), tables.Rows(tables.PARTICLES, 0)
+        self.windows, self.fault_traces, self.instance_runs = map(
+            tables.empty, (tables.WINDOWS, tables.FAULT_TRACES, tables.INSTANCE_RUNS)
+        )
 
 
 def analyse_record(
@@ -267,13 +284,19 @@ def _fill(
     reasons = "; ".join(filter(None, [found.reason, record.reason]))
     analysed.row |= {**found.micrograph, "calibration_flags": ",".join(map(str, filter(None, flags))) or None}
     analysed.row |= {"status": found.status, "reason": reasons or None}
-    analysed.regions = _named(found.regions, record, tables.REGIONS)
-    analysed.particles = _named(found.particles, record, tables.PARTICLES)
+    analysed.region_rows = _named_rows(found.region_rows, record)
+    analysed.particle_rows = _named_rows(found.particle_rows, record)
     analysed.windows = _named(found.windows, record, tables.WINDOWS)
     analysed.fault_traces = _named(found.fault_traces, record, tables.FAULT_TRACES)
     analysed.instance_runs = _named(found.instance_runs, record, tables.INSTANCE_RUNS)
     analysed.execution |= found.execution
     analysed.found = found
+
+
+def _named_rows(rows: tables.Rows, record: loading.MicrographRecord) -> tables.Rows:
+    """Fill in the micrograph and the sample that rows belong to."""
+    names = {"micrograph_id": record.micrograph_id, "sample": record.sample}
+    return rows.filled({name: np.full(len(rows), text, dtype=object) for name, text in names.items()})
 
 
 def _named(table: pd.DataFrame, record: loading.MicrographRecord, schema: tables.Schema) -> pd.DataFrame:

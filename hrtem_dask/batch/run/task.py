@@ -184,7 +184,7 @@ def run_task(
         entry = dataclasses.replace(entry, labels_hash=labels_hash, fingerprint=analysed.fingerprint, packed=packed)
         seconds = time.perf_counter() - began
         summary = _summary(analysed, picture)
-        outcomes.append(Outcome(entry, item.record.source.path, reason, len(analysed.particles), seconds, summary))
+        outcomes.append(Outcome(entry, item.record.source.path, reason, len(analysed.particle_rows), seconds, summary))
         analysed.found = None  # its images are written: a group holds those of one micrograph at a time
     require_owner(folder, owner)
     committed = _commit(task, results, outcomes, folder, label_packs.pack_labels(pack) if pack else None)
@@ -237,10 +237,10 @@ def _commit(
 ) -> list[Outcome]:
     """Write the rows of a group and its commit record; return the outcomes."""
     part = ledger.Part(
-        micrographs=tables.conform(pd.DataFrame([one.row for one in results]), tables.MICROGRAPHS),
-        execution=tables.conform(pd.DataFrame([one.execution for one in results]), tables.EXECUTION),
-        regions=_joined([one.regions for one in results]),
-        particles=_joined([one.particles for one in results]),
+        micrographs=tables.arrow_of_records([one.row for one in results], tables.MICROGRAPHS),
+        execution=tables.arrow_of_records([one.execution for one in results], tables.EXECUTION),
+        regions=tables.arrow_table([one.region_rows for one in results], tables.REGIONS),
+        particles=tables.arrow_table([one.particle_rows for one in results], tables.PARTICLES),
         windows=_joined([one.windows for one in results]),
         fault_traces=_joined([one.fault_traces for one in results]),
         instance_runs=_joined([one.instance_runs for one in results]),
@@ -287,7 +287,7 @@ def _summary(analysed: Analysed, picture: np.ndarray | None) -> MicrographSummar
     """Return the contribution to the live page; a page is no reason to lose a micrograph."""
     try:
         is_doubtful = analysed.row.get("verdict") == "doubtful"
-        return summarize_micrograph(analysed.particles, picture, n_doubtful=int(is_doubtful))
+        return summarize_micrograph(analysed.particle_rows, picture, n_doubtful=int(is_doubtful))
     except Exception:
         logger.warning("%s is not on the live page", analysed.row["micrograph_id"], exc_info=True)
         return MicrographSummary()
@@ -315,8 +315,7 @@ def _write_pictures(
     except Exception as error:  # noqa: BLE001 - a full disk is no reason to lose the other micrographs' rows
         analysed.row |= {"status": "failed", "reason": f"its labels could not be written: {error_text(error)}"}
         analysed.row |= dict.fromkeys(_OF_LABELS)
-        for name in tables.MICROGRAPH_PARTS:
-            setattr(analysed, name, tables.empty(tables.SCHEMAS[name]))
+        analysed.without_rows()
         return None, ""
     try:
         if item.overlay and settings.execution.overlays != "none":
