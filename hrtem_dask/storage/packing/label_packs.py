@@ -12,7 +12,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,19 +114,21 @@ def unpack_labels(content: bytes) -> dict[str, dict[str, bytes]]:
     Returns
     -------
     dict
-        `micrograph_id` → its files.
+        `micrograph_id` → its files. A file that is damaged is left out, which the hash of its micrograph shows; the
+        others are as good as before.
 
     Raises
     ------
     OSError
-        If it is no pack, or damaged.
+        If it is no pack, or its list of files is damaged.
     """
     with _opened(io.BytesIO(content)) as archive:
         found: dict[str, dict[str, bytes]] = {}
         for member in archive.infolist():
             micrograph_id, _, name = member.filename.partition("/")
             if name and micrograph_id != zarr_store.COLLECTION:
-                found.setdefault(micrograph_id, {})[name] = _content(archive, member)
+                with suppress(zipfile.BadZipFile):
+                    found.setdefault(micrograph_id, {})[name] = _content(archive, member)
         return found
 
 

@@ -61,6 +61,14 @@ def test_other_ome_zarr_tools_read_a_pack_and_what_it_unpacks_into(
             np.testing.assert_array_equal(root["au-10/0"][:], labels["au-10"])  # type: ignore[index]
 
 
+def test_one_damaged_file_leaves_the_others(labels: dict[str, np.ndarray]) -> None:
+    files = {name: encode_labels(name, one, pixel_size_nm=SIZE_NM) for name, one in labels.items()}
+    content = bytearray(label_packs.pack_labels(files))
+    content[content.index(files["au-10"]["0/c/0/0"]) + 9] ^= 0xFF
+    found = label_packs.unpack_labels(bytes(content))
+    assert {name: found[name] == files[name] for name in files} == {"au-1": True, "au-10": False, "b": True}
+
+
 @pytest.mark.parametrize("content", [b"", b"PK", b"no archive" * 99])
 def test_what_is_no_pack_is_an_error_of_files(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no pack of labels"):
