@@ -2,6 +2,7 @@
 
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import CrystalAnalysis, analyse_crystal
+from hrtem_dask.analysis.outcomes import Labelled
 from hrtem_dask.analysis.pipeline import Analysis, Segmented, analyse, analyse_segmented, segment_micrograph
 from hrtem_dask.analysis.region_features import particle_features, region_features, region_labels, shows_lattice
 from hrtem_dask.analysis.stages import (
@@ -18,6 +19,7 @@ from hrtem_dask.analysis.stages import (
 __all__ = [
     "Analysis",
     "CrystalAnalysis",
+    "Labelled",
     "Segmented",
     "VisibleField",
     "analyse",

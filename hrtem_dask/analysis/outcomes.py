@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask import tables
+from hrtem_dask.particles.find import Particles
 from hrtem_dask.segmentation import Segmentation
 
-__all__ = ["Analysis", "Segmented"]
+__all__ = ["Analysis", "Labelled", "Segmented"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,26 @@ class Segmented:
     """Whether the segmenter can predict the quality of its masks in the regime of this micrograph."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Columns of `tables.EXECUTION`: the time that each stage took (s)."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One micrograph between the search for particles and what is measured on their lattices."""
+
+    found: Particles
+    """Labels, regions and particles, with their sizes and shapes."""
+    micrograph: Mapping[str, object]
+    """Columns of `tables.MICROGRAPHS` about the mask and its outlines."""
+    network_scale: float | None = None
+    """Network pixels per pixel of the micrograph; None without a network."""
+    is_calibrated: bool = False
+    """Whether the quality of the mask could be predicted."""
+    is_unproven: bool = False
+    """Whether the method is known to work on simulated images only."""
+    instance_runs: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.INSTANCE_RUNS))
+    """Rows of `tables.INSTANCE_RUNS`."""
+    execution: Mapping[str, object] = field(default_factory=dict)
+    """Columns of `tables.EXECUTION`."""
 
 
 @dataclass(frozen=True)

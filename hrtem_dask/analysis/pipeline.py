@@ -12,14 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from hrtem_dask import backend, filtering, tables
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
 from hrtem_dask.analysis.lattice_check import check_lattice
 from hrtem_dask.analysis.mask_columns import about_outlines, about_segmentation
-from hrtem_dask.analysis.outcomes import Analysis, Segmented
+from hrtem_dask.analysis.outcomes import Analysis, Labelled, Segmented
 from hrtem_dask.analysis.stages import (
     judge_quality,
     label,
@@ -116,7 +115,7 @@ def segment_micrograph(
     *,
     pixel_size_nm: PixelSize | None,
     settings: Settings,
-    segmenter: Segmenter,
+    segmenter: Segmenter | None,
     gain: np.ndarray | None = None,
     always: bool = False,
 ) -> Segmented:
@@ -130,8 +129,8 @@ def segment_micrograph(
         (y, x) in nm.
     settings : Settings
         All stages' settings.
-    segmenter : Segmenter
-        From `segmentation.make_segmenter`.
+    segmenter : Segmenter or None
+        From `segmentation.make_segmenter`; None only judges and filters, because the labels are known.
     gain : numpy.ndarray, optional
         Gain reference that the image is divided by.
     always : bool
@@ -182,7 +181,7 @@ def segment_micrograph(
         outside=outside,
         seconds=clock.laps,
     )
-    if refused and not always:
+    if segmenter is None or (refused and not always):
         return known
     try:
         segmentation = segment(on_device, segmenter, pixel_size_nm=pixel_size_nm)
@@ -206,6 +205,7 @@ def analyse_segmented(
     settings: Settings,
     classifier: DefectClassifier | None = None,
     corrected: np.ndarray | None = None,
+    labelled: Labelled | None = None,
 ) -> Analysis:
     """Take one micrograph from the mask to its rows: find particles, measure and classify them.
 
@@ -223,6 +223,9 @@ def analyse_segmented(
         From `defects.make_classifier`; None classifies nothing.
     corrected : numpy.ndarray of int, optional
         Shape (y, x): labels corrected by hand, which replace the segmenter's.
+    labelled : Labelled, optional
+        What an earlier run has found on this micrograph, from `analysis.stored_labels.restore_labelled`; by default
+        particles are looked for in the mask.
 
     Returns
     -------
@@ -230,21 +233,15 @@ def analyse_segmented(
         Labels, tables and what the micrograph's row needs.
     """
     row = {**segmented.micrograph, "corrected": corrected is not None}
-    segmentation = segmented.segmentation
-    if segmented.set_aside is not None or segmentation is None:
+    if segmented.set_aside is not None or (segmented.segmentation is None and labelled is None):
         return _nothing_found(segmented, row)
-    # once: labels are made of it, and the certainty of outlines
-    segmentation = replace(segmentation, probability=backend.to_numpy(segmentation.probability))
     clock, prepared = _Clock(), segmented.prepared
-    found, runs = _labelled(segmented, segmentation, settings, corrected, pixel_size_nm=pixel_size_nm)
+    if labelled is None:
+        labelled = _labelled(segmented, settings, corrected, pixel_size_nm=pixel_size_nm)
+    found = labelled.found
     clock.lap("seconds_particles")
-    row |= about_segmentation(segmentation)
-    execution = {
-        **segmented.seconds,
-        "device": segmentation.device,
-        "engine": segmentation.engine,
-        "out_of_memory_steps": ", ".join(segmentation.out_of_memory_steps) or None,
-    }
+    row |= labelled.micrograph
+    execution = {**segmented.seconds, **labelled.execution}
     # a particle that counts means that there is something around it, such as a crystalline support
     may_be_crystal = corrected is None and not found.particle_rows.flags("counted").any()
     if may_be_crystal and pixel_size_nm is not None and is_one_crystal(prepared, settings, pixel_size_nm=pixel_size_nm):
@@ -261,12 +258,10 @@ def analyse_segmented(
         "n_too_small": found.n_too_small,
         "coverage": _coverage(found.labels, segmented.marks, segmented.outside),
         "field_kind": "particles" if len(rows) else None,
-        **(about_outlines(segmented, segmentation, found.labels) if corrected is None else {}),
-        **evidence(rows, network_scale=segmentation.scale),
+        **evidence(rows, network_scale=labelled.network_scale),
         **_lattice_check(found, settings, row.get("calibration_flags"), prepared, pixel_size_nm),
     }
-    is_unproven = segmentation.instances is not None and settings.segmentation.model is None  # a bundled detector
-    row |= judge_micrograph(row, is_calibrated=segmented.is_calibrated, is_unproven=is_unproven)
+    row |= judge_micrograph(row, is_calibrated=labelled.is_calibrated, is_unproven=labelled.is_unproven)
     return Analysis(
         status="done" if len(rows) else "empty",
         reason=segmented.remark,
@@ -276,7 +271,7 @@ def analyse_segmented(
         particle_rows=rows,
         micrograph=row,
         execution={**execution, **clock.laps},
-        instance_runs=runs,
+        instance_runs=labelled.instance_runs,
     )
 
 
@@ -290,22 +285,38 @@ def _lattice_check(
 
 
 def _labelled(
-    segmented: Segmented,
-    segmentation: Segmentation,
-    settings: Settings,
-    corrected: np.ndarray | None,
-    *,
-    pixel_size_nm: PixelSize | None,
-) -> tuple[Particles, pd.DataFrame]:
-    """Return the particles, and the rows of `tables.INSTANCE_RUNS` where a detector found them."""
+    segmented: Segmented, settings: Settings, corrected: np.ndarray | None, *, pixel_size_nm: PixelSize | None
+) -> Labelled:
+    """Find the particles in the mask, or measure those that were corrected by hand, or that a detector found."""
+    assert segmented.segmentation is not None
+    # once: labels are made of it, and the certainty of outlines
+    probability = backend.to_numpy(segmented.segmentation.probability)
+    segmentation = replace(segmented.segmentation, probability=probability)
     hidden = {"marks": segmented.marks, "outside": segmented.outside}
     if segmentation.instances is not None and corrected is None:
         detected = label_instances(
             segmented.image, segmentation.instances, settings, pixel_size_nm=pixel_size_nm, **hidden
         )
-        return detected.particles, detected.runs
-    found = label(segmented.image, segmentation, settings, pixel_size_nm=pixel_size_nm, corrected=corrected, **hidden)
-    return found, tables.empty(tables.INSTANCE_RUNS)
+        found, runs = detected.particles, detected.runs
+    else:
+        runs = tables.empty(tables.INSTANCE_RUNS)
+        found = label(
+            segmented.image, segmentation, settings, pixel_size_nm=pixel_size_nm, corrected=corrected, **hidden
+        )
+    outlines = {} if corrected is not None else about_outlines(segmented, segmentation, found.labels)
+    return Labelled(
+        found=found,
+        micrograph={**about_segmentation(segmentation), **outlines},
+        network_scale=segmentation.scale,
+        is_calibrated=segmented.is_calibrated,
+        is_unproven=segmentation.instances is not None and settings.segmentation.model is None,  # a bundled detector
+        instance_runs=runs,
+        execution={
+            "device": segmentation.device,
+            "engine": segmentation.engine,
+            "out_of_memory_steps": ", ".join(segmentation.out_of_memory_steps) or None,
+        },
+    )
 
 
 class _Clock:

@@ -11,7 +11,7 @@ from hrtem_dask.particles.runs import find_runs
 from hrtem_dask.particles.shape.descriptors import measured_columns
 from hrtem_dask.settings import ParticleSettings
 
-__all__ = ["particle_rows", "region_rows"]
+__all__ = ["particle_rows", "region_rows", "unclassified_regions"]
 
 
 def particle_rows(
@@ -113,10 +113,7 @@ def region_rows(
     cut = region_of_particle[particles.flags("touches_edge")]
     at_border = touches_edge(box, shape=(regions.shape[0], regions.shape[1]))
     area_nm2 = runs.area_px * (np.nan if pixel_size_nm is None else pixel_size_nm[0] * pixel_size_nm[1])
-    sizable = region_of_particle[particles.texts("exclusion_reason") != "too_small"]
     length = int(runs.ids.max(initial=0)) + 1
-    several = np.bincount(sizable, minlength=length)[runs.ids] >= 2
-    large = area_nm2 > (np.inf if max_region_area_nm2 is None else max_region_area_nm2)
     columns = {
         "region_id": runs.ids,
         **box,
@@ -124,6 +121,33 @@ def region_rows(
         "touches_edge": at_border | np.isin(runs.ids, cut),
         "area_nm2": area_nm2,
         "n_particles": np.bincount(region_of_particle, minlength=length)[runs.ids],
-        "region_class": np.where(several | large, "agglomeration", "unsure").astype(object),
+        "region_class": unclassified_regions(runs.ids, area_nm2, particles, max_region_area_nm2=max_region_area_nm2),
     }
     return tables.Rows(tables.REGIONS, runs.ids.size).filled(columns)
+
+
+def unclassified_regions(
+    region_ids: np.ndarray, area_nm2: np.ndarray, particles: tables.Rows, *, max_region_area_nm2: float | None
+) -> np.ndarray:
+    """Return the classes of regions before a classifier has looked at them.
+
+    Parameters
+    ----------
+    region_ids : numpy.ndarray of int
+        Shape (n,), numbers of the regions.
+    area_nm2 : numpy.ndarray of float
+        Shape (n,), their areas (nm²), NaN where the pixel size is not known.
+    particles : tables.Rows
+        From `particle_rows`.
+    max_region_area_nm2 : float or None
+        A larger region is an agglomeration; None sets no limit.
+
+    Returns
+    -------
+    numpy.ndarray of object
+        Shape (n,): ``agglomeration`` or ``unsure``.
+    """
+    sizable = particles.integers("region_id")[particles.texts("exclusion_reason") != "too_small"]
+    several = np.bincount(sizable, minlength=int(region_ids.max(initial=0)) + 1)[region_ids] >= 2
+    large = area_nm2 > (np.inf if max_region_area_nm2 is None else max_region_area_nm2)
+    return np.where(several | large, "agglomeration", "unsure").astype(object)

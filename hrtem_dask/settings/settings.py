@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import SettingsError
@@ -61,6 +61,22 @@ class Settings:
             16 hexadecimal digits. Left out is what the ledger holds for each micrograph (pixel size, content of
             models and flat field) and what is decided when a run ends (duplicates).
         """
+        return record_hash(self._science())
+
+    def labels_hash(self) -> str:
+        """Return a hash of every setting that decides the labels, and the sizes and shapes of what they show.
+
+        Returns
+        -------
+        str
+            16 hexadecimal digits: `science_hash` without the settings of the stages that only use labels (``fourier``,
+            ``defects``) or only judge the image (``quality``).
+        """
+        later = {"fourier", "defects", "quality"}
+        return record_hash({name: values for name, values in self._science().items() if name not in later})
+
+    def _science(self) -> dict[str, Any]:
+        """Return every setting that decides what is found on a micrograph."""
         science = {k: v for k, v in dataclasses.asdict(self).items() if k not in {"execution", "loading", "cluster"}}
         science["segmentation"] |= {"model": None, "method": self.segmentation.chosen_method}
         if self.segmentation.chosen_method not in DETECTION_METHODS:
@@ -70,7 +86,7 @@ class Settings:
         science["defects"] |= {"model": None}
         science["filtering"] |= {"flat_field": None}
         science["quality"] |= {"set_aside": sorted(set(self.quality.set_aside) - {"duplicate"})}
-        return record_hash(science)
+        return science
 
     def to_toml(self) -> str:
         """Write the settings as TOML, one table per stage.

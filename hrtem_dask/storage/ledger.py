@@ -82,6 +82,8 @@ class Entry:
     """`loading.similarity.Fingerprint` of its image, by which copies are found; empty where it could not be read."""
     packed: bool = False
     """Whether its labels are in the pack of its part, not in ``labels.zarr``."""
+    labels_key: str = ""
+    """As `key`, of what its labels, sizes and shapes depend on: they are used again where only later stages change."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from hrtem_dask import tables
 from hrtem_dask.provenance import bytes_hash
 from hrtem_dask.storage.location import Location
 
-__all__ = ["read_rows", "read_table", "table_bytes", "write_table"]
+__all__ = ["read_part", "read_rows", "read_table", "rows_of_micrograph", "table_bytes", "write_table"]
 
 
 def write_table(folder: Location, name: str, table: pd.DataFrame, schema: tables.Schema) -> str:
@@ -128,13 +128,56 @@ def read_rows(folder: Location, files: Mapping[str, Sequence[str]], schema: tabl
     """
     if not files:
         return tables.empty(schema)
-    parts = []
-    for name, wanted in files.items():
-        part = pq.read_table(pa.BufferReader(folder.read_bytes(name)))
-        parts.append(part.filter(pc.is_in(part["micrograph_id"], pa.array(wanted, pa.string()))))
+    parts = [_filtered(read_part(folder.read_bytes(name)), wanted) for name, wanted in files.items()]
     # one conversion for all: pandas takes longer over a hundred small tables than over a large one
     whole = pa.concat_tables(parts, promote_options="default")
     return tables.conform(whole.to_pandas(types_mapper=_nullable), schema)
+
+
+def read_part(content: bytes) -> pa.Table:
+    """Read a table of a part.
+
+    Parameters
+    ----------
+    content : bytes
+        Content of its file.
+
+    Returns
+    -------
+    pyarrow.Table
+        All its rows.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    return pq.read_table(pa.BufferReader(content))
+
+
+def rows_of_micrograph(part: pa.Table, micrograph_id: str, schema: tables.Schema) -> pd.DataFrame:
+    """Return the rows of one micrograph.
+
+    Parameters
+    ----------
+    part : pyarrow.Table
+        From `read_part`.
+    micrograph_id : str
+        The micrograph.
+    schema : tuple of tables.Column
+        The schema it was written with.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the schema's dtypes, rows numbered from 0.
+    """
+    return tables.conform(_filtered(part, [micrograph_id]).to_pandas(types_mapper=_nullable), schema)
+
+
+def _filtered(part: pa.Table, wanted: Sequence[str]) -> pa.Table:
+    """Return the rows of some micrographs."""
+    return part.filter(pc.is_in(part["micrograph_id"], pa.array(wanted, pa.string())))
 
 
 def _nullable(kind: pa.DataType) -> object | None:

@@ -12,7 +12,7 @@ from hrtem_dask.batch.run.record_analysis import ModelHashes, gain_hash
 from hrtem_dask.batch.run.task import AnalysisTask, PlannedMicrograph
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.provenance import code_version, record_hash
-from hrtem_dask.settings import Settings
+from hrtem_dask.settings import DETECTION_METHODS, Settings
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.corrections import Correction
 
@@ -48,6 +48,11 @@ class RunPlan:
     def n_to_analyze(self) -> int:
         """Number of micrographs that have to be analyzed."""
         return sum(len(task.items) for task in self.tasks)
+
+    @property
+    def n_with_labels(self) -> int:
+        """Number of these whose labels an earlier run has made."""
+        return sum(item.stored is not None for task in self.tasks for item in task.items)
 
 
 def make_plan(
@@ -96,8 +101,10 @@ def make_plan(
     items: list[PlannedMicrograph] = []
     undrawn: list[PlannedMicrograph] = []
     outdated: list[Correction] = []
-    fixed = _fixed_key(settings, models)
+    fixed, fixed_of_labels = _fixed_key(settings, models), _labels_key(settings, models)
     ok = [r for r in records if r.status == "ok"]
+    # overlapping instances are more than labels
+    may_use_labels = settings.segmentation.chosen_method not in DETECTION_METHODS
     with_overlay = _choose_overlays([r.micrograph_id for r in ok], settings.execution.overlays)
     for record in ok:
         correction = (corrections or {}).get(record.micrograph_id)
@@ -112,8 +119,18 @@ def make_plan(
             if record.micrograph_id in with_overlay and entry.status not in {"set_aside", "failed"}:
                 undrawn.append(PlannedMicrograph(record, key, entry.attempts, overlay=True))
             continue
-        attempts = entry.attempts if entry else 0
-        items.append(PlannedMicrograph(record, key, attempts, record.micrograph_id in with_overlay, correction))
+        labels_key = record_hash([fixed_of_labels, record.pixel_size_nm, record.pixel_size_source, *corrected])
+        is_stored = may_use_labels and correction is None and _has_labels(record, entry, labels_key)
+        planned = PlannedMicrograph(
+            record,
+            key,
+            entry.attempts if entry else 0,
+            record.micrograph_id in with_overlay,
+            correction,
+            labels_key,
+            entry if is_stored else None,
+        )
+        items.append(planned)
     share = sum(_pixels(item) for item in items) / (GROUPS_PER_WORKER * max(n_workers, 1))
     largest = min(settings.execution.group_megapixels * 1e6, share)
     packed = settings.execution.labels == "packed" or (settings.execution.labels == "auto" and len(ok) > PACK_ABOVE)
@@ -211,6 +228,26 @@ def _fixed_key(settings: Settings, models: ModelHashes) -> str:
             "schema": tables.SCHEMA_VERSION,
         }
     )
+
+
+def _labels_key(settings: Settings, models: ModelHashes) -> str:
+    """Return a hash of what the labels of every micrograph depend on."""
+    return record_hash(
+        {
+            "settings": settings.labels_hash(),
+            "model": models.segmentation,
+            "flat_field": gain_hash(settings.filtering.flat_field),
+            "code": code_version(),
+            "schema": tables.SCHEMA_VERSION,
+        }
+    )
+
+
+def _has_labels(record: loading.MicrographRecord, entry: ledger.Entry | None, labels_key: str) -> bool:
+    """Return whether an earlier run has found on this micrograph what the segmenter would find again."""
+    if entry is None or entry.labels_key != labels_key or entry.status not in tables.ANALYZED_STATUSES:
+        return False
+    return bool(entry.labels_hash) and _unchanged(record, entry)
 
 
 def _is_kept(record: loading.MicrographRecord, entry: ledger.Entry, *, retry_failed: bool) -> bool:

@@ -148,6 +148,8 @@ def prepare_run(client: Client, job: Job) -> tuple[RunPlan, dict[str, ledger.Ent
         "%d images listed in %d files: %d to analyze, %d done before",
         len(records), len(job.sources), plan.n_to_analyze, len(plan.kept),
     )  # fmt: skip
+    if plan.n_with_labels:
+        logger.info("labels of %d micrographs reused: only settings of later stages have changed", plan.n_with_labels)
     _log_corrections(plan)
     return plan, entries
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,8 @@ import pandas as pd
 
 from hrtem_dask import analysis, loading, tables
 from hrtem_dask.analysis.segmenters import make_segmenter
+from hrtem_dask.analysis.stored_labels import restore_labelled
+from hrtem_dask.batch.run.stored_analysis import StoredAnalysis
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import ModelError, UnreadableMicrographError, typed_error_text
 from hrtem_dask.loading.similarity import make_fingerprint
@@ -92,6 +95,7 @@ def analyse_record(
     settings: Settings,
     models: ModelHashes | None = None,
     correction: Correction | None = None,
+    stored: Callable[[], StoredAnalysis | None] | None = None,
 ) -> Analysed:
     """Read and analyze one micrograph; an error becomes the reason in its row.
 
@@ -105,13 +109,24 @@ def analyse_record(
         Hashes that the models must have; by default they are not checked.
     correction : Correction, optional
         Labels corrected by hand, which are measured in place of those of the segmenter.
+    stored : callable, optional
+        Reads what an earlier run has found with settings that are equal but for later stages. If it returns None, or
+        the file is another one, the micrograph is segmented.
 
     Returns
     -------
     Analysed
         Rows with status done, empty, set_aside or failed.
     """
-    return analyse_segmented_record(segment_record(read_record(record), settings, models), settings, models, correction)
+    read = read_record(record)
+    known = None if stored is None else stored()
+    own = settings_of(record, settings)
+    if known is not None and known.source_hash == read.source_hash:
+        labelled = restore_labelled(known.labels, known.row, known.regions, known.particles, own)
+        if labelled is not None:
+            prepared = segment_record(read, settings, models, with_segmenter=False)
+            return analyse_segmented_record(prepared, settings, models, correction, labelled)
+    return analyse_segmented_record(segment_record(read, settings, models), settings, models, correction)
 
 
 @dataclass(frozen=True)
@@ -171,7 +186,12 @@ def read_record(record: loading.MicrographRecord) -> ReadRecord:
 
 
 def segment_record(
-    read: ReadRecord, settings: Settings, models: ModelHashes | None = None, *, always: bool = False
+    read: ReadRecord,
+    settings: Settings,
+    models: ModelHashes | None = None,
+    *,
+    always: bool = False,
+    with_segmenter: bool = True,
 ) -> SegmentedRecord:
     """Segment one micrograph; an error is kept for its row.
 
@@ -185,6 +205,8 @@ def segment_record(
         Content that the models must have; None accepts any.
     always : bool
         Whether a micrograph that is set aside for its quality is segmented nevertheless, to be looked at.
+    with_segmenter : bool
+        Whether it is segmented at all; else it is only judged and filtered.
 
     Returns
     -------
@@ -195,8 +217,8 @@ def segment_record(
         return SegmentedRecord(read, error=read.error)
     settings = settings_of(read.record, settings)
     try:
-        segmenter = make_segmenter(settings)
-        if models is not None:
+        segmenter = make_segmenter(settings) if with_segmenter else None
+        if models is not None and segmenter is not None:
             _require_same(settings.segmentation.model_file, segmenter.model_hash, models.segmentation)
         segmented = analysis.segment_micrograph(
             read.image,
@@ -216,6 +238,7 @@ def analyse_segmented_record(
     settings: Settings,
     models: ModelHashes | None = None,
     correction: Correction | None = None,
+    labelled: analysis.Labelled | None = None,
 ) -> Analysed:
     """Find, measure and classify the particles of one micrograph; an error becomes its row.
 
@@ -229,6 +252,8 @@ def analyse_segmented_record(
         Content that the models must have; None accepts any.
     correction : Correction, optional
         Labels corrected by hand, which are measured in place of what the segmenter finds.
+    labelled : analysis.Labelled, optional
+        What an earlier run has found; by default particles are looked for in the mask.
 
     Returns
     -------
@@ -254,7 +279,7 @@ def analyse_segmented_record(
         if segmented.segmented is None:
             raise segmented.error or UnreadableMicrographError("the micrograph was not segmented")
         own = settings_of(read.record, settings)
-        _fill(analysed, segmented.segmented, read.record, own, models, correction)
+        _fill(analysed, segmented.segmented, read.record, own, models, correction, labelled)
     except Exception as error:  # noqa: BLE001 - whatever an image provokes, the batch goes on and reports it
         row |= {"status": "failed", "reason": typed_error_text(error)}
     return analysed
@@ -267,6 +292,7 @@ def _fill(
     settings: Settings,
     models: ModelHashes | None,
     correction: Correction | None,
+    labelled: analysis.Labelled | None,
 ) -> None:
     """Fill in the rows of a micrograph."""
     classifier = make_classifier(settings.defects)
@@ -279,6 +305,7 @@ def _fill(
         settings=settings,
         classifier=classifier,
         corrected=None if correction is None else correction.read(),
+        labelled=labelled,
     )
     flags = [*record.calibration_flags, found.micrograph.get("calibration_flags")]
     reasons = "; ".join(filter(None, [found.reason, record.reason]))

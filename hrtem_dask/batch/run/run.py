@@ -59,6 +59,8 @@ class RunSummary:
     """Duration of the run (s)."""
     n_analyzed: int = 0
     """Number of micrographs that this run has analyzed, or tried to."""
+    n_reused: int = 0
+    """Number of these whose labels an earlier run had made, because only settings of later stages have changed."""
     n_too_small: int = 0
     """Number of objects below the counting limit."""
     verdicts: Mapping[str, Any] = field(default_factory=dict)
@@ -284,6 +286,7 @@ def run_job(job: Job, cluster: Cluster | Client | str | None, *, progress: bool 
         n_skipped=len(plan.kept),
         seconds=seconds,
         n_analyzed=plan.n_to_analyze,
+        n_reused=plan.n_with_labels,
         n_too_small=ended.n_too_small,
         verdicts=ended.verdicts,
         reasons=ended.reasons,

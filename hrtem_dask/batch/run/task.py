@@ -6,6 +6,7 @@ A micrograph that fails gets a row with the reason, and the group goes on.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.batch.cluster.collector import spare_collector
 from hrtem_dask.batch.dashboard.population_state import MicrographSummary, summarize_micrograph
 from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record, gain_reference
+from hrtem_dask.batch.run.stored_analysis import read_stored
 from hrtem_dask.batch.run.time_limit import overtime_reason, time_limit
 from hrtem_dask.errors import error_text, typed_error_text
 from hrtem_dask.provenance import code_version, record_hash
@@ -69,6 +71,10 @@ class PlannedMicrograph:
     """Whether to write a picture of its outlines."""
     correction: Correction | None = None
     """Labels corrected by hand, which are measured in place of those of the segmenter."""
+    labels_key: str = ""
+    """Hash of what its labels depend on; see `ledger.Entry`."""
+    stored: ledger.Entry | None = None
+    """Entry of an earlier run whose labels are the same, and are not made again."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,8 @@ def run_task(
         ended = None if limit is None else overtime_reason(folder, item)
         with time_limit(folder, item, limit):
             if ended is None:
-                analysed = analyse_record(item.record, settings, models, item.correction)
+                read = None if item.stored is None else functools.partial(read_stored, folder, item.stored)
+                analysed = analyse_record(item.record, settings, models, item.correction, read)
             else:
                 analysed = _failed(item, ended, settings)
             require_owner(folder, owner)
@@ -380,6 +387,7 @@ def _entry(
         status=status,
         attempts=item.attempts + 1,
         part=part_name,
+        labels_key=item.labels_key,
     )
 
 
