@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hrtem_dask.population import summarize as summarize
     from hrtem_dask.report import write_report as write_report
     from hrtem_dask.settings import Settings as Settings
+    from hrtem_dask.storage.exchange.joined_results import join_results as join_results
     from hrtem_dask.storage.results import crop as crop
     from hrtem_dask.storage.results import open_results as open_results
 
@@ -56,6 +57,7 @@ _HOMES = {
     "write_report": "report",
     "evaluate": "batch.evaluation.evaluate",
     "open_results": "storage.results",
+    "join_results": "storage.exchange.joined_results",
     "export": "batch.correction.export",
     "correct": "batch.correction.correct",
     "undo_corrections": "batch.correction.correct",
