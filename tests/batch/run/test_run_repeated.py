@@ -13,7 +13,7 @@ from hrtem_dask.settings import Settings
 
 def kept(dask_scheduler: Any) -> dict[str, int]:
     """Count what a scheduler holds, apart from its logs, which have a fixed length."""
-    held = ("tasks", "task_prefixes", "task_groups", "plugins", "unrunnable", "unknown_durations", "extensions")
+    held = ("tasks", "task_prefixes", "task_groups", "plugins", "unrunnable", "extensions")
     counts = {name: len(getattr(dask_scheduler, name)) for name in held}
     counts["wanted by clients"] = sum(len(client.wants_what) for client in dask_scheduler.clients.values())
     counts["topics"] = len(getattr(dask_scheduler, "event_subscriber", ()))
