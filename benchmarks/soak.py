@@ -163,7 +163,7 @@ def run(inputs: Path, out: Path, options: argparse.Namespace, *, attacked: bool)
         log = out.with_name(f"{out.name}-{attack.starts}.log").open("w")
         process = subprocess.Popen(
             [*command, "--workers", str(options.workers), "--device", "cpu"],
-            start_new_session=True, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"},
+            process_group=0, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         next_kill = time.monotonic() + chance.expovariate(1 / options.kill_every)
         while process.poll() is None:
