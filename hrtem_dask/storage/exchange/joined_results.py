@@ -49,7 +49,7 @@ def join_results(results: Sequence[str | os.PathLike[str] | Results], table: str
     >>> for folder in folders:
     ...     _ = hd.run(folder / "images", folder / "results", method="otsu", cluster="threads")
     >>> [hd.open_results(folder / "results").micrographs["micrograph_id"][0] for folder in folders]
-    ['example-ef0ec1b2bd', 'example-ef0ec1b2bd']
+    ['example_0-cf2f831641', 'example_0-cf2f831641']
     >>> hd.join_results([folder / "results" for folder in folders], "micrographs")["micrograph_id"].nunique()
     2
     """
