@@ -35,7 +35,7 @@ def number_figures_and_tables(page: str) -> str:
     --------
     >>> page = number_figures_and_tables("<h3>Sizes</h3><table></table><table></table>")
     >>> page.removeprefix("<h3>Sizes</h3>")[:75]
-    '<table><caption>Table 1. <span class="again">Sizes</span></caption></table>'
+    '<table><caption>Table 1<span class="again">. Sizes</span></caption></table>'
     >>> page.removeprefix("<h3>Sizes</h3>")[75:]
     '<table><caption>Table 2. Sizes</caption></table>'
     """
@@ -49,8 +49,8 @@ def number_figures_and_tables(page: str) -> str:
             heading = _TAGS.sub("", piece["title"]).strip()
             return piece[0]
         if piece["table"]:
-            name = f'<span class="again">{heading}</span>' if was_below else heading
-            return f"{_marked(piece, page)}<caption>Table {next(tables)}. {name}</caption>"
+            name = f'<span class="again">. {heading}</span>' if was_below else f". {heading}"
+            return f"{_marked(piece, page)}<caption>Table {next(tables)}{name}</caption>"
         return f"{piece[0]}<b>Figure {next(figures)}.</b> "
 
     return _PIECES.sub(with_number, page)

@@ -30,7 +30,7 @@ def test_a_title_is_not_shown_twice_and_long_tables_may_break() -> None:
     )
     numbered = number_figures_and_tables(page)
     assert re.findall(r"<table[^>]*><caption>.*?</caption>", numbered) == [
-        '<table><caption>Table 1. <span class="again">Sizes</span></caption>',
+        '<table><caption>Table 1<span class="again">. Sizes</span></caption>',
         '<table class="long"><caption>Table 2. Sizes</caption>',
         '<table class="long x"><caption>Table 3. Shapes</caption>',
     ]

@@ -40,7 +40,7 @@ def test_each_micrograph_has_its_counts_and_median(results: Path) -> None:
     assert "No overlay was drawn" in page
     assert re.search(r"<title>Particles of results", page)
     assert "<b>Figure 1.</b>" in page
-    assert 'Table 1. <span class="again">What was measured</span>' in page
+    assert 'Table 1<span class="again">. What was measured</span>' in page
 
 
 def test_some_micrographs_of_each_sample_are_shown(results: Path, tmp_path: Path) -> None:
