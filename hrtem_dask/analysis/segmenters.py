@@ -70,7 +70,7 @@ class DetectorSegmenter:
             mask=probability > 0,
             scale=scale,
             instances=found,
-            engine="torch",
+            engine=self._detector.engine,
             device=self._detector.device,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +25,9 @@ from hrtem_dask.provenance import bytes_hash
 
 __all__ = ["Detector", "make_detector"]
 
+OPENVINO_BACKBONES = ("efficientnet_lite0",)
+"""Backbones whose layers `networks.openvino_features` knows."""
+
 
 class Detector:
     """A trained detector on a device.
@@ -43,6 +47,12 @@ class Detector:
     def __init__(self, model: DetectionNetwork, config: DetectorConfig, model_hash: str, device: str) -> None:
         self.model = model.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.config, self.model_hash, self.device = config, model_hash, device
+        self.engine = "torch"
+        """What computes most of it: ``"openvino"`` on a CPU where it is installed and knows the backbone, or torch."""
+        if device == "cpu" and config.backbone in OPENVINO_BACKBONES and importlib.util.find_spec("openvino"):
+            from hrtem_dask.detection.networks.openvino_features import OpenVINOFeatures
+
+            self.model.features, self.engine = OpenVINOFeatures(model.pyramid, *model.convolutions()), "openvino"
 
     def __call__(
         self,

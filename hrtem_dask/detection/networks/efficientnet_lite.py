@@ -13,14 +13,14 @@ from torch import nn
 from torch.nn import functional
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-__all__ = ["STAGE_CHANNELS", "EfficientNetLite0"]
+__all__ = ["LAST_BLOCKS", "STAGE_CHANNELS", "EfficientNetLite0"]
 
 _STAGES = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3), (6, 5, 2, 192, 4),
            (6, 3, 1, 320, 1))  # fmt: skip
 """Expansion, kernel (px), stride, channels and number of blocks of each stage."""
 STAGE_CHANNELS = {4: 24, 8: 40, 16: 112, 32: 320}
 """Stride (px) → channels of the last layer with that stride."""
-_LAST_BLOCKS = {2: 4, 4: 8, 10: 16, 15: 32}
+LAST_BLOCKS = {2: 4, 4: 8, 10: 16, 15: 32}
 """Number of the last block → its stride (px)."""
 
 
@@ -95,6 +95,6 @@ class EfficientNetLite0(nn.Module):
         features = {}
         for number, block in enumerate(self._blocks):
             x = block(x)
-            if number in _LAST_BLOCKS:
-                features[str(_LAST_BLOCKS[number])] = x
+            if number in LAST_BLOCKS:
+                features[str(LAST_BLOCKS[number])] = x
         return features

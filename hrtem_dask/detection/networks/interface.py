@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -12,7 +13,10 @@ from hrtem_dask.detection.instances import Instances
 from hrtem_dask.detection.networks.backbones import GrayPyramid
 from hrtem_dask.errors import ModelError
 
-__all__ = ["DetectionNetwork", "class_numbers"]
+__all__ = ["DetectionNetwork", "FirstStage", "class_numbers"]
+
+FirstStage = tuple[OrderedDict[str, torch.Tensor], list[list[torch.Tensor]]]
+"""Levels of the pyramid, and each output of the first stage on each level."""
 
 
 class DetectionNetwork(nn.Module, ABC):
@@ -26,10 +30,25 @@ class DetectionNetwork(nn.Module, ABC):
 
     pyramid: GrayPyramid
     """Backbone, which is the same in all of them."""
+    features: Callable[[torch.Tensor], FirstStage] | None
+    """What computes the pyramid and the first stage instead of the layers themselves, see `openvino_features`."""
 
     def __init__(self, class_names: Sequence[str]) -> None:
         super().__init__()
         self.class_names = tuple(class_names)
+        self.features = None
+
+    def convolutions(self) -> tuple[nn.Sequential | None, tuple[nn.Conv2d, ...]]:
+        """Return the layers of the first stage that see each level of the pyramid, and their outputs.
+
+        Returns
+        -------
+        tower : torch.nn.Sequential or None
+            Layers; None where another library computes the first stage.
+        heads : tuple of torch.nn.Conv2d
+            Outputs of the tower.
+        """
+        return None, ()
 
     @abstractmethod
     def losses(self, images: torch.Tensor, truth: Sequence[Instances]) -> dict[str, torch.Tensor]:

@@ -132,7 +132,7 @@ class MaskRCNN(DetectionNetwork):
         Instances
             By falling score, with masks; those without a pixel in the image are left out.
         """
-        levels = self.pyramid(image[None])
+        levels = self.pyramid(image[None]) if self.features is None else self.features(image[None])[0]
         listed = ImageList(image[None], [(image.shape[1], image.shape[2])])
         proposals, _ = self.rpn(listed, levels)
         [found], _ = self.roi_heads(levels, proposals, listed.image_sizes)

@@ -19,7 +19,7 @@ from hrtem_dask.detection.networks.box_coder import SQUARE_ASPECT, canonical_box
 from hrtem_dask.detection.networks.box_loss import rotated_box_loss
 from hrtem_dask.detection.rotated_iou import rotated_nms
 
-__all__ = ["N_ANGLES", "RotatedProposals", "assign", "reference_boxes"]
+__all__ = ["LEAST_SCORE", "N_ANGLES", "RotatedProposals", "assign", "reference_boxes"]
 
 N_ANGLES = 6
 """Directions of the reference boxes at each position."""
@@ -27,6 +27,8 @@ _SIZE_LIMITS_PX = (20.0, 40.0, 80.0, math.inf)
 """√(length × width) up to which a box belongs to the levels of `STRIDES_PX`."""
 _POSITIVE_DEG, _NEITHER_DEG = 18.0, 27.0
 """Angles between a true box and a reference up to which it is positive, and up to which it is not negative."""
+LEAST_SCORE = 0.01
+"""Proposals with a lower score are left out."""
 _CENTRAL = 0.25
 """Part of a box, from its middle, in which positions are positive."""
 
@@ -132,7 +134,7 @@ class RotatedProposals(nn.Module):
         nn.init.zeros_(self.code.bias)  # type: ignore[arg-type]
 
     def forward(self, levels: dict[str, torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Score and place the boxes of all levels.
+        """Score the references of all levels, and say where their boxes are.
 
         Parameters
         ----------
@@ -142,35 +144,26 @@ class RotatedProposals(nn.Module):
         Returns
         -------
         scores : list of torch.Tensor
-            Logits of each level, shape (n, 6 × positions).
-        boxes : list of torch.Tensor
-            Boxes of each level, shape (n, 6 × positions, 5), not canonical.
+            Logits of each level, shape (n, 6, y, x).
+        codes : list of torch.Tensor
+            Boxes of each level relative to `reference_boxes`, shape (n, 30, y, x): the five numbers of the first angle
+            first, see `box_coder`.
         """
-        scores, boxes = [], []
-        for stride in STRIDES_PX:
-            level = self.tower(levels[str(stride)])
-            n, _, height, width = level.shape
-            references = reference_boxes(height, width, stride, level.device)
-            scores.append(self.score(level).flatten(1).float())
-            code = self.code(level).float().reshape(n, N_ANGLES, 5, -1).transpose(2, 3).reshape(-1, 5)
-            boxes.append(decode(references.repeat(n, 1), code).reshape(n, -1, 5))
-        return scores, boxes
+        seen = [self.tower(levels[str(stride)]) for stride in STRIDES_PX]
+        return [self.score(one) for one in seen], [self.code(one) for one in seen]
 
     @staticmethod
     def losses(
-        scores: list[torch.Tensor], boxes: list[torch.Tensor], truth: list[tuple[torch.Tensor, torch.Tensor]],
-        shape: tuple[int, int],
-    ) -> dict[str, torch.Tensor]:  # fmt: skip
+        scores: list[torch.Tensor], codes: list[torch.Tensor], truth: list[tuple[torch.Tensor, torch.Tensor]]
+    ) -> dict[str, torch.Tensor]:
         """Return the losses of the scores and boxes of some images.
 
         Parameters
         ----------
-        scores, boxes : list of torch.Tensor
+        scores, codes : list of torch.Tensor
             From `forward`.
         truth : list of tuple of torch.Tensor
             Of each image: boxes, shape (n, 5), and which of them are ignored, shape (n,), bool.
-        shape : tuple of int
-            (height, width) of the images (px).
 
         Returns
         -------
@@ -178,29 +171,37 @@ class RotatedProposals(nn.Module):
             ``proposal_score`` and ``proposal_box``.
         """
         score_loss, box_loss, n_positive = scores[0].new_zeros(()), scores[0].new_zeros(()), 0
-        for stride, level_scores, level_boxes in zip(STRIDES_PX, scores, boxes, strict=True):
-            references = reference_boxes(shape[0] // stride, shape[1] // stride, stride, level_scores.device)
+        for stride, level_scores, level_codes in zip(STRIDES_PX, scores, codes, strict=True):
+            references = reference_boxes(*level_scores.shape[2:], stride, level_scores.device)
             for image, (true, ignored) in enumerate(truth):
                 target = assign(references, true, ignored, stride)
                 positive, counted = target >= 0, target > -2
                 score_loss = score_loss + sigmoid_focal_loss(
-                    level_scores[image][counted], positive[counted].float(), alpha=0.25, gamma=2, reduction="sum"
-                )
+                    level_scores[image].flatten().float()[counted], positive[counted].float(), alpha=0.25, gamma=2,
+                    reduction="sum",
+                )  # fmt: skip
                 if positive.any():
-                    box_loss = box_loss + rotated_box_loss(level_boxes[image][positive], true[target[positive]]).sum()
+                    boxes = decode(references[positive], _rows(level_codes[image])[positive])
+                    box_loss = box_loss + rotated_box_loss(boxes, true[target[positive]]).sum()
                     n_positive += int(positive.sum())
         return {"proposal_score": score_loss / max(n_positive, 1), "proposal_box": box_loss / max(n_positive, 1)}
 
     @staticmethod
     @torch.no_grad()
     def propose(
-        scores: list[torch.Tensor], boxes: list[torch.Tensor], image: int, *, most: int, per_level: int = 1000
+        scores: list[torch.Tensor],
+        codes: list[torch.Tensor],
+        image: int,
+        *,
+        most: int,
+        per_level: int = 1000,
+        min_score: float = LEAST_SCORE,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the best proposals of one image.
 
         Parameters
         ----------
-        scores, boxes : list of torch.Tensor
+        scores, codes : list of torch.Tensor
             From `forward`.
         image : int
             Number of the image.
@@ -208,6 +209,8 @@ class RotatedProposals(nn.Module):
             Largest number of proposals.
         per_level : int
             Largest number from each level before duplicates are suppressed.
+        min_score : float
+            Least score, above 0.
 
         Returns
         -------
@@ -217,16 +220,24 @@ class RotatedProposals(nn.Module):
             Shape (k,), 0 to 1.
         """
         best_scores, best_boxes = [], []
-        for level_scores, level_boxes in zip(scores, boxes, strict=True):
-            values, order = level_scores[image].topk(min(per_level, level_scores.shape[1]))
-            possible = values > math.log(0.01 / 0.99)
-            best_scores.append(values[possible].sigmoid())
-            best_boxes.append(canonical_boxes(level_boxes[image][order[possible]]))
+        for stride, level_scores, level_codes in zip(STRIDES_PX, scores, codes, strict=True):
+            logits = level_scores[image].flatten().float()
+            possible = torch.nonzero(logits > math.log(min_score / (1 - min_score)))[:, 0]
+            values, order = logits[possible].topk(min(per_level, len(possible)))
+            chosen = possible[order]
+            references = reference_boxes(*level_scores.shape[2:], stride, logits.device)[chosen]
+            best_scores.append(values.sigmoid())
+            best_boxes.append(canonical_boxes(decode(references, _rows(level_codes[image])[chosen])))
         score, box = torch.cat(best_scores), torch.cat(best_boxes)
         box[:, 2:4] = box[:, 2:4].clamp(min=1.0)
         kept = rotated_nms(_numpy(box), _numpy(score), iou_threshold=0.7, most=most)
         index = torch.from_numpy(kept).to(box.device)
         return box[index], score[index]
+
+
+def _rows(codes: torch.Tensor) -> torch.Tensor:
+    """Return the codes of one image, shape (30, y, x), in the order of its references, shape (6 × positions, 5)."""
+    return codes.float().reshape(N_ANGLES, 5, -1).transpose(1, 2).reshape(-1, 5)
 
 
 def _numpy(values: torch.Tensor) -> np.ndarray:

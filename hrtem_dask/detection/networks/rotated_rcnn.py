@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import nn
 
 from hrtem_dask.detection.instances import Instances
 from hrtem_dask.detection.networks.backbones import BackboneName, GrayPyramid
-from hrtem_dask.detection.networks.interface import DetectionNetwork, class_numbers
-from hrtem_dask.detection.networks.proposals import RotatedProposals
+from hrtem_dask.detection.networks.interface import DetectionNetwork, FirstStage, class_numbers
+from hrtem_dask.detection.networks.proposals import LEAST_SCORE, RotatedProposals
 from hrtem_dask.detection.networks.refinement import Refinement, at_least_a_pixel, sample_proposals
 from hrtem_dask.detection.rotated_iou import rotated_nms
 
@@ -62,12 +63,11 @@ class RotatedRCNN(DetectionNetwork):
         true = [torch.tensor(one.rotated_boxes, dtype=torch.float32, device=device) for one in truth]
         ignored = [torch.tensor(one.ignored, device=device) for one in truth]
         levels = self.pyramid(images)
-        scores, boxes = self.proposals(levels)
-        shape = (images.shape[2], images.shape[3])
-        losses = self.proposals.losses(scores, boxes, list(zip(true, ignored, strict=True)), shape)
+        scores, codes = self.proposals(levels)
+        losses = self.proposals.losses(scores, codes, list(zip(true, ignored, strict=True)))
         chosen, labels, matched = [], [], []
         for i, one in enumerate(truth):
-            proposed, _ = self.proposals.propose(scores, boxes, i, most=300, per_level=400)
+            proposed, _ = self.proposals.propose(scores, codes, i, most=300, per_level=400)
             classes = class_numbers(one, self.class_names, device)
             sampled, label, match = sample_proposals(proposed, true[i], classes, ignored[i])
             chosen.append(sampled)
@@ -75,6 +75,25 @@ class RotatedRCNN(DetectionNetwork):
             matched.append(true[i][match] if len(true[i]) else sampled)
         logits, corrected = self.refinement(levels, chosen)
         return losses | self.refinement.losses(logits, corrected, torch.cat(labels), torch.cat(matched))
+
+    def convolutions(self) -> tuple[nn.Sequential, tuple[nn.Conv2d, ...]]:
+        """Return the layers of the first stage that see each level of the pyramid, and their outputs.
+
+        Returns
+        -------
+        tower : torch.nn.Sequential
+            Layers.
+        heads : tuple of torch.nn.Conv2d
+            Outputs: scores and codes of `RotatedProposals`.
+        """
+        return self.proposals.tower, (self.proposals.score, self.proposals.code)
+
+    def _first_stage(self, images: torch.Tensor) -> FirstStage:
+        """Return the levels of the pyramid, and what the first stage says of each."""
+        if self.features is not None:
+            return self.features(images)
+        levels = self.pyramid(images)
+        return levels, [*self.proposals(levels)]
 
     @torch.no_grad()
     def detect(self, image: torch.Tensor, *, shape: tuple[int, int], min_score: float = 0.05) -> Instances:
@@ -94,9 +113,10 @@ class RotatedRCNN(DetectionNetwork):
         Instances
             By falling score, without masks.
         """
-        levels = self.pyramid(image[None])
-        scored, placed = self.proposals(levels)
-        proposed, first_scores = self.proposals.propose(scored, placed, 0, most=MOST_PROPOSALS)
+        levels, (scored, placed) = self._first_stage(image[None])
+        # the final score is a geometric mean: what is less sure than this cannot reach the least score
+        least = max(min_score**2, LEAST_SCORE)
+        proposed, first_scores = self.proposals.propose(scored, placed, 0, most=MOST_PROPOSALS, min_score=least)
         if not len(proposed):
             return Instances.from_rotated_boxes(np.zeros((0, 5)), shape=shape, class_names="")
         logits, corrected = self.refinement(levels, [proposed])

@@ -60,8 +60,8 @@ def test_without_true_boxes_the_loss_is_finite_and_lowers_scores() -> None:
     torch.manual_seed(0)
     stage = RotatedProposals(8)
     levels = {str(s): torch.randn(1, 8, 64 // s, 64 // s) for s in STRIDES_PX}
-    scores, boxes = stage(levels)
-    losses = stage.losses(scores, boxes, [(torch.zeros(0, 5), torch.zeros(0, dtype=torch.bool))], (64, 64))
+    scores, codes = stage(levels)
+    losses = stage.losses(scores, codes, [(torch.zeros(0, 5), torch.zeros(0, dtype=torch.bool))])
     assert losses["proposal_box"].item() == 0
     losses["proposal_score"].backward()
     assert stage.score.bias is not None
