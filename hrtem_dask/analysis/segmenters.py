@@ -117,4 +117,5 @@ def make_segmenter(settings: Settings) -> Segmenter:
 
     assert settings.segmentation.model_file is not None
     device = backend.resolve_device(settings.execution.device)
-    return DetectorSegmenter(make_detector(settings.segmentation.model_file, method, device=device), settings)
+    detector = make_detector(settings.segmentation.model_file, method, device=device, engine=settings.execution.engine)
+    return DetectorSegmenter(detector, settings)

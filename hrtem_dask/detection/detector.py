@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from hrtem_dask.provenance import bytes_hash
 
 __all__ = ["Detector", "make_detector"]
 
+Engine = Literal["auto", "openvino", "torch"]
+"""What computes backbone and first stage on a CPU."""
 OPENVINO_BACKBONES = ("efficientnet_lite0",)
 """Backbones whose layers `networks.openvino_features` knows."""
 
@@ -42,17 +45,27 @@ class Detector:
         Hash of its file.
     device : {"cpu", "cuda"}
         Where it computes.
+    engine : {"auto", "openvino", "torch"}
+        What computes backbone and first stage on a CPU: ``"auto"`` is OpenVINO where it is installed and knows the
+        backbone, else torch. On CUDA it is always torch.
+
+    Raises
+    ------
+    ModelError
+        If `engine` is ``"openvino"``, which does not know the backbone.
     """
 
-    def __init__(self, model: DetectionNetwork, config: DetectorConfig, model_hash: str, device: str) -> None:
+    def __init__(
+        self, model: DetectionNetwork, config: DetectorConfig, model_hash: str, device: str, engine: Engine = "auto"
+    ) -> None:
         self.model = model.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.config, self.model_hash, self.device = config, model_hash, device
-        self.engine = "torch"
-        """What computes most of it: ``"openvino"`` on a CPU where it is installed and knows the backbone, or torch."""
-        if device == "cpu" and config.backbone in OPENVINO_BACKBONES and importlib.util.find_spec("openvino"):
+        self.engine = _choose_engine(engine, config, device)
+        """``"openvino"`` or ``"torch"``."""
+        if self.engine == "openvino":
             from hrtem_dask.detection.networks.openvino_features import OpenVINOFeatures
 
-            self.model.features, self.engine = OpenVINOFeatures(model.pyramid, *model.convolutions()), "openvino"
+            self.model.features = OpenVINOFeatures(model.pyramid, *model.convolutions())
 
     def __call__(
         self,
@@ -119,6 +132,20 @@ class Detector:
         return partial(detect_in_window, self.model, device=self.device, min_score=min_score)
 
 
+def _choose_engine(engine: Engine, config: DetectorConfig, device: str) -> Literal["openvino", "torch"]:
+    """Return what computes backbone and first stage."""
+    knows = config.backbone in OPENVINO_BACKBONES
+    if engine == "openvino" and not knows:
+        raise ModelError(
+            f"OpenVINO is not told the layers of {config.backbone}, the backbone of this detector: choose the engine "
+            "auto or torch"
+        )
+    if device != "cpu" or engine == "torch" or not knows:
+        return "torch"
+    is_here = engine == "openvino" or importlib.util.find_spec("openvino") is not None
+    return "openvino" if is_here else "torch"
+
+
 def _complete(found: Instances, shape: tuple[int, int]) -> Instances:
     """Return instances in pixels of the micrograph, each with its mask."""
     found = rescale_instances(found, shape)
@@ -131,12 +158,12 @@ def _complete(found: Instances, shape: tuple[int, int]) -> Instances:
     return complete.select(np.array([mask.area_px > 0 for mask in masks], dtype=bool))
 
 
-_detectors: dict[tuple[str, str], Detector] = {}
+_detectors: dict[tuple[str, str, str], Detector] = {}
 _KEPT = 4
 _lock = threading.Lock()
 
 
-def make_detector(path: str | Path, kind: str, *, device: str = "cpu") -> Detector:
+def make_detector(path: str | Path, kind: str, *, device: str = "cpu", engine: Engine = "auto") -> Detector:
     """Return a detector; its file is read once per process.
 
     Parameters
@@ -147,16 +174,18 @@ def make_detector(path: str | Path, kind: str, *, device: str = "cpu") -> Detect
         Which kind it must be.
     device : {"cpu", "cuda"}
         Where it computes.
+    engine : {"auto", "openvino", "torch"}
+        What computes most of it on a CPU, see `Detector`.
 
     Returns
     -------
     Detector
-        The same object for the same content and device.
+        The same object for the same content, device and engine.
 
     Raises
     ------
     ModelError
-        If the file cannot be read.
+        If the file cannot be read, or the engine does not know its backbone.
     SettingsError
         If the model is of the other kind.
     """
@@ -168,12 +197,13 @@ def make_detector(path: str | Path, kind: str, *, device: str = "cpu") -> Detect
             "one with `hrtem-dask train detection`"
         ) from error
     with _lock:
-        if (content, device) not in _detectors:
+        key = (content, device, engine)
+        if key not in _detectors:
             model, config = load_detector(path)
-            _detectors[content, device] = Detector(model, config, content, device)
+            _detectors[key] = Detector(model, config, content, device, engine)
             if len(_detectors) > _KEPT:
                 del _detectors[next(iter(_detectors))]
-        detector = _detectors[content, device]
+        detector = _detectors[key]
     if detector.config.kind != kind:
         raise SettingsError(
             f"{path}: is a {detector.config.kind}, not a {kind}: choose --method {detector.config.kind}"

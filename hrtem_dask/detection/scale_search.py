@@ -22,6 +22,8 @@ SCALES = tuple(2.0**k for k in range(-6, 2))
 """Scales that are tried: pixels of the network per pixel of the micrograph."""
 WINDOW_PX = 640
 """A micrograph with more network pixels along a side is looked at in a window of this side."""
+ENLARGED_PX = 320
+"""The same where the micrograph is enlarged, which is tried for short instances only: fewer pixels show enough."""
 MIN_SIDE_PX = 48
 """Scales at which the shorter side has fewer network pixels are left out."""
 MIN_SCORE, NEUTRAL_SCORE = 0.3, 0.4
@@ -96,7 +98,7 @@ def search_scale(image: np.ndarray, detect: Detect) -> ScaleSearch:
     for scale in finer:
         if scale > 1 and seen is not None and _median_length(seen) * best >= SHORT_PX:
             break
-        window = _window(image, round(WINDOW_PX / scale), seen)
+        window = _window(image, round((WINDOW_PX if scale <= 1 else ENLARGED_PX) / scale), seen)
         found = _in_window(image, window, scale, detect)
         before = 0.0 if seen is None else float(evidence(seen)[_inside(seen, window)].sum())
         if float(evidence(found).sum()) > before:

@@ -16,7 +16,7 @@ class ExecutionSettings:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where images are processed."""
     engine: Literal["auto", "openvino", "torch"] = "auto"
-    """What runs the U-Net on a CPU."""
+    """What runs the U-Net, and the convolutions of a detector, on a CPU."""
     tile_px: int = 2048
     """Tile of the U-Net for images larger than `whole_px` on a side."""
     whole_px: int = 4096

@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Literal, get_args
 
 from hrtem_dask.errors import SettingsError
-from hrtem_dask.settings.detection import DetectionMethod
+from hrtem_dask.settings.detection import DETECTION_METHODS, DetectionMethod
 from hrtem_dask.settings.ranges import require
 
 BUNDLED_MODEL = "models/unet.safetensors"
@@ -84,6 +84,11 @@ class SegmentationSettings:
                 raise SettingsError(f"segmentation.{name} must be above 0, got {value:g}")
         if self.diameter_nm is not None and self.diameter_px is not None:
             raise SettingsError("give one of segmentation.diameter_nm and segmentation.diameter_px, not both")
+        if self.method in DETECTION_METHODS and (self.diameter_nm is not None or self.diameter_px is not None):
+            raise SettingsError(
+                f'segmentation.diameter_nm and diameter_px are for the U-Net, and method = "{self.method}" uses none: '
+                "leave it out, or state the detector's scale with --scale (detection.scale; 1 = pixels as they are)"
+            )
 
     @property
     def chosen_method(self) -> Literal["otsu", "fourier", "unet"] | DetectionMethod:

@@ -74,6 +74,24 @@ def test_half_precision_changes_little(tmp_path: Path, kind: DetectorKind) -> No
             torch.testing.assert_close(again.pyramid(image)[key], level, atol=0.05, rtol=0.05)
 
 
+def test_engines_agree(tmp_path: Path) -> None:
+    _save(tmp_path / "any.safetensors", "rotated_rcnn")
+    image = np.random.default_rng(0).integers(0, 255, (100, 90)).astype(np.uint8)
+    fast, slow = (make_detector(tmp_path / "any.safetensors", "rotated_rcnn", engine=e) for e in ("openvino", "torch"))
+    assert (fast.engine, slow.engine) == ("openvino", "torch")
+    found, same = fast(image, min_score=0.02), slow(image, min_score=0.02)
+    assert len(same) > 0
+    np.testing.assert_allclose(found.scores, same.scores, atol=1e-4)
+
+
+def test_openvino_is_not_told_every_backbone(tmp_path: Path) -> None:
+    config = DetectorConfig(kind="rotated_rcnn", class_names=("rod",), channels=16, backbone="mobilenet_v2")
+    save_detector(make_network(config), config, tmp_path / "any.safetensors")
+    assert make_detector(tmp_path / "any.safetensors", "rotated_rcnn").engine == "torch"
+    with pytest.raises(ModelError, match="layers of mobilenet_v2"):
+        make_detector(tmp_path / "any.safetensors", "rotated_rcnn", engine="openvino")
+
+
 def test_numbers_beyond_half_precision_are_kept(tmp_path: Path) -> None:
     config = DetectorConfig(kind="rotated_rcnn", class_names=("rod",), channels=16)
     model = make_network(config)

@@ -38,6 +38,7 @@ def test_any_value_survives_toml(size: float, radius: int, split: bool) -> None:
         ("[particles]\nopening_radius_px = -3", "must be at least 0"),
         ("[execution]\ngroup_megapixels = nan", "must be at least 0"),
         ('[segmentation]\nmodel = "x.h5"\nmethod = "otsu"', "drop one of them"),
+        ('[segmentation]\nmethod = "rotated_rcnn"\ndiameter_px = 20.0', "diameter_px are for the U-Net"),
     ],
 )
 def test_mistakes_are_named(text: str, message: str) -> None:

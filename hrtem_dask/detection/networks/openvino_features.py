@@ -56,9 +56,7 @@ class OpenVINOFeatures:
         self._request = openvino.Core().compile_model(model, "CPU", properties).create_infer_request()
         self._lock = threading.Lock()  # one request runs at a time
 
-    def __call__(
-        self, image: torch.Tensor
-    ) -> tuple[OrderedDict[str, torch.Tensor], list[list[torch.Tensor]]]:
+    def __call__(self, image: torch.Tensor) -> tuple[OrderedDict[str, torch.Tensor], list[list[torch.Tensor]]]:
         """Compute the levels of the pyramid, and the outputs of the first stage.
 
         Parameters

@@ -60,3 +60,14 @@ def test_turning_image_and_boxes_by_90_degrees_changes_nothing() -> None:
 
 def test_no_boxes() -> None:
     assert rotated_roi_align(torch.zeros(4, 8, 8), torch.zeros(0, 5), stride_px=4).shape == (0, 4, 5, 9)
+
+
+def test_with_a_gradient_the_features_are_the_same() -> None:
+    """Training goes through torch, everything else through a loop of its own."""
+    rng = np.random.default_rng(6)
+    features = torch.from_numpy(rng.normal(size=(3, 40, 56))).requires_grad_()
+    boxes = torch.from_numpy(_boxes(rng, 50, (-90, 90)))
+    differentiated = rotated_roi_align(features, boxes, stride_px=4)
+    assert differentiated.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(rotated_roi_align(features, boxes, stride_px=4), differentiated, atol=1e-9, rtol=0)
