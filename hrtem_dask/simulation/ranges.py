@@ -93,6 +93,36 @@ class TomlRanges:
         """
         return record_hash(record_to_dict(self))
 
+    def check_values(self, *, positive: Iterable[str], may_be_negative: bool = False) -> None:
+        """Refuse values that are impossible in every regime.
+
+        Parameters
+        ----------
+        positive : iterable of str
+            Names of pairs that must be above 0.
+        may_be_negative : bool
+            Whether the other pairs may be below 0.
+
+        Raises
+        ------
+        SettingsError
+            If a value has a wrong type, a pair is no pair or of impossible numbers, a name that ends in ``_fraction``
+            has no number from 0 to 1, or ``size_px`` is not from 64 to 4096.
+        """
+        check_types(self)
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            least, what = (-np.inf, "from ≤ to") if may_be_negative else (0.0, "0 ≤ from ≤ to")
+            if isinstance(value, tuple) and not (len(value) == 2 and least <= value[0] <= value[1]):
+                raise SettingsError(f"{f.name} must be a pair {what}, got {value!r}")
+            if f.name.endswith("_fraction") and not 0 <= value <= 1:
+                raise SettingsError(f"{f.name} must be from 0 to 1, got {value!r}")
+            if f.name == "size_px" and not 64 <= value <= 4096:
+                raise SettingsError(f"size_px must be from 64 to 4096, got {value!r}")
+        for name in positive:
+            if not getattr(self, name)[0] > 0:
+                raise SettingsError(f"{name} must be positive, got {getattr(self, name)!r}")
+
     def check_weights(self, known_names: Mapping[str, Iterable[str]]) -> None:
         """Check the weights by which names are drawn.
 
@@ -196,22 +226,12 @@ class SimulationRanges(TomlRanges):
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        check_types(self)
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, tuple) and not (len(value) == 2 and value[0] <= value[1]):
-                raise SettingsError(f"{f.name} must be a pair from ≤ to, got {value!r}")
-            if f.name.endswith("_fraction") and not 0 <= value <= 1:
-                raise SettingsError(f"{f.name} must be from 0 to 1, got {value!r}")
-        for name in ("pixel_size_nm", "median_diameter_nm", "diameter_limits_nm", "dose_per_nm2", "aperture_per_nm"):
-            if not getattr(self, name)[0] > 0:
-                raise SettingsError(f"{name} must be positive, got {getattr(self, name)!r}")
+        positive = ("pixel_size_nm", "median_diameter_nm", "diameter_limits_nm", "dose_per_nm2", "aperture_per_nm")
+        self.check_values(positive=positive, may_be_negative=True)
         if self.carbon_thickness_nm[0] < 0:
             raise SettingsError(f"carbon_thickness_nm must be at least 0, got {self.carbon_thickness_nm!r}")
         if self.pixel_size_nm[1] > 0.1:
             raise SettingsError(f"pixel_size_nm must be at most 0.1 nm to show a lattice, got {self.pixel_size_nm!r}")
-        if not 64 <= self.size_px <= 4096:
-            raise SettingsError(f"size_px must be from 64 to 4096, got {self.size_px!r}")
         if self.misoriented_fraction + self.between_fraction > 1:
             raise SettingsError("misoriented_fraction and between_fraction add up to more than 1")
         self.check_weights({"materials": CRYSTALS, "shapes": SHAPES})

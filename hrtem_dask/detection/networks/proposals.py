@@ -172,7 +172,7 @@ class RotatedProposals(nn.Module):
         """
         score_loss, box_loss, n_positive = scores[0].new_zeros(()), scores[0].new_zeros(()), 0
         for stride, level_scores, level_codes in zip(STRIDES_PX, scores, codes, strict=True):
-            references = reference_boxes(*level_scores.shape[2:], stride, level_scores.device)
+            references = reference_boxes(level_scores.shape[2], level_scores.shape[3], stride, level_scores.device)
             for image, (true, ignored) in enumerate(truth):
                 target = assign(references, true, ignored, stride)
                 positive, counted = target >= 0, target > -2
@@ -225,7 +225,8 @@ class RotatedProposals(nn.Module):
             possible = torch.nonzero(logits > math.log(min_score / (1 - min_score)))[:, 0]
             values, order = logits[possible].topk(min(per_level, len(possible)))
             chosen = possible[order]
-            references = reference_boxes(*level_scores.shape[2:], stride, logits.device)[chosen]
+            height, width = level_scores.shape[2:]
+            references = reference_boxes(height, width, stride, logits.device)[chosen]
             best_scores.append(values.sigmoid())
             best_boxes.append(canonical_boxes(decode(references, _rows(level_codes[image])[chosen])))
         score, box = torch.cat(best_scores), torch.cat(best_boxes)

@@ -15,7 +15,7 @@ import numpy as np
 
 from hrtem_dask.detection.instances import Instances
 from hrtem_dask.detection.rotated_iou import rotated_intersections
-from hrtem_dask.evaluation.detection.overlaps import KINDS, areas, check_same_fields
+from hrtem_dask.evaluation.detection.overlaps import KINDS, areas, check_same_fields, overlap_shares
 from hrtem_dask.evaluation.objects import IOU_THRESHOLDS
 
 __all__ = ["MAX_DETECTIONS", "ClassMatches", "make_evaluation", "match_by_class"]
@@ -104,7 +104,7 @@ def make_evaluation(
             shared = rotated_intersections(a, b)
             own, other = (a[:, 2] * a[:, 3])[:, None], (b[:, 2] * b[:, 3])[None]
             crowd = np.array([bool(t["iscrowd"]) for t in true])[None]
-            return shared / np.where(crowd, own + 0 * other, own + other - shared)
+            return overlap_shares(shared, own, other, crowd)
 
     names = sorted({str(n) for t in truth for n in t.class_names}) if class_names is None else list(class_names)
     with contextlib.redirect_stdout(io.StringIO()):

@@ -7,7 +7,7 @@ import numpy as np
 from hrtem_dask.detection.instances import Instances
 from hrtem_dask.detection.rotated_iou import rotated_intersections
 
-__all__ = ["KINDS", "areas", "check_same_fields", "overlap_matrix", "shared_areas"]
+__all__ = ["KINDS", "areas", "check_same_fields", "overlap_matrix", "overlap_shares", "shared_areas"]
 
 KINDS = ("rotated_boxes", "boxes", "masks")
 """What of two instances is compared."""
@@ -108,7 +108,27 @@ def overlap_matrix(predicted: Instances, truth: Instances, kind: str) -> np.ndar
     """
     shared = shared_areas(predicted, truth, kind)
     own, other = areas(predicted, kind)[:, None], areas(truth, kind)[None]
-    base = np.where(truth.ignored[None], own + 0 * other, own + other - shared)
+    return overlap_shares(shared, own, other, truth.ignored[None])
+
+
+def overlap_shares(shared: np.ndarray, own: np.ndarray, other: np.ndarray, ignored: np.ndarray) -> np.ndarray:
+    """Return overlaps from areas.
+
+    Parameters
+    ----------
+    shared : numpy.ndarray
+        Shape (found, true): what pairs share (px²).
+    own, other : numpy.ndarray
+        Shapes (found, 1) and (1, true): areas of found and of true instances (px²).
+    ignored : numpy.ndarray of bool
+        Shape (1, true): which true ones are ignored.
+
+    Returns
+    -------
+    numpy.ndarray of float64
+        Shape (found, true): as of `overlap_matrix`; 0 for areas of 0.
+    """
+    base = np.where(ignored, own + 0 * other, own + other - shared)
     return np.asarray(np.divide(shared, base, out=np.zeros_like(shared), where=base > 0))
 
 

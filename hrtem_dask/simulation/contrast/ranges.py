@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,6 @@ from hrtem_dask.simulation.contrast.interiors import INTERIORS
 from hrtem_dask.simulation.contrast.shapes import SHAPES
 from hrtem_dask.simulation.contrast.supports import SUPPORTS
 from hrtem_dask.simulation.ranges import Range, TomlRanges
-from hrtem_dask.toml_records import check_types
 
 __all__ = ["ContrastRanges"]
 
@@ -136,18 +134,7 @@ class ContrastRanges(TomlRanges):
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        check_types(self)
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, tuple) and not 0 <= value[0] <= value[1]:
-                raise SettingsError(f"{f.name} must be a pair 0 ≤ from ≤ to, got {value!r}")
-            if f.name.endswith("_fraction") and not 0 <= value <= 1:
-                raise SettingsError(f"{f.name} must be from 0 to 1, got {value!r}")
-        for name in POSITIVE:
-            if not getattr(self, name)[0] > 0:
-                raise SettingsError(f"{name} must be positive, got {getattr(self, name)!r}")
-        if not 64 <= self.size_px <= 4096:
-            raise SettingsError(f"size_px must be from 64 to 4096, got {self.size_px!r}")
+        self.check_values(positive=POSITIVE)
         if self.coverage[1] > 0.9:
             raise SettingsError(f"coverage must be at most 0.9, got {self.coverage!r}")
         if not 1 <= self.jpeg_quality[0] <= self.jpeg_quality[1] <= 100:

@@ -12,7 +12,6 @@ from hrtem_dask.simulation.contrast.supports import SUPPORTS
 from hrtem_dask.simulation.ranges import Range, TomlRanges
 from hrtem_dask.simulation.scenes.arrangement import ARRANGEMENTS
 from hrtem_dask.simulation.scenes.rods import PROFILES
-from hrtem_dask.toml_records import check_types
 
 __all__ = ["IMAGING", "RodRanges", "SceneRanges", "VesicleRanges"]
 
@@ -66,17 +65,8 @@ class SceneRanges(TomlRanges):
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        check_types(self)
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, tuple) and not 0 <= value[0] <= value[1]:
-                raise SettingsError(f"{f.name} must be a pair 0 ≤ from ≤ to, got {value!r}")
-            if f.name.endswith("_fraction") and not 0 <= value <= 1:
-                raise SettingsError(f"{f.name} must be from 0 to 1, got {value!r}")
-            if isinstance(value, tuple) and f.name not in _MAY_BE_ZERO and not value[0] > 0:
-                raise SettingsError(f"{f.name} must be positive, got {value!r}")
-        if not 64 <= self.size_px <= 4096:
-            raise SettingsError(f"size_px must be from 64 to 4096, got {self.size_px!r}")
+        pairs = [f.name for f in dataclasses.fields(self) if isinstance(getattr(self, f.name), tuple)]
+        self.check_values(positive=[name for name in pairs if name not in _MAY_BE_ZERO])
 
 
 _MAY_BE_ZERO = {"drift_px", "fresnel_px", "gradient", "vignette", "interior_contrast", "n_large", "n_small", "n_holes"}
