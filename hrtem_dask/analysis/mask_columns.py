@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from hrtem_dask.analysis.edge_position import edge_position_px
 from hrtem_dask.analysis.fused_particles import fused_area_fraction
 from hrtem_dask.analysis.outcomes import Segmented
-from hrtem_dask.segmentation import Segmentation
+from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.segmentation import Segmentation, Segmenter
 
-__all__ = ["about_outlines", "about_segmentation"]
+__all__ = ["about_outlines", "about_segmentation", "predicted_quality"]
 
 
 def about_segmentation(segmentation: Segmentation) -> dict[str, object]:
@@ -58,4 +62,44 @@ def about_outlines(segmented: Segmented, segmentation: Segmentation, labels: np.
         "edge_position_px": edge_position_px(segmentation.probability, labels) if has_probability else None,
         "fused_area_fraction": fused_area_fraction(segmented.prepared, labels) if is_contrast else None,
         **segmented.predicted_quality,
+    }
+
+
+def predicted_quality(
+    segmenter: Segmenter,
+    segmentation: Segmentation,
+    metrics: Mapping[str, Any],
+    *,
+    pixel_size_nm: PixelSize | None,
+) -> dict[str, float | None] | None:
+    """Predict how good a mask is.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        It has the calibrations of both regimes.
+    segmentation : Segmentation
+        The mask and its quality terms.
+    metrics : mapping
+        Columns of `tables.MICROGRAPHS` about the quality of the image.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+
+    Returns
+    -------
+    dict or None
+        Columns of `tables.MICROGRAPHS`; None where the segmenter cannot predict it.
+    """
+    is_contrast = segmentation.regime == "contrast"
+    dice_model = segmenter.contrast_dice_model if is_contrast else segmenter.dice_model
+    terms = segmentation.quality_terms
+    if dice_model is None or terms is None:
+        return None
+    pixel_nm = None if pixel_size_nm is None else float(np.mean(pixel_size_nm))
+    # an empty mask is right or wrong as a whole, and its probabilities do not tell which
+    is_empty = terms["mask_fraction"] == 0
+    return {
+        "mask_agreement": terms.get("mask_agreement"),
+        "predicted_dice": None if is_empty else dice_model.predict(terms, {**metrics, "pixel_size_nm": pixel_nm}),
+        "pixel_size_in_training": None if is_contrast else dice_model.has_seen_pixel_size(pixel_nm),
     }

@@ -16,6 +16,7 @@ import numpy as np
 from hrtem_dask import backend, filtering, tables
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
+from hrtem_dask.analysis.finer_scale import with_mask, without_fused_outlines
 from hrtem_dask.analysis.lattice_check import check_lattice
 from hrtem_dask.analysis.mask_columns import about_outlines, about_segmentation
 from hrtem_dask.analysis.outcomes import Analysis, Labelled, Segmented
@@ -36,7 +37,7 @@ from hrtem_dask.loading.content import judge_content
 from hrtem_dask.loading.quality import image_hash
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.find import Particles
-from hrtem_dask.segmentation import Segmentation, Segmenter
+from hrtem_dask.segmentation import ScalableSegmenter, Segmentation, Segmenter
 from hrtem_dask.settings import Settings
 
 __all__ = ["Analysis", "Segmented", "analyse", "analyse_segmented", "segment_micrograph"]
@@ -187,15 +188,11 @@ def segment_micrograph(
         segmentation = segment(on_device, segmenter, pixel_size_nm=pixel_size_nm)
     except CalibrationError as error:  # the segmenter cannot work with this pixel size: what is known is kept
         return replace(known, set_aside=known.set_aside or str(error))
+    segmented = with_mask(known, segmentation, segmenter, pixel_size_nm=pixel_size_nm)
+    if segmentation.scale_scores and isinstance(segmenter, ScalableSegmenter):
+        segmented = without_fused_outlines(segmented, segmenter, settings, image=on_device, pixel_size_nm=pixel_size_nm)
     clock.lap("seconds_segment")
-    quality = _predicted_quality(segmenter, segmentation, metrics, pixel_size_nm)
-    return replace(
-        known,
-        segmentation=segmentation,
-        predicted_quality=quality or {},
-        is_calibrated=quality is not None,
-        seconds=clock.laps,
-    )
+    return replace(segmented, seconds=clock.laps)
 
 
 def analyse_segmented(
@@ -385,22 +382,3 @@ def _nothing_found(segmented: Segmented, row: Mapping[str, object]) -> Analysis:
         micrograph=row,
         execution=dict(segmented.seconds),
     )
-
-
-def _predicted_quality(
-    segmenter: Segmenter, segmentation: Segmentation, metrics: Mapping[str, Any], pixel_size_nm: PixelSize | None
-) -> dict[str, float | None] | None:
-    """Predict how good the mask is; None where the segmenter cannot."""
-    terms = segmentation.quality_terms
-    is_contrast = segmentation.regime == "contrast"
-    dice_model = segmenter.contrast_dice_model if is_contrast else segmenter.dice_model
-    if dice_model is None or terms is None:
-        return None
-    pixel_nm = None if pixel_size_nm is None else float(np.mean(pixel_size_nm))
-    # an empty mask is right or wrong as a whole, and its probabilities do not tell which
-    is_empty = terms["mask_fraction"] == 0
-    return {
-        "mask_agreement": terms.get("mask_agreement"),
-        "predicted_dice": None if is_empty else dice_model.predict(terms, {**metrics, "pixel_size_nm": pixel_nm}),
-        "pixel_size_in_training": None if is_contrast else dice_model.has_seen_pixel_size(pixel_nm),
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +12,7 @@ from hrtem_dask.detection.instances import Instances
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.quality.dice_model import DiceModel
 
-__all__ = ["Segmentation", "Segmenter"]
+__all__ = ["ScalableSegmenter", "Segmentation", "Segmenter"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class Segmentation:
     """Predicted Dice coefficient in the part that was searched for the scale, see `scales.search.ScaleChoice`."""
     scale_margin: float | None = None
     """How clearly the scale was found, see `scales.search.ScaleChoice`; None where it was not searched for."""
+    scale_scores: Mapping[float, float] = field(default_factory=dict)
+    """Score of every scale that showed particles in the search; empty where none was searched for."""
     seam_score: float | None = None
     """Largest difference of logits between neighboring tiles; None where the image was segmented as a whole."""
     quality_terms: Mapping[str, float] | None = None
@@ -78,3 +80,14 @@ class Segmenter(Protocol):
         CalibrationError
             If it cannot; the message has the remedy.
         """
+
+
+@runtime_checkable
+class ScalableSegmenter(Segmenter, Protocol):
+    """A segmenter that can look at an image again, at another scale than the one that it found."""
+
+    def at_scale(
+        self, image: np.ndarray, scale: float, scores: Mapping[float, float], *, pixel_size_nm: PixelSize | None
+    ) -> Segmentation:
+        """Segment an image at one of the scales that `Segmentation.scale_scores` names."""
+        ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from hrtem_dask.segmentation.quality.agreement import judge_mask
 from hrtem_dask.segmentation.rescale import model_shape, resample
 from hrtem_dask.segmentation.scales.finder import ScaleFinder
 from hrtem_dask.segmentation.scales.geometry import scaled_shape
+from hrtem_dask.segmentation.scales.search import ScaleChoice, scale_margin
 from hrtem_dask.segmentation.weights import load_dice_model, load_weights, model_hash
 from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 
@@ -99,9 +101,46 @@ class UNetSegmenter:
         MemoryError
             If the smallest tiles do not fit.
         """
-        native = (int(image.shape[0]), int(image.shape[1]))
         oriented = 1 - image if self._inverted else image
         choice = self._scale_finder.find(oriented, self._search_network, self.config, pixel_size_nm=pixel_size_nm)
+        return self._segmented(oriented, choice, pixel_size_nm)
+
+    def at_scale(
+        self, image: np.ndarray, scale: float, scores: Mapping[float, float], *, pixel_size_nm: PixelSize | None
+    ) -> Segmentation:
+        """Segment an image of the contrast regime at another scale than the one that was found.
+
+        Parameters
+        ----------
+        image : numpy.ndarray or cupy.ndarray
+            Shape (y, x), filtered and scaled to [0, 1].
+        scale : float
+            Network pixels per pixel of the image, one of the keys of `scores`.
+        scores : mapping of float to float
+            `Segmentation.scale_scores` of the image.
+        pixel_size_nm : tuple of float or None
+            (y, x) in nm.
+
+        Returns
+        -------
+        Segmentation
+            Probability and mask, in native pixels.
+
+        Raises
+        ------
+        CalibrationError
+            If the pixels are far from square.
+        MemoryError
+            If the smallest tiles do not fit.
+        """
+        choice = ScaleChoice(scale=scale, score=scores[scale], margin=scale_margin(scale, scores), scores=scores)
+        return self._segmented(1 - image if self._inverted else image, choice, pixel_size_nm)
+
+    def _segmented(
+        self, oriented: np.ndarray, choice: ScaleChoice | None, pixel_size_nm: PixelSize | None
+    ) -> Segmentation:
+        """Segment an image with dark particles at a scale; None is the model's pixel size."""
+        native = (int(oriented.shape[0]), int(oriented.shape[1]))
         if choice is None:
             shape = model_shape(native, pixel_size_nm=pixel_size_nm, model_pixel_size_nm=self.model_pixel_size_nm)
         else:
@@ -136,6 +175,7 @@ class UNetSegmenter:
             scale=math.sqrt(shape[0] * shape[1] / (native[0] * native[1])),
             scale_score=None if choice is None else choice.score,
             scale_margin=None if choice is None else choice.margin,
+            scale_scores={} if choice is None else choice.scores,
             seam_score=inference.seam_score,
             quality_terms=quality_terms,
             out_of_memory_steps=inference.out_of_memory_steps,

@@ -9,7 +9,7 @@ merge. Where another scale is equally good, such particles are therefore seen la
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from hrtem_dask.segmentation.rescale import resample
 from hrtem_dask.segmentation.scales.apparent_size import apparent_diameter_px, apparent_width_px
 from hrtem_dask.segmentation.scales.geometry import SCALES
 
-__all__ = ["ScaleChoice", "choose_scale"]
+__all__ = ["ScaleChoice", "choose_scale", "scale_margin"]
 
 WINDOW_PX = 512
 """Side (px) of what the network sees at each scale."""
@@ -52,6 +52,8 @@ class ScaleChoice:
     margin: float | None
     """Score minus the best score of a clearly different scale, slightly negative where small particles are seen larger
     than at the best score; None where there is none. A small margin means doubt."""
+    scores: Mapping[float, float] = field(default_factory=dict)
+    """Score of every scale that shows a particle."""
 
 
 def choose_scale(
@@ -105,8 +107,31 @@ def choose_scale(
     if not scores:
         return ScaleChoice(scale=1.0, score=None, margin=None)
     best = _large_enough(max(scores, key=scores.__getitem__), scores, sizes)
-    others = [score for scale, score in scores.items() if max(scale / best, best / scale) >= OTHER_SCALE]
-    return ScaleChoice(scale=best, score=scores[best], margin=scores[best] - max(others) if others else None)
+    return ScaleChoice(scale=best, score=scores[best], margin=scale_margin(best, scores), scores=scores)
+
+
+def scale_margin(scale: float, scores: Mapping[float, float]) -> float | None:
+    """Return how clearly one scale is better than others.
+
+    Parameters
+    ----------
+    scale : float
+        One of the scales.
+    scores : mapping of float to float
+        Scale → score.
+
+    Returns
+    -------
+    float or None
+        Its score minus the best score of a clearly different scale; None where there is none.
+
+    Examples
+    --------
+    >>> scale_margin(1.0, {1.0: 0.9, 1.4: 0.95, 2.0: 0.4})
+    0.5
+    """
+    others = [score for other, score in scores.items() if max(scale / other, other / scale) >= OTHER_SCALE]
+    return scores[scale] - max(others) if others else None
 
 
 def _relative_size(probability: np.ndarray, threshold: float) -> float:
