@@ -56,7 +56,7 @@ class ZoneAxisCandidate:
     period_deg: float
     """Rotation that repeats the pattern (°); `rotation_deg` is smaller."""
     spacing_ratio: float
-    """Measured over known spacing: the best common factor."""
+    """Measured over known spacing: the best common factor. NaN, like `rotation_deg`, if no reflection is explained."""
     residual: float | None
     """Root mean square distance of the explained reflections from the fitted pattern, relative to their frequency;
     None for a single one."""
@@ -245,7 +245,9 @@ def _candidate(fit: PatternFit, found: FoundReflections, confidence: float) -> Z
     peaks = found.position[explained] @ [1, 1j]
     peaks = np.where((peaks * known.conj()).real < 0, -peaks, peaks)
     weight = found.weight[explained] / np.square(found.error[explained])
-    factor = (weight * peaks * known.conj()).sum() / (weight * np.square(np.abs(known))).sum()
+    factor = complex(np.nan, np.nan)  # where nothing is explained, nothing is known of rotation and scale
+    if explained.any():
+        factor = (weight * peaks * known.conj()).sum() / (weight * np.square(np.abs(known))).sum()
     distance, frequency = (weight @ np.square(np.abs(z)) for z in (peaks - factor * known, peaks))
     return ZoneAxisCandidate(
         zone_axis=fit.pattern.zone_axis,

@@ -89,5 +89,22 @@ class ScalableSegmenter(Segmenter, Protocol):
     def at_scale(
         self, image: np.ndarray, scale: float, scores: Mapping[float, float], *, pixel_size_nm: PixelSize | None
     ) -> Segmentation:
-        """Segment an image at one of the scales that `Segmentation.scale_scores` names."""
+        """Segment an image at another scale than the one that was found.
+
+        Parameters
+        ----------
+        image : numpy.ndarray or cupy.ndarray
+            Shape (y, x), filtered and scaled to [0, 1].
+        scale : float
+            Network pixels per pixel of the image, one of the keys of `scores`.
+        scores : mapping of float to float
+            `Segmentation.scale_scores` of the image.
+        pixel_size_nm : tuple of float or None
+            (y, x) in nm.
+
+        Returns
+        -------
+        Segmentation
+            As of the segmenter itself.
+        """
         ...

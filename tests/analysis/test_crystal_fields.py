@@ -12,6 +12,7 @@ import pytest
 import hrtem_dask as hd
 from hrtem_dask import analysis, tables
 from hrtem_dask.errors import CalibrationError
+from hrtem_dask.fourier.pattern import between_deg
 from hrtem_dask.segmentation import make_segmenter
 from hrtem_dask.settings import Settings
 from hrtem_dask.simulation import SceneContrast, simulate_scene
@@ -107,3 +108,23 @@ def test_cdte_is_no_longer_empty(data: Path) -> None:
     found = analyse(image, (0.027, 0.027))
     assert (found.status, found.micrograph["field_kind"]) == ("done", "one_crystal")
     assert len(found.fault_traces) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("material", ["Au", "CdTe", "CdSe"])
+@pytest.mark.parametrize("counts", [8.0, 30.0, 300.0])
+def test_every_fault_of_a_simulated_field_has_one_trace(
+    make_crystal: Callable[..., Any], material: str, counts: float
+) -> None:
+    # in the stacking AB of CdSe, a twin is the fault I1
+    kinds = {None: None, "intrinsic": "stacking_fault", "extrinsic": "stacking_fault"}
+    kinds["twin"] = "stacking_fault" if material == "CdSe" else "twin_boundary"
+    for kind, expected in kinds.items():
+        for seed, height_nm in ((1, -0.9), (2, 0.8)):
+            field = make_crystal(
+                material, kind, shape=(384, 384), counts=counts, seed=seed, normal_deg=37.0 * seed, height_nm=height_nm
+            )
+            found = hd.analyse_crystal(field.image, pixel_size_nm=0.03, settings=SETTINGS)
+            assert found.fault_traces["fault_kind"].tolist() == ([expected] if expected else [])
+            if kind:
+                assert between_deg(found.fault_traces["fault_trace_deg"].item(), field.trace_deg) < 3

@@ -103,7 +103,8 @@ def test_outlines_that_are_split_anyway_need_no_finer_scale() -> None:
 @pytest.mark.slow
 def test_spheres_of_a_real_raft_have_outlines_of_their_own(data: Path) -> None:
     image = cv2.imread(str(data / "emps_tem" / "images" / "8136144eaf.png"), cv2.IMREAD_GRAYSCALE)
-    segmenter = make_segmenter(SETTINGS.segmentation, SETTINGS.execution)
-    found = analysis.analyse(image, pixel_size_nm=None, settings=SETTINGS, segmenter=segmenter)
+    settings = SETTINGS.updated({"filtering": {"find_marks": True}})
+    segmenter = make_segmenter(settings.segmentation, settings.execution)
+    found = analysis.analyse(image, pixel_size_nm=None, settings=settings, segmenter=segmenter)
     assert found.micrograph["n_counted"] == 10  # one at the scale with the highest score
     assert found.micrograph["verdict"] == "trusted"
