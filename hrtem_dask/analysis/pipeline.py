@@ -36,7 +36,7 @@ from hrtem_dask.loading.content import judge_content
 from hrtem_dask.loading.quality import image_hash
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.find import Particles
-from hrtem_dask.segmentation import ScalableSegmenter, Segmentation, Segmenter
+from hrtem_dask.segmentation import ScalableSegmenter, Segmenter
 from hrtem_dask.settings import Settings
 
 __all__ = ["Analysis", "Segmented", "analyse", "analyse_segmented", "segment_micrograph"]
