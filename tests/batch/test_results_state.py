@@ -84,7 +84,7 @@ def test_damage_is_found_and_the_next_run_mends_it(
     shown = CliRunner().invoke(main, ["verify", str(out)])
     assert shown.exit_code == 1
     assert "damaged" in shown.output
-    assert "run the same command as before" in shown.output
+    assert f"hrtem-dask repair {out} does what is damaged again" in shown.output
     run(inputs, out, settings=SETTINGS, cluster=client)
     assert verify(out).is_sound
 
