@@ -34,7 +34,8 @@ def describe_same_fields(micrographs: pd.DataFrame) -> dict[str, Any]:
     >>> describe_same_fields(table)["n_set_aside"]
     1
     """
-    repeated = micrographs[micrographs["duplicate_of"].notna()]
+    known = micrographs["duplicate_of"].notna()
+    repeated = micrographs.loc[known, ["micrograph_id", "duplicate_of", "reason", "status", "quality_flags"]]
     flags = repeated["quality_flags"].astype(object).fillna("").str.split(",")
     is_set_aside = (repeated["status"] == "set_aside").to_numpy(bool)
     is_possible = flags.map(lambda names: "possible_duplicate" in names).to_numpy(bool) & ~is_set_aside

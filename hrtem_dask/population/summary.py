@@ -22,6 +22,12 @@ from hrtem_dask.population.verdicts import KEPT, LEFT_OUT, doubtful_micrographs
 
 __all__ = ["summarize"]
 
+_OF_MICROGRAPHS = (
+    *("micrograph_id", "height_px", "width_px", "field_height_px", "field_width_px", "edge_position_px"),
+    *("pixel_size_source", "pixel_size_y_nm", "lattice_scale_ratio"),
+)
+"""Columns of `tables.MICROGRAPHS` that edge weights and budgets of uncertainty use."""
+
 
 def summarize(
     particles: pd.DataFrame | LazyTable,
@@ -73,6 +79,8 @@ def summarize(
         if micrographs is None:
             raise SettingsError("leave_out_doubtful needs the table of micrographs, which has the verdicts: give it")
         population = population.without(doubtful_micrographs(micrographs))
+    if micrographs is not None:  # selecting rows of all columns would take longer than the statistics
+        micrographs = micrographs[[name for name in _OF_MICROGRAPHS if name in micrographs]]
     names = sorted({*population.counted["sample"], *population.excluded["sample"]})
     samples = {name: _one_population(population.sample(name), micrographs, options) for name in names}
     whole = samples[names[0]] if len(names) == 1 else _one_population(population, micrographs, options)

@@ -19,6 +19,7 @@ median stays among the other particles as long as fewer than half are wrong, but
 N_NAMED = 5
 """Largest number of micrographs that are named for each reason."""
 KEPT, LEFT_OUT = "kept", "left out"
+_COLUMNS = ("micrograph_id", "sample", "status", "verdict", "doubt_reasons")
 
 
 def doubtful_micrographs(micrographs: pd.DataFrame) -> set[str]:
@@ -133,7 +134,9 @@ def verdict_lines(verdicts: Mapping[str, Any]) -> list[str]:
 
 def _analyzed(micrographs: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of analyzed micrographs, with null verdicts where the table has none."""
-    return tables.conform(micrographs[micrographs["status"].isin(tables.ANALYZED_STATUSES)], tables.MICROGRAPHS)
+    known = [name for name in _COLUMNS if name in micrographs]
+    rows = micrographs.loc[micrographs["status"].isin(tables.ANALYZED_STATUSES), known]
+    return tables.conform(rows, tuple(c for c in tables.MICROGRAPHS if c.name in _COLUMNS))
 
 
 def _counts(analyzed: pd.DataFrame, counted: pd.DataFrame, leave_out_doubtful: bool) -> dict[str, Any]:

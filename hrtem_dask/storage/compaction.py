@@ -178,7 +178,7 @@ def compact(
     written: dict[str, pd.DataFrame] = {}
     hashes: dict[str, str] = {}
     found = {name: getattr(part, name) for name in tables.MICROGRAPH_PARTS}
-    kept = {name: table[~table["micrograph_id"].isin(set_aside)] for name, table in found.items()}
+    kept = {n: t[~t["micrograph_id"].isin(set_aside)] if set_aside else t for n, t in found.items()}
     for name, table in {"micrographs": micrographs, **kept}.items():
         written[name] = _with_covariates(table, columns)
         hashes[f"{name}.parquet"] = write_table(folder, f"{name}.parquet", written[name], tables.SCHEMAS[name])

@@ -96,6 +96,7 @@ def describe_size(
     rows = counted[known]
     between = variance_components(sizes)
     calibration = uncertainty.pixel_size_uncertainty(frames, rows, options)
+    edges = uncertainty.edge_positions(rows, frames)
     return {
         "n": len(sizes.values),
         "n_missing": len(counted) - len(sizes.values),
@@ -112,7 +113,7 @@ def describe_size(
         "between_micrographs": between,
         "precision": precision.precision(sizes, statistics, options=options, calibration=calibration[0]),
         "uncertainty": {
-            name: _budget(sizes, name, shown[name], statistics[name], rows, frames, calibration, options)
+            name: _budget(sizes, name, shown[name], statistics[name], rows, edges, calibration, options)
             for name in uncertainty.STATISTICS
         },
         **({"below_100_nm": _below_100_nm(sizes, options)} if column == "feret_min_nm" else {}),
@@ -275,7 +276,7 @@ def _budget(
     shown: dict[str, float | None],
     statistic: np.ndarray,
     rows: pd.DataFrame,
-    frames: pd.DataFrame | None,
+    edges: np.ndarray | None,
     calibration: tuple[float, str],
     options: PopulationOptions,
 ) -> dict[str, Any]:
@@ -306,7 +307,7 @@ def _budget(
             without_split=without,
         ),
         pixel_sizes_nm=pixel,
-        edges=uncertainty.edge_positions(rows, frames),
+        edges=edges,
         pixel_size=calibration,
         options=options,
     )

@@ -136,7 +136,8 @@ def edge_positions(rows: pd.DataFrame, frames: pd.DataFrame | None) -> np.ndarra
     """
     if frames is None or "edge_position_px" not in frames:
         return None
-    by_id = frames.drop_duplicates("micrograph_id").set_index("micrograph_id")
+    columns = frames[["micrograph_id", "edge_position_px"]]
+    by_id = columns.drop_duplicates("micrograph_id").set_index("micrograph_id")
     found = numbers(by_id.reindex(rows["micrograph_id"]), "edge_position_px")
     return found if len(found) and np.isfinite(found).all() else None
 
