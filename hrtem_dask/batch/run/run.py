@@ -269,9 +269,9 @@ def run_job(job: Job, cluster: Cluster | Client | str | None, *, progress: bool 
             copies = find_copies(listed, marks, compare_on_workers(client))
             ended = compact(folder, plan.records, done, entries, chosen, copies)
             _draw_missing_overlays(client, job, plan, log)
-            overlays.write_overlay_index(folder, open_results(folder).micrographs)
-            remove_notes(folder)
             micrographs = open_results(folder).micrographs
+            overlays.write_overlay_index(folder, micrographs)
+            remove_notes(folder)
             analyzed = micrographs.loc[micrographs["status"].isin(tables.ANALYZED_STATUSES), "micrograph_id"]
             if folder.exists(ledger.LABELS):
                 in_folders = [name for name in analyzed if not done[name].packed]
