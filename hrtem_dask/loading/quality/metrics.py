@@ -194,7 +194,7 @@ def _saturated_fraction(pixels: np.ndarray, extremes: tuple[float, float], finit
     step = pixels.size // 2**16 | 1  # odd, so that it meets all columns
     sample = np.sort(pixels.ravel()[::step]).astype(np.float64)
     tail = sample.size // 1000
-    if np.unique(sample[tail : sample.size - tail]).size < MIN_GRAY_LEVELS:
+    if 1 + np.count_nonzero(np.diff(sample[tail : sample.size - tail])) < MIN_GRAY_LEVELS:
         return 0.0  # with few gray levels many pixels are at the ends in any case
     band = high / 64 - low / 64
     piled: int = 0

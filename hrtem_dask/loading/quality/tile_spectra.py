@@ -70,6 +70,11 @@ class _Rings:
     """The lower Nyquist frequency of the two axes, in 1/nm or 1/px."""
 
     @functools.cached_property
+    def places(self) -> np.ndarray:
+        """Shape (n,): number of each frequency that is used, counted along the rows."""
+        return np.flatnonzero(self.used)
+
+    @functools.cached_property
     def members(self) -> np.ndarray:
         """Shape (group, largest number): which frequencies a group has, filled up with n, the number after the last."""
         n_groups = len(self.frequency) * N_SECTORS
@@ -169,7 +174,7 @@ class TileSpectra:
             coarse = float(np.median(self.ring_levels[low])) - self.noise
             fine = float(self.ring_levels[high].mean())
             # about a sixth of the frequencies are independent: the window and overlapping tiles correlate neighbors
-            error = fine / np.sqrt(len(self.tiles) * np.isin(self.rings.ring, np.flatnonzero(high)).sum() / 6)
+            error = fine / np.sqrt(len(self.tiles) * np.count_nonzero(high[self.rings.ring]) / 6)
             fine -= self.noise
             if fine > 4 * error or 2 * error < MAX_RATIO_ERROR * coarse:
                 return float(np.clip(fine / coarse, 0, 1)) if coarse > 0 else 1.0
@@ -194,13 +199,13 @@ class TileSpectra:
     def peaks(self) -> np.ndarray:
         """Shape (n,): power over the median of the ring, mean of 3 × 3 frequencies, in the tile where it is highest."""
         level = self.ring_levels[self.rings.ring]
-        known = np.flatnonzero(level > 0)
-        where = np.flatnonzero(self.rings.used)[known]
-        ratio = np.zeros((len(self.tiles), *self.rings.used.shape), np.float32)
-        ratio.reshape(len(self.tiles), -1)[:, where] = self.tiles[:, known] / level[known].astype(np.float32)
-        # a particle is smaller than the tile, so that its reflections are wider than one frequency
-        strongest = np.max([cv2.blur(tile, (3, 3)) for tile in ratio], axis=0)[self.rings.used]
-        return np.where(level > 0, strongest, np.nan)
+        divisor = np.where(level > 0, level, np.inf).astype(np.float32)  # what is not known becomes 0
+        ratio, strongest = np.zeros((2, *self.rings.used.shape), np.float32)
+        for tile in self.tiles:
+            ratio.reshape(-1)[self.rings.places] = tile / divisor
+            # a particle is smaller than the tile, so that its reflections are wider than one frequency
+            np.maximum(strongest, cv2.blur(ratio, (3, 3)), out=strongest)
+        return np.where(level > 0, strongest.reshape(-1)[self.rings.places], np.nan)
 
     def peak_snr(self, lowest: float) -> float:
         """Return the strongest peak over the median power of its ring.
@@ -276,8 +281,11 @@ def _tiles(pixels: np.ndarray, extremes: tuple[float, float], shape: tuple[int, 
         np.linspace(0, n - side, min(MAX_TILES_PER_AXIS, max(1, round(2 * n / side) - 1))).astype(int)
         for n, side in zip(pixels.shape, shape, strict=True)
     ]
-    cut = np.stack([pixels[y : y + shape[0], x : x + shape[1]] for y in starts[0] for x in starts[1]])
-    tiles = unit_range(cut, extremes)
+    corners = [(y, x) for y in starts[0] for x in starts[1]]
+    overlap = pixels.size < len(corners) * shape[0] * shape[1]  # then scaling the image takes less than all tiles
+    source = unit_range(pixels, extremes) if overlap else pixels
+    cut = np.stack([source[y : y + shape[0], x : x + shape[1]] for y, x in corners])
+    tiles = cut if overlap else unit_range(cut, extremes)
     smooth = np.stack([cv2.medianBlur(tile, 3) for tile in tiles])
     residual = np.abs(tiles - smooth)
     limit = 8 * float(residual[:, ::4, ::4].std()) if tiles.size else 0.0

@@ -8,7 +8,7 @@ import pytest
 from hrtem_dask.intervals import resamples
 from hrtem_dask.population.inference.averages import geometric_sd, mean, median
 from hrtem_dask.population.options import PopulationOptions
-from hrtem_dask.population.sizes.describe_size import _interval_reason, with_intervals
+from hrtem_dask.population.sizes.describe_size import interval_reason, with_intervals
 from hrtem_dask.population.sizes.precision import needed_for
 from hrtem_dask.population.sizes.size_sample import Sizes, size_statistics
 
@@ -106,7 +106,7 @@ def test_an_interval_is_usable_or_absent_with_its_reason(overviews: int) -> None
     sizes = mixed(overviews, 6)
     counts = resamples(sizes.n_micrographs, n_resamples=1000, seed=0)
     shown = with_intervals(sizes, size_statistics(sizes, counts), 0.95)
-    reason = _interval_reason(sizes, shown)
+    reason = interval_reason(sizes, shown)
     assert reason is not None
     for name, found in shown.items():
         assert found["value"] is not None, name
@@ -128,7 +128,7 @@ def test_equal_micrographs_lack_only_what_depends_on_the_largest_particles(
     sizes = make_sizes(rng, 12)
     assert sizes.effective_micrographs > 6
     counts = resamples(12, n_resamples=300, seed=0)
-    reason = _interval_reason(sizes, with_intervals(sizes, size_statistics(sizes, counts), 0.95))
+    reason = interval_reason(sizes, with_intervals(sizes, size_statistics(sizes, counts), 0.95))
     assert str(reason).startswith("no interval of the standard deviation")
     many = make_sizes(rng, 24)
     shown = with_intervals(many, size_statistics(many, resamples(24, n_resamples=300, seed=0)), 0.95)
