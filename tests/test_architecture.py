@@ -87,6 +87,7 @@ NAMED_FOR_A_TOPIC = {
     "batch/run/test_crystal_fields": "fields that one crystal fills, from the file to the tables of a run",
     "batch/run/test_damage": "results folders with damage of every kind, by every module that reads them",
     "batch/run/test_detectors": "runs with a detector, from the model file to tables and report",
+    "batch/run/test_hostile_text": "texts that would run as HTML or as formulas, from files to pages and tables",
     "batch/run/test_imports": "what a worker imports with its task, through all modules",
     "batch/run/test_object_store": "an S3 server that makes errors, by every module that reads or writes files",
     "batch/run/test_survival": "a run that is interrupted, by every module that takes part",

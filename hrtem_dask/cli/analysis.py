@@ -197,7 +197,9 @@ def inspect(files: tuple[str, ...], csv_file: str | None, headers_only: bool, **
             headers_only=headers_only,
         )
     if csv_file:
-        table.to_csv(csv_file, index=False)
+        from hrtem_dask.spreadsheet_text import without_formulas
+
+        without_formulas(table).to_csv(csv_file, index=False)
         click.echo(f"{len(table)} rows written to {csv_file}")
     else:
         print_inspection(table)

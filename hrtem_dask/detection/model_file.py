@@ -135,7 +135,9 @@ def _read_config(header: Mapping[str, str], path: str | Path) -> DetectorConfig:
     if header.get("format") != FORMAT:
         raise ModelError(f"{path}: is not a detector of this package: format {header.get('format')!r}, need {FORMAT!r}")
     try:
-        values = json.loads(header["config"])
+        values = dict(json.loads(header["config"]))
+        if not isinstance(values.get("channels", 64), int):
+            raise TypeError(f"channels must be an integer, got {values['channels']!r}")
         return DetectorConfig(**{**values, "class_names": tuple(str(name) for name in values["class_names"])})
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: its configuration cannot be read: {error}") from error

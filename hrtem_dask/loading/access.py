@@ -6,6 +6,7 @@ import datetime
 import functools
 import hashlib
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -72,10 +73,15 @@ def local_copy(source: Source, *, max_bytes: int = MAX_COPY_BYTES, known_format:
         return
     with temporary_folder() as folder:
         for part in (source.member or source.url, *source.companions):
-            target = folder / posixpath.basename(part)
-            with _open_part(source, part) as reader, target.open("wb") as writer:
-                _copy(reader, writer, max_bytes, source, check=known_format and target.name == source.name)
-        yield folder / source.name
+            name = posixpath.basename(part)
+            with _open_part(source, part) as reader, (folder / _file_name(name)).open("wb") as writer:
+                _copy(reader, writer, max_bytes, source, check=known_format and name == source.name)
+        yield folder / _file_name(source.name)
+
+
+def _file_name(name: str) -> str:
+    """Return a name without what leads to another folder or drive on Windows, where a slash is not the only way."""
+    return re.sub(r"[\\:]", "_", name)
 
 
 def _copy(reader: IO[bytes], writer: IO[bytes], max_bytes: int, source: Source, *, check: bool) -> None:

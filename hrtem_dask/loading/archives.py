@@ -76,7 +76,7 @@ def member_names(url: str) -> list[str]:
     Returns
     -------
     list of str
-        Names in the order of the archive, without hidden files.
+        Names in the order of the archive, without hidden files; also of links and devices, which `open_member` refuses.
 
     Raises
     ------
@@ -91,7 +91,12 @@ def member_names(url: str) -> list[str]:
     with _opened(url) as file:
         index = _zip_index(url, *_stat(file), file) if kind == "zip" else _tar_index(url, *_stat(file), file)
     parts = ((name, name.replace("\\", "/").split("/")) for name in index.names)
-    return [name for name, p in parts if "__MACOSX" not in p and not any(q.startswith(".") and q != "." for q in p)]
+    return [name for name, p in parts if "__MACOSX" not in p and not any(map(_is_hidden, p))]
+
+
+def _is_hidden(part: str) -> bool:
+    """Return whether a part of a path hides what is in it; a dot or two are no name."""
+    return part.startswith(".") and part not in {".", ".."}
 
 
 @contextmanager
@@ -133,15 +138,28 @@ def open_member(url: str, member: str) -> Iterator[IO[bytes]]:
         elif kind == "tar":
             infos = _tar_index(url, *stat, file).infos
             with _unpacked_tar(url, file) as content, tarfile.open(fileobj=content, mode="r:") as archive_tar:
-                content_tar = archive_tar.extractfile(infos[member])
-                if content_tar is None:
-                    raise KeyError(f"{member} is not a file in {url}")
+                content_tar = _tar_member(archive_tar, infos[member], posixpath.basename(url))
                 with content_tar:
                     yield content_tar
         else:
             opener = next(opener for known, opener in _COMPRESSED.values() if known == kind)
             with opener(file) as content_one:
                 yield cast("IO[bytes]", BoundedReader(content_one, _largest(stat[0]), posixpath.basename(url)))
+
+
+def _tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo, name: str) -> IO[bytes]:
+    """Open a file of a tar archive; a hard link is another name of an earlier one, and nothing else is followed."""
+    try:
+        content = archive.extractfile(info) if info.isfile() or info.islnk() else None
+    except KeyError:  # the other name is not in the archive
+        content = None
+    if content is None:
+        links = f" to {info.linkname!r}" if info.issym() or info.islnk() else ""
+        kind = "a link" if links else "a device or a pipe"
+        raise UnreadableMicrographError(
+            f"{kind}{links} in the archive {name}, which is not followed: give the file itself"
+        )
+    return content
 
 
 class _Index:
@@ -232,7 +250,7 @@ def _cached_tar_index(url: str, size: int, mtime: float, key: _Key) -> _Index:  
         for number, info in enumerate(archive, start=1):
             _check_members(number, url)
             end = max(end, info.offset_data + info.size)
-            if info.isfile():
+            if not info.isdir():
                 names.append(info.name)
                 infos[info.name] = info
     if content is not key.file and len(names) * end // 2 > MAX_UNPACKED_BYTES:

@@ -6,6 +6,8 @@ import base64
 
 import pandas as pd
 
+from hrtem_dask.spreadsheet_text import without_formulas
+
 __all__ = ["csv_uri"]
 
 
@@ -28,5 +30,5 @@ def csv_uri(table: pd.DataFrame) -> str:
     >>> csv_uri(pd.DataFrame({"size_nm": [4.5]}))
     'data:text/csv;charset=utf-8;base64,c2l6ZV9ubQo0LjUK'
     """
-    text = table.to_csv(index=False, float_format="%.6g")
+    text = without_formulas(table).to_csv(index=False, float_format="%.6g")
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()

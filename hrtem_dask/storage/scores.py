@@ -10,6 +10,7 @@ import pandas as pd
 
 from hrtem_dask.evaluation.definitions import STATISTICS
 from hrtem_dask.evaluation.figure import draw_scores
+from hrtem_dask.spreadsheet_text import without_formulas
 from hrtem_dask.storage.location import Location
 
 __all__ = ["Scores", "write_scores"]
@@ -73,11 +74,11 @@ def write_scores(folder: Location, tables: Scores, *, about: Mapping[str, object
     for name in ("micrographs", "objects", "curves", "regions"):
         table = getattr(tables, name)
         if name != "regions" or len(table):
-            folder.write_bytes(f"{name}.csv", table.to_csv(index=False).encode())
+            folder.write_bytes(f"{name}.csv", without_formulas(table).to_csv(index=False).encode())
     methods = [(str(name), rows) for name, rows in tables.detectability.groupby("method")]
     for name, rows in methods:
         file = "detectability.csv" if len(methods) == 1 else f"detectability_{name}.csv"
-        folder.write_bytes(file, rows.drop(columns="method").to_csv(index=False).encode())
+        folder.write_bytes(file, without_formulas(rows.drop(columns="method")).to_csv(index=False).encode())
     folder.write_bytes("scores.svg", draw_scores(tables.micrographs, tables.summary, tables.curves).encode())
 
 

@@ -23,6 +23,7 @@ from hrtem_dask.settings import DETECTION_METHODS, Settings
 from hrtem_dask.storage.annotations import read_annotations
 from hrtem_dask.storage.annotations.found_instances import found_instances
 from hrtem_dask.storage.annotations.simulated_instances import simulated_instances
+from hrtem_dask.spreadsheet_text import without_formulas
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.results import Results, open_results
 from hrtem_dask.storage.simulated import open_simulated, truth_ids
@@ -269,7 +270,8 @@ def _write(evaluation: DetectionEvaluation, about: dict[str, object]) -> None:
     """Write the tables, and how they were made."""
     folder = evaluation.folder
     for name in ("classes", "pairs", "counts"):
-        folder.write_bytes(f"detection_{name}.csv", getattr(evaluation, name).to_csv(index=False).encode())
+        table = without_formulas(getattr(evaluation, name))
+        folder.write_bytes(f"detection_{name}.csv", table.to_csv(index=False).encode())
     rows = evaluation.classes.astype(object).where(evaluation.classes.notna(), None).to_dict("records")
     folder.write_json(
         "detections.json",

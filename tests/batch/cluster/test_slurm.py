@@ -61,6 +61,8 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=8000
 PartitionName=normal Nodes={host} Default=YES PriorityTier=1 State=UP
 PartitionName=urgent Nodes={host} PriorityTier=10 State=UP
 """
+N_MICROGRAPHS = int(os.environ.get("HRTEM_DASK_TEST_MICROGRAPHS", "60"))
+"""For a longer test by hand: jobs are cancelled and preempted once per 60 micrographs."""
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 
 
@@ -213,6 +215,22 @@ def slow_settings(settings: Settings) -> Settings:
     return settings.updated({"execution": {"group_megapixels": 0.01, "overlays": "none"}})
 
 
+def attack(real_slurm: Slurm, n_committed: Callable[[], int], done: int) -> None:
+    """Cancel a job, and preempt all by an urgent one, when so many micrographs are done."""
+    patience_s = 600.0
+    real_slurm.wait(lambda: len(real_slurm.jobs()) == 2 and n_committed() >= done + 3, "two jobs work", patience_s)
+    (cancelled, *_) = real_slurm.jobs()
+    real_slurm.call("scancel", cancelled)
+    real_slurm.wait(lambda: cancelled not in real_slurm.jobs() and len(real_slurm.jobs()) == 2, "it is replaced")
+    real_slurm.wait(lambda: n_committed() >= done + 12, "the run goes on", patience_s)
+    before = set(real_slurm.jobs())
+    urgent = ["sbatch", "--parsable", "-p", "urgent", "-n", "3", "--wrap", "sleep 15", "--output=/dev/null"]
+    real_slurm.call(*urgent)
+    preempted = real_slurm.wait(lambda: set(real_slurm.jobs("PENDING")) & before, "one is preempted", 60)
+    real_slurm.wait(lambda: not preempted - set(real_slurm.jobs()), "it runs again under its own number")
+    print(f"cancelled {cancelled}, preempted {sorted(preempted)} with {n_committed()} done")  # noqa: T201 - pytest -rP
+
+
 @pytest.mark.slow
 def test_jobs_that_are_cancelled_preempted_or_too_large_lose_nothing(
     real_slurm: Slurm,
@@ -223,8 +241,8 @@ def test_jobs_that_are_cancelled_preempted_or_too_large_lose_nothing(
     make_tiff: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for i in range(60):
-        make_tiff(tmp_path / "in" / f"m{i:02d}.tif", make_disks(np.random.default_rng(i), 1 + i % 6, (800, 900)))
+    for i in range(N_MICROGRAPHS):
+        make_tiff(tmp_path / "in" / f"m{i:03d}.tif", make_disks(np.random.default_rng(i), 1 + i % 6, (800, 900)))
     eater = tmp_path / "site"
     eater.mkdir()
     (eater / "sitecustomize.py").write_text(
@@ -234,7 +252,7 @@ def test_jobs_that_are_cancelled_preempted_or_too_large_lose_nothing(
         "    import hrtem_dask.loading.signals as signals\n"
         "    honest, mark = signals.read_image, pathlib.Path(__file__).with_name('eaten')\n"
         "    def read_image(record):\n"
-        "        if 'm30' in record.micrograph_id and not mark.exists():\n"
+        "        if 'm030' in record.micrograph_id and not mark.exists():\n"
         "            mark.touch()\n"
         "            eaten = [bytearray(b'x' * 200_000_000) for _ in range(9)]\n"
         "            time.sleep(30)  # SLURM looks every second\n"
@@ -252,23 +270,15 @@ def test_jobs_that_are_cancelled_preempted_or_too_large_lose_nothing(
     def n_committed() -> int:
         return len(list(commits.glob("*.commit.json")))
 
-    real_slurm.wait(lambda: len(real_slurm.jobs()) == 2 and n_committed() >= 3, "two jobs work")
-    (cancelled, *_) = real_slurm.jobs()
-    real_slurm.call("scancel", cancelled)
-    real_slurm.wait(lambda: cancelled not in real_slurm.jobs() and len(real_slurm.jobs()) == 2, "it is replaced")
-    real_slurm.wait(lambda: n_committed() >= 12, "the run goes on")
-    before = set(real_slurm.jobs())
-    urgent = ["sbatch", "--parsable", "-p", "urgent", "-n", "3", "--wrap", "sleep 15", "--output=/dev/null"]
-    real_slurm.call(*urgent)
-    preempted = real_slurm.wait(lambda: set(real_slurm.jobs("PENDING")) & before, "one is preempted", 60)
-    real_slurm.wait(lambda: not preempted - set(real_slurm.jobs()), "it runs again under its own number")
-    thread.join(400)
+    for done in range(0, N_MICROGRAPHS, 60):
+        attack(real_slurm, n_committed, done)
+    thread.join(400 + 4 * N_MICROGRAPHS)
     assert not thread.is_alive(), real_slurm.call("squeue")
     assert (eater / "eaten").exists()
     assert "exceeded memory limit" in real_slurm.logs(), "one job was over its memory"
     (summary,) = ended
     assert not isinstance(summary, BaseException), summary
-    assert summary.counts == {"done": 60, "empty": 0, "set_aside": 0, "failed": 0}
+    assert summary.counts == {"done": N_MICROGRAPHS, "empty": 0, "set_aside": 0, "failed": 0}
     real_slurm.wait(lambda: not real_slurm.jobs("PENDING,RUNNING,COMPLETING"), "no job is left", 60)
     run(tmp_path / "in", tmp_path / "whole", settings=slow_settings, cluster="threads")
     found, whole = open_results(out), open_results(tmp_path / "whole")

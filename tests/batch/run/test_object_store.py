@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 
 pytestmark = pytest.mark.slow
+N_MICROGRAPHS = int(os.environ.get("HRTEM_DASK_TEST_MICROGRAPHS", "12"))
+"""For a longer test by hand."""
 RATE = 0.05
 """Probability of each kind of error."""
 
@@ -167,7 +169,7 @@ else:
 
 
 def call(*command: str) -> str:
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=900)
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=900 + 20 * N_MICROGRAPHS)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -175,8 +177,8 @@ def call(*command: str) -> str:
 def test_errors_of_the_store_lose_nothing(
     store: FaultyProxy, tmp_path: Path, make_disks: Callable[..., np.ndarray], make_tiff: Callable[..., Path]
 ) -> None:
-    for i in range(12):
-        make_tiff(tmp_path / "in" / f"m{i:02d}.tif", make_disks(np.random.default_rng(i), 1 + i % 6))
+    for i in range(N_MICROGRAPHS):
+        make_tiff(tmp_path / "in" / f"m{i:03d}.tif", make_disks(np.random.default_rng(i), 1 + i % 6))
     deadline = time.monotonic() + 120  # a server that listens may still refuse
     while True:
         try:
@@ -187,9 +189,10 @@ def test_errors_of_the_store_lose_nothing(
                 raise
             time.sleep(2)
     run = ["-m", "hrtem_dask", "run", "s3://bucket/in", "--method", "otsu", "--cluster", "threads", "-q", "--out"]
-    assert "12 done" in call(*run, "s3://bucket/calm")
+    assert f"{N_MICROGRAPHS} done" in call(*run, "s3://bucket/calm")
     store.rate = RATE
-    assert "12 done" in call(*run, "s3://bucket/attacked")
+    assert f"{N_MICROGRAPHS} done" in call(*run, "s3://bucket/attacked")
+    print(dict(store.made))  # noqa: T201 - shown by `pytest -rP`
     assert min(store.made[kind] for kind in ("slow down", "reset", "late", "cut off")) > 0, store.made
     store.rate = 0.0
     for name in ("calm", "attacked"):
