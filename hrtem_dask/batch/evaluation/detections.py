@@ -20,10 +20,10 @@ from hrtem_dask.evaluation.detection import pair_detections, precision_table, su
 from hrtem_dask.evaluation.detection.overlaps import KINDS
 from hrtem_dask.provenance import WHOLE_PACKAGE, code_version
 from hrtem_dask.settings import DETECTION_METHODS, Settings
+from hrtem_dask.spreadsheet_text import without_formulas
 from hrtem_dask.storage.annotations import read_annotations
 from hrtem_dask.storage.annotations.found_instances import found_instances
 from hrtem_dask.storage.annotations.simulated_instances import simulated_instances
-from hrtem_dask.spreadsheet_text import without_formulas
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.results import Results, open_results
 from hrtem_dask.storage.simulated import open_simulated, truth_ids
