@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import importlib
 import sys
 from types import ModuleType
@@ -24,6 +25,7 @@ __all__ = [
     "Array",
     "array_namespace",
     "fft",
+    "free_memory",
     "gpu_available",
     "is_out_of_memory",
     "keep_freed_memory",
@@ -198,6 +200,19 @@ def keep_freed_memory() -> None:
         mallopt(option, value)
 
 
+def free_memory() -> None:
+    """Release the memory that failed work has left allocated: of the host, and what CuPy and PyTorch keep of a GPU.
+
+    Each library keeps what it has freed for itself, so the memory that one lacks may be that of the other.
+    """
+    gc.collect()
+    if "cupy" in sys.modules:
+        importlib.import_module("cupy").get_default_memory_pool().free_all_blocks()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that memory, of host or device, ran out.
 
@@ -212,7 +227,11 @@ def is_out_of_memory(error: BaseException) -> bool:
         True for all of those kinds.
     """
     names = {kind.__name__ for kind in type(error).__mro__}
-    phrases = ("out of memory", "can't allocate memory", "bad_alloc")
+    text = str(error).lower()
+    if type(error).__module__.partition(".")[0] == "cv2":  # OpenCV's error is no RuntimeError
+        return "insufficient memory" in text
+    # the last one is that of cuBLAS, cuDNN and cuFFT
+    phrases = ("out of memory", "can't allocate memory", "bad_alloc", "alloc_failed")
     return bool(names & {"MemoryError", "OutOfMemoryError"}) or (
-        isinstance(error, RuntimeError) and any(words in str(error).lower() for words in phrases)
+        isinstance(error, RuntimeError) and any(words in text for words in phrases)
     )

@@ -267,7 +267,7 @@ def _as_declared(value: object, kind: object) -> object:
     if isinstance(value, tuple):
         each = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
         return tuple(_as_declared(item, one) for item, one in zip(value, each, strict=True))
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and arguments:  # else whatever a table holds, such as options of Dask
         return {key: _as_declared(item, arguments[1]) for key, item in value.items()}
     return float(value) if kind is float and isinstance(value, numbers.Real) else value
 

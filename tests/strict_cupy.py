@@ -16,7 +16,7 @@ import operator
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -267,6 +267,7 @@ def _modules() -> dict[str, ModuleType]:
     cupy = made["cupy"]
     for name, value in {"ndarray": ndarray, "cuda": made["cupy.cuda"], "asnumpy": lambda array: array.get()}.items():
         setattr(cupy, name, value)
+    cupy.get_default_memory_pool = lambda: SimpleNamespace(free_all_blocks=lambda: None)  # type: ignore[attr-defined]
     for name, module in made.items():
         parent, _, child = name.rpartition(".")
         if parent:

@@ -12,7 +12,7 @@ TESTS = Path(__file__).parent
 FOUNDATION = {
     "addresses", "chosen_settings", "cluster_settings", "errors", "backend",
     "micrograph", "settings", "tables", "crystals", "hann_window", "intervals", "medians", "provenance",
-    "text_encoding", "toml_records",
+    "spreadsheet_text", "text_encoding", "toml_records",
 }  # fmt: skip
 STAGES = {
     "loading", "filtering", "segmentation", "particles", "fourier", "defects", "population",
@@ -87,9 +87,11 @@ NAMED_FOR_A_TOPIC = {
     "batch/run/test_crystal_fields": "fields that one crystal fills, from the file to the tables of a run",
     "batch/run/test_damage": "results folders with damage of every kind, by every module that reads them",
     "batch/run/test_detectors": "runs with a detector, from the model file to tables and report",
+    "batch/run/test_disk_and_network": "full disks and links that go down, by every module that writes or connects",
     "batch/run/test_hostile_text": "texts that would run as HTML or as formulas, from files to pages and tables",
     "batch/run/test_imports": "what a worker imports with its task, through all modules",
     "batch/run/test_object_store": "an S3 server that makes errors, by every module that reads or writes files",
+    "batch/run/test_out_of_memory": "memory that runs out, on a GPU or on a worker, from the error to the row",
     "batch/run/test_survival": "a run that is interrupted, by every module that takes part",
     "batch/run/test_trouble_cases": "faults that users reported, from the file to the tables of a run",
     "detection/test_bundled": "the detectors that come with the package",

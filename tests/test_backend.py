@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import scipy.fft
@@ -31,6 +32,11 @@ def test_the_device_is_one_that_is_there() -> None:
         (RuntimeError("CUDA out of memory. Tried to allocate"), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
         (RuntimeError("std::bad_alloc"), True),
+        (MemoryError("std::bad_alloc: out_of_memory: CUDA error (failed to allocate 8 bytes)"), True),  # RMM
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (type("CuFFTError", (RuntimeError,), {})("CUFFT_ALLOC_FAILED"), True),
+        (cv2.error("OpenCV(4.11) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9 bytes"), True),
+        (cv2.error("OpenCV(4.11) error: (-215:Assertion failed) !empty()"), False),
         (RuntimeError("shapes differ"), False),
         (ValueError("out of memory is not what this says"), False),
     ],

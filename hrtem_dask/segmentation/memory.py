@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -82,7 +81,7 @@ def logits_within_memory(
                 raise
             message = str(error)
         # outside the except block, so that the error no longer holds the memory of the failed tile
-        _free(device)
+        backend.free_memory()
         side = tile_px or max(image.shape)
         smaller = max(MIN_TILE_PX, side // 2)
         # a tile with its halo must be smaller than the image to save memory
@@ -103,13 +102,3 @@ def _to_library_of(image: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """Move logits that were computed on the host back to the device of the image."""
     moved: np.ndarray = backend.array_namespace(image).asarray(logits)
     return moved
-
-
-def _free(device: str) -> None:
-    """Release the memory that a failed attempt has left allocated."""
-    gc.collect()
-    if device == "cuda":
-        import torch  # a CPU does without
-
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()

@@ -41,6 +41,7 @@ __all__ = [
     "remove_replaced_parts",
     "table_file",
     "unreadable_commits",
+    "was_begun",
     "write_commit",
     "write_intent",
     "write_part",
@@ -104,6 +105,24 @@ class Part:
     """One row per fault of such a field."""
     instance_runs: pd.DataFrame = field(default_factory=lambda: tables.empty(tables.INSTANCE_RUNS))
     """Masks of instances that a detector found, as runs."""
+
+
+def was_begun(folder: Location, name: str) -> bool:
+    """Return whether the analysis of a part has begun before.
+
+    Parameters
+    ----------
+    folder : Location
+        The results folder.
+    name : str
+        Name of the part, which is another one for each attempt of a run: it was begun by a worker that died.
+
+    Returns
+    -------
+    bool
+        Whether its intent is there.
+    """
+    return folder.exists(f"{FOLDER}/{name}.intent.json")
 
 
 def write_intent(folder: Location, name: str, attempts: Mapping[str, int]) -> None:

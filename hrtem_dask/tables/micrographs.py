@@ -218,6 +218,6 @@ EXECUTION: Schema = (
     Column("device", "str", "cpu or cuda"),
     Column("engine", "str", "what ran the network"),
     Column("peak_memory_mib", "float", "largest memory of the worker so far", "MiB"),
-    Column("out_of_memory_steps", "str", "steps taken when memory ran out, in order"),
+    Column("out_of_memory_steps", "str", "steps taken when memory ran out or a worker died, in order"),
     Column("finished_at", "str", "time, ISO 8601, UTC"),
 )

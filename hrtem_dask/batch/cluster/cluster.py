@@ -204,7 +204,7 @@ def _connect(scheduler: str) -> Client:
         if is_file:
             return Client(scheduler_file=scheduler, timeout="30s")
         return Client(scheduler, timeout="30s")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # the latter where certificates are lacking
         raise ClusterError(
             f"cannot reach the scheduler {scheduler!r} ({error_text(error)}): give the address of a running scheduler "
             "or its scheduler file, or leave --cluster out to use this machine"

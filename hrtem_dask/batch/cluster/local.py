@@ -18,6 +18,7 @@ from distributed.system import MEMORY_LIMIT
 
 from hrtem_dask import backend
 from hrtem_dask.batch.cluster.closing import close_quietly
+from hrtem_dask.batch.cluster.security import with_security
 from hrtem_dask.cluster_settings import Cluster, Device
 from hrtem_dask.errors import ClusterError, SettingsError, error_text, suggestion, typed_error_text
 
@@ -130,7 +131,7 @@ def _start(cluster: Cluster, device: Device) -> LocalCluster:
         defaults["n_workers"] = cluster.workers or default_workers()
     _require_known(made_by, cluster.options)
     try:
-        started: LocalCluster = made_by(**{**defaults, **cluster.options})
+        started: LocalCluster = made_by(**{**defaults, **with_security(cluster.options)})
     except (TypeError, ValueError, ImportError) as error:
         raise SettingsError(
             f"a {made_by.__name__} cannot be made of the options {dict(cluster.options)} ({error_text(error)}): "

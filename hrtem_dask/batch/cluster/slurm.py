@@ -17,6 +17,7 @@ from distributed.core import Status
 
 from hrtem_dask.batch.cluster.closing import close_quietly
 from hrtem_dask.batch.cluster.local import CONNECT_S, DASHBOARD_PORT, free_port, no_port_warning
+from hrtem_dask.batch.cluster.security import with_security
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import ClusterError, SettingsError, error_text
 
@@ -285,7 +286,7 @@ class JobKeeper:
 
 def _options(cluster: Cluster) -> dict[str, Any]:
     """Return the options of a SLURM cluster: given ones, those of the site's jobqueue.yaml, and defaults."""
-    options: dict[str, Any] = dict(cluster.options)
+    options = with_security(cluster.options)
     defaults: dict[str, Any] = {"job_name": "hrtem-dask", "walltime": WALLTIME, "log_directory": str(_log_folder())}
     if _of_site("walltime") not in {None, "00:30:00"}:  # the latter is dask-jobqueue's own
         del defaults["walltime"]

@@ -216,14 +216,14 @@ def _estimate(plan: RunPlan, job: Job) -> tuple[float | None, int, int, int]:
         zarr_store.create_store(folder.inside(ledger.LABELS))
         # all together first, which loads the model too
         with_overlays = tuple(dataclasses.replace(p, overlay=True) for p in probes)
-        run_task(AnalysisTask(with_overlays, packed), job.settings, folder, job.models)
+        run_task(AnalysisTask(with_overlays, packed, is_alone=True), job.settings, folder, job.models)
         n_part_files, together = _content(Path(scratch, ledger.FOLDER))
         n_label_files, labels = _content(Path(scratch, label_packs.FOLDER if packed else ledger.LABELS))
         _, overlays = _content(Path(scratch, "overlays"))
         for probe in probes:
             alone = dataclasses.replace(probe, overlay=False, attempts=probe.attempts + 1)
             began = _clock(job)
-            run_task(AnalysisTask((alone,), packed), job.settings, folder, job.models)
+            run_task(AnalysisTask((alone,), packed, is_alone=True), job.settings, folder, job.models)
             seconds += _clock(job) - began
         singles = _content(Path(scratch, ledger.FOLDER))[1] - together
     share = sum(map(_pixels, items)) / max(sum(map(_pixels, probes)), 1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hrtem_dask import analysis, loading, tables
+from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.analysis.segmenters import make_segmenter
 from hrtem_dask.analysis.stored_labels import restore_labelled
 from hrtem_dask.batch.run.stored_analysis import StoredAnalysis
@@ -69,6 +69,8 @@ class Analysed:
     """Labels and prepared image; None if the analysis failed."""
     stat: tuple[int, int] = (0, 0)
     """Size (bytes) and time of change (ns) of its file before it was read."""
+    out_of_memory: bool = False
+    """Whether it failed because memory ran out."""
     fingerprint: str = ""
     """Fingerprint of its image, by which copies are found; empty where it could not be read."""
 
@@ -217,20 +219,56 @@ def segment_record(
         return SegmentedRecord(read, error=read.error)
     settings = settings_of(read.record, settings)
     try:
-        segmenter = make_segmenter(settings) if with_segmenter else None
-        if models is not None and segmenter is not None:
-            _require_same(settings.segmentation.model_file, segmenter.model_hash, models.segmentation)
-        segmented = analysis.segment_micrograph(
-            read.image,
-            pixel_size_nm=read.record.pixel_size_nm,
-            settings=settings,
-            segmenter=segmenter,
-            gain=gain_reference(settings.filtering.flat_field),
-            always=always,
-        )
+        segmented = _segmented(read.record, read.image, settings, models, always=always, with_segmenter=with_segmenter)
+        return SegmentedRecord(read, segmented)
     except Exception as error:  # noqa: BLE001 - whatever an image provokes, the batch goes on and reports it
+        if not backend.is_out_of_memory(error) or backend.resolve_device(settings.execution.device) == "cpu":
+            return SegmentedRecord(read, error=error)
+    # outside the except block, so that the error no longer holds the memory of what failed
+    backend.free_memory()
+    settings = _on_cpu(settings)
+    try:
+        segmented = _segmented(read.record, read.image, settings, models, always=always, with_segmenter=with_segmenter)
+    except Exception as error:  # noqa: BLE001 - the same
         return SegmentedRecord(read, error=error)
-    return SegmentedRecord(read, segmented)
+    return SegmentedRecord(read, _with_step(segmented, "micrograph on cpu"))
+
+
+def _segmented(
+    record: loading.MicrographRecord,
+    image: np.ndarray,
+    settings: Settings,
+    models: ModelHashes | None,
+    *,
+    always: bool,
+    with_segmenter: bool,
+) -> analysis.Segmented:
+    """Segment a micrograph on the device of the settings."""
+    segmenter = make_segmenter(settings) if with_segmenter else None
+    if models is not None and segmenter is not None:
+        _require_same(settings.segmentation.model_file, segmenter.model_hash, models.segmentation)
+    return analysis.segment_micrograph(
+        image,
+        pixel_size_nm=record.pixel_size_nm,
+        settings=settings,
+        segmenter=segmenter,
+        gain=gain_reference(settings.filtering.flat_field),
+        always=always,
+    )
+
+
+def _with_step(segmented: analysis.Segmented, step: str) -> analysis.Segmented:
+    """Return what was found after a step that was taken because memory ran out."""
+    found = segmented.segmentation
+    if found is None:
+        return segmented
+    return replace(segmented, segmentation=replace(found, out_of_memory_steps=(step, *found.out_of_memory_steps)))
+
+
+@functools.lru_cache(maxsize=4)
+def _on_cpu(settings: Settings) -> Settings:
+    """Return the settings without a GPU, made once for all micrographs of a run."""
+    return settings.updated({"execution": {"device": "cpu"}})
 
 
 def analyse_segmented_record(
@@ -282,6 +320,7 @@ def analyse_segmented_record(
         _fill(analysed, segmented.segmented, read.record, own, models, correction, labelled)
     except Exception as error:  # noqa: BLE001 - whatever an image provokes, the batch goes on and reports it
         row |= {"status": "failed", "reason": typed_error_text(error)}
+        analysed.out_of_memory = backend.is_out_of_memory(error)
     return analysed
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from distributed import Client
 
-from hrtem_dask import loading, tables
+from hrtem_dask import backend, loading, tables
 from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream, stream_with_retry, worker_died
 from hrtem_dask.batch.copies import compare_on_workers, find_copies
@@ -381,6 +381,11 @@ def _draw_missing_overlays(client: Client, job: Job, plan: RunPlan, log: RunLog)
             log.write("no overlay", micrograph_id=micrograph.record.micrograph_id, reason=str(result))
 
 
+def _may_succeed_alone(error: BaseException) -> bool:
+    """Return whether a task is worth another try with nothing else running."""
+    return worker_died(error) or backend.is_out_of_memory(error)
+
+
 def analyse_tasks(
     client: Client,
     tasks: Sequence[AnalysisTask],
@@ -392,8 +397,8 @@ def analyse_tasks(
 ) -> Iterator[Outcome]:
     """Run the tasks; find out which micrograph killed a worker.
 
-    The micrographs of a worker that died are analyzed again at the end, one by one. A micrograph that then kills its
-    worker again is committed as failed.
+    The micrographs of a worker that died, or whose memory ran out, are analyzed again at the end, one by one. A
+    micrograph that then kills its worker again is committed as failed.
 
     Parameters
     ----------
@@ -423,10 +428,11 @@ def analyse_tasks(
         If another run has taken the lock.
     """
     arguments = (settings, folder, models, lock.token)
-    for task, result in stream_with_retry(client, run_task, tasks, *arguments, key="analyse", split=AnalysisTask.split):
+    options: dict[str, Any] = {"key": "analyse", "split": AnalysisTask.split, "retry": _may_succeed_alone}
+    for task, result in stream_with_retry(client, run_task, tasks, *arguments, **options):
         lock.check()
         if isinstance(result, BaseException):
-            if not worker_died(result):
+            if not _may_succeed_alone(result):
                 raise result
             result = commit_failed(task, failure_reason(result), settings, folder)
         if merger is not None:

@@ -85,6 +85,8 @@ class AnalysisTask:
     """The micrographs, in order."""
     packed: bool = False
     """Whether their labels go into one pack instead of folders."""
+    is_alone: bool = False
+    """Whether it is tried with nothing else running, after its worker died or memory ran out."""
 
     @property
     def name(self) -> str:
@@ -92,14 +94,14 @@ class AnalysisTask:
         return record_hash([(i.record.micrograph_id, i.key, i.attempts) for i in self.items])
 
     def split(self) -> list[AnalysisTask]:
-        """Return one task per micrograph, to find the micrograph that killed a worker.
+        """Return one task per micrograph, to find the micrograph that killed a worker or takes too much memory.
 
         Returns
         -------
         list of AnalysisTask
             Tasks of one micrograph each, in order.
         """
-        return [AnalysisTask((item,), self.packed) for item in self.items]
+        return [AnalysisTask((item,), self.packed, is_alone=True) for item in self.items]
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,11 @@ def run_task(
     ------
     ResultsFolderError
         If another run holds the lock of the results folder.
+    MemoryError
+        If memory ran out, and the task is not alone: others may have taken it.
     """
     require_owner(folder, owner)
+    tries = [*(["fresh worker"] if ledger.was_begun(folder, task.name) else []), *(["alone"] if task.is_alone else [])]
     ledger.write_intent(folder, task.name, {i.record.micrograph_id: i.attempts + 1 for i in task.items})
     outcomes: list[Outcome] = []
     results: list[Analysed] = []
@@ -181,9 +186,13 @@ def run_task(
                 analysed = analyse_record(item.record, settings, models, item.correction, read)
             else:
                 analysed = _failed(item, ended, settings)
+            if analysed.out_of_memory and not task.is_alone:
+                raise MemoryError(analysed.row["reason"])
             require_owner(folder, owner)
             picture, labels_hash = _write_pictures(folder, item, analysed, settings, pack if task.packed else None)
         analysed.execution = _execution(item, analysed)
+        steps = [*tries, analysed.execution.get("out_of_memory_steps")]
+        analysed.execution["out_of_memory_steps"] = ", ".join(map(str, filter(None, steps))) or None
         results.append(analysed)
         status, reason = analysed.row["status"], analysed.row.get("reason")
         entry = _entry(item, task.name, analysed.stat, analysed.row.get("source_hash"), status)

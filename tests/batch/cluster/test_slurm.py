@@ -63,6 +63,7 @@ PartitionName=urgent Nodes={host} PriorityTier=10 State=UP
 """
 N_MICROGRAPHS = int(os.environ.get("HRTEM_DASK_TEST_MICROGRAPHS", "60"))
 """For a longer test by hand: jobs are cancelled and preempted once per 60 micrographs."""
+SHAPE = (800, 900) if N_MICROGRAPHS <= 60 else (400, 480)
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 
 
@@ -217,7 +218,7 @@ def slow_settings(settings: Settings) -> Settings:
 
 def attack(real_slurm: Slurm, n_committed: Callable[[], int], done: int) -> None:
     """Cancel a job, and preempt all by an urgent one, when so many micrographs are done."""
-    patience_s = 600.0
+    patience_s = 1800.0
     real_slurm.wait(lambda: len(real_slurm.jobs()) == 2 and n_committed() >= done + 3, "two jobs work", patience_s)
     (cancelled, *_) = real_slurm.jobs()
     real_slurm.call("scancel", cancelled)
@@ -242,7 +243,7 @@ def test_jobs_that_are_cancelled_preempted_or_too_large_lose_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for i in range(N_MICROGRAPHS):
-        make_tiff(tmp_path / "in" / f"m{i:03d}.tif", make_disks(np.random.default_rng(i), 1 + i % 6, (800, 900)))
+        make_tiff(tmp_path / "in" / f"m{i:03d}.tif", make_disks(np.random.default_rng(i), 1 + i % 6, SHAPE))
     eater = tmp_path / "site"
     eater.mkdir()
     (eater / "sitecustomize.py").write_text(
