@@ -171,7 +171,7 @@ def run_task(
         If memory ran out, and the task is not alone: others may have taken it.
     """
     require_owner(folder, owner)
-    tries = [*(["fresh worker"] if ledger.was_begun(folder, task.name) else []), *(["alone"] if task.is_alone else [])]
+    tried = "alone" if task.is_alone else "fresh worker" if ledger.was_begun(folder, task.name) else None
     ledger.write_intent(folder, task.name, {i.record.micrograph_id: i.attempts + 1 for i in task.items})
     outcomes: list[Outcome] = []
     results: list[Analysed] = []
@@ -191,7 +191,7 @@ def run_task(
             require_owner(folder, owner)
             picture, labels_hash = _write_pictures(folder, item, analysed, settings, pack if task.packed else None)
         analysed.execution = _execution(item, analysed)
-        steps = [*tries, analysed.execution.get("out_of_memory_steps")]
+        steps = [tried, analysed.execution.get("out_of_memory_steps")]
         analysed.execution["out_of_memory_steps"] = ", ".join(map(str, filter(None, steps))) or None
         results.append(analysed)
         status, reason = analysed.row["status"], analysed.row.get("reason")

@@ -83,7 +83,7 @@ class Link:
         self._target, self._is_up, self._open = port, True, list[socket.socket]()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.address = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
-        self.n_cut = 0
+        self.n_cut, self._threads = 0, list[threading.Thread]()
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -96,23 +96,26 @@ class Link:
                 far = socket.create_connection(("127.0.0.1", self._target))
                 self._open += [near, far]
                 for one, other in ((near, far), (far, near)):
-                    threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
+                    self._threads.append(threading.Thread(target=self._copy, args=(one, other), daemon=True))
+                    self._threads[-1].start()
 
     def _copy(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while block := one.recv(65536):
                 other.sendall(block)
-        for end in (one, other):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            other.shutdown(socket.SHUT_RDWR)
+        one.close()  # each of the two threads closes the end that it reads from
 
     def cut(self) -> None:
         self._is_up = False
         for end in self._open:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it is closed already
                 end.shutdown(socket.SHUT_RDWR)
                 self.n_cut += 1
         self._open.clear()
+        for thread in self._threads:
+            thread.join(10)
 
     def restore(self) -> None:
         self._is_up = True
@@ -187,7 +190,7 @@ def test_links_that_go_down(
     links["worker"].cut()  # its tasks are done by the other one
     wait_for_commits(5, program)
     links["worker"].restore()
-    assert program.poll() is None
+    assert program.poll() is None, program.communicate()
     links["program"].cut()
     _, errors = program.communicate(timeout=400)
     assert program.returncode == 1
