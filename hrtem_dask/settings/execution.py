@@ -19,8 +19,8 @@ class ExecutionSettings:
     """What runs the U-Net, and the convolutions of a detector, on a CPU."""
     tile_px: int = 2048
     """Tile of the U-Net for images larger than `whole_px` on a side."""
-    whole_px: int = 4096
-    """Images up to this side go through the U-Net whole."""
+    whole_px: int = 2048
+    """Images up to this side go through the U-Net whole; its memory grows with it."""
     overlays: Literal["sample", "all", "none"] = "sample"
     """For which micrographs an overlay picture is written."""
     labels: Literal["auto", "folders", "packed"] = "auto"

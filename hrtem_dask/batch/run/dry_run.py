@@ -83,7 +83,7 @@ class DryRun:
         lines = [
             f"images:      {counts}",
             f"would write: about {self.n_files} files and folders, {_bytes(self.n_bytes)}",
-            f"memory:      the largest micrograph needs about {_bytes(self.memory_needed)} beyond the libraries; each "
+            f"memory:      the largest micrograph needs about {_bytes(self.memory_needed)}; each "
             f"of {self.n_workers} workers has {known}",
         ]
         if self.memory_per_worker and self.memory_needed > self.memory_per_worker:

@@ -25,8 +25,13 @@ GROUPS_PER_WORKER = 4
 PACK_ABOVE = 500
 """Number of micrographs above which labels are packed, with the setting ``execution.labels`` ``"auto"``."""
 BYTES_PER_PIXEL = 60
-"""Memory of a worker per pixel of a micrograph: measured, 3.7 GiB at 8192² pixels with the U-Net, which is 55 bytes per
-pixel and the memory of the libraries."""
+"""Memory of a worker per pixel of a micrograph, beside what does not depend on its size: see `benchmarks/memory.py`."""
+LIBRARIES_BYTES = 300 * 2**20
+"""Memory of a worker without a micrograph."""
+NETWORK_BYTES = 1100 * 2**20
+"""What a network adds to that: its libraries, its weights, and the largest tile that it sees at once."""
+PAUSE_FRACTION = 0.8
+"""Share of its memory at which a worker of Dask takes no more tasks."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class RunPlan:
     """Those of them that get an overlay."""
     outdated: tuple[Correction, ...] = field(default=())
     """Corrections that are not used, because the file of their micrograph has changed."""
+    uses_network: bool = True
+    """Whether particles are found by a network, which needs memory of its own."""
 
     @property
     def n_to_analyze(self) -> int:
@@ -135,7 +142,8 @@ def make_plan(
     largest = min(settings.execution.group_megapixels * 1e6, share)
     packed = settings.execution.labels == "packed" or (settings.execution.labels == "auto" and len(ok) > PACK_ABOVE)
     tasks = tuple(AnalysisTask(group, packed) for group in _groups(items, largest))
-    return RunPlan(tuple(records), tasks, kept, tuple(undrawn), tuple(outdated))
+    uses_network = settings.segmentation.chosen_method not in ("otsu", "fourier")
+    return RunPlan(tuple(records), tasks, kept, tuple(undrawn), tuple(outdated), uses_network)
 
 
 def planned_memory(plan: RunPlan) -> tuple[int, loading.MicrographRecord | None]:
@@ -149,7 +157,7 @@ def planned_memory(plan: RunPlan) -> tuple[int, loading.MicrographRecord | None]
     Returns
     -------
     needed : int
-        Bytes; 0 where nothing is to be analyzed, or no size is known.
+        Bytes, with those of the libraries; 0 where nothing is to be analyzed.
     record : loading.MicrographRecord or None
         That micrograph.
     """
@@ -157,7 +165,8 @@ def planned_memory(plan: RunPlan) -> tuple[int, loading.MicrographRecord | None]
     largest = max(records, key=lambda r: (r.height_px or 0) * (r.width_px or 0), default=None)
     if largest is None:
         return 0, None
-    return BYTES_PER_PIXEL * (largest.height_px or 0) * (largest.width_px or 0), largest
+    fixed = LIBRARIES_BYTES + NETWORK_BYTES * plan.uses_network
+    return fixed + BYTES_PER_PIXEL * (largest.height_px or 0) * (largest.width_px or 0), largest
 
 
 def check_memory(
@@ -187,7 +196,7 @@ def check_memory(
         If it does not suffice, and `when_too_large` is ``"refuse"``.
     """
     needed, largest = planned_memory(plan)
-    if largest is None or not memory_per_worker or needed < 0.6 * memory_per_worker:  # Dask spills from 60 %
+    if largest is None or not memory_per_worker or needed < PAUSE_FRACTION * memory_per_worker:
         return None
     fitting = min(int(n_workers * memory_per_worker / needed), n_workers - 1)
     remedy = (

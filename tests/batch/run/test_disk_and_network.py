@@ -155,6 +155,8 @@ def cluster_over_links(tmp_path: Path) -> Iterator[dict[str, Link]]:
             str(tmp_path),
         ]
         processes.append(subprocess.Popen(worker, **quiet))  # type: ignore[call-overload]
+    with Client(f"tcp://127.0.0.1:{port}", timeout="120s") as waiting:
+        waiting.wait_for_workers(2, timeout=300)
     yield links
     for process in processes:
         if process.poll() is None:

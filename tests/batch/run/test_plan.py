@@ -15,7 +15,7 @@ def record(name: str, side_px: int = 100) -> loading.MicrographRecord:
 
 def test_memory_that_does_not_suffice_is_refused_with_the_remedy_and_warned_of_where_it_is_short() -> None:
     plan = make_plan([record("small"), record("large", 30_000)], {}, Settings(), ModelHashes())
-    needs = r"/large.tif \(30000 × 30000\) needs about 50.3 GiB, a worker has 16.0 GiB"
+    needs = r"/large.tif \(30000 × 30000\) needs about 51.7 GiB, a worker has 16.0 GiB"
     with pytest.raises(SettingsError, match=rf"{needs}: with fewer workers \(--workers 2\) each gets more"):
         check_memory(plan, 16 * 2**30, 8)
     with pytest.raises(SettingsError, match=rf"{needs}: use workers with more memory, or leave this file out"):
@@ -23,7 +23,7 @@ def test_memory_that_does_not_suffice_is_refused_with_the_remedy_and_warned_of_w
     warning = check_memory(plan, 16 * 2**30, 8, when_too_large="warn")
     assert warning is not None
     assert "--workers 2" in warning
-    assert check_memory(plan, 60 * 2**30, 8) is not None, "Dask spills from 60 % on"
+    assert check_memory(plan, 60 * 2**30, 8) is not None, "a worker takes no more tasks from 80 % on"
     assert check_memory(plan, 256 * 2**30, 1) is None
     assert check_memory(plan, 0, 1) is None
 
