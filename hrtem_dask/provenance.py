@@ -33,6 +33,7 @@ ROW_CODE = (
     "addresses.py",
     "analysis",
     "backend.py",
+    "batch/run/gain.py",
     "batch/run/record_analysis.py",
     "crystals",
     "defects",

@@ -15,6 +15,7 @@ from hrtem_dask import tables
 from hrtem_dask.errors import ResultsFolderError, reason_alone
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.checksums import find_damaged_tables
+from hrtem_dask.storage.damage import find_damage, unreadable_commits
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.run_lock import lock_holder
 
@@ -112,10 +113,10 @@ def verify(results: str | os.PathLike[str]) -> Verification:
         if entry.status != "interrupted":
             by_part.setdefault(entry.part, []).append(entry)
     with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(lambda item: ledger.find_damage(folder, *item), by_part.items())
+        found = pool.map(lambda item: find_damage(folder, *item), by_part.items())
         damaged = {name: why for one in found for name, why in one.items()}
     interrupted = tuple(sorted(name for name, entry in entries.items() if entry.status == "interrupted"))
-    unreadable = dict.fromkeys(ledger.unreadable_commits(folder), "cannot be read")
+    unreadable = dict.fromkeys(unreadable_commits(folder), "cannot be read")
     return Verification(
         results=folder.url,
         n_micrographs=len(entries) - len(interrupted),

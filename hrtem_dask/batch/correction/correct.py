@@ -19,8 +19,8 @@ from hrtem_dask.batch.run.plan import make_plan
 from hrtem_dask.batch.run.preparation import checked_models
 from hrtem_dask.batch.run.progress import RunLog
 from hrtem_dask.batch.run.record_analysis import ModelHashes
-from hrtem_dask.batch.run.run import analyse_tasks
 from hrtem_dask.batch.run.task import AnalysisTask, Outcome
+from hrtem_dask.batch.run.task_results import analyse_tasks
 from hrtem_dask.cluster_settings import Cluster, Device
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, SettingsError, error_text
 from hrtem_dask.settings import Settings

@@ -15,7 +15,8 @@ from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.batch.cluster.stream import failure_reason, stream
 from hrtem_dask.batch.evaluation.methods import Method
 from hrtem_dask.batch.listing import list_sources
-from hrtem_dask.batch.run.record_analysis import gain_reference, settings_of
+from hrtem_dask.batch.run.gain import gain_reference
+from hrtem_dask.batch.run.record_analysis import settings_of
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError, UnreadableMicrographError, typed_error_text
 from hrtem_dask.evaluation import MicrographScores, curve, score_micrograph, summarize_scores
 from hrtem_dask.micrograph import PixelSize

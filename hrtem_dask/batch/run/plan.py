@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hrtem_dask import loading, tables
-from hrtem_dask.batch.run.record_analysis import ModelHashes, gain_hash
+from hrtem_dask.batch.run.gain import gain_hash
+from hrtem_dask.batch.run.record_analysis import ModelHashes
 from hrtem_dask.batch.run.task import AnalysisTask, PlannedMicrograph
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.provenance import code_version, record_hash

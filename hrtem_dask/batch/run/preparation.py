@@ -14,8 +14,9 @@ from hrtem_dask import crystals, loading
 from hrtem_dask.analysis.segmenters import make_segmenter
 from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.batch.listing import list_on_workers, warn_of_unmatched_rows
+from hrtem_dask.batch.run.gain import gain_reference
 from hrtem_dask.batch.run.plan import RunPlan, check_memory, make_plan
-from hrtem_dask.batch.run.record_analysis import ModelHashes, gain_reference
+from hrtem_dask.batch.run.record_analysis import ModelHashes
 from hrtem_dask.batch.run.task import check_parts
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import SettingsError

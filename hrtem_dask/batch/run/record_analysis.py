@@ -14,6 +14,7 @@ import pandas as pd
 from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.analysis.segmenters import make_segmenter
 from hrtem_dask.analysis.stored_labels import restore_labelled
+from hrtem_dask.batch.run.gain import gain_reference
 from hrtem_dask.batch.run.stored_analysis import StoredAnalysis
 from hrtem_dask.defects import make_classifier
 from hrtem_dask.errors import ModelError, UnreadableMicrographError, typed_error_text
@@ -29,8 +30,6 @@ __all__ = [
     "SegmentedRecord",
     "analyse_record",
     "analyse_segmented_record",
-    "gain_hash",
-    "gain_reference",
     "read_record",
     "segment_record",
     "settings_of",
@@ -407,50 +406,3 @@ def _require_same(file: str | None, here: str | None, expected: str | None) -> N
             f"{file} on this worker has the hash {here}, the run began with {expected}: "
             "copy the same file to every worker"
         )
-
-
-def gain_reference(path: str | None) -> np.ndarray | None:
-    """Read the gain reference, once per worker and content.
-
-    Parameters
-    ----------
-    path : str or None
-        File of the reference, which holds exactly one image; None for no reference.
-
-    Returns
-    -------
-    numpy.ndarray or None
-        Shape (y, x).
-
-    Raises
-    ------
-    HrtemDaskError
-        If the file cannot be read, holds no image, or several.
-    """
-    return None if path is None else _gain(path, gain_hash(path))
-
-
-def gain_hash(path: str | None) -> str | None:
-    """Return the content hash of the gain reference.
-
-    Parameters
-    ----------
-    path : str or None
-        File of the reference.
-
-    Returns
-    -------
-    str or None
-        The hash; None for no reference.
-
-    Raises
-    ------
-    NothingToAnalyseError
-        If the file does not exist.
-    """
-    return None if path is None else loading.source_hash(loading.find_sources(path)[0])
-
-
-@functools.lru_cache(maxsize=2)
-def _gain(path: str, content: str) -> np.ndarray:  # noqa: ARG001 - the content is the key of the cache
-    return loading.read_single_image(path)

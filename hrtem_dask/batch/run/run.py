@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Any
 
 from distributed import Client
 
-from hrtem_dask import backend, loading, tables
+from hrtem_dask import loading, tables
 from hrtem_dask.batch.cluster.cluster import connect
-from hrtem_dask.batch.cluster.stream import failure_reason, stream, stream_with_retry, worker_died
+from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.batch.copies import compare_on_workers, find_copies
 from hrtem_dask.batch.dashboard.live import PopulationReporter, add_population_page
 from hrtem_dask.batch.listing import find_inputs
@@ -24,8 +24,8 @@ from hrtem_dask.batch.run.part_merger import PartMerger
 from hrtem_dask.batch.run.plan import RunPlan
 from hrtem_dask.batch.run.preparation import Job, checked_models, prepare_run, with_absolute_paths
 from hrtem_dask.batch.run.progress import RunLog, progress_bar
-from hrtem_dask.batch.run.record_analysis import ModelHashes
-from hrtem_dask.batch.run.task import AnalysisTask, Outcome, commit_failed, draw_overlay, run_task
+from hrtem_dask.batch.run.task import draw_overlay
+from hrtem_dask.batch.run.task_results import analyse_tasks
 from hrtem_dask.batch.run.time_limit import remove_notes
 from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 from hrtem_dask.cluster_settings import Cluster
@@ -38,7 +38,7 @@ from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.results import open_results
 from hrtem_dask.storage.run_lock import RunLock
 
-__all__ = ["RunSummary", "analyse_tasks", "make_job", "run", "run_job"]
+__all__ = ["RunSummary", "make_job", "run", "run_job"]
 
 logger = logging.getLogger(__name__)
 
@@ -379,62 +379,3 @@ def _draw_missing_overlays(client: Client, job: Job, plan: RunPlan, log: RunLog)
     for micrograph, result in stream(client, draw_overlay, missing, job.settings, job.folder):
         if isinstance(result, BaseException):
             log.write("no overlay", micrograph_id=micrograph.record.micrograph_id, reason=str(result))
-
-
-def _may_succeed_alone(error: BaseException) -> bool:
-    """Return whether a task is worth another try with nothing else running."""
-    return worker_died(error) or backend.is_out_of_memory(error)
-
-
-def analyse_tasks(
-    client: Client,
-    tasks: Sequence[AnalysisTask],
-    settings: Settings,
-    folder: Location,
-    models: ModelHashes,
-    lock: RunLock,
-    merger: PartMerger | None = None,
-) -> Iterator[Outcome]:
-    """Run the tasks; find out which micrograph killed a worker.
-
-    The micrographs of a worker that died, or whose memory ran out, are analyzed again at the end, one by one. A
-    micrograph that then kills its worker again is committed as failed.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        The cluster.
-    tasks : sequence of AnalysisTask
-        Tasks of `plan.make_plan`.
-    settings : Settings
-        All settings.
-    folder : Location
-        The results folder.
-    models : ModelHashes
-        Hashes of the models.
-    lock : RunLock
-        The lock of the results folder, which this run holds.
-    merger : PartMerger, optional
-        Gets the parts that are committed.
-
-    Yields
-    ------
-    Outcome
-        How each micrograph ended.
-
-    Raises
-    ------
-    ResultsFolderError
-        If another run has taken the lock.
-    """
-    arguments = (settings, folder, models, lock.token)
-    options: dict[str, Any] = {"key": "analyse", "split": AnalysisTask.split, "retry": _may_succeed_alone}
-    for task, result in stream_with_retry(client, run_task, tasks, *arguments, **options):
-        lock.check()
-        if isinstance(result, BaseException):
-            if not _may_succeed_alone(result):
-                raise result
-            result = commit_failed(task, failure_reason(result), settings, folder)
-        if merger is not None:
-            merger.add([outcome.entry for outcome in result])
-        yield from result

@@ -20,7 +20,8 @@ import psutil
 from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.batch.cluster.collector import spare_collector
 from hrtem_dask.batch.dashboard.population_state import MicrographSummary, summarize_micrograph
-from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record, gain_reference
+from hrtem_dask.batch.run.gain import gain_reference
+from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record
 from hrtem_dask.batch.run.stored_analysis import read_stored
 from hrtem_dask.batch.run.time_limit import overtime_reason, time_limit
 from hrtem_dask.errors import error_text, typed_error_text
@@ -28,6 +29,7 @@ from hrtem_dask.provenance import code_version, record_hash
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, results, zarr_store
 from hrtem_dask.storage.corrections import Correction
+from hrtem_dask.storage.damage import find_damage
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.packing import label_packs
 from hrtem_dask.storage.packing.label_bytes import encode_labels
@@ -137,7 +139,7 @@ def check_parts(parts: Sequence[tuple[str, Sequence[ledger.Entry]]], folder: Loc
     dict
         `micrograph_id` → what is missing or damaged.
     """
-    return {name: why for part, entries in parts for name, why in ledger.find_damage(folder, part, entries).items()}
+    return {name: why for part, entries in parts for name, why in find_damage(folder, part, entries).items()}
 
 
 def run_task(

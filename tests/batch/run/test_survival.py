@@ -16,7 +16,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from hrtem_dask import Cluster, open_results, run
-from hrtem_dask.batch.run import run as run_module
+from hrtem_dask.batch.run import task_results
 from hrtem_dask.errors import ResultsFolderError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.run_lock import LOCK
@@ -156,7 +156,7 @@ def test_a_run_that_is_replaced_stops(
     many: Path, tmp_path: Path, settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    honest = run_module.stream_with_retry
+    honest = task_results.stream_with_retry
 
     def replace_the_lock(*arguments: object, **options: object) -> object:
         owner = json.loads((out / LOCK).read_text())
@@ -164,7 +164,7 @@ def test_a_run_that_is_replaced_stops(
             (out / LOCK).write_text(json.dumps(owner | {"token": "of another run"}))
         return honest(*arguments, **options)
 
-    monkeypatch.setattr(run_module, "stream_with_retry", replace_the_lock)
+    monkeypatch.setattr(task_results, "stream_with_retry", replace_the_lock)
     with pytest.raises(ResultsFolderError, match="another run has taken over"):
         run(many, out, settings=settings, cluster=client)
     assert not list((out / "parts").glob("*"))

@@ -11,6 +11,7 @@ import pytest
 from hrtem_dask import tables
 from hrtem_dask.errors import ResultsFolderError
 from hrtem_dask.storage import ledger
+from hrtem_dask.storage.damage import find_damage
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.packing import label_packs
 from hrtem_dask.storage.packing.label_bytes import encode_labels
@@ -62,7 +63,7 @@ def is_whole(place: Location) -> dict[str, ledger.Entry]:
     entries = ledger.read_entries(place)
     assert {name: (e.status, e.attempts) for name, e in entries.items()} == dict.fromkeys("abcde", ("done", 1))
     for entry in entries.values():
-        assert ledger.find_damage(place, entry.part, [entry]) == {}
+        assert find_damage(place, entry.part, [entry]) == {}
         np.testing.assert_array_equal(
             label_packs.read_labels(place, entry.micrograph_id, part=entry.part), LABELS[entry.micrograph_id]
         )
@@ -140,7 +141,7 @@ def test_damaged_parts_are_not_merged(place: Location, file: str) -> None:
         merge_parts(place, PARTS)
     assert set(kept) <= set(names(place))
     entries = ledger.read_entries(place)
-    damaged = {n for e in entries.values() for n in ledger.find_damage(place, e.part, [e])}
+    damaged = {n for e in entries.values() for n in find_damage(place, e.part, [e])}
     assert damaged == {"c"}, "the next run does it again, and nothing else"
 
 
