@@ -19,7 +19,7 @@ median stays among the other particles as long as fewer than half are wrong, but
 N_NAMED = 5
 """Largest number of micrographs that are named for each reason."""
 KEPT, LEFT_OUT = "kept", "left out"
-_COLUMNS = ("micrograph_id", "sample", "status", "verdict", "doubt_reasons")
+_COLUMNS = ("micrograph_id", "sample", "status", "verdict", "doubt_reasons", "field_kind")
 
 
 def doubtful_micrographs(micrographs: pd.DataFrame) -> set[str]:
@@ -63,9 +63,9 @@ def describe_verdicts(
     -------
     dict
         Ready for JSON: ``doubtful_micrographs`` (``"kept"`` or ``"left out"``), ``max_doubtful_share``; the counts of
-        all samples, which are ``n_analyzed``, ``n_trusted``, ``n_doubtful``, ``n_without_verdict``, ``n_counted``,
-        ``n_counted_doubtful``, ``doubtful_share`` (of the counted particles; None without any) and
-        ``sizes_are_doubtful``; ``reasons``: ``reason``, ``n`` and up to five ``micrographs`` each, most frequent first;
+        all samples, which are ``n_analyzed``, ``n_trusted``, ``n_doubtful``, ``n_one_crystal`` (fields that one crystal fills: they
+        have no mask that could be judged), ``n_without_verdict`` (all others), ``n_counted``, ``n_counted_doubtful``,
+        ``doubtful_share`` (of the counted particles; None without any) and ``sizes_are_doubtful``; ``reasons``: ``reason``, ``n`` and up to five ``micrographs`` each, most frequent first;
         and ``samples``: name → the same counts.
     """
     analyzed = _analyzed(micrographs)
@@ -107,9 +107,10 @@ def verdict_lines(verdicts: Mapping[str, Any]) -> list[str]:
     >>> verdict_lines(describe_verdicts(table, counted))[:2]
     ['1 of 2 micrographs is doubtful', '  1 because: predicted Dice below 0.7 (b)']
     """
-    n, m, unknown = (int(verdicts[key]) for key in ("n_doubtful", "n_analyzed", "n_without_verdict"))
+    names = ("n_doubtful", "n_analyzed", "n_without_verdict", "n_one_crystal")
+    n, m, unknown, crystals = (int(verdicts[key]) for key in names)
     lines = []
-    if m > unknown:
+    if m > unknown + crystals:
         lines.append(f"{n} of {m} micrographs {'is' if n == 1 else 'are'} doubtful")
     for found in verdicts["reasons"]:
         more = ", …" if found["n"] > len(found["micrographs"]) else ""
@@ -129,6 +130,11 @@ def verdict_lines(verdicts: Mapping[str, Any]) -> list[str]:
             f"{unknown} of {m} micrographs {'has' if unknown == 1 else 'have'} no verdict: nothing predicts the "
             "quality of these masks (Otsu, Fourier, or a model without calibration: hrtem-dask train quality)"
         )
+    if crystals:
+        lines.append(
+            f"{crystals} of {m} micrographs {'is' if crystals == 1 else 'are'} filled by one crystal: no particles, and "
+            "no verdict; see the tables windows and fault_traces"
+        )
     return lines
 
 
@@ -142,6 +148,7 @@ def _analyzed(micrographs: pd.DataFrame) -> pd.DataFrame:
 def _counts(analyzed: pd.DataFrame, counted: pd.DataFrame, leave_out_doubtful: bool) -> dict[str, Any]:
     """Count the verdicts of one population, and its counted particles."""
     verdict = analyzed["verdict"].astype(object)
+    one_crystal = (analyzed["field_kind"] == "one_crystal").fillna(False).to_numpy(bool) & verdict.isna().to_numpy()
     doubtful = set(analyzed.loc[(verdict == "doubtful").to_numpy(bool), "micrograph_id"])
     n_counted, n_doubtful = len(counted), int(counted["micrograph_id"].isin(doubtful).sum())
     share = n_doubtful / n_counted if n_counted else None
@@ -149,7 +156,8 @@ def _counts(analyzed: pd.DataFrame, counted: pd.DataFrame, leave_out_doubtful: b
         "n_analyzed": len(analyzed),
         "n_trusted": int(np.count_nonzero(verdict == "trusted")),
         "n_doubtful": len(doubtful),
-        "n_without_verdict": int(verdict.isna().sum()),
+        "n_one_crystal": int(one_crystal.sum()),
+        "n_without_verdict": int(verdict.isna().sum() - one_crystal.sum()),
         "n_counted": n_counted,
         "n_counted_doubtful": n_doubtful,
         "doubtful_share": share,

@@ -105,6 +105,22 @@ def test_a_method_that_predicts_nothing_is_never_called_trusted(particles: pd.Da
     assert verdict_lines(found)[0].startswith("2 of 2 micrographs have no verdict")
 
 
+def test_a_field_that_one_crystal_fills_has_no_mask_to_judge(particles: pd.DataFrame) -> None:
+    rows = pd.DataFrame(
+        {
+            "micrograph_id": ["a", "b", "c"],
+            "status": "done",
+            "verdict": ["trusted", None, None],
+            "field_kind": ["particles", "one_crystal", None],
+        }
+    )
+    found = describe_verdicts(rows, particles)
+    assert (found["n_trusted"], found["n_one_crystal"], found["n_without_verdict"]) == (1, 1, 1)
+    assert verdict_lines(found)[-1].startswith("1 of 3 micrographs is filled by one crystal")
+    only = verdict_lines(describe_verdicts(rows[1:2], particles))
+    assert [line.split(":")[0] for line in only] == ["1 of 1 micrographs is filled by one crystal"]
+
+
 @pytest.mark.parametrize("lazy", [False, True])
 def test_doubtful_micrographs_are_left_out_only_on_request(
     micrographs: pd.DataFrame, particles: pd.DataFrame, lazy: bool
