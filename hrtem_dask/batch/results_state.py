@@ -14,8 +14,7 @@ from typing import Any
 from hrtem_dask import tables
 from hrtem_dask.errors import ResultsFolderError, reason_alone
 from hrtem_dask.storage import ledger
-from hrtem_dask.storage.checksums import find_damaged_tables
-from hrtem_dask.storage.damage import find_damage, unreadable_commits
+from hrtem_dask.storage.checksums import find_damage, find_damaged_tables, unreadable_commits
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.run_lock import lock_holder
 

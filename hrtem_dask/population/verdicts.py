@@ -63,9 +63,10 @@ def describe_verdicts(
     -------
     dict
         Ready for JSON: ``doubtful_micrographs`` (``"kept"`` or ``"left out"``), ``max_doubtful_share``; the counts of
-        all samples, which are ``n_analyzed``, ``n_trusted``, ``n_doubtful``, ``n_one_crystal`` (fields that one crystal fills: they
-        have no mask that could be judged), ``n_without_verdict`` (all others), ``n_counted``, ``n_counted_doubtful``,
-        ``doubtful_share`` (of the counted particles; None without any) and ``sizes_are_doubtful``; ``reasons``: ``reason``, ``n`` and up to five ``micrographs`` each, most frequent first;
+        all samples, which are ``n_analyzed``, ``n_trusted``, ``n_doubtful``, ``n_one_crystal`` (fields that one crystal
+        fills: they have no mask that could be judged), ``n_without_verdict`` (all others), ``n_counted``,
+        ``n_counted_doubtful``, ``doubtful_share`` (of the counted particles; None without any) and
+        ``sizes_are_doubtful``; ``reasons``: ``reason``, ``n`` and up to five ``micrographs`` each, most frequent first;
         and ``samples``: name → the same counts.
     """
     analyzed = _analyzed(micrographs)
@@ -132,8 +133,8 @@ def verdict_lines(verdicts: Mapping[str, Any]) -> list[str]:
         )
     if crystals:
         lines.append(
-            f"{crystals} of {m} micrographs {'is' if crystals == 1 else 'are'} filled by one crystal: no particles, and "
-            "no verdict; see the tables windows and fault_traces"
+            f"{crystals} of {m} micrographs {'is' if crystals == 1 else 'are'} filled by one crystal: no particles, "
+            "and no verdict; see the tables windows and fault_traces"
         )
     return lines
 

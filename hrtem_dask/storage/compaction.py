@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import tomli_w
 
 from hrtem_dask import fourier, loading, tables
@@ -24,7 +26,7 @@ from hrtem_dask.storage import ledger
 from hrtem_dask.storage.checksums import mark_old_report, write_checksums
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.packing import label_packs
-from hrtem_dask.storage.parquet import write_table
+from hrtem_dask.storage.parquet import to_frame, with_extra_columns, write_table
 from hrtem_dask.toml_records import record_to_dict
 
 __all__ = ["CompactedRun", "Copy", "compact", "copies_in", "read_run_file", "write_run_file"]
@@ -164,9 +166,9 @@ def compact(
     CompactedRun
         What the end of the run prints.
     """
-    part = ledger.read_parts(folder, {r.micrograph_id: done[r.micrograph_id] for r in records if r.status == "ok"})
+    entries = {r.micrograph_id: done[r.micrograph_id] for r in records if r.status == "ok"}
     others = [loading.to_row(r) for r in records if r.status != "ok"]
-    rows = [part.micrographs]
+    rows = [to_frame(ledger.read_parts(folder, entries, "micrographs"), tables.MICROGRAPHS)]
     if others:
         rows.append(tables.conform(pd.DataFrame(others), tables.MICROGRAPHS))
     order = {r.micrograph_id: i for i, r in enumerate(records)}
@@ -175,14 +177,19 @@ def compact(
     micrographs = _with_duplicates(_as_listed(micrographs, records), copies or {}, settings)
     set_aside = set(micrographs.loc[micrographs["status"] == "set_aside", "micrograph_id"])
     columns = pd.DataFrame([{"sample": r.sample, **dict(r.covariates)} for r in records], index=list(order))
-    written: dict[str, pd.DataFrame] = {}
-    hashes: dict[str, str] = {}
-    found = {name: getattr(part, name) for name in tables.MICROGRAPH_PARTS}
-    kept = {n: t[~t["micrograph_id"].isin(set_aside)] if set_aside else t for n, t in found.items()}
-    for name, table in {"micrographs": micrographs, **kept}.items():
-        written[name] = _with_covariates(table, columns)
-        hashes[f"{name}.parquet"] = write_table(folder, f"{name}.parquet", written[name], tables.SCHEMAS[name])
-    hashes["execution.parquet"] = write_table(folder, "execution.parquet", part.execution, tables.EXECUTION)
+    written = {"micrographs": _with_covariates(micrographs, columns)}
+    hashes = {
+        "micrographs.parquet": write_table(folder, "micrographs.parquet", written["micrographs"], tables.MICROGRAPHS)
+    }
+    for name in tables.MICROGRAPH_PARTS:  # one by one: they are the memory of a large run
+        schema = tables.SCHEMAS[name]
+        kept = _without(ledger.read_parts(folder, entries, name), set_aside)
+        table = with_extra_columns(kept, columns, schema)
+        hashes[f"{name}.parquet"] = write_table(folder, f"{name}.parquet", table, schema)
+        if name in {"particles", "windows"}:
+            written[name] = to_frame(table, schema)
+    execution = to_frame(ledger.read_parts(folder, entries, "execution"), tables.EXECUTION)
+    hashes["execution.parquet"] = write_table(folder, "execution.parquet", execution, tables.EXECUTION)
     packs = {name: entry.part for name, entry in done.items() if entry.packed}
     index = label_packs.write_index(folder, packs)
     if index is not None:
@@ -212,6 +219,13 @@ def compact(
     return CompactedRun(
         counts, len(written["particles"]), n_too_small, verdicts, same_fields, reasons, sizes, report_is_old
     )
+
+
+def _without(table: pa.Table, micrographs: set[str]) -> pa.Table:
+    """Return the rows of all other micrographs."""
+    if not micrographs:
+        return table
+    return table.filter(pc.invert(pc.is_in(table["micrograph_id"], pa.array(sorted(micrographs), pa.string()))))
 
 
 def _reasons(micrographs: pd.DataFrame, status: str) -> dict[str, int]:

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hrtem_dask import tables
 from hrtem_dask.errors import ResultsFolderError, error_text
 from hrtem_dask.provenance import bytes_hash, record_hash
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.packing import label_packs
-from hrtem_dask.storage.parquet import read_rows, table_bytes
+from hrtem_dask.storage.parquet import gather_rows, table_bytes
 
 __all__ = [
     "RARE_TABLES",
@@ -331,8 +332,8 @@ def _keep_latest(entries: dict[str, Entry], entry: Entry) -> None:
         entries[entry.micrograph_id] = entry
 
 
-def read_parts(folder: Location, entries: Mapping[str, Entry]) -> Part:
-    """Gather the rows of some micrographs, in the order in which they are named.
+def read_parts(folder: Location, entries: Mapping[str, Entry], table: str) -> pa.Table:
+    """Gather the rows of some micrographs in one table, in the order in which the micrographs are named.
 
     Parameters
     ----------
@@ -340,10 +341,12 @@ def read_parts(folder: Location, entries: Mapping[str, Entry]) -> Part:
         The results folder.
     entries : mapping
         `micrograph_id` → its entry.
+    table : str
+        For instance ``"particles"``.
 
     Returns
     -------
-    Part
+    pyarrow.Table
         All their rows. Two runs over the same micrographs gather the same rows in the same order, however the
         micrographs were grouped.
 
@@ -352,26 +355,22 @@ def read_parts(folder: Location, entries: Mapping[str, Entry]) -> Part:
     ResultsFolderError
         If a part is missing or damaged.
     """
-    order = {name: i for i, name in enumerate(entries)}
     wanted: dict[str, list[str]] = {}
     for entry in entries.values():
         wanted.setdefault(entry.part, []).append(entry.micrograph_id)
-    gathered: dict[str, pd.DataFrame] = {}
-    for table, schema in tables.SCHEMAS.items():
-        files = {table_file(part, table): wanted[part] for part in sorted(wanted)}
-        if table in RARE_TABLES:
-            present = set(folder.names(FOLDER, f".{table}.parquet"))
-            files = {name: ids for name, ids in files.items() if name in present}
-        try:
-            rows = read_rows(folder, files, schema)
-        except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors
-            raise ResultsFolderError(
-                f"a part of the results in {folder.url} is missing or damaged ({error_text(error)}): run again into "
-                "this folder, which does its micrographs again"
-            ) from error
-        rank = rows["micrograph_id"].map(order).to_numpy(dtype="int64")
-        gathered[table] = rows.iloc[np.argsort(rank, kind="stable")].reset_index(drop=True)
-    return Part(**gathered)
+    files = {table_file(part, table): wanted[part] for part in sorted(wanted)}
+    if table in RARE_TABLES:
+        present = set(folder.names(FOLDER, f".{table}.parquet"))
+        files = {name: ids for name, ids in files.items() if name in present}
+    try:
+        rows = gather_rows(folder, files, tables.SCHEMAS[table])
+    except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors
+        raise ResultsFolderError(
+            f"a part of the results in {folder.url} is missing or damaged ({error_text(error)}): run again into "
+            "this folder, which does its micrographs again"
+        ) from error
+    rank = pc.index_in(rows["micrograph_id"], value_set=pa.array(list(entries), pa.string())).to_numpy()
+    return rows.take(pa.array(np.argsort(rank, kind="stable")))
 
 
 def remove_replaced_parts(folder: Location, before: Mapping[str, Entry], after: Mapping[str, Entry]) -> None:

@@ -28,8 +28,8 @@ from hrtem_dask.errors import error_text, typed_error_text
 from hrtem_dask.provenance import code_version, record_hash
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger, overlays, results, zarr_store
+from hrtem_dask.storage.checksums import find_damage
 from hrtem_dask.storage.corrections import Correction
-from hrtem_dask.storage.damage import find_damage
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.packing import label_packs
 from hrtem_dask.storage.packing.label_bytes import encode_labels
