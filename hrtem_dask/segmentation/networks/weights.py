@@ -32,7 +32,7 @@ class Convolution:
 
     @property
     def arrays(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of its arrays and of those of its batch normalization, by their names."""
+        """Array shapes of the convolution and of its batch normalization, by their names."""
         found: dict[str, tuple[int, ...]] = {f"{self.conv}.weight": self.shape, f"{self.conv}.bias": self.shape[:1]}
         if self.name != "final":
             found |= {f"{self.name}.norm.{array}": self.shape[:1] for array in NORM_ARRAYS}
