@@ -378,7 +378,8 @@ _FIT = np.linalg.pinv(np.stack([np.ones(25), _GRID_Y, _GRID_X, _GRID_Y**2, _GRID
 
 def _paraboloid_maximum(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fit paraboloids to (peak, 5, 5) values; return their maxima in steps from the middle, at most 2."""
-    _, gradient_y, gradient_x, yy, yx, xx = _FIT @ values.reshape(-1, 25).T
+    # a product for each peak: rounding in one for all would depend on their number
+    _, gradient_y, gradient_x, yy, yx, xx = np.matmul(values.reshape(-1, 1, 25), _FIT.T)[:, 0].T
     determinant = 4 * yy * xx - yx**2
     peaked = (determinant > 0) & (yy < 0)
     safe = np.where(peaked, determinant, 1.0)

@@ -25,7 +25,7 @@ class _Known:
 
     model_hash = "0123456789abcdef"
     device = "cpu"
-
+    engine = "torch"
     scale = None
 
     def at_found_scale(self, image: np.ndarray, **_: float) -> tuple[Instances, float]:

@@ -124,4 +124,4 @@ def test_a_result_that_is_lost_with_its_worker_is_an_error_of_the_task(client: C
         def result(self, **_: float) -> None:
             raise KilledWorker("task", SimpleNamespace(address="tcp://gone"), 1)
 
-    assert streaming.worker_died(streaming._result_or_error(client, LostResult()))
+    assert streaming.worker_died(streaming.result_or_error(client, LostResult()))
