@@ -36,7 +36,7 @@ from skimage import measure, morphology
 from sklearn.ensemble import RandomForestClassifier
 
 from hrtem_dask import filtering, fourier, particles
-from hrtem_dask.segmentation.weights import load_model
+from hrtem_dask.segmentation.weights import load_model, load_weights
 
 SPIKE_THRESHOLD_SD = 5.0
 MIN_AREA_PX = 100
@@ -205,7 +205,7 @@ class Limit(Tuned):
 
     def __init__(self, weights: Path, *, radius_px: int, forest: bool) -> None:
         super().__init__(weights, radius_px=radius_px, forest=forest)
-        self.network = self.network.to(memory_format=torch.contiguous_format)
+        self.weights = load_weights(weights).folded()
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - one instance per process
     def compiled(self, shape: tuple[int, int]) -> Any:
@@ -219,9 +219,7 @@ class Limit(Tuned):
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        return openvino.Core().compile_model(
-            openvino_graph(self.network.weights().folded(), (1, 1, *shape)), "CPU", options
-        )
+        return openvino.Core().compile_model(openvino_graph(self.weights, (1, 1, *shape)), "CPU", options)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Use the filter of hrtem_dask."""
