@@ -30,8 +30,8 @@ DASHBOARD_PORT = 8787
 """Port of the dashboard, where it is free: that of Dask. 0 takes any free one."""
 CONNECT_S = 120.0
 """How long a connection may take (s)."""
-MEMORY_PER_WORKER = 3 * 2**30
-"""Memory that a worker should have (bytes): what a micrograph of 4096² pixels takes with the U-Net (2.2 GiB measured),
+MEMORY_PER_WORKER = 2 * 2**30
+"""Memory that a worker should have (bytes): what a micrograph of 4096² pixels takes with the U-Net (1.5 GiB measured),
 below the share at which a worker pauses. A machine with many cores and little memory gets fewer workers than cores."""
 
 logger = logging.getLogger(__name__)

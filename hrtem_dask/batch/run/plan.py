@@ -29,8 +29,10 @@ BYTES_PER_PIXEL = 60
 """Memory of a worker per pixel of a micrograph, beside what does not depend on its size: see `benchmarks/memory.py`."""
 LIBRARIES_BYTES = 300 * 2**20
 """Memory of a worker without a micrograph."""
-NETWORK_BYTES = 1100 * 2**20
-"""What a network adds to that: its libraries, its weights, and the largest tile that it sees at once."""
+NETWORK_BYTES = 700 * 2**20
+"""What a network adds to that with OpenVINO: its libraries, its weights, and the largest tile that it sees at once."""
+TORCH_BYTES = 1100 * 2**20
+"""The same with PyTorch, which detectors and the setting ``execution.engine`` ``"torch"`` load."""
 PAUSE_FRACTION = 0.8
 """Share of its memory at which a worker of Dask takes no more tasks."""
 
@@ -49,8 +51,8 @@ class RunPlan:
     """Those of them that get an overlay."""
     outdated: tuple[Correction, ...] = field(default=())
     """Corrections that are not used, because the file of their micrograph has changed."""
-    uses_network: bool = True
-    """Whether particles are found by a network, which needs memory of its own."""
+    network_bytes: int = NETWORK_BYTES
+    """Memory that the network of a worker takes, whatever the size of the micrographs; 0 without one."""
 
     @property
     def n_to_analyze(self) -> int:
@@ -143,8 +145,17 @@ def make_plan(
     largest = min(settings.execution.group_megapixels * 1e6, share)
     packed = settings.execution.labels == "packed" or (settings.execution.labels == "auto" and len(ok) > PACK_ABOVE)
     tasks = tuple(AnalysisTask(group, packed) for group in _groups(items, largest))
-    uses_network = settings.segmentation.chosen_method not in ("otsu", "fourier")
-    return RunPlan(tuple(records), tasks, kept, tuple(undrawn), tuple(outdated), uses_network)
+    return RunPlan(tuple(records), tasks, kept, tuple(undrawn), tuple(outdated), _network_bytes(settings))
+
+
+def _network_bytes(settings: Settings) -> int:
+    """Return the memory that the network of a run takes, whatever the size of the micrographs."""
+    method = settings.segmentation.chosen_method
+    if method in ("otsu", "fourier"):
+        return 0
+    execution = settings.execution
+    uses_torch = method in DETECTION_METHODS or execution.engine == "torch" or execution.device == "cuda"
+    return TORCH_BYTES if uses_torch else NETWORK_BYTES
 
 
 def planned_memory(plan: RunPlan) -> tuple[int, loading.MicrographRecord | None]:
@@ -166,7 +177,7 @@ def planned_memory(plan: RunPlan) -> tuple[int, loading.MicrographRecord | None]
     largest = max(records, key=lambda r: (r.height_px or 0) * (r.width_px or 0), default=None)
     if largest is None:
         return 0, None
-    fixed = LIBRARIES_BYTES + NETWORK_BYTES * plan.uses_network
+    fixed = LIBRARIES_BYTES + plan.network_bytes
     return fixed + BYTES_PER_PIXEL * (largest.height_px or 0) * (largest.width_px or 0), largest
 
 

@@ -75,7 +75,7 @@ def test_options_replace_the_defaults_and_the_number_of_workers_fits_cores_and_m
     monkeypatch.setattr(local, "LocalCluster", Recorded)
     monkeypatch.setattr(local, "CPU_COUNT", 64)
     monkeypatch.setattr(local, "MEMORY_LIMIT", 16 * 2**30)
-    for cluster, n in ((Cluster("local"), 5), (Cluster("local", workers=20), 20)):
+    for cluster, n in ((Cluster("local"), 8), (Cluster("local", workers=20), 20)):
         started = local._start(cluster, "cpu")
         started.close()
         assert Recorded.made_of["n_workers"] == n

@@ -15,7 +15,7 @@ def record(name: str, side_px: int = 100) -> loading.MicrographRecord:
 
 def test_memory_that_does_not_suffice_is_refused_with_the_remedy_and_warned_of_where_it_is_short() -> None:
     plan = make_plan([record("small"), record("large", 30_000)], {}, Settings(), ModelHashes())
-    needs = r"/large.tif \(30000 × 30000\) needs about 51.7 GiB, a worker has 16.0 GiB"
+    needs = r"/large.tif \(30000 × 30000\) needs about 51.3 GiB, a worker has 16.0 GiB"
     with pytest.raises(SettingsError, match=rf"{needs}: with fewer workers \(--workers 2\) each gets more"):
         check_memory(plan, 16 * 2**30, 8)
     with pytest.raises(SettingsError, match=rf"{needs}: use workers with more memory, or leave this file out"):
