@@ -181,13 +181,10 @@ def compact(
     hashes = {
         "micrographs.parquet": write_table(folder, "micrographs.parquet", written["micrographs"], tables.MICROGRAPHS)
     }
-    for name in tables.MICROGRAPH_PARTS:  # one by one: they are the memory of a large run
-        schema = tables.SCHEMAS[name]
-        kept = _without(ledger.read_parts(folder, entries, name), set_aside)
-        table = with_extra_columns(kept, columns, schema)
-        hashes[f"{name}.parquet"] = write_table(folder, f"{name}.parquet", table, schema)
+    for name in tables.MICROGRAPH_PARTS:
+        table, hashes[f"{name}.parquet"] = _write_rows(folder, name, entries, set_aside, columns)
         if name in {"particles", "windows"}:
-            written[name] = to_frame(table, schema)
+            written[name] = to_frame(table, tables.SCHEMAS[name])
     execution = to_frame(ledger.read_parts(folder, entries, "execution"), tables.EXECUTION)
     hashes["execution.parquet"] = write_table(folder, "execution.parquet", execution, tables.EXECUTION)
     packs = {name: entry.part for name, entry in done.items() if entry.packed}
@@ -219,6 +216,15 @@ def compact(
     return CompactedRun(
         counts, len(written["particles"]), n_too_small, verdicts, same_fields, reasons, sizes, report_is_old
     )
+
+
+def _write_rows(
+    folder: Location, name: str, entries: Mapping[str, ledger.Entry], set_aside: set[str], columns: pd.DataFrame
+) -> tuple[pa.Table, str]:
+    """Write one table, which alone is in memory: such tables are nearly all that a large run has; return its hash."""
+    kept = _without(ledger.read_parts(folder, entries, name), set_aside)
+    table = with_extra_columns(kept, columns, tables.SCHEMAS[name])
+    return table, write_table(folder, f"{name}.parquet", table, tables.SCHEMAS[name])
 
 
 def _without(table: pa.Table, micrographs: set[str]) -> pa.Table:
