@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "hrtem_dask"
 TESTS = Path(__file__).parent
 FOUNDATION = {
     "addresses", "chosen_settings", "cluster_settings", "errors", "backend",
-    "micrograph", "settings", "tables", "crystals", "hann_window", "intervals", "medians", "provenance",
+    "micrograph", "reasons", "settings", "tables", "crystals", "hann_window", "intervals", "medians", "provenance",
     "spreadsheet_text", "text_encoding", "toml_records",
 }  # fmt: skip
 STAGES = {

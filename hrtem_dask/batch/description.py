@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from hrtem_dask import loading
-from hrtem_dask.errors import reason_alone
+from hrtem_dask.reasons import shared_reasons
 from hrtem_dask.settings import Settings
 
 __all__ = ["describe", "describe_html"]
@@ -47,8 +47,9 @@ def describe(
     ]
     left_out = index[index["status"] != "ok"]
     if len(left_out):
-        pairs = zip(left_out["reason"], left_out["source"], strict=True)
-        reasons = Counter(reason_alone(str(reason), str(source)) for reason, source in pairs)
+        reasons = Counter(
+            shared_reasons(left_out["reason"].astype(str).tolist(), left_out["source"].astype(str).tolist())
+        )
         lines.append(f"  not analyzed: {len(left_out)} ({_most_common(reasons)})")
     steps = [step for step, variable in (("segmented", "mask"), ("labeled", "labels")) if variable in variables]
     lines.append(f"  steps: {', '.join(['opened', *steps])}; method {settings.segmentation.chosen_method}")

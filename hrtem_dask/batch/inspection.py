@@ -17,9 +17,10 @@ from hrtem_dask.analysis.segmenters import make_segmenter
 from hrtem_dask.batch.copies import compare_here, find_copies
 from hrtem_dask.batch.listing import find_inputs, list_sources, warn_of_unmatched_rows
 from hrtem_dask.chosen_settings import SettingsLike, choose_settings
-from hrtem_dask.errors import CalibrationError, reason_alone, typed_error_text
+from hrtem_dask.errors import CalibrationError, typed_error_text
 from hrtem_dask.loading.content import judge_content
 from hrtem_dask.loading.similarity import make_fingerprint
+from hrtem_dask.reasons import shared_reasons
 from hrtem_dask.segmentation import Segmenter
 from hrtem_dask.settings import Settings
 
@@ -160,15 +161,15 @@ def print_inspection(table: pd.DataFrame) -> None:
 
     shared = _shared_folder([s.split("::")[0] for s in table["source"]])
     table = table.astype(object).where(table.notna(), None)
-    problems = _problems(table)
+    table = table.assign(problem=_problems(table))
+    problems = {text: n for text, n in Counter(table["problem"]).items() if text}
     number = {text: i for i, text in enumerate(problems, start=1)}
     shown = ["source", "signal", "height_px", "width_px", "dtype", "pixel_size_y_nm", "pixel_size_x_nm"]
-    shown += ["pixel_size_source", "status", "reason", "calibration_flags"]
+    shown += ["pixel_size_source", "status", "problem"]
     lines = []
     for key, frames in table.groupby(shown, dropna=False, sort=False):
         row = dict(zip(shown, key, strict=True))
-        problem = _problem(row)
-        lines.append([*_cells(row, len(frames), shared), str(number[problem]) if problem else ""])
+        lines.append([*_cells(row, len(frames), shared), str(number.get(str(row["problem"]), ""))])
     used = [i for i, (_, usual) in enumerate(_HEADINGS) if any(line[i] != usual for line in lines)]
     printed = Table(box=None, pad_edge=False)
     for i in used:
@@ -184,16 +185,11 @@ def print_inspection(table: pd.DataFrame) -> None:
     console.print(", ".join(f"{n} {status}" for status, n in counts.items()))
 
 
-def _problems(table: pd.DataFrame) -> dict[str, int]:
-    """Count the problems of the images, in the order in which they are printed; names of files in them do not count."""
-    found = Counter(_problem(dict(row)) for _, row in table.iterrows())
-    return {text: n for text, n in found.items() if text}
-
-
-def _problem(row: Mapping[str, Any]) -> str:
-    """Return what is wrong with an image, without the name of its file."""
-    text = str(_known(row["reason"]) or _known(row["calibration_flags"]) or "")
-    return reason_alone(text, str(row["source"]))
+def _problems(table: pd.DataFrame) -> list[str]:
+    """Return what is wrong with each image, in words that images of one kind share; empty where nothing is."""
+    pairs = zip(table["reason"], table["calibration_flags"], strict=True)
+    texts = [str(_known(reason) or _known(flags) or "") for reason, flags in pairs]
+    return shared_reasons(texts, table["source"].astype(str).tolist())
 
 
 def _known(value: Any) -> Any:

@@ -74,13 +74,17 @@ def find_inputs(
     if not others:
         return sources
     counts = ", ".join(f"{n} {kind}" for kind, n in Counter(others.values()).most_common())
-    message = f"{len(others)} files beside the micrographs are of other kinds and get no row ({counts})"
+    which = (
+        "1 file beside the micrographs is of another kind and gets"
+        if len(others) == 1
+        else (f"{len(others)} files beside the micrographs are of other kinds and get")
+    )
     left = [s for s in sources if s not in others]
     if not left:
         raise NothingToAnalyseError(
             f"no micrograph in {_named(inputs)}: its {len(others)} files are of other kinds ({counts})"
         )
-    logger.info("%s", message)
+    logger.info("%s no row (%s)", which, counts)
     return left
 
 

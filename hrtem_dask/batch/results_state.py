@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hrtem_dask import tables
-from hrtem_dask.errors import ResultsFolderError, reason_alone
+from hrtem_dask.errors import ResultsFolderError
+from hrtem_dask.reasons import shared_reasons
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.checksums import find_damage, find_damaged_tables, unreadable_commits
 from hrtem_dask.storage.location import Location
@@ -161,7 +162,8 @@ def run_state(results: str | os.PathLike[str]) -> RunState:
     start = events[0] if events else {}
     outcomes = [event for event in events[1:] if "micrograph_id" in event and event["event"] in tables.STATUSES]
     failed = [event for event in outcomes if event["event"] == "failed"]
-    reasons = Counter(reason_alone(str(event.get("reason")), str(event.get("source"))) for event in failed)
+    sources = [str(event.get("source")) for event in failed]
+    reasons = Counter(shared_reasons([str(event.get("reason")) for event in failed], sources))
     has_ended = any(event["event"] == "end" for event in events)
     to_analyze = start.get("to_analyse")
     remaining = None if to_analyze is None else int(to_analyze) - len({event["micrograph_id"] for event in outcomes})

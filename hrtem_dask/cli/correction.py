@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hrtem_dask.cli.messages import message_options
-from hrtem_dask.cli.options import clear_errors, cluster_options
+from hrtem_dask.cli.options import clear_errors, cluster_options, require_results
 
 if TYPE_CHECKING:
     from hrtem_dask.batch.correction.correct import State
@@ -42,6 +42,7 @@ def export(results: str, formats: tuple[str, ...], out: str, no_images: bool, **
     Fiji; zarr: OME-NGFF images with their labels, for napari; geojson: outlines, for QuPath; csv and xlsx: the tables.
     Afterwards take edited labels back by `hrtem-dask correct RESULTS DIR`.
     """
+    require_results(results)
     from hrtem_dask.batch.correction.export import export as export_batch
 
     with clear_errors():
@@ -81,10 +82,10 @@ def correct(results: str, corrected: str | None, form: LabelFormat | None, undo:
     CORRECTED is the edited output of `hrtem-dask export`: a folder, a COCO file or a Zarr store. Micrographs that are
     not in it, or were not edited, stay as they are. A later run into RESULTS keeps the corrections.
     """
-    from hrtem_dask.batch.correction import correct as batch
-
     if (corrected is None) == (undo is None):
         raise click.UsageError("give either CORRECTED or --undo PATTERN")
+    require_results(results)
+    from hrtem_dask.batch.correction import correct as batch
 
     with clear_errors():
         if undo is not None:

@@ -7,15 +7,17 @@ from typing import Any
 import click
 
 from hrtem_dask.cli.messages import message_options
-from hrtem_dask.cli.options import clear_errors, cluster_options, read_settings
+from hrtem_dask.cli.options import PLACE, clear_errors, cluster_options, read_settings, require_results
 
 __all__ = ["evaluate"]
 
 
 @click.command()
-@click.argument("truth", metavar="TRUTH")
+@click.argument("truth", type=PLACE, metavar="TRUTH")
 @click.option("--results", metavar="DIR", help="Score these results of `hrtem-dask run`; nothing is run then.")
-@click.option("--model", "models", multiple=True, metavar="FILE", help="Weights of a U-Net; give several to compare.")
+@click.option(
+    "--model", "models", multiple=True, type=PLACE, metavar="FILE", help="Weights of a U-Net; give several to compare."
+)
 @click.option(
     "--methods",
     metavar="NAMES",
@@ -41,7 +43,7 @@ __all__ = ["evaluate"]
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the bootstrap.")
 @click.option("--pixel-size", type=float, metavar="NM", help="Pixel size in nm, for every file.")
-@click.option("--pixels", is_flag=True, help="Analyse micrographs without a pixel size in pixels.")
+@click.option("--pixels", is_flag=True, help="Analyze micrographs without a pixel size in pixels.")
 @click.option("--settings", "settings_file", type=click.Path(), metavar="FILE.toml", help="Settings file.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where images are processed.")
 @cluster_options
@@ -59,9 +61,16 @@ def evaluate(truth: str, models: tuple[str, ...], methods: str | None, by: str |
     instances: TRUTH is a simulated store of rods or vesicles, or annotations with their images beside them.
     OUT/detections.json holds every number.
     """
+    if options["results"] is not None:
+        require_results(options["results"])
     if _is_detector(_names(methods), options["results"]):
         _evaluate_detectors(truth, models, _names(methods), options)
         return
+    of_instances = {"--class": "class_names", "--any-class": "any_class", "--compare": "compare"}
+    if given := [option for option, name in of_instances.items() if options[name]]:
+        raise click.UsageError(
+            f"{given[0]} is for instances: give --methods rotated_rcnn or mask_rcnn, or leave it out"
+        )
     from hrtem_dask.batch.evaluation.evaluate import SummaryOptions
     from hrtem_dask.batch.evaluation.evaluate import evaluate as evaluate_batch
     from hrtem_dask.cli.evaluation_tables import print_evaluation

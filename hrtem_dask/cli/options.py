@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,10 +15,52 @@ from hrtem_dask.errors import HrtemDaskError, error_text
 if TYPE_CHECKING:
     from hrtem_dask.settings import Settings
 
-__all__ = ["clear_errors", "cluster_options", "loading_options", "read_settings"]
+    _Text = click.ParamType[str]
+else:  # older releases of click have no type arguments
+    _Text = click.ParamType
+
+__all__ = ["MODEL", "MODEL_FILE", "PLACE", "clear_errors", "cluster_options", "loading_options", "read_settings",
+           "require_results"]  # fmt: skip
 
 Command = TypeVar("Command", bound=Callable[..., object])
 Result = TypeVar("Result")
+
+
+class _Place(_Text):
+    """A file or folder that must exist; URLs, members of archives and patterns are left to what reads them."""
+
+    name = "place"
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        """Words that stand for something else than a path."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text as it is."""
+        text = str(value)
+        if (
+            text not in self.names
+            and not any(mark in text for mark in ("://", "::", "*", "?", "["))
+            and not Path(text).exists()
+        ):
+            self.fail(f"{text}: this path does not exist", param, ctx)
+        return text
+
+
+class _ModelFile(_Text):
+    """Name of a model file that is written: commands that read it tell its format by the ending."""
+
+    name = "model file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text as it is."""
+        text = str(value)
+        if not text.endswith(".safetensors"):
+            self.fail(f"{text}: models are written as safetensors; give a name that ends in .safetensors", param, ctx)
+        return text
+
+
+PLACE, MODEL, MODEL_FILE = _Place(), _Place("bundled"), _ModelFile()
 
 
 def loading_options(command: Command) -> Command:
@@ -25,7 +68,7 @@ def loading_options(command: Command) -> Command:
     for option in reversed(
         [
             click.option("--pixel-size", type=float, metavar="NM", help="Pixel size in nm, for every file."),
-            click.option("--pixels", is_flag=True, help="Analyse micrographs without a pixel size in pixels."),
+            click.option("--pixels", is_flag=True, help="Analyze micrographs without a pixel size in pixels."),
             click.option("--settings", "settings_file", type=click.Path(), metavar="FILE.toml", help="Settings file."),
             click.option(
                 "--metadata",
@@ -98,3 +141,26 @@ def clear_errors() -> Iterator[None]:
         yield
     except (HrtemDaskError, OSError) as error:
         raise click.ClickException(error_text(error)) from error
+
+
+def require_results(folder: str) -> None:
+    """End a command at once where a local folder holds no results: what reads them takes seconds to import.
+
+    Parameters
+    ----------
+    folder : str
+        The argument RESULTS; a URL is not looked at.
+
+    Raises
+    ------
+    click.ClickException
+        If there is no such folder, or no run has ended there.
+    """
+    path = Path(folder)
+    if "://" in folder or (path / "micrographs.parquet").is_file():
+        return
+    if not path.exists():
+        raise click.ClickException(f"there is no folder {folder!r}: give the folder that a run wrote (run --out)")
+    if not path.is_dir():
+        raise click.ClickException(f"{folder!r} is a file: give the folder that a run wrote (run --out)")
+    raise click.ClickException(f"no results in {folder!r}: micrographs.parquet is absent; has a run ended there?")

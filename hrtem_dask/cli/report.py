@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from hrtem_dask.cli.messages import message_options
-from hrtem_dask.cli.options import clear_errors
+from hrtem_dask.cli.options import clear_errors, require_results
 
 __all__ = ["report"]
 
@@ -61,10 +61,13 @@ def report(
     Every number on it is in RESULTS/summary.json, under the JSON pointer beside it in the source of the page.
     The confusion matrix must be measured on the same kind of data: true fault state, predicted one, particles.
     """
-    from hrtem_dask.report import write_report
-
+    require_results(results)
+    if bias_from is not None:
+        require_results(bias_from)
     with clear_errors():
         matrix, measured_on = _read_confusion(confusion)
+        from hrtem_dask.report import write_report
+
         page = write_report(
             results,
             leave_out_doubtful=leave_out_doubtful,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hrtem_dask.cli.messages import message_options
-from hrtem_dask.cli.options import clear_errors
+from hrtem_dask.cli.options import MODEL, MODEL_FILE, PLACE, clear_errors
 from hrtem_dask.cli.train_defects import defects
 from hrtem_dask.cli.train_detection import backbone, detection
 
@@ -28,8 +28,8 @@ train.add_command(backbone)
 
 
 @train.command()
-@click.argument("data", nargs=-1, required=True, metavar="DATA…")
-@click.option("--out", required=True, type=click.Path(), metavar="MODEL.safetensors", help="The trained model.")
+@click.argument("data", nargs=-1, required=True, type=PLACE, metavar="DATA…")
+@click.option("--out", required=True, type=MODEL_FILE, metavar="MODEL.safetensors", help="The trained model.")
 @click.option(
     "--recipe",
     metavar="NAME|FILE.toml",
@@ -38,13 +38,13 @@ train.add_command(backbone)
 @click.option(
     "--from",
     "start_from",
-    type=click.Path(),
+    type=MODEL,
     metavar="MODEL",
     help="Fine-tune this model; bundled is the model of this package.",
 )
 @click.option(
     "--initial",
-    type=click.Path(),
+    type=MODEL,
     metavar="MODEL",
     help="Train on many micrographs from the weights of this model instead of random ones, without cross-validation.",
 )
@@ -52,6 +52,7 @@ train.add_command(backbone)
     "--validation",
     "validation_places",
     multiple=True,
+    type=PLACE,
     metavar="DATA",
     help="Validate on this data instead of a share of DATA, or of a cross-validation.",
 )
@@ -65,6 +66,7 @@ train.add_command(backbone)
     "--other",
     "other_places",
     multiple=True,
+    type=PLACE,
     metavar="DATA",
     help="Fine-tuning: images of another kind that are scored before and after; may be given several times.",
 )
@@ -163,16 +165,17 @@ def _fine_tune(
 
 
 @train.command()
-@click.argument("model", type=click.Path(), metavar="MODEL.safetensors")
-@click.argument("stores", nargs=-1, required=True, metavar="STORE…")
+@click.argument("model", type=PLACE, metavar="MODEL.safetensors")
+@click.argument("stores", nargs=-1, required=True, type=PLACE, metavar="STORE…")
 @click.option(
     "--familiar",
     multiple=True,
     required=True,
+    type=PLACE,
     metavar="STORE",
     help="Micrographs like those of training; may be given several times.",
 )
-@click.option("--out", type=click.Path(), metavar="FILE", help="File to write; by default MODEL itself.")
+@click.option("--out", type=MODEL_FILE, metavar="FILE", help="File to write; by default MODEL itself.")
 @message_options
 def quality(model: str, stores: tuple[str, ...], familiar: tuple[str, ...], out: str | None) -> None:
     """Calibrate the prediction of the Dice coefficient of a network's own masks.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hrtem_dask.cli.messages import message_options
-from hrtem_dask.cli.options import clear_errors, cluster_options
+from hrtem_dask.cli.options import MODEL_FILE, PLACE, clear_errors, cluster_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +21,8 @@ __all__ = ["defects"]
 
 
 @click.command()
-@click.argument("data", nargs=-1, required=True, metavar="DATA…")
-@click.option("--out", required=True, type=click.Path(), metavar="MODEL.safetensors", help="The trained classifier.")
+@click.argument("data", nargs=-1, required=True, type=PLACE, metavar="DATA…")
+@click.option("--out", required=True, type=MODEL_FILE, metavar="MODEL.safetensors", help="The trained classifier.")
 @click.option(
     "--preset",
     "preset_name",
@@ -40,13 +40,18 @@ __all__ = ["defects"]
     help="Number of sets of hyper-parameters to try.",
 )
 @click.option(
-    "--test", "test_data", multiple=True, metavar="DATA", help="Data that is not used in training, to score on."
+    "--test",
+    "test_data",
+    multiple=True,
+    type=PLACE,
+    metavar="DATA",
+    help="Data that is not used in training, to score on.",
 )
 @click.option("--card", type=click.Path(), metavar="FILE.md", help="Write a model card.")
 @click.option(
     "--pixel-size", "pixel_size_nm", type=float, metavar="NM", help="Pixel size in nm of crops that state none."
 )
-@click.option("--groups", type=click.Path(), metavar="FILE.csv", help="Micrograph of each crop: file, micrograph_id.")
+@click.option("--groups", type=PLACE, metavar="FILE.csv", help="Micrograph of each crop: file, micrograph_id.")
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of folds, forests and search."
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hrtem_dask.cli.messages import message_options
-from hrtem_dask.cli.options import clear_errors, cluster_options
+from hrtem_dask.cli.options import MODEL_FILE, PLACE, clear_errors, cluster_options
 
 if TYPE_CHECKING:
     from hrtem_dask.training.detection.recipes import DetectionRecipe
@@ -16,8 +16,8 @@ __all__ = ["backbone", "detection"]
 
 
 @click.command()
-@click.argument("data", nargs=-1, metavar="[DATA…]")
-@click.option("--out", required=True, type=click.Path(), metavar="MODEL.safetensors", help="The trained detector.")
+@click.argument("data", nargs=-1, type=PLACE, metavar="[DATA…]")
+@click.option("--out", required=True, type=MODEL_FILE, metavar="MODEL.safetensors", help="The trained detector.")
 @click.option(
     "--recipe",
     default="rods",
@@ -25,10 +25,10 @@ __all__ = ["backbone", "detection"]
     metavar="NAME|FILE.toml",
     help="rods, vesicles, few_rods, few_vesicles (for up to 20 annotated micrographs) or a file.",
 )
-@click.option("--from", "initial", type=click.Path(), metavar="MODEL", help="Start from this detector.")
+@click.option("--from", "initial", type=PLACE, metavar="MODEL", help="Start from this detector.")
 @click.option(
     "--backbone",
-    type=click.Path(),
+    type=PLACE,
     metavar="FILE",
     help="Start from these weights of ImageNet, from `hrtem-dask train backbone`.",
 )
@@ -36,6 +36,7 @@ __all__ = ["backbone", "detection"]
     "--validation",
     "validation_places",
     multiple=True,
+    type=PLACE,
     metavar="DATA",
     help="Score this annotated data after each epoch, instead of simulated scenes; may be given several times.",
 )
@@ -122,8 +123,8 @@ def _search(
 
 
 @click.command()
-@click.argument("weights", required=False, type=click.Path(), metavar="[FILE.pth]")
-@click.option("--out", required=True, type=click.Path(), metavar="FILE.safetensors", help="The converted weights.")
+@click.argument("weights", required=False, type=PLACE, metavar="[FILE.pth]")
+@click.option("--out", required=True, type=MODEL_FILE, metavar="FILE.safetensors", help="The converted weights.")
 @message_options
 def backbone(weights: str | None, out: str) -> None:
     """Convert weights of ImageNet, to start the training of a detector from.

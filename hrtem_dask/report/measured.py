@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask.population.particle_table import is_counted
+from hrtem_dask.reasons import shared_reasons
 from hrtem_dask.report.json_types import JsonDict
 
 __all__ = ["LISTED", "describe_measurement", "describe_quality"]
@@ -154,21 +155,19 @@ def _flags(values: pd.Series) -> list[JsonDict]:
     return [{"flag": str(flag), "n": int(n)} for flag, n in flags[flags != ""].value_counts().items()]
 
 
-def _listed(reasons: pd.Series) -> list[tuple[str, str, int]]:
-    """Return status, reason and number of micrographs, most frequent first."""
-    rows = reasons.rename("n").reset_index().head(LISTED)
-    return list(zip(rows["status"].astype(str), rows["reason"].astype(str), rows["n"].tolist(), strict=True))
-
-
 def _left_out(micrographs: pd.DataFrame) -> JsonDict:
-    """List the micrographs that were set aside or failed, with the reasons."""
+    """List the micrographs that were set aside or failed, with the reasons; those of one file and reason together."""
     out = micrographs[micrographs["status"].isin(["set_aside", "failed"])]
     out = out.assign(reason=out["reason"].fillna("no reason stated"), file=out["source"].str.split("/").str[-1])
-    reasons = out.groupby(["status", "reason"]).size().sort_values(ascending=False, kind="stable")
+    out["reason"] = shared_reasons(out["reason"].astype(str).tolist(), out["source"].astype(str).tolist())
+    reasons = out.groupby(["status", "reason"]).size().sort_values(ascending=False, kind="stable").rename("n")
+    by_file = out.groupby(["file", "status", "reason"], sort=False)
+    files = by_file.agg(micrograph_id=("micrograph_id", "first"), n=("micrograph_id", "size")).reset_index()
     return {
         "n": len(out),
-        "reasons": [{"status": s, "reason": r, "n": n} for s, r, n in _listed(reasons)],
-        "micrographs": plain_rows(out[["file", "micrograph_id", "status", "reason"]].head(LISTED)),
+        "reasons": plain_rows(reasons.reset_index().head(LISTED)),
+        "n_files": len(files),
+        "micrographs": plain_rows(files[["file", "micrograph_id", "n", "status", "reason"]].head(LISTED)),
     }
 
 

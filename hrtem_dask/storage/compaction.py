@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +16,13 @@ import tomli_w
 
 from hrtem_dask import fourier, loading, tables
 from hrtem_dask.cluster_settings import Cluster
-from hrtem_dask.errors import ResultsFolderError, error_text, reason_alone
+from hrtem_dask.errors import ResultsFolderError, error_text
 from hrtem_dask.population import PopulationOptions, summarize
 from hrtem_dask.population.same_fields import describe_same_fields
 from hrtem_dask.population.size_lines import size_lines
 from hrtem_dask.population.verdicts import describe_verdicts
 from hrtem_dask.provenance import bytes_hash, code_version, command_line
+from hrtem_dask.reasons import shared_reasons
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import ledger
 from hrtem_dask.storage.checksums import mark_old_report, write_checksums
@@ -235,12 +237,10 @@ def _without(table: pa.Table, micrographs: set[str]) -> pa.Table:
 
 
 def _reasons(micrographs: pd.DataFrame, status: str) -> dict[str, int]:
-    """Count the reasons of a status, without the names of files that they begin with, most frequent first."""
+    """Count the reasons of a status, those that differ in numbers and names alone as one, most frequent first."""
     rows = micrographs[micrographs["status"] == status]
     reasons = rows["reason"].astype(object).fillna("no reason is known").tolist()
-    pairs = zip(reasons, rows["source"].astype(object).fillna("").tolist(), strict=True)
-    counts = pd.Series([reason_alone(reason, source) for reason, source in pairs], dtype=object).value_counts()
-    return {str(reason): int(n) for reason, n in counts.items()}
+    return dict(Counter(shared_reasons(reasons, rows["source"].astype(object).fillna("").tolist())).most_common())
 
 
 def _lattice_scales(written: Mapping[str, pd.DataFrame], settings: Settings) -> list[dict[str, Any]]:

@@ -99,7 +99,7 @@ def test_stores_of_label_images_alone_are_counted_in_that_message(
     found = find_inputs(tmp_path)
     assert [(s.relative, s.status) for s in found] == [("a.npy", "ok"), ("nothing.zarr", "set_aside")]
     (line,) = messages()
-    assert line == "1 files beside the micrographs are of other kinds and get no row (1 Zarr store of label images)"
+    assert line == "1 file beside the micrographs is of another kind and gets no row (1 Zarr store of label images)"
     (named,) = find_inputs(tmp_path / "labels.zarr")
     assert (named.status, named.reason) == ("set_aside", "label images, and no image, in the Zarr store")
 

@@ -39,9 +39,22 @@ def test_from_a_table_to_a_model_and_its_card(tmp_path: Path, monkeypatch: pytes
     assert (predicted["region_class"] == pd.read_csv(test)["region_class"]).mean() > 0.7
 
 
-def test_an_absent_file_is_an_error_in_one_line(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_an_error_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    out = str(tmp_path / "m.safetensors")
     result = CliRunner().invoke(
-        main, ["train", "defects", str(tmp_path / "no.csv"), "--out", str(tmp_path / "m"), "--cluster", "threads"]
+        main, ["train", "defects", str(tmp_path / "a.txt"), "--out", out, "--cluster", "threads"]
     )
     assert result.exit_code == 1
-    assert "no.csv: this is neither a table" in result.stderr
+    assert "a.txt: this is neither a table" in result.stderr
+
+
+def test_no_cluster_starts_for_wrong_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hrtem_dask.batch.training.train_defects.connect", None)
+    (tmp_path / "wrong.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "empty").mkdir()
+    for name, says in (("wrong.csv", "needs the column 'region_class'"), ("empty", "contains no folder of a class")):
+        call = ["train", "defects", str(tmp_path / name), "--out", str(tmp_path / "m.safetensors")]
+        result = CliRunner().invoke(main, call)
+        assert result.exit_code == 1, result.output
+        assert says in result.stderr

@@ -39,6 +39,8 @@ def test_from_weights_of_imagenet_to_a_detector(tmp_path: Path, monkeypatch: pyt
 
 
 def test_what_a_user_can_mend_is_one_line(tmp_path: Path) -> None:
-    missing = CliRunner().invoke(main, ["train", "detection", "--recipe", "none", "--out", str(tmp_path / "a")])
+    missing = CliRunner().invoke(
+        main, ["train", "detection", "--recipe", "none", "--out", str(tmp_path / "a.safetensors")]
+    )
     assert missing.exit_code != 0
     assert "there is no recipe 'none'" in missing.output

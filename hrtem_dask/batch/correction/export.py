@@ -99,7 +99,7 @@ def export(
     NothingToAnalyseError
         If nothing matches.
     SettingsError
-        If a format is unknown, or the folder holds an export already.
+        If a format is unknown, or the folder holds an export already, or results of a run.
     HrtemDaskError
         If a workbook is asked for and openpyxl is not installed.
 
@@ -122,18 +122,18 @@ def export(
     _check(formats, target)
     chosen = choose_micrographs(opened.micrographs, only=only, doubtful=doubtful)
     table_formats = [name for name in formats if name in _TABLE_FORMATS]
+    label_formats = [name for name in formats if name not in _TABLE_FORMATS]
+    if label_formats and not len(chosen):
+        raise NothingToAnalyseError(
+            f"no micrograph{f' of the name {only!r}' if only else ''} with labels in {opened.folder.url}: see the "
+            "column status of its table micrographs"
+        )
     written = _tables(opened, chosen, all_rows=only is None and doubtful is None) if table_formats else {}
     for name in table_formats:
         _TABLE_FORMATS[name](target, written)
-    label_formats = [name for name in formats if name not in _TABLE_FORMATS]
     done: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     if label_formats:  # tables alone need no cluster
-        if not len(chosen):
-            raise NothingToAnalyseError(
-                f"no micrograph{f' of the name {only!r}' if only else ''} with labels in {opened.folder.url}: see the "
-                "column status of its table micrographs"
-            )
         with connect(cluster, device="cpu") as client:
             done, failed = _export(client, opened, chosen, target, label_formats, images)
     for name, reason in failed.items():
@@ -196,6 +196,8 @@ def _check(formats: Sequence[str], target: Location) -> None:
         table_files.require_openpyxl()
     if target.exists(MANIFEST):
         raise SettingsError(f"{target.url} holds an export already, which may have been edited: give another folder")
+    if target.exists("micrographs.parquet"):
+        raise SettingsError(f"{target.url} is a results folder, whose own labels have the same names: give another one")
 
 
 def _tables(opened: Results, chosen: pd.DataFrame, *, all_rows: bool) -> dict[str, pd.DataFrame]:

@@ -22,6 +22,7 @@ from distributed.dashboard.scheduler import template_variables
 from tornado.ioloop import IOLoop
 
 from hrtem_dask import tables
+from hrtem_dask.batch.dashboard.departed_visitors import ignore_departed_visitors
 from hrtem_dask.batch.dashboard.population_state import PopulationState
 
 __all__ = ["add_page"]
@@ -67,6 +68,7 @@ def add_page(scheduler: Scheduler, page: str, state: Callable[[], PopulationStat
     document = functools.partial(_draw, state)
     app = BokehApplication({f"/{page}": document}, scheduler, prefix=prefixes[0], template_variables=variables)
     scheduler.http_application.add_application(app)
+    ignore_departed_visitors()
     app.initialize(IOLoop.current())
     app.start()
 

@@ -15,8 +15,9 @@ from hrtem_dask import tables
 from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.evaluation.methods import Method, choose_methods
 from hrtem_dask.batch.evaluation.region_scoring import score_classes
-from hrtem_dask.batch.evaluation.scoring import MethodScores, score_results
+from hrtem_dask.batch.evaluation.scoring import MethodScores, rows_with_truth, score_results
 from hrtem_dask.batch.listing import find_inputs, list_sources
+from hrtem_dask.batch.run.preparation import checked_models
 from hrtem_dask.batch.run.run import run
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
@@ -126,6 +127,8 @@ def evaluate(
         If there is no truth, or no result for these micrographs.
     SettingsError
         If a method or a column is unknown, or a setting cannot be used.
+    ModelError
+        If a model cannot be read.
 
     Examples
     --------
@@ -147,7 +150,14 @@ def evaluate(
     known = open_truth(truth, only=only)
     settings, summary = settings or Settings(), summary or SummaryOptions()
     folder = Location.of(out)
+    if folder.url == Location.of(truth).url:
+        raise SettingsError(f"{folder.url} holds the truth: give another folder for the scores (--out)")
     chosen = _methods(known, results, methods, models, settings)
+    # before a cluster starts
+    if results is not None:
+        rows_with_truth(known, open_results(results))
+    for method in chosen if results is None else ():
+        checked_models(method.settings)
     with connect(cluster, device=settings.execution.device, of_settings=settings.cluster) as client:
         scored = [_score_method(client, known, method, results, folder, segment_again) for method in chosen]
     evaluation = _join(scored, summary, is_simulated=known.is_simulated, folder=folder)

@@ -51,7 +51,7 @@ def choose_methods(
     Raises
     ------
     SettingsError
-        If a method is unknown or cannot be run.
+        If a method is unknown or cannot be run, or none is named.
 
     Examples
     --------
@@ -63,6 +63,8 @@ def choose_methods(
     unknown = sorted(set(names or ()) - set(METHODS))
     if unknown:
         raise SettingsError(f"unknown method {unknown[0]!r}: known are {', '.join(METHODS)}")
+    if names is not None and not names:
+        raise SettingsError(f"no method is named: give some of {', '.join(METHODS)}, or leave --methods out")
     paths: list[str | None] = [str(m) for m in models] or [settings.segmentation.model]
     if names is not None and models and "unet" not in names:
         raise SettingsError(f"--model is given, but the methods are {', '.join(names)}: add unet")

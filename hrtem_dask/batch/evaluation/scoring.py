@@ -112,6 +112,38 @@ class _Item:
         return float(self.row["pixel_size_y_nm"]), float(self.row["pixel_size_x_nm"])
 
 
+def rows_with_truth(truth: GroundTruth, results: Results) -> pd.DataFrame:
+    """Return the micrographs of a run whose truth is known.
+
+    Parameters
+    ----------
+    truth : GroundTruth
+        The true masks.
+    results : Results
+        The results of the run.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of `tables.MICROGRAPHS`, with the index and the column ``truth_id``.
+
+    Raises
+    ------
+    NothingToAnalyseError
+        If there is none.
+    """
+    table = results.micrographs
+    table = table.assign(truth_id=truth.join(table)).astype(object)
+    known = table[table["truth_id"].notna()].set_index("truth_id", drop=False)
+    if known.empty:
+        examples = ", ".join([*truth.micrographs][:3])
+        raise NothingToAnalyseError(
+            f"none of the {len(table)} micrographs in {results.folder.url} has a truth here, such as {examples}: score "
+            "the results of a run over these images"
+        )
+    return known
+
+
 def score_results(
     client: Client,
     truth: GroundTruth,
@@ -145,15 +177,7 @@ def score_results(
     NothingToAnalyseError
         If the results belong to other micrographs, or no truth can be read.
     """
-    table = results.micrographs
-    table = table.assign(truth_id=truth.join(table)).astype(object)
-    known = table[table["truth_id"].notna()].set_index("truth_id", drop=False)
-    if known.empty:
-        examples = ", ".join([*truth.micrographs][:3])
-        raise NothingToAnalyseError(
-            f"none of the {len(table)} micrographs in {results.folder.url} has a truth here, such as {examples}: score "
-            "the results of a run over these images"
-        )
+    known = rows_with_truth(truth, results)
     notes = list(_notes(truth, known, method.name))
     rows: dict[str, Any] = {str(row["truth_id"]): row for row in known.to_dict("records")}
     items = [_Item(micrograph, rows.get(name)) for name, micrograph in truth.micrographs.items()]

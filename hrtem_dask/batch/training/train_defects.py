@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +19,15 @@ from hrtem_dask.defects import save_classifier
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError, UnreadableMicrographError
 from hrtem_dask.settings import Settings
 from hrtem_dask.training.forest.presets import preset
-from hrtem_dask.training.forest.region_samples import make_samples
+from hrtem_dask.training.forest.region_samples import make_samples, require_columns
 from hrtem_dask.training.forest.subsets import score_subsets
 from hrtem_dask.training.forest.train_forest import TrainedForest, train_forest
 from hrtem_dask.training.labelled.crop_folders import crop_table
 
-__all__ = ["RegionOptions", "read_regions", "train_from"]
+__all__ = ["RegionOptions", "read_files", "read_regions", "train_from"]
+
+STORE_FILE = "simulation.toml"
+"""File by which a folder is known as a simulated store."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +44,52 @@ class RegionOptions:
     """CSV file with the columns ``file`` (name of a crop) and ``micrograph_id``."""
 
 
-def read_regions(folders: Sequence[str | Path], client: Client, options: RegionOptions | None = None) -> pd.DataFrame:
+def read_files(folders: Sequence[str | Path], options: RegionOptions | None = None) -> dict[Path, pd.DataFrame]:
+    """Read labeled regions that need no cluster: all but simulated stores.
+
+    Parameters
+    ----------
+    folders : sequence of str or path-like
+        Tables (``.csv``, ``.parquet``), simulated stores, or folders with a folder of crops per class.
+    options : RegionOptions, optional
+        Details of crops.
+
+    Returns
+    -------
+    dict of pathlib.Path to pandas.DataFrame
+        The regions of each table and of each folder of crops.
+
+    Raises
+    ------
+    NothingToAnalyseError
+        If a folder holds no labeled region.
+    SettingsError
+        If a table or the file ``options.groups`` has other columns.
+    UnreadableMicrographError
+        If a table cannot be read.
+    """
+    options = options or RegionOptions()
+    groups = None if options.groups is None else _read_groups(Path(options.groups))
+    files = {}
+    for folder in map(Path, folders):
+        if folder.is_file() and folder.suffix.lower() in {".csv", ".parquet"}:
+            files[folder] = _read_table(folder)
+            require_columns(files[folder])
+        elif folder.is_dir() and not (folder / STORE_FILE).exists():
+            files[folder] = crop_table(folder, pixel_size_nm=options.pixel_size_nm, groups=groups)
+        elif not folder.is_dir():
+            raise NothingToAnalyseError(
+                f"{folder}: this is neither a table (.csv, .parquet) nor a simulated store nor a folder of crops"
+            )
+    return files
+
+
+def read_regions(
+    folders: Sequence[str | Path],
+    client: Client,
+    options: RegionOptions | None = None,
+    files: Mapping[Path, pd.DataFrame] | None = None,
+) -> pd.DataFrame:
     """Read labeled regions.
 
     Parameters
@@ -52,36 +100,23 @@ def read_regions(folders: Sequence[str | Path], client: Client, options: RegionO
         The cluster, which measures simulated stores.
     options : RegionOptions, optional
         Segmentation of simulated stores, and details of crops.
+    files : mapping of pathlib.Path to pandas.DataFrame, optional
+        What `read_files` has read of them; by default it is read here, with the same errors.
 
     Returns
     -------
     pandas.DataFrame
         All regions, one table below the other.
-
-    Raises
-    ------
-    NothingToAnalyseError
-        If a folder holds no labeled region.
-    SettingsError
-        If the file ``options.groups`` has other columns.
-    UnreadableMicrographError
-        If a table cannot be read.
     """
     options = options or RegionOptions()
-    groups = None if options.groups is None else _read_groups(Path(options.groups))
+    files = read_files(folders, options) if files is None else files
     parts = []
     for folder in map(Path, folders):
-        if folder.is_file() and folder.suffix.lower() in {".csv", ".parquet"}:
-            parts.append(_read_table(folder))
-        elif (folder / "simulation.toml").exists():
-            rows = region_table([folder], client, options.settings)
-            parts.append(rows.assign(micrograph_id=f"{folder.name}/" + rows["micrograph_id"].astype(str)))
-        elif folder.is_dir():
-            parts.append(crop_table(folder, pixel_size_nm=options.pixel_size_nm, groups=groups))
-        else:
-            raise NothingToAnalyseError(
-                f"{folder}: this is neither a table (.csv, .parquet) nor a simulated store nor a folder of crops"
-            )
+        if folder in files:
+            parts.append(files[folder])
+            continue
+        rows = region_table([folder], client, options.settings)
+        parts.append(rows.assign(micrograph_id=f"{folder.name}/" + rows["micrograph_id"].astype(str)))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -126,15 +161,16 @@ def train_from(
     """
     training, features = preset(preset_name)
     training = dataclasses.replace(training, n_candidates=n_candidates, seed=seed)
+    files = read_files([*data, *test_data], options)  # before a cluster starts, which wrong data need not
     with connect(cluster, device="cpu") as client:
-        samples = make_samples(read_regions(data, client, options), features=features)
+        samples = make_samples(read_regions(data, client, options, files), features=features)
         logger.info("features: %s", ", ".join(samples.features))
         trained = train_forest(samples, training, map_tasks=on_cluster(client))
         save_classifier(trained.classifier, out)
         if not test_data:
             return trained, None
         test = make_samples(
-            read_regions(test_data, client, options), features=samples.features, classes=samples.classes
+            read_regions(test_data, client, options, files), features=samples.features, classes=samples.classes
         )
     probability = trained.classifier.predict_probability(test.values)
     return trained, score_subsets(test, probability, unsure_threshold=trained.classifier.unsure_threshold, seed=seed)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hrtem_dask.detection.networks.backbones import BACKBONES, BackboneName, make_trunk
-from hrtem_dask.errors import ModelError
+from hrtem_dask.errors import ModelError, typed_error_text
 
 __all__ = ["convert_imagenet", "find_installed", "load_trunk", "read_pickle"]
 
@@ -81,8 +81,9 @@ def read_pickle(path: str | Path) -> dict[str, torch.Tensor]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path}: cannot be read as a PyTorch file of tensors: {error}") from error
+    # bytes of another kind of file can be any instructions of a pickle, which fail in any way
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, pickle.UnpicklingError) as error:
+        raise ModelError(f"{path}: cannot be read as a PyTorch file of tensors: {typed_error_text(error)}") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ModelError(f"{path}: is not a dictionary of tensors: give the weights alone, a state_dict")
     return state

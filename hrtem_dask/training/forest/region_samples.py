@@ -14,7 +14,15 @@ from hrtem_dask.defects.classifier import feature_matrix
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.tables import REGION_CLASSES, REGION_FEATURES
 
-__all__ = ["NOT_FEATURES", "Fold", "RegionSamples", "grouped_folds", "make_samples", "table_features"]
+__all__ = [
+    "NOT_FEATURES",
+    "Fold",
+    "RegionSamples",
+    "grouped_folds",
+    "make_samples",
+    "require_columns",
+    "table_features",
+]
 
 NOT_FEATURES = {
     "region_class", "micrograph_id", "region_id", "particle_id", "source", "sample", "material", "is_clear",
@@ -93,6 +101,26 @@ def table_features(table: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
+def require_columns(table: pd.DataFrame) -> None:
+    """Refuse a table without the class and the micrograph of its regions.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Labeled regions.
+
+    Raises
+    ------
+    SettingsError
+        If it lacks ``region_class`` or ``micrograph_id``.
+    """
+    for name in ("region_class", "micrograph_id"):
+        if name not in table:
+            raise SettingsError(
+                f"a table of labeled regions needs the column {name!r}; it has {', '.join(map(str, table.columns))}"
+            )
+
+
 def make_samples(
     table: pd.DataFrame,
     *,
@@ -139,11 +167,7 @@ def make_samples(
     >>> samples.classes, samples.features, samples.values.shape
     (('misoriented', 'stacking_fault'), ('solidity',), (2, 1))
     """
-    for name in ("region_class", "micrograph_id"):
-        if name not in table:
-            raise SettingsError(
-                f"a table of labeled regions needs the column {name!r}; it has {', '.join(map(str, table.columns))}"
-            )
+    require_columns(table)
     kept = table["region_class"].notna() & (table["region_class"] != "")
     if not keep_cut and "touches_edge" in table:
         kept &= ~table["touches_edge"].fillna(False).astype(bool)

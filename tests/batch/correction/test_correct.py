@@ -307,6 +307,8 @@ def test_an_export_is_not_written_over(results: Path, tmp_path: Path, client: Cl
     export(results, tmp_path / "ex", formats="labels", cluster=client)
     with pytest.raises(SettingsError, match="holds an export already"):
         export(results, tmp_path / "ex", formats="labels", cluster=client)
+    with pytest.raises(SettingsError, match="is a results folder"):
+        export(results, results, formats="labels", cluster=client)
     with pytest.raises(SettingsError, match="got pdf"):
         export(results, tmp_path / "ex2", formats="pdf", cluster=client)
     with pytest.raises(NothingToAnalyseError, match="no micrograph of the name 'zzz'"):

@@ -15,7 +15,7 @@ from hrtem_dask.batch.evaluation.evaluate import Evaluation, SummaryOptions, eva
 from hrtem_dask.batch.evaluation.methods import choose_methods
 from hrtem_dask.batch.run.run import run
 from hrtem_dask.batch.simulate import simulate
-from hrtem_dask.errors import NothingToAnalyseError, SettingsError
+from hrtem_dask.errors import ModelError, NothingToAnalyseError, SettingsError
 from hrtem_dask.evaluation import dice
 from hrtem_dask.settings import Settings
 from hrtem_dask.simulation.contrast import ContrastRanges
@@ -177,6 +177,22 @@ def test_other_results_are_refused(
     run(masked / "images", tmp_path / "results", settings=settings, cluster=client)
     with pytest.raises(NothingToAnalyseError, match="none of the 4 micrographs"):
         evaluate(store, results=tmp_path / "results", out=tmp_path / "out", cluster=client)
+
+
+def test_no_cluster_starts_for_what_cannot_be_scored(
+    store: Path, masked: Path, tmp_path: Path, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(masked / "images", tmp_path / "results", settings=settings, cluster=client)
+    monkeypatch.setattr("hrtem_dask.batch.evaluation.evaluate.connect", None)
+    with pytest.raises(NothingToAnalyseError, match="none of the 4 micrographs"):
+        evaluate(store, results=tmp_path / "results", out=tmp_path / "out")
+    (tmp_path / "net.safetensors").write_text("no network")
+    with pytest.raises(ModelError, match="is neither a safetensors file"):
+        evaluate(store, models=[tmp_path / "net.safetensors"], methods=["unet"], out=tmp_path / "out")
+    with pytest.raises(SettingsError, match="holds the truth"):
+        evaluate(store, methods=["otsu"], out=store)
+    with pytest.raises(SettingsError, match="no method is named"):
+        evaluate(store, methods=[], out=tmp_path / "out")
 
 
 def test_methods_are_chosen_by_what_there_is(tmp_path: Path) -> None:

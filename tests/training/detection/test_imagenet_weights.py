@@ -52,9 +52,10 @@ def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(ModelError, match="not a dictionary of tensors"):
         read_pickle(tmp_path / "list.pth")
-    (tmp_path / "text.pth").write_text("no pickle")
-    with pytest.raises(ModelError, match="cannot be read"):
-        read_pickle(tmp_path / "text.pth")
+    for text in ("no pickle", "text", "0"):
+        (tmp_path / "text.pth").write_text(text)
+        with pytest.raises(ModelError, match="cannot be read"):
+            read_pickle(tmp_path / "text.pth")
     save_file({"a": torch.zeros(3)}, tmp_path / "plain.safetensors")
     with pytest.raises(ModelError, match="holds no backbone"):
         load_trunk(make_trunk("mobilenet_v2"), "mobilenet_v2", tmp_path / "plain.safetensors")
