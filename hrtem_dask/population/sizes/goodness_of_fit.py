@@ -117,8 +117,11 @@ def _statistics(z: np.ndarray, limit: np.ndarray, family: Family) -> np.ndarray:
     """Fit each sample and return its statistic."""
     n = z.shape[1]
     a, scale, converged = fit_location_scale(z, np.ones(n), limit, family)
+    # a fit that has diverged may leave nothing above the limit, and its statistic is not used
+    z, limit = z[converged], np.broadcast_to(limit, z.shape)[converged]
+    a, scale = a[converged], scale[converged]
     b = np.exp(scale)[:, None]
     u = cdf((z - a[:, None]) / b, family)
     cut = cdf((limit - a[:, None]) / b, family)
     inside = np.sort((u - cut) / (1 - cut), axis=1)
-    return anderson_darling(inside[converged], np.ones(n), n)
+    return anderson_darling(inside, np.ones(n), n)

@@ -9,7 +9,7 @@ import scipy.stats
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.sizes.families import FAMILIES, Family, cdf
 from hrtem_dask.population.sizes.fits import fit_sizes
-from hrtem_dask.population.sizes.goodness_of_fit import anderson_darling
+from hrtem_dask.population.sizes.goodness_of_fit import anderson_darling, simulated_statistics
 from hrtem_dask.population.sizes.maximum_likelihood import derivatives
 from hrtem_dask.population.sizes.size_sample import Sizes
 from hrtem_dask.population.summary import summarize
@@ -186,3 +186,10 @@ def test_the_cut_of_the_area_is_a_cut_of_the_feret_diameter() -> None:
     assert found == pytest.approx(np.exp(np.log(ratio * diameter).mean()), rel=0.02)
     assert fits["best"] == "lognormal"
     assert 0 < fits["n_below_limit"] < n / 4
+
+
+@pytest.mark.parametrize("limit", [1.0, 2.0])
+def test_samples_whose_fit_diverges_are_left_out_without_a_warning(limit: float) -> None:
+    found = simulated_statistics("weibull", 0.0, 0.0, np.full(22, limit), n=22, n_simulations=200, seed=0)
+    assert 100 < len(found) < 200, "some of them diverge"
+    assert np.isfinite(found).all()
