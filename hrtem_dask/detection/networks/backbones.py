@@ -37,6 +37,11 @@ class _MobileNetV2(nn.Module):
         self.features = mobilenet_v2(norm_layer=FrozenBatchNorm2d).features[:18]
         self.features[0][0] = nn.Conv2d(1, 32, 3, 2, 1, bias=False)
 
+    @property
+    def early_layers(self) -> list[nn.Module]:
+        """The layers up to the first features."""
+        return list(self.features[:4])
+
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return features of an image of shape (n, 1, y, x) by stride."""
         found: dict[str, torch.Tensor] = {}
@@ -56,6 +61,11 @@ class _ResNet50(nn.Module):
         self.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
         self.bn1, self.relu, self.maxpool = net.bn1, net.relu, net.maxpool
         self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
+
+    @property
+    def early_layers(self) -> list[nn.Module]:
+        """The layers up to the first features."""
+        return [self.conv1, self.layer1]
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return features of an image of shape (n, 1, y, x) by stride."""

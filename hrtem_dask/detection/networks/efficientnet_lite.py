@@ -78,6 +78,11 @@ class EfficientNetLite0(nn.Module):
             blocks += [_Block(n_out, n_out, expansion, kernel, 1) for _ in range(repeats - 1)]
         self._blocks = nn.ModuleList(blocks)
 
+    @property
+    def early_layers(self) -> list[nn.Module]:
+        """The layers up to the first features."""
+        return [self._conv_stem, *self._blocks[: min(LAST_BLOCKS) + 1]]
+
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Compute the features of an image.
 

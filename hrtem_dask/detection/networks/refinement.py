@@ -19,6 +19,8 @@ _CELLS = (5, 9)
 _MARGIN = (1.5, 1.25)
 """By how much the box that is looked at is wider and longer than the proposal, to see its edges from both sides."""
 _POSITIVE_IOU = 0.5
+_NO_FIT_IOU, _GOOD_FIT_IOU = 0.2, 0.8
+"""Overlaps of a corrected box with its true one at which its score should be 0 and 1."""
 _COPIES = 3
 """Of each true box, with errors, among the proposals to train on."""
 _CODE_SCALE = torch.tensor([0.1, 0.1, 0.2, 0.2, 0.2])
@@ -172,6 +174,10 @@ class Refinement(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """Return the losses of classes and boxes.
 
+        A score learns how well the corrected box fits, so that of two boxes on one rod the better one is kept and
+        better boxes come first (after X. Li et al., Generalized focal loss, NeurIPS 2020): its target is 0 for an
+        overlap of 0.2 with the true box, and 1 from 0.8 on.
+
         Parameters
         ----------
         scores, boxes : torch.Tensor
@@ -188,7 +194,17 @@ class Refinement(nn.Module):
         """
         positive = labels > 0
         box = rotated_box_loss(boxes[positive], true[positive]).sum() / max(len(labels) * 0.25, 1)
-        return {"class": functional.cross_entropy(scores, labels), "box": box}
+        target = functional.one_hot(labels, scores.shape[1]).to(scores.dtype)
+        target[positive] *= _quality(boxes[positive], true[positive])[:, None].to(scores)
+        target[:, 0] = 1 - target[:, 1:].sum(dim=1)
+        return {"class": functional.cross_entropy(scores, target), "box": box}
+
+
+def _quality(boxes: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Return what the score of each corrected box should be, 0 to 1, by its overlap with its true box."""
+    found = _numpy(at_least_a_pixel(boxes.detach()))
+    overlap = np.array([rotated_iou(*pair)[0, 0] for pair in zip(found, _numpy(true), strict=True)])
+    return torch.from_numpy(np.clip((overlap - _NO_FIT_IOU) / (_GOOD_FIT_IOU - _NO_FIT_IOU), 0, 1))
 
 
 def at_least_a_pixel(boxes: torch.Tensor) -> torch.Tensor:

@@ -66,6 +66,9 @@ class DetectionTrainer:
         self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if recipe.frozen == "backbone":
             self.model.pyramid.trunk.requires_grad_(False)
+        elif recipe.frozen == "early":
+            for layer in self.model.pyramid.trunk.early_layers:
+                layer.requires_grad_(False)
         trunk = [p for p in self.model.pyramid.trunk.parameters() if p.requires_grad]
         known = {id(p) for p in trunk}
         rest = [p for p in self.model.parameters() if p.requires_grad and id(p) not in known]

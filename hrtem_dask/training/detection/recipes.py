@@ -70,8 +70,9 @@ class DetectionRecipe:
     """Highest learning rate of AdamW."""
     backbone_factor: float = 0.4
     """Learning rate of the backbone over that of the other layers."""
-    frozen: Literal["nothing", "backbone"] = "nothing"
-    """Which layers keep their weights: a frozen backbone trains faster, and with very few images more surely."""
+    frozen: Literal["nothing", "early", "backbone"] = "nothing"
+    """Which layers keep their weights: those of the backbone up to a stride of 4 px, which have most of the pixels and
+    change little where a training goes on; or the whole backbone, which with very few images is more sure."""
     weight_decay: float = 1e-4
     """Weight decay of AdamW."""
     warmup_share: float = 0.03
