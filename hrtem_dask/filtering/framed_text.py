@@ -26,6 +26,14 @@ STRIP_INK_SHARE = (0.003, 0.45)
 LEAST_STRIP = (8, 0.02)
 """Least thickness of a strip: in px, and as a share of the side of the image."""
 LARGEST_STRIP = 0.4
+RIM_PX = 3
+"""Rows along the side that may have another gray value than the paper, where an image was resized."""
+LEAST_PAPER_BESIDE_TEXT = 0.35
+"""Least share of the rows of a strip that is paper, where text fills them."""
+N_PARTS, LEAST_PAPER_OF_PART = 16, 0.1
+"""Parts of the length of a strip, each of which has at least this share of paper."""
+MOST_PAPER_BEYOND = 0.02
+"""Largest share of what lies beyond such a strip that has the gray value of its paper."""
 
 
 def find_boxes(grays: Grays, level: float) -> list[tuple[slice, slice]]:
@@ -125,22 +133,42 @@ def _strip_thickness(inwards: np.ndarray, grays: Grays) -> int:
     rows = int(LARGEST_STRIP * n)
     if rows < 2 * LEAST_STRIP[0]:
         return 0
-    level = median(inwards[1 : max(int(0.03 * n), 6)])
     least = max(LEAST_STRIP[0], LEAST_STRIP[1] * n)
     few = min(int(least) + 3, rows)  # nearly always the first rows show that there is no strip
-    if few < rows and (_smooth(_paper(inwards[:few], level, grays))[: few - 3] < 0.5).any():
+    level = median(inwards[RIM_PX : max(int(0.03 * n), 6 + RIM_PX)])
+    if (_smooth(_paper(inwards[RIM_PX:few], level, grays))[:-3] < LEAST_PAPER_BESIDE_TEXT).any():
         return 0
     paper = _paper(inwards[:rows], level, grays)
-    ends = np.flatnonzero(_smooth(paper) < 0.5)
-    thickness = int(ends[0]) if ends.size else 0
+    paper[:RIM_PX] = np.maximum(paper[:RIM_PX], paper[RIM_PX])
+    is_ink = np.abs(inwards[:rows] - level) > INK_CONTRAST * grays.scale
+    for is_strip, least_paper in ((_ends_straight, 0.5), (_ends_everywhere, LEAST_PAPER_BESIDE_TEXT)):
+        ends = np.flatnonzero(_smooth(paper) < least_paper)
+        thickness = int(ends[0]) if ends.size else 0
+        if thickness < least or thickness + 6 > rows or not is_strip(paper, thickness):
+            continue
+        ink = float(is_ink[:thickness].mean())
+        if STRIP_INK_SHARE[0] <= ink <= STRIP_INK_SHARE[1] and _goes_across(inwards[:thickness], level, grays):
+            return thickness
+    return 0
+
+
+def _ends_straight(paper: np.ndarray, thickness: int) -> bool:
+    """Return whether the last rows of a strip are paper, and those beyond are not."""
     outside = paper[thickness + 3 : thickness + 3 + max(6, thickness // 3)]
-    if thickness < least or not outside.size:
-        return 0
-    # a straight end: the last rows are paper, those beyond are not
-    if np.median(paper[:thickness]) < 0.7 or paper[thickness - 4 : thickness].max() < 0.85 or outside.mean() > 0.3:
-        return 0
-    ink = float((np.abs(inwards[:thickness] - level) > INK_CONTRAST * grays.scale).mean())
-    return thickness if STRIP_INK_SHARE[0] <= ink <= STRIP_INK_SHARE[1] else 0
+    is_paper = np.median(paper[:thickness]) >= 0.7 and paper[thickness - 4 : thickness].max() >= 0.85
+    return bool(is_paper and outside.mean() <= 0.3)
+
+
+def _ends_everywhere(paper: np.ndarray, thickness: int) -> bool:
+    """Return whether hardly a pixel beyond the end has the gray value of the paper, which text may hide up to there."""
+    outside = paper[thickness + 4 : thickness + 4 + max(12, thickness)]
+    return bool(np.median(paper[:thickness]) >= 0.45 and outside.mean() <= MOST_PAPER_BEYOND)
+
+
+def _goes_across(strip: np.ndarray, level: float, grays: Grays) -> bool:
+    """Return whether a strip goes from side to side: boxes in two corners leave the specimen between them."""
+    is_paper = np.abs(strip - level) <= grays.tolerance
+    return bool(min(part.mean() for part in np.array_split(is_paper, N_PARTS, axis=1)) >= LEAST_PAPER_OF_PART)
 
 
 def _paper(rows: np.ndarray, level: float, grays: Grays) -> np.ndarray:

@@ -50,6 +50,30 @@ def test_marks_are_found(kind: str, ink: int, quality: int | None) -> None:
     assert not found[~near].any()
 
 
+@pytest.mark.parametrize("is_resized", [False, True])
+def test_a_strip_is_found_whose_text_fills_it_to_its_end(is_resized: bool) -> None:
+    """As programs of microscopes write them, with text in every row; a resized image has other values at its rim."""
+    image = micrograph()
+    image[-24:] = 0
+    for x in range(0, 440, 90):
+        cv2.putText(image, "80.0 kV", (x + 2, 374), cv2.FONT_HERSHEY_SIMPLEX, 0.65, 255, 2)
+    if is_resized:
+        image[-2:] = [[60], [165]]
+    found = find_marks(image)
+    assert found[-24:].all()
+    assert not found[:-28].any()
+
+
+def test_two_boxes_in_the_corners_are_no_strip() -> None:
+    image = micrograph()
+    for columns, x in ((slice(0, 150), 10), (slice(260, 448), 270)):
+        image[:50, columns] = 0
+        cv2.putText(image, "800 C", (x, 36), cv2.FONT_HERSHEY_SIMPLEX, 1.0, 255, 2)
+    found = find_marks(image)
+    assert found[:48, :148].mean() > 0.95
+    assert not found[:, 160:250].any()
+
+
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
 def test_marks_in_the_counts_of_a_camera_are_found(dtype: type) -> None:
     image, truth = drawn(micrograph(), "bar and text", 255)
