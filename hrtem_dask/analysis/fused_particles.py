@@ -21,6 +21,9 @@ PIECE_LEVEL = 0.6
 """The same, above which a pixel belongs to a piece."""
 LEAST_GAPS = 0.06
 """Share of background inside an outline from which it may hold many particles."""
+LARGEST_SINGLE = 0.5
+"""Share of the image above which an outline with so much background inside is no single particle, whatever the pieces:
+spheres that touch all around are one piece."""
 LEAST_PIECES = 4
 """Number of pieces of one size from which an outline holds many particles. On 154 labeled real images, in which the
 network had fused the particles of three, those three are recognized and no other; with eight, two of them."""
@@ -33,6 +36,8 @@ LEAST_PIECE_PX = 12
 
 def fused_area_fraction(image: np.ndarray, labels: np.ndarray) -> float | None:
     """Return the share of the particles' area whose outlines hold many pieces with background between them.
+
+    An outline around more than half of the image counts, too, where background shows through inside.
 
     Parameters
     ----------
@@ -86,6 +91,8 @@ def _holds_many(smooth: np.ndarray, outline: np.ndarray, background: float) -> b
     level = float(np.quantile(contrast[inside], 0.9))
     if level <= 0 or np.mean(contrast[inside] < GAP_LEVEL * level) < LEAST_GAPS:
         return False
+    if outline.mean() > LARGEST_SINGLE:
+        return True
     _, _, stats, _ = cv2.connectedComponentsWithStats((inside & (contrast > PIECE_LEVEL * level)).astype(np.uint8))
     pieces = stats[1:, cv2.CC_STAT_AREA]
     pieces = pieces[pieces >= LEAST_PIECE_PX]

@@ -78,3 +78,15 @@ def test_the_share_is_that_of_the_area() -> None:
     found = fused_area_fraction(image(raft(20, 0.82) | other), labels)
     assert found == pytest.approx(OUTLINE.sum() / np.count_nonzero(labels))
     assert fused_area_fraction(image(OUTLINE), np.zeros(OUTLINE.shape, np.int32)) is None
+
+
+def test_spheres_that_touch_all_around_are_no_particle_of_most_of_the_field() -> None:
+    """They are one piece at every level; only the gaps between them, and the size of the outline, tell."""
+    y, x = np.mgrid[:240, :300]
+    disks = np.hypot((y % 40) - 20, (x % 40) - 20) < 20.6
+    outline = (np.abs(y - 120) < 110) & (np.abs(x - 150) < 138)
+    image = np.where(disks & outline, 0.2, 0.8)
+    assert fused_area_fraction(image, outline.astype(int)) == 1.0
+    half = outline & (x < 110)
+    assert fused_area_fraction(image, half.astype(int)) == 0.0
+    assert fused_area_fraction(np.where(outline, 0.2, 0.8), outline.astype(int)) == 0.0
