@@ -58,6 +58,25 @@ def test_rods_learned_by_heart_are_found_in_every_quarter_turn() -> None:
         assert (np.diff(found.scores) <= 0).all()
 
 
+@pytest.mark.parametrize("shift", [0.0, 4.0, 15.0, 25.0, 55.0])
+def test_the_score_that_is_learned_follows_the_fit_of_the_corrected_box(shift: float) -> None:
+    """From 1 where it overlaps its true box by 0.8 or more, to 0 at 0.2."""
+    true = torch.tensor([[60.0, 60, 60, 12, 0]])
+    boxes = true + torch.tensor([[shift, 0, 0, 0, 0]])
+    overlap = float(rotated_iou(true.double().numpy(), boxes.double().numpy())[0, 0])
+    expected = np.clip((overlap - 0.2) / 0.6, 0, 1)
+    scores = torch.zeros(1, 3, requires_grad=True)
+    optimizer = torch.optim.Adam([scores], 0.2)
+    for _ in range(200):
+        loss = refinement.Refinement.losses(scores, boxes, torch.tensor([2]), true)["class"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    learned = scores.detach().softmax(dim=1)[0]
+    assert float(learned[2]) == pytest.approx(expected, abs=0.03)
+    assert float(learned[1]) < 0.03
+
+
 def test_losses_of_images_without_instances_are_finite() -> None:
     torch.manual_seed(0)
     model = RotatedRCNN(["rod", "cube"], channels=16)

@@ -9,6 +9,7 @@ import torch
 
 from hrtem_dask.detection.detector import make_detector
 from hrtem_dask.detection.model_file import load_detector
+from hrtem_dask.detection.networks.backbones import BackboneName
 from hrtem_dask.errors import ModelError, SettingsError
 from hrtem_dask.training.detection.recipes import RECIPES, DetectionRecipe, read_recipe
 from hrtem_dask.training.detection.samples import SimulatedSamples
@@ -74,6 +75,23 @@ def test_a_frozen_backbone_keeps_its_weights_and_annotated_images_are_used(tmp_p
     assert changed
     assert not [name for name in changed if name.startswith("pyramid.trunk")]
     assert first.rows[-1]["loss"] > 0
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "mobilenet_v2", "resnet50"])
+def test_early_layers_keep_their_weights(tmp_path: Path, backbone: BackboneName) -> None:
+    recipe = replace(TINY, backbone=backbone, images=2, images_per_epoch=2)
+    train_detector(tmp_path / "a.safetensors", recipe, seed=0)
+    second = train_detector(
+        tmp_path / "b.safetensors", replace(recipe, frozen="early"), initial=tmp_path / "a.safetensors", seed=1
+    )
+    before, after = load_detector(tmp_path / "a.safetensors")[0], second.model
+    early = {id(p) for layer in after.pyramid.trunk.early_layers for p in layer.parameters()}
+    old = dict(before.named_parameters())
+    changed = {name for name, p in after.named_parameters() if not torch.equal(p.half(), old[name].half())}
+    kept = {name for name, p in after.named_parameters() if id(p) in early}
+    assert early
+    assert not changed & kept
+    assert any(name.startswith("pyramid.trunk") for name in changed)
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
