@@ -10,7 +10,7 @@ from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.sizes.families import FAMILIES, Family, cdf
 from hrtem_dask.population.sizes.fits import fit_sizes
 from hrtem_dask.population.sizes.goodness_of_fit import anderson_darling, simulated_statistics
-from hrtem_dask.population.sizes.maximum_likelihood import derivatives
+from hrtem_dask.population.sizes.maximum_likelihood import derivatives, fit_location_scale
 from hrtem_dask.population.sizes.size_sample import Sizes
 from hrtem_dask.population.summary import summarize
 
@@ -193,3 +193,14 @@ def test_samples_whose_fit_diverges_are_left_out_without_a_warning(limit: float)
     found = simulated_statistics("weibull", 0.0, 0.0, np.full(22, limit), n=22, n_simulations=200, seed=0)
     assert 100 < len(found) < 200, "some of them diverge"
     assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("family", ["lognormal", "normal", "weibull"])
+@pytest.mark.parametrize("n", [3, 8, 30])
+def test_samples_that_no_truncated_family_fits_give_no_warning_and_no_fit(family: Family, n: int) -> None:
+    """A limit at the largest value pushes the iteration to infinity; warnings are errors here."""
+    rng = np.random.default_rng(n)
+    for _ in range(20):
+        y = rng.lognormal(2, 0.6, n) if family == "normal" else rng.normal(2, 0.6, n)
+        a, scale, converged = fit_location_scale(y[None], np.ones(n), np.full(n, y.max()), family)
+        assert np.isfinite([a[0], scale[0]]).all() or not converged[0]
