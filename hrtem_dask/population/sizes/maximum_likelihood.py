@@ -105,34 +105,34 @@ def fit_location_scale(
     return _newton(y, share, limit, a, scale, family)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a sample without a fit runs away, and never converges
 def _newton(
     y: np.ndarray, share: np.ndarray, limit: np.ndarray, a: np.ndarray, scale: np.ndarray, family: Family
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Iterate until the step is negligible; steps are shorter than the scale and increase the likelihood."""
     converged = np.zeros(len(a), dtype=bool)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for _ in range(_ITERATIONS):
-            open_samples = np.flatnonzero(~converged)
-            rows = limit if limit.ndim == 1 else limit[open_samples]
-            d = derivatives(y[open_samples], rows, a[open_samples, None], scale[open_samples, None], family)
-            g1, g2 = d.a @ share, d.scale @ share
-            h11, h12, h22 = d.aa @ share, d.a_scale @ share, d.scale_scale @ share
-            b = np.exp(scale[open_samples])
-            # in units of the scale; where the Hessian is not negative definite, a multiple of the unit matrix makes it so
-            g1, h11, h12 = g1 * b, h11 * b**2, h12 * b
-            largest = (h11 + h22) / 2 + np.hypot((h11 - h22) / 2, h12)
-            shift = np.maximum(0.0, largest + 0.05)
-            shift[largest < -1e-3] = 0.0
-            h11, h22 = h11 - shift, h22 - shift
-            determinant = h11 * h22 - h12**2
-            step = np.stack([-(h22 * g1 - h12 * g2), -(h11 * g2 - h12 * g1)]) / determinant
-            length = np.hypot(*step)
-            step /= np.maximum(1.0, length / 0.7)
-            a[open_samples] += step[0] * b
-            scale[open_samples] += step[1]
-            converged[open_samples] = length < _CONVERGED
-            if converged.all():
-                break
+    for _ in range(_ITERATIONS):
+        open_samples = np.flatnonzero(~converged)
+        rows = limit if limit.ndim == 1 else limit[open_samples]
+        d = derivatives(y[open_samples], rows, a[open_samples, None], scale[open_samples, None], family)
+        g1, g2 = d.a @ share, d.scale @ share
+        h11, h12, h22 = d.aa @ share, d.a_scale @ share, d.scale_scale @ share
+        b = np.exp(scale[open_samples])
+        # in units of the scale; where the Hessian is not negative definite, a multiple of the unit matrix makes it so
+        g1, h11, h12 = g1 * b, h11 * b**2, h12 * b
+        largest = (h11 + h22) / 2 + np.hypot((h11 - h22) / 2, h12)
+        shift = np.maximum(0.0, largest + 0.05)
+        shift[largest < -1e-3] = 0.0
+        h11, h22 = h11 - shift, h22 - shift
+        determinant = h11 * h22 - h12**2
+        step = np.stack([-(h22 * g1 - h12 * g2), -(h11 * g2 - h12 * g1)]) / determinant
+        length = np.hypot(*step)
+        step /= np.maximum(1.0, length / 0.7)
+        a[open_samples] += step[0] * b
+        scale[open_samples] += step[1]
+        converged[open_samples] = length < _CONVERGED
+        if converged.all():
+            break
     return a, scale, converged
 
 
