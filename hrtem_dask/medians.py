@@ -4,14 +4,44 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["median", "median_of_counts"]
+__all__ = ["count_values", "median", "median_of_counts"]
 
 FEW = 4096
 """So many values are sorted as they are."""
 SAMPLED = 4096
 """Number of values that tell roughly where the median lies."""
+AT_ONCE = 2**20
+"""Number of values that are counted at once."""
 MARGIN = 0.06
 """The median is looked for between these quantiles of the sample: 0.5 minus and plus the margin."""
+
+
+def count_values(values: np.ndarray) -> np.ndarray:
+    """Count how often each value occurs.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of int
+        Any shape, none below 0.
+
+    Returns
+    -------
+    numpy.ndarray of int
+        As ``numpy.bincount``, which would make an array of 8 bytes per value of them all.
+
+    Examples
+    --------
+    >>> count_values(np.array([[1, 3], [3, 0]], np.uint16)).tolist()
+    [1, 1, 0, 2]
+    """
+    flat = values.reshape(-1)
+    if flat.size <= AT_ONCE:
+        return np.bincount(flat)
+    counts = np.zeros(int(flat.max()) + 1, dtype=np.intp)
+    for first in range(0, flat.size, AT_ONCE):
+        some = np.bincount(flat[first : first + AT_ONCE])
+        counts[: some.size] += some
+    return counts
 
 
 def median(values: np.ndarray) -> float:
@@ -36,7 +66,7 @@ def median(values: np.ndarray) -> float:
     if flat.dtype.kind == "b":
         flat = flat.view(np.uint8)
     if flat.dtype in (np.uint8, np.uint16) and flat.size > FEW:
-        return median_of_counts(np.bincount(flat))
+        return median_of_counts(count_values(flat))
     if flat.size <= FEW:
         return _middle(flat, 0, flat.size)
     sample = np.sort(flat[:: flat.size // SAMPLED])

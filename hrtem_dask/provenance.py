@@ -17,6 +17,7 @@ __all__ = [
     "ROW_CODE",
     "SIMULATION_CODE",
     "WHOLE_PACKAGE",
+    "BytesHash",
     "bytes_hash",
     "code_hash",
     "code_version",
@@ -112,7 +113,47 @@ def bytes_hash(content: bytes) -> str:
     >>> bytes_hash(b"")
     'e4a6a0577479b2b4'
     """
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
+    return BytesHash(content).digest()
+
+
+class BytesHash:
+    """The hash of `bytes_hash`, of content that comes piece by piece.
+
+    Parameters
+    ----------
+    content : bytes
+        The first piece.
+
+    Examples
+    --------
+    >>> found = BytesHash(b"two ")
+    >>> found.update(b"pieces")
+    >>> found.digest() == bytes_hash(b"two pieces")
+    True
+    """
+
+    def __init__(self, content: bytes = b"") -> None:
+        self._hash = hashlib.blake2b(content, digest_size=8)
+
+    def update(self, content: bytes) -> None:
+        """Add a piece.
+
+        Parameters
+        ----------
+        content : bytes
+            The bytes that follow.
+        """
+        self._hash.update(content)
+
+    def digest(self) -> str:
+        """Return the hash of all pieces.
+
+        Returns
+        -------
+        str
+            16 hexadecimal digits (BLAKE2b).
+        """
+        return self._hash.hexdigest()
 
 
 @functools.cache

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrtem_dask.medians import FEW, median, median_of_counts
+from hrtem_dask import medians
+from hrtem_dask.medians import FEW, count_values, median, median_of_counts
 
 
 @settings(max_examples=60, deadline=None)
@@ -48,3 +49,13 @@ def test_the_median_of_counted_values(seed: int, n: int) -> None:
     values, counts = rng.permutation(100)[:n].astype(np.float32), rng.integers(1, 5, n)
     assert median_of_counts(counts, values) == np.median(np.repeat(values, counts))
     assert median_of_counts(counts) == np.median(np.repeat(np.arange(n), counts))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
+def test_values_are_counted_in_pieces(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(0, 200, (37, 41)).astype(dtype)
+    values[:5] = 0
+    for at_once in (1, 100, 10**6):
+        monkeypatch.setattr(medians, "AT_ONCE", at_once)
+        assert np.array_equal(count_values(values), np.bincount(values.ravel()))
+    assert count_values(values[:0]).size == 0

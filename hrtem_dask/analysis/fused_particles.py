@@ -9,6 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from hrtem_dask.medians import count_values
+
 __all__ = ["fused_area_fraction"]
 
 LEAST_AREA_PX = 1500
@@ -66,7 +68,7 @@ def fused_area_fraction(image: np.ndarray, labels: np.ndarray) -> float | None:
     total = int(np.count_nonzero(labels))
     if not total:
         return None
-    areas = np.bincount(labels.ravel())
+    areas = count_values(labels)
     large = np.flatnonzero(areas >= LEAST_AREA_PX)
     large = large[large > 0]
     if not len(large):

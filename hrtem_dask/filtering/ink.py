@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hrtem_dask.medians import median
+from hrtem_dask.medians import count_values, median
 
 __all__ = ["Grays", "Piece", "gray_levels", "ink_bars", "ink_levels", "ink_pieces"]
 
@@ -174,7 +174,7 @@ def ink_levels(grays: Grays) -> Iterator[tuple[bool, float]]:
     ends = float(values.min()), float(values.max())
     spikes = np.zeros(0, dtype=np.intp)
     if ends[0] >= 0 and ends[1] <= 65535 and bool((values[::5, ::5] == np.round(values[::5, ::5])).all()):
-        counts = np.bincount(values.astype(np.uint16).ravel()).astype(np.float32)
+        counts = count_values(values.astype(np.uint16)).astype(np.float32)
         near = (cv2.blur(counts[None], (9, 1))[0] * 9 - counts) / 8
         spikes = np.flatnonzero((counts >= 30) & (counts >= 8 * (near + 1)))
     for is_white, end, outermost in ((True, ends[1], -1), (False, ends[0], 0)):

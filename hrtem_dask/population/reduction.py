@@ -9,7 +9,7 @@ floating-point sums depend on their order.) This module does not import Dask: a 
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +19,13 @@ from hrtem_dask.population.particle_table import LazyTable, is_counted
 from hrtem_dask.population.sizes.pixel_sizes import PIXEL_SIZE
 from hrtem_dask.tables import BOX_COLUMNS
 
-__all__ = ["Population", "collect", "finish", "merge", "summarize_partition"]
+__all__ = ["NEEDED", "Population", "collect", "finish", "merge", "summarize_partition", "unite"]
 
 KEY = ("sample", "micrograph_id", "particle_id")
 SIZES = ("equivalent_diameter_nm", "feret_min_nm")
 MEASURED = (*BOX_COLUMNS, "area_px", "area_nm2", "split_confidence", "aspect_ratio", PIXEL_SIZE, *SIZES)
+NEEDED = (*KEY, "counted", "exclusion_reason", *MEASURED)
+"""Columns of a particle table that statistics use."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,20 @@ class Population:
     """A row per counted particle, sorted by sample, micrograph and particle; measured columns float, NaN for null."""
     excluded: pd.DataFrame
     """``sample``, ``micrograph_id``, ``exclusion_reason``, ``n``: the particles that are not counted."""
+
+    def rows(self) -> pd.DataFrame:
+        """Return one row per counted particle, and one per micrograph and reason of the others.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``sample``, ``micrograph_id`` and ``counted``.
+        """
+        tables = [
+            t[["sample", "micrograph_id"]].assign(counted=t is self.counted) for t in (self.counted, self.excluded)
+        ]
+        full = [table for table in tables if len(table)]
+        return pd.concat(full, ignore_index=True) if full else tables[0]
 
     def sample(self, name: str) -> Population:
         """Return the population of one sample.
@@ -97,6 +113,22 @@ def summarize_partition(particles: pd.DataFrame) -> pd.DataFrame:
     return _typed([kept, others[list(kept.columns)]])
 
 
+def unite(summaries: Iterable[pd.DataFrame]) -> Population:
+    """Unite the summaries of a table that came piece by piece.
+
+    Parameters
+    ----------
+    summaries : iterable of pandas.DataFrame
+        At least one, from `summarize_partition` of the pieces, of which the columns `NEEDED` suffice.
+
+    Returns
+    -------
+    Population
+        That of `collect` of the whole table.
+    """
+    return finish(_typed(list(summaries)))
+
+
 def merge(summaries: pd.DataFrame) -> pd.DataFrame:
     """Merge summaries.
 
@@ -137,19 +169,22 @@ def finish(summary: pd.DataFrame) -> Population:
     return Population(counted[[*KEY, *MEASURED]], others[names].reset_index(drop=True))
 
 
-def collect(particles: pd.DataFrame | LazyTable) -> Population:
+def collect(particles: pd.DataFrame | LazyTable | Population) -> Population:
     """Reduce a particle table, whole or partitioned.
 
     Parameters
     ----------
-    particles : pandas.DataFrame or dask.dataframe.DataFrame
-        Rows of `tables.PARTICLES`. A lazy table is reduced partition by partition on its workers.
+    particles : pandas.DataFrame, dask.dataframe.DataFrame or Population
+        Rows of `tables.PARTICLES`. A lazy table is reduced partition by partition on its workers. What is reduced
+        already is returned.
 
     Returns
     -------
     Population
         Identical for every partitioning.
     """
+    if isinstance(particles, Population):
+        return particles
     if isinstance(particles, pd.DataFrame):
         return finish(merge(summarize_partition(particles)))
     empty = summarize_partition(particles._meta)

@@ -30,7 +30,7 @@ _OF_MICROGRAPHS = (
 
 
 def summarize(
-    particles: pd.DataFrame | LazyTable,
+    particles: pd.DataFrame | LazyTable | Population,
     micrographs: pd.DataFrame | LazyTable | None = None,
     options: PopulationOptions | None = None,
 ) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def summarize(
 
     Parameters
     ----------
-    particles : pandas.DataFrame or dask.dataframe.DataFrame
+    particles : pandas.DataFrame, dask.dataframe.DataFrame or reduction.Population
         Rows of `tables.PARTICLES`. A lazy table is reduced partition by partition, with the same result.
     micrographs : pandas.DataFrame or dask.dataframe.DataFrame, optional
         Rows of `tables.MICROGRAPHS`: the sizes of the images, for edge weights, the sources of the pixel sizes, and
@@ -68,7 +68,7 @@ def summarize(
     >>> size["n"], round(size["mean"], 3), size["median"]
     (3, 5.0, 5.0)
     """
-    if not hasattr(particles, "columns"):
+    if not hasattr(particles, "columns") and not isinstance(particles, Population):
         raise TypeError(
             f"need a table of particles, got {type(particles).__name__}: open_results(folder).particles is one"
         )

@@ -30,8 +30,10 @@ class ExecutionSettings:
     """Small micrographs are grouped into tasks of about this size."""
     timeout_per_file_s: float | None = None
     """A micrograph that takes longer (s) is ended with its worker, and failed; None sets no limit."""
-    memory_plan: Literal["refuse", "warn"] = "refuse"
-    """What happens if a micrograph is planned to need more memory than a worker has."""
+    memory_plan: Literal["files", "refuse", "warn"] = "files"
+    """What happens if a micrograph is planned to need more memory than a worker has: its arrays are kept in files
+    (Linux; not with a detector, PyTorch or a GPU, where the run is refused), the run is refused, or it is tried in
+    memory."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from hrtem_dask import fourier, loading, tables
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import ResultsFolderError, error_text
 from hrtem_dask.population import PopulationOptions, summarize
+from hrtem_dask.population.reduction import NEEDED, summarize_partition, unite
 from hrtem_dask.population.same_fields import describe_same_fields
 from hrtem_dask.population.size_lines import size_lines
 from hrtem_dask.population.verdicts import describe_verdicts
@@ -28,10 +29,19 @@ from hrtem_dask.storage import ledger
 from hrtem_dask.storage.checksums import mark_old_report, write_checksums
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.packing import label_packs
-from hrtem_dask.storage.parquet import to_frame, with_extra_columns, write_table
+from hrtem_dask.storage.parquet import (
+    schema_with_extra,
+    to_frame,
+    with_extra_columns,
+    write_table,
+    write_table_in_order,
+)
 from hrtem_dask.toml_records import record_to_dict
 
 __all__ = ["CompactedRun", "Copy", "compact", "copies_in", "read_run_file", "write_run_file"]
+
+LATTICE = ("micrograph_id", "spacing_1_nm", "spacing_2_nm", "angle_12_deg")
+"""Columns of particles and windows that the scale of a setting is measured by."""
 
 
 @dataclass(frozen=True)
@@ -179,16 +189,18 @@ def compact(
     micrographs = _with_duplicates(_as_listed(micrographs, records), copies or {}, settings)
     set_aside = set(micrographs.loc[micrographs["status"] == "set_aside", "micrograph_id"])
     columns = pd.DataFrame([{"sample": r.sample, **dict(r.covariates)} for r in records], index=list(order))
-    written = {"micrographs": _with_covariates(micrographs, columns)}
-    hashes = {
-        "micrographs.parquet": write_table(folder, "micrographs.parquet", written["micrographs"], tables.MICROGRAPHS)
-    }
+    micrographs = _with_covariates(micrographs, columns)
+    hashes = {"micrographs.parquet": write_table(folder, "micrographs.parquet", micrographs, tables.MICROGRAPHS)}
+    kept = _KeptRows(with_lattices=settings.fourier.material is not None)
+    n_rows = {}
     for name in tables.MICROGRAPH_PARTS:
-        table, hashes[f"{name}.parquet"] = _write_rows(folder, name, entries, set_aside, columns)
-        if name in {"particles", "windows"}:
-            written[name] = to_frame(table, tables.SCHEMAS[name])
-    execution = to_frame(ledger.read_parts(folder, entries, "execution"), tables.EXECUTION)
-    hashes["execution.parquet"] = write_table(folder, "execution.parquet", execution, tables.EXECUTION)
+        fields = schema_with_extra(columns, tables.SCHEMAS[name])
+        parts = kept.watch(name, _final_rows(folder, name, entries, set_aside, columns, fields))
+        hashes[f"{name}.parquet"], n_rows[name] = write_table_in_order(folder, f"{name}.parquet", parts, fields)
+    execution = ledger.read_in_order(folder, entries, "execution")
+    hashes["execution.parquet"], _ = write_table_in_order(
+        folder, "execution.parquet", execution, tables.arrow_schema(tables.EXECUTION)
+    )
     packs = {name: entry.part for name, entry in done.items() if entry.packed}
     index = label_packs.write_index(folder, packs)
     if index is not None:
@@ -197,36 +209,67 @@ def compact(
     report_is_old = mark_old_report(folder)
     counts: dict[str, int] = {status: int((micrographs["status"] == status).sum()) for status in tables.STATUSES}
     limits = PopulationOptions(min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2)
-    statistics = summarize(written["particles"], written["micrographs"], limits)
-    verdicts = describe_verdicts(written["micrographs"], written["particles"])
+    population = unite(kept.particles)
+    statistics = summarize(population, micrographs, limits)
+    verdicts = describe_verdicts(micrographs, population.rows())
     corrected = int(micrographs["corrected"].fillna(False).sum())
     n_too_small = int(micrographs["n_too_small"].fillna(0)[micrographs["status"] != "set_aside"].sum())
-    same_fields = describe_same_fields(written["micrographs"])
+    same_fields = describe_same_fields(micrographs)
     content = {
         "micrographs": counts,
         "same_fields": same_fields,
         "corrected": corrected,
         "n_too_small": n_too_small,
         "verdicts": verdicts,
-        "lattice_scales": _lattice_scales(written, settings),
+        "lattice_scales": _lattice_scales(kept.lattices, micrographs, settings),
         **statistics,
     }
     folder.write_json("summary.json", content)
     ledger.remove_replaced_parts(folder, known, {**known, **done})
     reasons = {status: _reasons(micrographs, status) for status in ("set_aside", "failed")}
     sizes = size_lines(content)
-    return CompactedRun(
-        counts, len(written["particles"]), n_too_small, verdicts, same_fields, reasons, sizes, report_is_old
-    )
+    return CompactedRun(counts, n_rows["particles"], n_too_small, verdicts, same_fields, reasons, sizes, report_is_old)
 
 
-def _write_rows(
-    folder: Location, name: str, entries: Mapping[str, ledger.Entry], set_aside: set[str], columns: pd.DataFrame
-) -> tuple[pa.Table, str]:
-    """Write one table, which alone is in memory: such tables are nearly all that a large run has; return its hash."""
-    kept = _without(ledger.read_parts(folder, entries, name), set_aside)
-    table = with_extra_columns(kept, columns, tables.SCHEMAS[name])
-    return table, write_table(folder, f"{name}.parquet", table, tables.SCHEMAS[name])
+class _KeptRows:
+    """What statistics need of tables that are written piece by piece."""
+
+    def __init__(self, *, with_lattices: bool) -> None:
+        self.particles: list[pd.DataFrame] = []
+        """Columns `reduction.NEEDED` of the particles, piece by piece."""
+        self.lattices: list[pd.DataFrame] = []
+        """Columns `LATTICE` of particles and windows, where they are needed."""
+        self._with_lattices = with_lattices
+
+    def watch(self, name: str, parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Hand the pieces of a table on, and keep what is needed of them."""
+        for part in parts:
+            if name == "particles":
+                self.particles.append(summarize_partition(_columns_of(part, NEEDED)))
+            if name in {"particles", "windows"} and self._with_lattices:
+                self.lattices.append(_columns_of(part, LATTICE))
+            yield part
+
+
+def _columns_of(table: pa.Table, names: Sequence[str]) -> pd.DataFrame:
+    """Return columns of a table as a DataFrame."""
+    schema = tuple(c for c in (*tables.PARTICLES, *tables.WINDOWS) if c.name in names)
+    return to_frame(table.select(list(names)), tuple({c.name: c for c in schema}.values()))
+
+
+def _final_rows(
+    folder: Location,
+    name: str,
+    entries: Mapping[str, ledger.Entry],
+    set_aside: set[str],
+    columns: pd.DataFrame,
+    fields: pa.Schema,
+) -> Iterator[pa.Table]:
+    """Read the rows of one table, piece by piece, as they are written at the end of a run."""
+    for rows in ledger.read_in_order(folder, entries, name):
+        kept = _without(rows, set_aside)
+        own = columns.loc[pc.unique(kept["micrograph_id"]).to_pylist()]
+        yield with_extra_columns(kept, own, tables.SCHEMAS[name], fields)
 
 
 def _without(table: pa.Table, micrographs: set[str]) -> pa.Table:
@@ -243,15 +286,16 @@ def _reasons(micrographs: pd.DataFrame, status: str) -> dict[str, int]:
     return dict(Counter(shared_reasons(reasons, rows["source"].astype(object).fillna("").tolist())).most_common())
 
 
-def _lattice_scales(written: Mapping[str, pd.DataFrame], settings: Settings) -> list[dict[str, Any]]:
+def _lattice_scales(
+    measured: Sequence[pd.DataFrame], micrographs: pd.DataFrame, settings: Settings
+) -> list[dict[str, Any]]:
     """Return the scale of each setting of the microscope by the lattice of the material; empty without a material."""
     material = settings.fourier.material
     if material is None:
         return []
-    columns = ["micrograph_id", "spacing_1_nm", "spacing_2_nm", "angle_12_deg"]
-    measured = pd.concat([written[name][columns] for name in ("particles", "windows")], ignore_index=True)
     tolerance = settings.fourier.calibration_tolerance
-    return fourier.setting_scales(measured, written["micrographs"], material, tolerance=tolerance)
+    whole = pd.concat(measured, ignore_index=True)
+    return fourier.setting_scales(whole, micrographs, material, tolerance=tolerance)
 
 
 def copies_in(micrographs: pd.DataFrame) -> dict[str, Copy]:

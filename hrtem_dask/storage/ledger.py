@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ __all__ = [
     "part_of",
     "read_commit",
     "read_entries",
+    "read_in_order",
     "read_parts",
     "remove_replaced_parts",
     "table_file",
@@ -332,7 +333,41 @@ def _keep_latest(entries: dict[str, Entry], entry: Entry) -> None:
         entries[entry.micrograph_id] = entry
 
 
-def read_parts(folder: Location, entries: Mapping[str, Entry], table: str) -> pa.Table:
+def read_in_order(
+    folder: Location, entries: Mapping[str, Entry], table: str, *, at_once: int = 256
+) -> Iterator[pa.Table]:
+    """Read what `read_parts` reads in pieces, so that the whole of a large table is never in memory.
+
+    Parameters
+    ----------
+    folder : Location
+        The results folder.
+    entries : mapping
+        `micrograph_id` → its entry.
+    table : str
+        For instance ``"particles"``.
+    at_once : int
+        Number of micrographs of a piece.
+
+    Yields
+    ------
+    pyarrow.Table
+        The rows of the next micrographs, in the order in which they are named; at least one table, which may be empty.
+
+    Raises
+    ------
+    ResultsFolderError
+        As `read_parts`.
+    """
+    ids = list(entries)
+    present = set(folder.names(FOLDER, f".{table}.parquet")) if table in RARE_TABLES else None
+    for first in range(0, max(len(ids), 1), at_once):
+        yield read_parts(folder, {name: entries[name] for name in ids[first : first + at_once]}, table, present)
+
+
+def read_parts(
+    folder: Location, entries: Mapping[str, Entry], table: str, present: Collection[str] | None = None
+) -> pa.Table:
     """Gather the rows of some micrographs in one table, in the order in which the micrographs are named.
 
     Parameters
@@ -343,6 +378,8 @@ def read_parts(folder: Location, entries: Mapping[str, Entry], table: str) -> pa
         `micrograph_id` → its entry.
     table : str
         For instance ``"particles"``.
+    present : collection of str, optional
+        The files of this table that there are, where they have been listed and the table is one of `RARE_TABLES`.
 
     Returns
     -------
@@ -360,7 +397,7 @@ def read_parts(folder: Location, entries: Mapping[str, Entry], table: str) -> pa
         wanted.setdefault(entry.part, []).append(entry.micrograph_id)
     files = {table_file(part, table): wanted[part] for part in sorted(wanted)}
     if table in RARE_TABLES:
-        present = set(folder.names(FOLDER, f".{table}.parquet"))
+        present = set(folder.names(FOLDER, f".{table}.parquet")) if present is None else present
         files = {name: ids for name, ids in files.items() if name in present}
     try:
         rows = gather_rows(folder, files, tables.SCHEMAS[table])

@@ -11,12 +11,14 @@ import logging
 import os
 import posixpath
 import stat
+import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from hrtem_dask.addresses import check_address, file_system
 
@@ -120,8 +122,40 @@ class Location:
             return
         self.make_way(name)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with _partial_file(path, content) as partial:
+        with _partial_file(path) as (partial, file):
+            file.write(content)
+            _flush(file)
             partial.replace(path)
+
+    @contextmanager
+    def open_whole(self, name: str) -> Iterator[BinaryIO]:
+        """Open a file to write it piece by piece; it is there when all of it is written.
+
+        Parameters
+        ----------
+        name : str
+            Path inside the folder; folders on the way are made.
+
+        Yields
+        ------
+        file
+            A file of this machine. If the block ends with an error, nothing is changed.
+        """
+        fs, path = file_system(self.path(name))
+        if self.is_local:
+            self.make_way(name)
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with _partial_file(path) as (partial, file):
+                yield file
+                _flush(file)
+                partial.replace(path)
+            return
+        with tempfile.TemporaryDirectory(prefix="hrtem-dask-") as own:
+            here = Path(own, "file")
+            with here.open("wb") as file:
+                yield file
+            fs.makedirs(posixpath.dirname(path), exist_ok=True)
+            fs.put_file(str(here), path)
 
     def create_bytes(self, name: str, content: bytes) -> bool:
         """Write a whole file if there is none of its name; of several writers, one succeeds.
@@ -314,22 +348,27 @@ def _set_aside(path: Path) -> None:
 
 
 @contextmanager
-def _partial_file(path: str, content: bytes) -> Iterator[Path]:
-    """Write a file beside the one that it will become."""
+def _partial_file(path: str) -> Iterator[tuple[Path, BinaryIO]]:
+    """Open a file beside the one that it will become."""
     partial = Path(f"{path}.{uuid.uuid4().hex[:8]}.partial")
     try:
         with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        yield partial
+            yield partial, file
     finally:
         partial.unlink(missing_ok=True)
 
 
+def _flush(file: BinaryIO) -> None:
+    """Bring what was written to the disk, before the file gets its name."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
 def _create_file(path: str, content: bytes) -> bool:
     """Create a file with its content, unless it exists."""
-    with _partial_file(path, content) as partial:
+    with _partial_file(path) as (partial, beside):
+        beside.write(content)
+        _flush(beside)
         try:
             os.link(partial, path)
         except FileExistsError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -10,13 +12,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hrtem_dask import tables
-from hrtem_dask.provenance import bytes_hash
+from hrtem_dask.provenance import BytesHash, bytes_hash
 from hrtem_dask.storage.location import Location
 
 __all__ = [
-    "gather_rows", "read_part", "read_rows", "read_table", "rows_of_micrograph", "table_bytes", "to_frame",
-    "with_extra_columns", "write_table",
+    "gather_rows", "read_part", "read_rows", "read_table", "rows_of_micrograph", "schema_with_extra", "table_bytes",
+    "to_frame", "with_extra_columns", "write_table", "write_table_in_order",
 ]  # fmt: skip
+
+ROW_GROUP = 2**14
+"""Rows of a group of a large table, which are some 10 MB in memory: a reader takes as much at once."""
 
 
 def write_table(folder: Location, name: str, table: pd.DataFrame | pa.Table, schema: tables.Schema) -> str:
@@ -42,6 +47,63 @@ def write_table(folder: Location, name: str, table: pd.DataFrame | pa.Table, sch
     content = table_bytes(table, schema)
     folder.write_bytes(name, content)
     return bytes_hash(content)
+
+
+def write_table_in_order(folder: Location, name: str, parts: Iterable[pa.Table], fields: pa.Schema) -> tuple[str, int]:
+    """Write a table piece by piece, so that it is never in memory as a whole.
+
+    Parameters
+    ----------
+    folder : Location
+        The results folder.
+    name : str
+        File inside it, for instance ``particles.parquet``.
+    parts : iterable of pyarrow.Table
+        Its rows, in order. The content of the file does not depend on where one part ends and the next one begins.
+    fields : pyarrow.Schema
+        Schema of every part and of the file.
+
+    Returns
+    -------
+    content_hash : str
+        Hash of the file's content.
+    n_rows : int
+        Number of its rows.
+    """
+    n_rows, waiting = 0, fields.empty_table()
+    with folder.open_whole(name) as file:
+        hashed = _HashedFile(file)
+        with pq.ParquetWriter(pa.PythonFile(hashed, mode="w"), fields, compression="zstd") as writer:
+            for part in parts:
+                n_rows += len(part)
+                waiting = pa.concat_tables([waiting, part])
+                while len(waiting) >= ROW_GROUP:
+                    writer.write_table(waiting.slice(0, ROW_GROUP).combine_chunks())
+                    waiting = waiting.slice(ROW_GROUP).combine_chunks()
+            if len(waiting) or not n_rows:
+                writer.write_table(waiting.combine_chunks())
+    return hashed.digest(), n_rows
+
+
+class _HashedFile(io.RawIOBase):
+    """Hands what is written on to a file, and hashes it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file, self._hash = file, BytesHash()
+
+    def writable(self) -> bool:
+        """Say that it can be written."""
+        return True
+
+    def write(self, content: Any) -> int:
+        """Write bytes after those that are there."""
+        self._hash.update(content)
+        return self._file.write(content)
+
+    def digest(self) -> str:
+        """Return the hash of what was written, as of `provenance.bytes_hash`."""
+        return self._hash.digest()
 
 
 def table_bytes(table: pd.DataFrame | pa.Table, schema: tables.Schema, *, is_part: bool = False) -> bytes:
@@ -188,7 +250,29 @@ def to_frame(table: pa.Table, schema: tables.Schema) -> pd.DataFrame:
     return tables.conform(table.to_pandas(types_mapper=_nullable, ignore_metadata=True), schema)
 
 
-def with_extra_columns(table: pa.Table, columns: pd.DataFrame, schema: tables.Schema) -> pa.Table:
+def schema_with_extra(columns: pd.DataFrame, schema: tables.Schema) -> pa.Schema:
+    """Return the schema of a table with the columns of its micrographs.
+
+    Parameters
+    ----------
+    columns : pandas.DataFrame
+        One row per micrograph of the run, with its name as index; covariates are typed by all their values.
+    schema : tuple of tables.Column
+        Schema of the table.
+
+    Returns
+    -------
+    pyarrow.Schema
+        Columns that are not in the schema come after it.
+    """
+    extra = [str(name) for name in columns if name not in {column.name for column in schema}]
+    fields: pa.Schema = _with_extra_columns(tables.conform(columns[extra].drop_duplicates(), schema), schema).schema
+    return fields
+
+
+def with_extra_columns(
+    table: pa.Table, columns: pd.DataFrame, schema: tables.Schema, fields: pa.Schema | None = None
+) -> pa.Table:
     """Set columns of an Arrow table from those of its micrographs, such as sample and covariates.
 
     Parameters
@@ -199,6 +283,8 @@ def with_extra_columns(table: pa.Table, columns: pd.DataFrame, schema: tables.Sc
         One row per micrograph, with its name as index; columns that are not in the schema are added after it.
     schema : tuple of tables.Column
         Schema of the table.
+    fields : pyarrow.Schema, optional
+        From `schema_with_extra`, where `columns` has only some of the micrographs of the run.
 
     Returns
     -------
@@ -206,15 +292,14 @@ def with_extra_columns(table: pa.Table, columns: pd.DataFrame, schema: tables.Sc
         As `write_table` writes a DataFrame: pandas reads it with types that keep null apart from NaN.
     """
     micrograph = pc.index_in(table["micrograph_id"], value_set=pa.array(columns.index, pa.string()))
-    extra = [str(name) for name in columns if name not in table.column_names]
-    like = _with_extra_columns(tables.conform(columns[extra].drop_duplicates(), schema), schema).schema
+    fields = schema_with_extra(columns, schema) if fields is None else fields
     arrays = []
-    for field in like:
+    for field in fields:
         if field.name in columns:
             arrays.append(pa.array(columns[field.name], field.type, from_pandas=True).take(micrograph.combine_chunks()))
         else:
             arrays.append(table[field.name])
-    return pa.Table.from_arrays(arrays, schema=like)
+    return pa.Table.from_arrays(arrays, schema=fields)
 
 
 def read_part(content: bytes) -> pa.Table:

@@ -9,6 +9,15 @@ from typing import Literal
 
 from hrtem_dask import loading, tables
 from hrtem_dask.batch.run.gain import gain_hash
+from hrtem_dask.batch.run.memory import (
+    NETWORK_BYTES,
+    PAUSE_FRACTION,
+    fixed_bytes,
+    image_bytes,
+    may_use_files,
+    network_bytes,
+    suffices_for_files,
+)
 from hrtem_dask.batch.run.record_analysis import ModelHashes
 from hrtem_dask.batch.run.task import AnalysisTask, PlannedMicrograph
 from hrtem_dask.errors import SettingsError
@@ -25,16 +34,6 @@ GROUPS_PER_WORKER = 4
 """Least number of groups of a worker, where there are so many micrographs."""
 PACK_ABOVE = 500
 """Number of micrographs above which labels are packed, with the setting ``execution.labels`` ``"auto"``."""
-BYTES_PER_PIXEL = 60
-"""Memory of a worker per pixel of a micrograph, beside what does not depend on its size: see `benchmarks/memory.py`."""
-LIBRARIES_BYTES = 300 * 2**20
-"""Memory of a worker without a micrograph."""
-NETWORK_BYTES = 700 * 2**20
-"""What a network adds to that with OpenVINO: its libraries, its weights, and the largest tile that it sees at once."""
-TORCH_BYTES = 1100 * 2**20
-"""The same with PyTorch, which detectors and the setting ``execution.engine`` ``"torch"`` load."""
-PAUSE_FRACTION = 0.8
-"""Share of its memory at which a worker of Dask takes no more tasks."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ class RunPlan:
     """Corrections that are not used, because the file of their micrograph has changed."""
     network_bytes: int = NETWORK_BYTES
     """Memory that the network of a worker takes, whatever the size of the micrographs; 0 without one."""
+    may_use_files: bool = False
+    """Whether the arrays of a micrograph that is too large for memory may be kept in files."""
 
     @property
     def n_to_analyze(self) -> int:
@@ -145,17 +146,9 @@ def make_plan(
     largest = min(settings.execution.group_megapixels * 1e6, share)
     packed = settings.execution.labels == "packed" or (settings.execution.labels == "auto" and len(ok) > PACK_ABOVE)
     tasks = tuple(AnalysisTask(group, packed) for group in _groups(items, largest))
-    return RunPlan(tuple(records), tasks, kept, tuple(undrawn), tuple(outdated), _network_bytes(settings))
-
-
-def _network_bytes(settings: Settings) -> int:
-    """Return the memory that the network of a run takes, whatever the size of the micrographs."""
-    method = settings.segmentation.chosen_method
-    if method in ("otsu", "fourier"):
-        return 0
-    execution = settings.execution
-    uses_torch = method in DETECTION_METHODS or execution.engine == "torch" or execution.device == "cuda"
-    return TORCH_BYTES if uses_torch else NETWORK_BYTES
+    return RunPlan(
+        tuple(records), tasks, kept, tuple(undrawn), tuple(outdated), network_bytes(settings), may_use_files(settings)
+    )
 
 
 def planned_memory(plan: RunPlan) -> tuple[int, loading.MicrographRecord | None]:
@@ -177,12 +170,15 @@ def planned_memory(plan: RunPlan) -> tuple[int, loading.MicrographRecord | None]
     largest = max(records, key=lambda r: (r.height_px or 0) * (r.width_px or 0), default=None)
     if largest is None:
         return 0, None
-    fixed = LIBRARIES_BYTES + plan.network_bytes
-    return fixed + BYTES_PER_PIXEL * (largest.height_px or 0) * (largest.width_px or 0), largest
+    return fixed_bytes(plan.network_bytes) + image_bytes(largest), largest
 
 
 def check_memory(
-    plan: RunPlan, memory_per_worker: int, n_workers: int, *, when_too_large: Literal["refuse", "warn"] = "refuse"
+    plan: RunPlan,
+    memory_per_worker: int,
+    n_workers: int,
+    *,
+    when_too_large: Literal["files", "refuse", "warn"] = "files",
 ) -> str | None:
     """Compare the memory that is planned with that of the workers.
 
@@ -194,8 +190,8 @@ def check_memory(
         Memory limit of a worker in bytes; 0 where it is not known.
     n_workers : int
         Number of workers.
-    when_too_large : {"refuse", "warn"}
-        What happens if the memory does not suffice.
+    when_too_large : {"files", "refuse", "warn"}
+        What happens if the memory does not suffice: see ``execution.memory_plan``.
 
     Returns
     -------
@@ -205,7 +201,7 @@ def check_memory(
     Raises
     ------
     SettingsError
-        If it does not suffice, and `when_too_large` is ``"refuse"``.
+        If it does not suffice, `when_too_large` is ``"refuse"``, or it is ``"files"`` and arrays cannot be kept there.
     """
     needed, largest = planned_memory(plan)
     if largest is None or not memory_per_worker or needed < PAUSE_FRACTION * memory_per_worker:
@@ -216,11 +212,18 @@ def check_memory(
         if fitting >= 1
         else "use workers with more memory, or leave this file out"
     )
+    if when_too_large == "files" and plan.may_use_files and suffices_for_files(memory_per_worker, plan.network_bytes):
+        return (
+            f"{largest.source.path} ({largest.height_px} × {largest.width_px}) needs about {needed / 2**30:.1f} GiB, "
+            f"a worker has {memory_per_worker / 2**30:.1f} GiB: micrographs of this size take several times as long, "
+            f"with their arrays in files (up to {image_bytes(largest) / 2**30:.1f} GiB, in Dask's temporary-directory)"
+            f"{f'; {remedy}' if fitting >= 1 else ''}"
+        )
     message = (
         f"{largest.source.path} ({largest.height_px} × {largest.width_px}) needs about {needed / 2**30:.1f} GiB, "
         f"a worker has {memory_per_worker / 2**30:.1f} GiB: {remedy}"
     )
-    if needed > memory_per_worker and when_too_large == "refuse":
+    if needed > memory_per_worker and when_too_large != "warn":
         raise SettingsError(f'{message}; execution.memory_plan = "warn" tries it nevertheless')
     return message
 

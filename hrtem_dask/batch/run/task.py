@@ -10,6 +10,7 @@ import functools
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -21,6 +22,7 @@ from hrtem_dask import analysis, backend, loading, tables
 from hrtem_dask.batch.cluster.collector import spare_collector
 from hrtem_dask.batch.dashboard.population_state import MicrographSummary, summarize_micrograph
 from hrtem_dask.batch.run.gain import gain_reference
+from hrtem_dask.batch.run.memory import Files
 from hrtem_dask.batch.run.record_analysis import Analysed, ModelHashes, analyse_record
 from hrtem_dask.batch.run.stored_analysis import read_stored
 from hrtem_dask.batch.run.time_limit import overtime_reason, time_limit
@@ -182,7 +184,9 @@ def run_task(
         began = time.perf_counter()
         limit = settings.execution.timeout_per_file_s
         ended = None if limit is None else overtime_reason(folder, item)
-        with time_limit(folder, item, limit):
+        files = Files.of(item.record, settings)
+        ended = ended or (files.problem() if files is not None else None)
+        with time_limit(folder, item, limit), nullcontext() if files is None or ended else files.used():
             if ended is None:
                 read = None if item.stored is None else functools.partial(read_stored, folder, item.stored)
                 analysed = analyse_record(item.record, settings, models, item.correction, read)
@@ -193,7 +197,11 @@ def run_task(
             require_owner(folder, owner)
             picture, labels_hash = _write_pictures(folder, item, analysed, settings, pack if task.packed else None)
         analysed.execution = _execution(item, analysed)
-        steps = [tried, analysed.execution.get("out_of_memory_steps")]
+        steps = [
+            tried,
+            None if files is None or ended else "arrays in files",
+            analysed.execution.get("out_of_memory_steps"),
+        ]
         analysed.execution["out_of_memory_steps"] = ", ".join(map(str, filter(None, steps))) or None
         results.append(analysed)
         status, reason = analysed.row["status"], analysed.row.get("reason")

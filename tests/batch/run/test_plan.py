@@ -17,15 +17,32 @@ def test_memory_that_does_not_suffice_is_refused_with_the_remedy_and_warned_of_w
     plan = make_plan([record("small"), record("large", 30_000)], {}, Settings(), ModelHashes())
     needs = r"/large.tif \(30000 × 30000\) needs about 51.3 GiB, a worker has 16.0 GiB"
     with pytest.raises(SettingsError, match=rf"{needs}: with fewer workers \(--workers 2\) each gets more"):
-        check_memory(plan, 16 * 2**30, 8)
+        check_memory(plan, 16 * 2**30, 8, when_too_large="refuse")
     with pytest.raises(SettingsError, match=rf"{needs}: use workers with more memory, or leave this file out"):
-        check_memory(plan, 16 * 2**30, 1)
+        check_memory(plan, 16 * 2**30, 1, when_too_large="refuse")
     warning = check_memory(plan, 16 * 2**30, 8, when_too_large="warn")
     assert warning is not None
     assert "--workers 2" in warning
     assert check_memory(plan, 60 * 2**30, 8) is not None, "a worker takes no more tasks from 80 % on"
     assert check_memory(plan, 256 * 2**30, 1) is None
     assert check_memory(plan, 0, 1) is None
+
+
+def test_arrays_of_a_micrograph_that_is_too_large_are_kept_in_files_where_that_is_possible() -> None:
+    listed = [record("large", 30_000)]
+    plan = make_plan(listed, {}, Settings(), ModelHashes())
+    warning = check_memory(plan, 16 * 2**30, 8)
+    assert warning is not None
+    assert (
+        "several times as long, with their arrays in files (up to 50.3 GiB, in Dask's temporary-directory)" in warning
+    )
+    assert "--workers 2" in warning
+    with pytest.raises(SettingsError, match=r"a worker has 1.5 GiB: use workers with more memory"):
+        check_memory(plan, 3 * 2**29, 1)  # the network alone needs 1 GiB
+    for changed in ({"segmentation": {"method": "mask_rcnn"}}, {"execution": {"device": "cuda"}}):
+        plan = make_plan(listed, {}, Settings().updated(changed), ModelHashes())
+        with pytest.raises(SettingsError, match="use workers with more memory"):
+            check_memory(plan, 16 * 2**30, 1)
 
 
 def test_what_failed_is_kept_only_if_asked_for() -> None:
