@@ -61,9 +61,7 @@ class Browser:
             self._socket = self._connect(profile / "DevToolsActivePort")
             for domain in ("Page", "Runtime", "Log", "Network"):
                 self._call(f"{domain}.enable")
-            self._call(
-                "Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False
-            )
+            self.resize(*size)
         except BaseException:
             self._end_process()
             raise
@@ -103,9 +101,19 @@ class Browser:
         """Pixels of one colour (RGB, 0 to 255) on all canvases: a plot that is drawn has its marks' colour."""
         return int(self.evaluate(f"(([r, g, b]) => {EVERY_ELEMENT}{COUNT_PIXELS})({list(colour)})"))
 
-    def screenshot(self, path: Path) -> None:
-        content = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
+    def screenshot(self, path: Path, *, whole: bool = True) -> None:
+        """Write the whole page as PNG, or what the window shows of it."""
+        content = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
         path.write_bytes(base64.b64decode(content))
+
+    def print_page(self, path: Path) -> None:
+        """Print to PDF, on the paper that the page asks for."""
+        content = self._call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)["data"]
+        path.write_bytes(base64.b64decode(content))
+
+    def resize(self, width: int, height: int) -> None:
+        """Show the page in a window of another size, in px."""
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def _connect(self, port_file: Path) -> Any:
         until = time.monotonic() + ANSWER_WITHIN_S

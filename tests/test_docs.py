@@ -57,6 +57,30 @@ def test_internal_links_resolve(page: Path) -> None:
         assert not anchor or anchor in anchors(linked), f"{page.name} links {target}: no such heading"
 
 
+PICTURE_KB = 100
+
+
+def test_every_picture_is_shown_small_and_drawn_by_a_script() -> None:
+    pictures = {p for p in (ROOT / "docs").rglob("*") if p.suffix in {".jpg", ".png", ".svg", ".webp"}}
+    assert len(pictures) > 10
+    shown = {
+        (page.parent / path).resolve()
+        for page in PAGES
+        for path in re.findall(r"!\[[^]]+\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    }
+    assert pictures == shown
+    scripts = [path.read_text(encoding="utf-8") for path in (ROOT / "tools").glob("draw_*.py")]
+    for picture in pictures:
+        folder = f'ROOT / "docs" / "{picture.parent.name}"'
+        names = re.compile(rf'"{picture.stem}(\.{picture.suffix[1:]})?"')
+        assert any(folder in text and names.search(text) for text in scripts), f"no script draws {picture}"
+        assert picture.stat().st_size <= 1000 * PICTURE_KB, f"{picture} is larger than {PICTURE_KB} kB"
+        if picture.suffix == ".svg":
+            assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]+"', "", picture.read_text(encoding="utf-8")).replace(
+                "http://127.0.0.1", ""
+            ), "nothing is fetched"
+
+
 def test_every_page_is_in_the_index() -> None:
     index = ROOT / "docs" / "index.md"
     linked = {target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", index.read_text(encoding="utf-8"))}

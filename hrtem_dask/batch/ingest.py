@@ -14,7 +14,7 @@ from hrtem_dask.batch.cluster.cluster import connect
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
 from hrtem_dask.batch.listing import find_inputs, list_on_workers, warn_of_unmatched_rows
 from hrtem_dask.cluster_settings import Cluster
-from hrtem_dask.errors import typed_error_text
+from hrtem_dask.errors import SettingsError, typed_error_text
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
@@ -61,6 +61,8 @@ def ingest(
     ------
     NothingToAnalyseError
         If there is no file.
+    SettingsError
+        If `out` is a file, or the table of samples cannot be used.
 
     Examples
     --------
@@ -76,9 +78,11 @@ def ingest(
     """
     settings = settings or Settings()
     store = Location.of(out)
+    if store.is_local and Path(store.url).is_file():
+        raise SettingsError(f"{store.url} is a file: name a Zarr store, which is a folder and may be a new one (--out)")
+    samples = loading.read_metadata(metadata) if metadata is not None else None
     sources = find_inputs(inputs, leave_out=store)
     with connect(cluster, device="cpu", of_settings=settings.cluster) as client:
-        samples = loading.read_metadata(metadata) if metadata is not None else None
         warn_of_unmatched_rows(samples, sources)
         records = list_on_workers(client, sources, settings, samples, calibrated_only=False)
         zarr_store.create_store(store)

@@ -82,7 +82,7 @@ def find_inputs(
     left = [s for s in sources if s not in others]
     if not left:
         raise NothingToAnalyseError(
-            f"no micrograph in {_named(inputs)}: its {len(others)} files are of other kinds ({counts})"
+            f"no micrograph in {_named(inputs)}, only files of other kinds ({counts}): give a folder of micrographs"
         )
     logger.info("%s no row (%s)", which, counts)
     return left

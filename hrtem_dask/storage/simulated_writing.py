@@ -93,10 +93,12 @@ def create_simulated(
     Raises
     ------
     SettingsError
-        If the folder holds a series of another regime, another seed or other ranges.
+        If the folder holds a series of another regime, another seed or other ranges, or results of a run.
     """
     recipe = {"code_version": code_version, "regime": regime.name, "seed": seed, "ranges": dict(ranges)}
     if not folder.exists(RECIPE):
+        if folder.exists("run.toml"):
+            raise SettingsError(f"{folder.url} is the results folder of a run: give another folder")
         for name in (IMAGES, *regime.label_images.values()):
             zarr_store.create_store(folder.inside(name))
         folder.write_bytes(RECIPE, tomli_w.dumps(recipe).encode())

@@ -16,8 +16,10 @@ __all__ = ["MAX_MICROGRAPHS", "get_reader", "read_results"]
 Layer: TypeAlias = "tuple[Any, dict[str, Any], str]"
 """Data, options and kind of a layer, as napari takes them from a reader."""
 MAX_MICROGRAPHS = 8
-"""Most micrographs that a folder opens at once; each of the others opens as ``labels.zarr/<micrograph_id>``."""
-LABELS = "labels.zarr"
+"""Most micrographs that a folder opens at once; the others open as the files inside, see `get_reader`."""
+LABELS, PACKS, OVERLAYS = "labels.zarr", "labels", "overlays"
+"""Folders in the results: one folder of labels per micrograph; labels of many in a ZIP file each; a picture of each."""
+PACK_END = ".zarr.zip"
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[Layer]] | None:
@@ -28,7 +30,8 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], lis
     Parameters
     ----------
     path : str or sequence of str
-        Path of a results folder, or of the labels of one micrograph in it (``labels.zarr/<micrograph_id>``).
+        Path of a results folder, or in it: the labels of one micrograph (``labels.zarr/<micrograph_id>``), its picture
+        (``overlays/<micrograph_id>.jpg``), or a file with the labels of many (``labels/<part>.zarr.zip``).
 
     Returns
     -------
@@ -65,27 +68,31 @@ def read_results(path: str | Sequence[str]) -> list[Layer]:
     Raises
     ------
     KeyError
-        If the micrograph of ``labels.zarr/<micrograph_id>`` is not among the results.
+        If the micrograph that the path names is not among the results.
     """
     from hrtem_dask import tables
     from hrtem_dask.errors import suggestion
+    from hrtem_dask.storage.packing.label_packs import packed_ids
     from hrtem_dask.storage.results import open_results
 
-    folder, micrograph_id = _folder_of(path if isinstance(path, str | os.PathLike) else path[0])
+    folder, part = _folder_of(path if isinstance(path, str | os.PathLike) else path[0])
     results = open_results(folder)
     rows = results.micrographs
     rows = rows[rows["status"].isin(tables.ANALYZED_STATUSES)]
-    if micrograph_id is not None:
+    if part:
         names = rows["micrograph_id"].astype(str)
-        if micrograph_id not in set(names):
-            raise KeyError(
-                f"no labels of micrograph {micrograph_id!r} in {folder}{suggestion(micrograph_id, list(names))}"
-            )
-        rows = rows[names == micrograph_id]
+        known = packed_ids(results.folder) if part.endswith(PACK_END) else {}
+        wanted = {name for name, pack in known.items() if pack == part.removesuffix(PACK_END)} or {part}
+        rows = rows[names.isin(wanted)]
+        if rows.empty:
+            raise KeyError(f"no labels of micrograph {part!r} in {folder}{suggestion(part, list(names))}")
     rows = rows.iloc[(rows["verdict"] != "doubtful").fillna(True).to_numpy().argsort(kind="stable")]
     if (n_left := len(rows) - MAX_MICROGRAPHS) > 0:
+        is_packed = (folder / PACKS).is_dir()
+        place = f"{PACKS}/<part>{PACK_END}" if is_packed else f"{LABELS}/<micrograph_id>"
         warnings.warn(
-            f"{folder} has {len(rows)} analyzed micrographs; {n_left} are not shown: open {LABELS}/<micrograph_id>",
+            f"{path} has {len(rows)} analyzed micrographs; {n_left} are not shown: open {place} or "
+            f"{OVERLAYS}/<micrograph_id>.jpg",
             stacklevel=2,
         )
     particles = results.particles
@@ -97,11 +104,14 @@ def read_results(path: str | Sequence[str]) -> list[Layer]:
 
 
 def _folder_of(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
-    """Return the results folder of a path, and the micrograph that it names."""
+    """Return the results folder of a path, and the micrograph or the file of labels that it names."""
     given = Path(path)
-    if given.parent.name == LABELS:
-        return given.parent.parent, given.name
-    return (given.parent, None) if given.name == LABELS else (given, None)
+    inside, name = given.parent.name, given.name
+    if inside == OVERLAYS and given.suffix == ".jpg":
+        return given.parent.parent, given.stem
+    if inside == LABELS or (inside == PACKS and name.endswith(PACK_END)):
+        return given.parent.parent, name
+    return (given.parent, None) if name in (LABELS, PACKS) else (given, None)
 
 
 def _layers(row: pd.Series, particles: pd.DataFrame, labels: Any, *, visible: bool) -> list[Layer]:

@@ -10,6 +10,7 @@ from distributed import Client, LocalCluster
 
 from hrtem_dask import open_results, run
 from hrtem_dask.batch.ingest import ingest
+from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
@@ -117,3 +118,10 @@ def test_a_file_that_kills_its_worker_fails_alone(
     assert "worker died" in table["reason"][table["status"] == "failed"].iloc[0]
     written = set(zarr_store.open_store(Location.of(tmp_path / "store.zarr"))) - {zarr_store.COLLECTION}
     assert len(written) == 9
+
+
+def test_a_file_is_no_store_and_no_cluster_starts_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hrtem_dask.batch.ingest.connect", None)
+    (tmp_path / "a.csv").write_text("a")
+    with pytest.raises(SettingsError, match="is a file: name a Zarr store"):
+        ingest(tmp_path, tmp_path / "a.csv")

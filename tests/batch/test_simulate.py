@@ -65,6 +65,10 @@ def test_a_series_goes_on_and_another_is_refused(
         simulate(grown, ranges=toy_ranges(n_particles=2), n=6, cluster=client, make=make_toy)
     with pytest.raises(SettingsError, match="seed 0, not 1"):
         simulate(grown, ranges=toy_ranges(), n=6, seed=1, cluster=client, make=make_toy)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "run.toml").touch()
+    with pytest.raises(SettingsError, match="is the results folder of a run"):
+        simulate(tmp_path / "results", ranges=toy_ranges(), n=6, cluster=client, make=make_toy)
     with pytest.raises(SettingsError, match="n=0"):
         simulate(grown, ranges=toy_ranges(), n=0, cluster=client, make=make_toy)
 

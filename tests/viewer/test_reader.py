@@ -61,6 +61,34 @@ def test_one_micrograph_is_opened_by_its_labels(results: Path) -> None:
         read_results(str(results / "labels.zarr" / name[:-1]))
 
 
+def test_labels_in_zip_files_are_opened_too(results: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    images = results.parent / "images"
+    settings = {"execution": {"labels": "packed"}}
+    hd.run(images, packed, method="otsu", pixel_size_nm=0.04, cluster="threads", settings=settings)
+    assert not (packed / "labels.zarr").exists()
+    expected = {name: read_results(str(results / "labels.zarr" / name)) for name in _names(results)}
+    shown = read_results(str(packed))
+    assert [options["name"] for _, options, _ in shown[::2]] == list(expected)
+    for name, part in json.loads((packed / "labels" / "index.json").read_text()).items():
+        for path in (packed / "labels" / f"{part}.zarr.zip", packed / "overlays" / f"{name}.jpg"):
+            assert path.is_file(), "napari opens no path that is not there"
+            assert get_reader(str(path)) is not None
+            layers = read_results(str(path))
+            found = {layer[1]["name"]: layer for layer in layers}
+            for data, options, _ in expected[name]:
+                np.testing.assert_array_equal(found[options["name"]][0], data)
+            features = found[f"{name} particles"][1]["features"]
+            pd.testing.assert_frame_equal(features, expected[name][1][1]["features"])
+    (packed / "labels" / "other.zarr.zip").touch()
+    with pytest.raises(KeyError, match=r"no labels of micrograph 'other\.zarr\.zip'"):
+        read_results(str(packed / "labels" / "other.zarr.zip"))
+
+
+def _names(results: Path) -> list[str]:
+    return hd.open_results(results).micrographs["micrograph_id"].astype(str).tolist()
+
+
 def test_other_paths_are_left_to_other_readers(results: Path, tmp_path: Path) -> None:
     assert get_reader(str(tmp_path)) is None
     assert get_reader(str(tmp_path / "image.tif")) is None

@@ -145,12 +145,12 @@ class _Page:
         fault, no_fault, unknown = states["fault"], states["no_fault"], states["unknown"]
         _fill_stack(self.faults_source, [fault, no_fault, unknown])
         known = fault + no_fault
-        text = f"Stacking faults: no particle {'with a known state' if unknown else 'is classified'} so far"
+        text = f"Stacking faults: none {'known' if unknown else 'classified'} yet"
         if known:
             low, high = _interval(fault, known)
             text = f"Stacking faults: {fault} of {known} known ({fault / known:.0%}, {low:.0%} to {high:.0%})"
         if unknown:
-            text += f"; {unknown} unknown apart"
+            text += f"; {unknown} unknown"
         _set(self.faults.title, text=text)
 
 
@@ -160,7 +160,7 @@ def _stack(title: str, names: list[str]) -> tuple[figure, ColumnDataSource]:
     plot = _figure(title, "number", "", y_range=names[::-1], height=60 + 28 * len(names))
     plot.hbar(y="name", right="n", height=0.75, color="color", source=source)
     plot.text(x="n", y="name", text="n", x_offset=5, text_baseline="middle", text_font_size="13px", source=source)
-    plot.x_range.range_padding, plot.x_range.start = 0.1, 0
+    plot.x_range.range_padding, plot.x_range.start = 0.2, 0  # room for the number beside the longest bar
     plot.xaxis.ticker = _whole_numbers()
     return plot, source
 
@@ -191,7 +191,7 @@ def _rate_plot() -> tuple[figure, ColumnDataSource]:
 def _fraction_plot() -> tuple[figure, ColumnDataSource]:
     source = ColumnDataSource({"n": [], "share": [], "low": [], "high": []})
     plot = _figure(
-        "Defect fraction with Wilson's 95 % interval, particles taken as independent",
+        "Defect fraction, 95 % interval (independent particles)",
         "particles with a known fault state",
         "fraction with a fault",
         x_range=Range1d(0, 1),
@@ -219,7 +219,7 @@ def _figure(title: str, x_label: str, y_label: str, *, height: int = HEIGHT_PX, 
         toolbar_location=None,
         **options,
     )
-    plot.title.text_font_size = "15px"
+    plot.title.text_font_size = "14px"
     for axis in (*plot.xaxis, *plot.yaxis):
         axis.axis_label_text_font_size, axis.major_label_text_font_size = "13px", "12px"
         axis.axis_label_text_font_style = "normal"

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pandas as pd
 
@@ -24,6 +25,8 @@ CRATE_FILE = "ro-crate-metadata.json"
 """Name of the file, which the standard fixes."""
 SOFTWARE = "#hrtem-dask"
 ACTION = "#run"
+PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
+LICENSE = "#license"
 CONTENT = {
     "micrographs.parquet": "One row per micrograph, and one per file without any: status, pixel size, quality, verdict",
     "particles.parquet": "One row per particle: size, shape, lattice, fault state",
@@ -67,7 +70,8 @@ def write_crate(folder: Location, *, began: str, ended: str) -> None:
     graph = [
         _descriptor(),
         _root(micrographs, parts, ended),
-        _action(parts, [*inputs, *models], began=began, ended=ended),
+        *_stated(),
+        _action(parts, [*inputs, *models], str(run.get("command", "")), began=began, ended=ended),
         _software(str(run["code_version"])),
         *parts,
         *inputs,
@@ -99,20 +103,35 @@ def _root(micrographs: pd.DataFrame, parts: Sequence[Mapping[str, Any]], ended: 
         "name": "Nanoparticles in transmission electron micrographs: results of hrtem-dask",
         "description": f"Particles of {len(micrographs)} micrographs ({counts or 'none'}).{named}",
         "datePublished": ended,
-        "conformsTo": {"@id": "https://w3id.org/ro/wfrun/process/0.5"},
+        "conformsTo": {"@id": PROFILE},
+        "license": {"@id": LICENSE},
         "hasPart": _references(parts),
         "mentions": {"@id": ACTION},
     }
 
 
+def _stated() -> list[dict[str, Any]]:
+    """Return what the standard asks every archive to name: the profile, and a license, which a run cannot know."""
+    return [
+        {"@id": PROFILE, "@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"},
+        {
+            "@id": LICENSE,
+            "@type": "CreativeWork",
+            "name": "no license stated",
+            "description": "Who publishes this folder states its license here; the owner of the micrographs decides.",
+        },
+    ]
+
+
 def _action(
-    results: Sequence[Mapping[str, Any]], used: Sequence[Mapping[str, Any]], *, began: str, ended: str
+    results: Sequence[Mapping[str, Any]], used: Sequence[Mapping[str, Any]], command: str, *, began: str, ended: str
 ) -> dict[str, Any]:
     """Return the entity of the run: what was used by which program, and what it made."""
     return {
         "@id": ACTION,
         "@type": "CreateAction",
         "name": "Analysis of micrographs",
+        "description": command or "hrtem_dask.run, called in Python",
         "instrument": {"@id": SOFTWARE},
         "object": _references(used),
         "result": _references(results),
@@ -150,7 +169,7 @@ def _inputs(micrographs: pd.DataFrame) -> list[dict[str, Any]]:
     for source, digest in zip(micrographs["source"], micrographs["source_hash"], strict=True):
         address = _address(_file(str(source)))
         entity = entities.setdefault(
-            address, {"@id": address, "@type": "CreativeWork", "name": address.rsplit("/", 1)[-1]}
+            address, {"@id": address, "@type": "CreativeWork", "name": unquote(address.rsplit("/", 1)[-1])}
         )
         if pd.notna(digest) and _file(str(source)) == str(source):
             entity["identifier"] = f"blake2b-128:{digest}"

@@ -65,7 +65,7 @@ def test_colons_are_part_of_a_name_where_the_file_has_them(tmp_path: Path) -> No
     write_crate(folder, began="2026-01-02T03:04:05+00:00", ended="2026-01-02T03:05:05+00:00")
     graph = json.loads((tmp_path / "r" / CRATE_FILE).read_text(encoding="utf-8"))["@graph"]
     (file,) = [entity for entity in graph if entity["@id"].startswith("file:")]
-    assert (file["name"], file["identifier"]) == ("a%3A%3Ab.tif", "blake2b-128:00")
+    assert (file["name"], file["identifier"]) == ("a::b.tif", "blake2b-128:00")
 
 
 def test_every_reference_is_answered(results: Path) -> None:
@@ -78,7 +78,16 @@ def test_every_reference_is_answered(results: Path) -> None:
             return {value["@id"]} if set(value) == {"@id"} else set().union(*map(references, value.values()))
         return set().union(*map(references, value)) if isinstance(value, list) else set()
 
-    assert {name for name in references(graph) if not name.startswith("https://")} <= known
+    outside = {name for name in references(graph) if name.startswith("https://")} - known
+    assert outside == {"https://w3id.org/ro/crate/1.1"}, "the version of the standard alone, which every crate names"
+    assert references(graph) - outside <= known
+
+
+def test_the_folder_names_its_profile_and_a_license(results: Path) -> None:
+    """The validator of the standard, which needs a network, asks for both."""
+    root = ROCrate(results).root_dataset
+    assert (root["conformsTo"]["name"], root["conformsTo"]["version"]) == ("Process Run Crate", "0.5")
+    assert root["license"]["name"] == "no license stated"
 
 
 def test_a_folder_without_results_has_no_description(tmp_path: Path) -> None:
