@@ -33,6 +33,10 @@ class ClusterError(HrtemDaskError):
     """The scheduler or all workers are gone, or none can be had."""
 
 
+class StoreError(HrtemDaskError):
+    """An object store cannot be reached."""
+
+
 class NothingToAnalyseError(HrtemDaskError):
     """The input holds no file."""
 

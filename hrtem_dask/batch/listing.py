@@ -17,6 +17,7 @@ from hrtem_dask.addresses import file_system
 from hrtem_dask.batch.cluster.stream import failure_reason, stream_with_retry, worker_died
 from hrtem_dask.batch.label_images import without_label_images
 from hrtem_dask.batch.own_files import without_own_results
+from hrtem_dask.batch.stores import StoreWatch
 from hrtem_dask.errors import HrtemDaskError, NothingToAnalyseError
 from hrtem_dask.loading.detectors import one_per_channels, one_per_scan
 from hrtem_dask.loading.records import set_aside_small
@@ -176,6 +177,8 @@ def list_on_workers(
     ------
     HrtemDaskError
         If a setting or the table of samples cannot be used.
+    StoreError
+        If the store of the files cannot be reached.
     """
     arguments = (settings, samples, calibrated_only)
     batches = [tuple(sources[i : i + SOURCES_PER_TASK]) for i in range(0, len(sources), SOURCES_PER_TASK)]
@@ -184,10 +187,14 @@ def list_on_workers(
         client, _by_source, batches, *arguments,
         key="list", split=lambda batch: ((source,) for source in batch), retry=_may_be_one_file,
     )  # fmt: skip
+    watch = StoreWatch()
     for batch, result in results:
         if isinstance(result, HrtemDaskError):
             raise result
-        listed |= {batch[0]: [_failed(batch[0], result)]} if isinstance(result, BaseException) else result
+        found = {batch[0]: [_failed(batch[0], result)]} if isinstance(result, BaseException) else result
+        for source, of_source in found.items():
+            watch.see(source.url, of_source[0].reason if of_source else None)
+        listed |= found
     records = [record for source in sources for record in listed[source]]
     return _complete(records, settings, calibrated_only=calibrated_only)
 

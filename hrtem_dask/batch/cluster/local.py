@@ -9,6 +9,7 @@ import socket
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from dask.system import CPU_COUNT
@@ -30,6 +31,8 @@ DASHBOARD_PORT = 8787
 """Port of the dashboard, where it is free: that of Dask. 0 takes any free one."""
 CONNECT_S = 120.0
 """How long a connection may take (s)."""
+POOL_SHARE = 0.5
+"""Share of a GPU's memory that its pool has at first; it grows."""
 MEMORY_PER_WORKER = 2 * 2**30
 """Memory that a worker should have (bytes): what a micrograph of 4096² pixels takes with the U-Net (1.5 GiB measured),
 below the share at which a worker pauses. A machine with many cores and little memory gets fewer workers than cores."""
@@ -125,19 +128,33 @@ def _start(cluster: Cluster, device: Device) -> LocalCluster:
     if on_gpus:
         made_by = _cuda_cluster()
         defaults["n_workers"] = cluster.workers
-        if "rmm_pool_size" in cluster.options:  # one pool for all libraries: each alone would take the GPU's memory
-            defaults["rmm_allocator_external_lib_list"] = ["cupy", "torch"]
+        defaults |= _memory_pool(cluster.options)
     else:
         defaults["n_workers"] = cluster.workers or default_workers()
     _require_known(made_by, cluster.options)
+    given = {name: value for name, value in cluster.options.items() if (name, value) != ("rmm_pool_size", False)}
     try:
-        started: LocalCluster = made_by(**{**defaults, **with_security(cluster.options)})
+        started: LocalCluster = made_by(**{**defaults, **with_security(given)})
     except (TypeError, ValueError, ImportError) as error:
         raise SettingsError(
             f"a {made_by.__name__} cannot be made of the options {dict(cluster.options)} ({error_text(error)}): "
             "correct [cluster.options]"
         ) from error
     return started
+
+
+def _memory_pool(options: Mapping[str, object]) -> dict[str, object]:
+    """Return the options of one memory pool of each GPU for all libraries: each would keep what it frees for itself.
+
+    Without RMM there is none, and a user's own options of RMM but the size say everything.
+    """
+    of_rmm = {name for name in options if name.startswith("rmm_")}
+    if of_rmm - {"rmm_pool_size"} or (not of_rmm and find_spec("rmm") is None):
+        return {}
+    if options.get("rmm_pool_size") is False:
+        return {}
+    libraries = [name for name in ("cupy", "torch") if find_spec(name) is not None]
+    return {"rmm_pool_size": POOL_SHARE, "rmm_allocator_external_lib_list": libraries}
 
 
 def _require_known(made_by: Any, options: Mapping[str, object]) -> None:

@@ -27,6 +27,7 @@ from hrtem_dask.batch.run.progress import RunLog, progress_bar
 from hrtem_dask.batch.run.task import draw_overlay
 from hrtem_dask.batch.run.task_results import analyse_tasks
 from hrtem_dask.batch.run.time_limit import remove_notes
+from hrtem_dask.batch.stores import said_in_one_line
 from hrtem_dask.chosen_settings import SettingsLike, choose_settings
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import SettingsError, TooManyFailuresError, reason_alone
@@ -148,6 +149,8 @@ def run(
         If another run is writing into `out`.
     TooManyFailuresError
         If more than `max_failures` micrographs have failed. What is done is kept.
+    StoreError
+        If an object store of the inputs or of `out` cannot be reached any more. What is done is kept.
 
     Examples
     --------
@@ -257,7 +260,11 @@ def run_job(job: Job, cluster: Cluster | Client | str | None, *, progress: bool 
     """
     began, started_at = time.perf_counter(), datetime.now(UTC)
     chosen, folder = job.settings, job.folder
-    with job.lock, connect(cluster, device=chosen.execution.device, of_settings=chosen.cluster) as client:
+    with (
+        said_in_one_line(),
+        job.lock,
+        connect(cluster, device=chosen.execution.device, of_settings=chosen.cluster) as client,
+    ):
         page = add_population_page(client)
         plan, entries = prepare_run(client, job)
         page.begin(folder, plan)

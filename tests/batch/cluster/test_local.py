@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import ClassVar
 
@@ -64,8 +65,8 @@ class Recorded(LocalCluster):
 
     made_of: ClassVar[dict[str, object]] = {}
 
-    def __init__(self, *, rmm_pool_size: float | None = None, **options: object) -> None:
-        Recorded.made_of = options | {"rmm_pool_size": rmm_pool_size}
+    def __init__(self, *, rmm_pool_size: float | None = None, rmm_async: bool | None = None, **options: object) -> None:
+        Recorded.made_of = options | {"rmm_pool_size": rmm_pool_size, "rmm_async": rmm_async}
         super().__init__(n_workers=1, processes=False, dashboard_address="127.0.0.1:0")
 
 
@@ -93,13 +94,56 @@ def test_an_unknown_option_is_named() -> None:
         pass
 
 
-def test_libraries_on_a_gpu_share_the_pool_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libraries_on_a_gpu_share_one_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    present = {"rmm", "cupy", "torch"}
+    monkeypatch.setattr(local, "find_spec", lambda name: name if name in present else None)
     monkeypatch.setattr(local, "_cuda_cluster", lambda: Recorded)
-    local._start(Cluster("cuda", options={"rmm_pool_size": 0.5}), "cpu").close()
-    assert Recorded.made_of["rmm_allocator_external_lib_list"] == ["cupy", "torch"]
-    local._start(Cluster("cuda", workers=2), "cpu").close()
-    assert "rmm_allocator_external_lib_list" not in Recorded.made_of
-    assert Recorded.made_of["n_workers"] == 2
+
+    def made_of(**options: object) -> tuple[object, object]:
+        local._start(Cluster("cuda", workers=2, options=options), "cpu").close()
+        assert Recorded.made_of["n_workers"] == 2
+        return Recorded.made_of["rmm_pool_size"], Recorded.made_of.get("rmm_allocator_external_lib_list")
+
+    assert made_of() == (0.5, ["cupy", "torch"])
+    assert made_of(rmm_pool_size=0.8) == (0.8, ["cupy", "torch"])
+    assert made_of(rmm_async=True) == (None, None)
+    assert made_of(rmm_pool_size=False) == (None, None)
+    present.remove("torch")
+    assert made_of() == (0.5, ["cupy"])
+    present.remove("rmm")
+    assert made_of() == (None, None)
+
+
+def test_the_worker_of_a_gpu_gives_cupy_and_torch_the_allocators_of_rmm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What dask-cuda does on a worker with these options; the libraries are stand-ins, and no GPU is there."""
+    plugins = pytest.importorskip(
+        "dask_cuda.plugins", reason="dask-cuda is not installed: pip install 'hrtem-dask[gpu]'"
+    )
+    called: dict[str, object] = {}
+
+    class StandIn(types.ModuleType):
+        """A library of which everything that is looked for is there."""
+
+        def __getattr__(self, name: str) -> "StandIn":
+            return StandIn(f"{self.__name__}.{name}")
+
+        def __call__(self, *given: object, **named: object) -> None:
+            called[self.__name__] = [str(getattr(one, "__name__", one)) for one in given] or named
+
+    names = ("rmm", "rmm.mr", "rmm.allocators", "rmm.allocators.cupy", "rmm.allocators.torch", "cupy", "torch")
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, StandIn(name))
+    monkeypatch.setattr(plugins, "parse_device_bytes", lambda size, **_: None if size is None else int(size * 80e9))
+    monkeypatch.setattr(local, "find_spec", lambda name: name)
+    options = local._memory_pool({})
+    plugins.RMMSetup(
+        options["rmm_pool_size"], None, False, False, None, None, False, options["rmm_allocator_external_lib_list"]
+    ).setup()
+    pool = called["rmm.reinitialize"]
+    assert isinstance(pool, dict)
+    assert (pool["pool_allocator"], pool["initial_pool_size"], pool["maximum_pool_size"]) == (True, int(40e9), None)
+    assert called["cupy.cuda.set_allocator"] == ["rmm.allocators.cupy.rmm_cupy_allocator"]
+    assert called["torch.cuda.memory.change_current_allocator"] == ["rmm.allocators.torch.rmm_torch_allocator"]
 
 
 PRETEND = """

@@ -40,6 +40,7 @@ class FaultyProxy:
 
     def __init__(self, target: str) -> None:
         self.target, self.rate, self.made = target, 0.0, Counter[str]()
+        self.n_commits = 0
         self.port, self._chance = free_port(), random.Random(5)
         self._ready, self._loop = threading.Event(), asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -67,6 +68,8 @@ class FaultyProxy:
             await runner.cleanup()
 
     def stop(self) -> None:
+        if not self._thread.is_alive():
+            return
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(30)
 
@@ -74,6 +77,7 @@ class FaultyProxy:
         from aiohttp import web
         from yarl import URL
 
+        self.n_commits += request.method == "PUT" and ".commit.json" in request.path
         body, drawn = await request.read(), self._chance.random()
         kind = ("slow down", "reset", "late", "cut off")[int(drawn / self.rate)] if drawn < 4 * self.rate else None
         if kind == "slow down":
@@ -174,20 +178,62 @@ def call(*command: str) -> str:
     return done.stdout
 
 
+def copy_in(folder: Path) -> None:
+    """Put a folder into the bucket; a server that listens may still refuse."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            call("-c", COPY, str(folder), "s3://bucket/in")
+            return
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(2)
+
+
+@pytest.mark.parametrize("place", ["inputs", "inputs and results"])
+def test_a_store_that_is_gone_for_good_ends_the_run_with_one_line(
+    store: FaultyProxy,
+    place: str,
+    tmp_path: Path,
+    make_disks: Callable[..., np.ndarray],
+    make_tiff: Callable[..., Path],
+) -> None:
+    for i in range(40):
+        make_tiff(tmp_path / "in" / f"m{i:03d}.tif", make_disks(np.random.default_rng(i), 1 + i % 6))
+    copy_in(tmp_path / "in")
+    settings = tmp_path / "settings.toml"
+    settings.write_text('[execution]\ngroup_megapixels = 0.001\noverlays = "none"\n[segmentation]\nmethod = "otsu"\n')
+    out = "s3://bucket/out" if "results" in place else str(tmp_path / "out")
+    run = ["-m", "hrtem_dask", "run", "s3://bucket/in", "--out", out, "--settings", str(settings), "--workers", "1"]
+    process = subprocess.Popen([sys.executable, *run, "-q"], stderr=subprocess.PIPE, text=True)
+
+    def n_commits() -> int:
+        return store.n_commits if "results" in place else len(list(tmp_path.glob("out/parts/*.commit.json")))
+
+    deadline = time.monotonic() + 300
+    while n_commits() < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    store.stop()
+    gone = time.monotonic()
+    _, said = process.communicate(timeout=600)
+    seconds = time.monotonic() - gone
+    print(f"{place}: ended {seconds:.0f} s after the store was gone")  # noqa: T201 - shown by `pytest -rP`
+    assert process.returncode == 1
+    (line,) = [line for line in said.splitlines() if "Error" in line]
+    assert "a store of the run cannot be reached" in line
+    assert "Traceback" not in said
+    assert seconds < 300, "the time that docs/reliability.md states"
+
+
 def test_errors_of_the_store_lose_nothing(
     store: FaultyProxy, tmp_path: Path, make_disks: Callable[..., np.ndarray], make_tiff: Callable[..., Path]
 ) -> None:
     for i in range(N_MICROGRAPHS):
         make_tiff(tmp_path / "in" / f"m{i:03d}.tif", make_disks(np.random.default_rng(i), 1 + i % 6))
-    deadline = time.monotonic() + 120  # a server that listens may still refuse
-    while True:
-        try:
-            call("-c", COPY, str(tmp_path / "in"), "s3://bucket/in")
-            break
-        except AssertionError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(2)
+    copy_in(tmp_path / "in")
     run = ["-m", "hrtem_dask", "run", "s3://bucket/in", "--method", "otsu", "--cluster", "threads", "-q", "--out"]
     assert f"{N_MICROGRAPHS} done" in call(*run, "s3://bucket/calm")
     store.rate = RATE
