@@ -10,7 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-__all__ = ["rotated_intersections", "rotated_iou", "rotated_nms"]
+__all__ = ["lowered_scores", "rotated_intersections", "rotated_iou", "rotated_nms"]
 
 
 @numba.njit(cache=True)
@@ -184,3 +184,37 @@ def rotated_nms(
     number = np.zeros(len(order), dtype=np.int64) if groups is None else np.asarray(groups, dtype=np.int64)
     limit = len(order) if most is None else most
     return np.asarray(_suppress(_as_boxes(boxes), number, order, float(iou_threshold), limit))
+
+
+def lowered_scores(boxes: np.ndarray, scores: np.ndarray, *, from_iou: float, groups: np.ndarray) -> np.ndarray:
+    """Lower the scores of boxes that overlap a surer one so much that they may be duplicates, but need not be.
+
+    Parameters
+    ----------
+    boxes : numpy.ndarray
+        Shape (n, 5), see `rotated_boxes`, by falling score.
+    scores : numpy.ndarray
+        Shape (n,).
+    from_iou : float
+        Intersection over union with a surer box of the same group above which a score is lowered.
+    groups : numpy.ndarray of int
+        Shape (n,): such as a class.
+
+    Returns
+    -------
+    numpy.ndarray of float64
+        Shape (n,): scores × (1 − the largest of these intersections over union), as they were where there is none (the
+        linear rule of N. Bodla et al., Soft-NMS, ICCV 2017, for boxes that `rotated_nms` has kept).
+
+    Examples
+    --------
+    >>> boxes = np.array([[10.0, 10, 20, 8, 0], [14.0, 10, 20, 8, 0], [60.0, 10, 20, 8, 0]])
+    >>> lowered_scores(boxes, np.array([0.9, 0.6, 0.6]), from_iou=0.45, groups=np.zeros(3, int)).round(2).tolist()
+    [0.9, 0.2, 0.6]
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if not len(scores):
+        return scores
+    surer = np.tril(rotated_iou(boxes, boxes), -1) * (groups[:, None] == groups)
+    largest = surer.max(axis=1)
+    return np.where(largest > from_iou, scores * (1 - largest), scores)

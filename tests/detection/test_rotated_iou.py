@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from hrtem_dask.detection.rotated_boxes import canonical, corners, rotate_boxes
-from hrtem_dask.detection.rotated_iou import rotated_intersections, rotated_iou, rotated_nms
+from hrtem_dask.detection.rotated_iou import lowered_scores, rotated_intersections, rotated_iou, rotated_nms
 
 box = st.tuples(
     st.floats(-60, 60), st.floats(-60, 60), st.floats(0.5, 120), st.floats(0.5, 120), st.floats(-90, 89.9)
@@ -76,3 +76,15 @@ def test_kept_boxes_do_not_overlap_and_suppressed_ones_do() -> None:
     assert (iou[:, kept] - np.eye(len(kept))).max() <= 0.3
     better = scores[kept][:, None] > scores[None]
     assert ((iou > 0.3) & better).any(axis=0)[np.setdiff1d(np.arange(80), kept)].all()
+
+
+def test_scores_are_lowered_by_the_overlap_with_a_surer_box_of_the_class() -> None:
+    long = np.array([50.0, 50, 60, 12, 0])
+    beside = long + np.array([12, 0, 0, 0, 0])  # shares 48 of 72 px along the length
+    crossing = np.array([50.0, 50, 60, 12, 90])
+    boxes, scores = np.stack([long, beside, crossing, beside]), np.array([0.9, 0.8, 0.7, 0.6])
+    lowered = lowered_scores(boxes, scores, from_iou=0.45, groups=np.array([0, 0, 0, 1]))
+    assert_allclose(lowered, [0.9, 0.8 / 3, 0.7, 0.6])
+    assert_allclose(lowered_scores(boxes, scores, from_iou=0.7, groups=np.array([0, 0, 0, 1])), scores)
+    nothing = lowered_scores(np.zeros((0, 5)), np.zeros(0), from_iou=0.45, groups=np.zeros(0, int))
+    assert nothing.shape == (0,)

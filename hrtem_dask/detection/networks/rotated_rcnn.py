@@ -14,14 +14,16 @@ from hrtem_dask.detection.networks.backbones import BackboneName, GrayPyramid
 from hrtem_dask.detection.networks.interface import DetectionNetwork, FirstStage, class_numbers
 from hrtem_dask.detection.networks.proposals import LEAST_SCORE, RotatedProposals
 from hrtem_dask.detection.networks.refinement import Refinement, at_least_a_pixel, sample_proposals
-from hrtem_dask.detection.rotated_iou import rotated_nms
+from hrtem_dask.detection.rotated_iou import lowered_scores, rotated_nms
 
 __all__ = ["RotatedRCNN"]
 
 MOST_PROPOSALS, MOST_INSTANCES = 600, 500
 """Largest numbers in one window."""
-NMS_IOU = 0.45
-"""Intersection over union above which the less sure of two boxes of a class is dropped."""
+NMS_IOU, DOUBTED_IOU = 0.65, 0.45
+"""Intersections over union above which the less sure of two boxes of a class is dropped, and above which its score is
+lowered: rods that lie over one another may overlap so much. On 30 simulated scenes (seed 777), which nothing was
+trained on, AP50 rose from 0.858 to 0.869 over dropping both kinds, and F1 fell from 0.857 to 0.855."""
 
 VOTE_IOU, VOTE_SCORE = 0.65, 0.05
 """Intersection over union with a kept box, and score, from which another box moves it; see `box_voting`. On 30
@@ -136,11 +138,15 @@ class RotatedRCNN(DetectionNetwork):
         inside = np.flatnonzero(y_in & (boxes[:, 0] > -0.5) & (boxes[:, 0] < shape[1] - 0.5))
         boxes, scores, classes = boxes[inside], scores[inside], classes[inside]
         kept = rotated_nms(boxes, scores, iou_threshold=NMS_IOU, groups=classes, most=MOST_INSTANCES)
-        kept = kept[scores[kept] >= min_score]
         votes = np.where(scores >= VOTE_SCORE, scores, 0.0)
+        moved = vote_boxes(boxes, votes, classes, kept, min_iou=VOTE_IOU)
+        scores, classes = scores[kept], classes[kept]
+        scores = lowered_scores(boxes[kept], scores, from_iou=DOUBTED_IOU, groups=classes)
+        order = np.argsort(-scores, kind="stable")
+        order = order[scores[order] >= min_score]
         return Instances.from_rotated_boxes(
-            vote_boxes(boxes, votes, classes, kept, min_iou=VOTE_IOU),
+            moved[order],
             shape=shape,
-            class_names=np.array(self.class_names, dtype=str)[classes[kept]],
-            scores=scores[kept],
+            class_names=np.array(self.class_names, dtype=str)[classes[order]],
+            scores=scores[order],
         )
