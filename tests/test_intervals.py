@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from hrtem_dask import intervals
 from hrtem_dask.intervals import (
     MIN_MICROGRAPHS,
     bootstrap_interval,
     bootstrap_standard_error,
+    resample_counts,
+    resample_sums,
     resamples,
     too_few_micrographs,
     wilson_interval,
@@ -20,6 +23,26 @@ def test_a_resample_draws_as_many_micrographs_as_there_are() -> None:
     assert counts.sum(axis=1).tolist() == [4] * 6
     assert resamples(4, n_resamples=5, seed=0, size=2).sum(axis=1).tolist() == [4] + [2] * 5
     assert resamples(0, n_resamples=3, seed=0).shape == (4, 0)
+
+
+@pytest.mark.parametrize("strata", [None, np.arange(30) % 3])
+def test_numbers_of_draws_are_small_and_the_same_in_pieces(
+    strata: np.ndarray | None, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    whole = resample_counts(30, n_resamples=50, seed=3, strata=strata)
+    sums = rng.integers(0, 9, (30, 4)).astype(float)
+    expected = whole.astype(float) @ sums
+    monkeypatch.setattr(intervals, "_MAX_ENTRIES", 70)
+    assert whole.dtype == np.uint8
+    assert np.array_equal(resample_counts(30, n_resamples=50, seed=3, strata=strata), whole)
+    assert np.array_equal(resample_sums(whole, sums), expected)
+    assert np.array_equal(resamples(30, n_resamples=50, seed=3, strata=strata), whole)
+
+
+def test_large_numbers_of_draws_fit() -> None:
+    counts = resample_counts(2, n_resamples=3, seed=0, size=70_000)
+    assert counts[1:].sum(axis=1, dtype=int).tolist() == [70_000] * 3
+    assert resample_counts(1, n_resamples=1, seed=0, size=70_000).tolist() == [[1], [70_000]]
 
 
 def test_the_interval_of_many_micrographs_is_the_percentile_interval_of_scipy(rng: np.random.Generator) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.intervals import BOOTSTRAP_METHOD, MIN_MICROGRAPHS, bootstrap_interval, resamples
+from hrtem_dask.intervals import BOOTSTRAP_METHOD, MIN_MICROGRAPHS, bootstrap_interval, resample_counts, resample_sums
 from hrtem_dask.population.particle_table import is_counted
 
 __all__ = ["LEAST_ASPECT", "describe_instances", "nematic_order"]
@@ -120,8 +120,8 @@ def nematic_order(
                              "n_micrographs": len(sums), "reason": None, "method": BOOTSTRAP_METHOD}  # fmt: skip
     if not sums:
         return found | {"reason": "no micrograph has two elongated instances"}
-    drawn = resamples(len(sums), n_resamples=n_resamples, seed=seed)
-    statistics = np.sqrt(np.maximum(drawn @ np.array(sums) / np.maximum(drawn @ np.array(pairs), 1e-12), 0))
+    drawn = resample_counts(len(sums), n_resamples=n_resamples, seed=seed)
+    statistics = np.sqrt(np.maximum(resample_sums(drawn, np.array(sums)) / np.maximum(resample_sums(drawn, np.array(pairs)), 1e-12), 0))
     found["estimate"] = float(statistics[0])
     low, high = bootstrap_interval(statistics, len(sums))
     if np.isnan(low):

@@ -163,10 +163,10 @@ def finish(summary: pd.DataFrame) -> Population:
         The counted particles and the numbers of the others.
     """
     order = [*KEY, *MEASURED]  # the measured columns matter only where the key is not unique
-    counted = summary[summary["counted"]].sort_values(order, ignore_index=True)
+    counted = summary.loc[summary["counted"], order].sort_values(order, ignore_index=True)
     others = merge(summary[~summary["counted"]]).sort_values(["sample", "micrograph_id", "exclusion_reason"])
     names = ["sample", "micrograph_id", "exclusion_reason", "n"]
-    return Population(counted[[*KEY, *MEASURED]], others[names].reset_index(drop=True))
+    return Population(counted, others[names].reset_index(drop=True))
 
 
 def collect(particles: pd.DataFrame | LazyTable | Population) -> Population:

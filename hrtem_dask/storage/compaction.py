@@ -210,6 +210,7 @@ def compact(
     counts: dict[str, int] = {status: int((micrographs["status"] == status).sum()) for status in tables.STATUSES}
     limits = PopulationOptions(min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2)
     population = unite(kept.particles)
+    kept.particles.clear()
     statistics = summarize(population, micrographs, limits)
     verdicts = describe_verdicts(micrographs, population.rows())
     corrected = int(micrographs["corrected"].fillna(False).sum())

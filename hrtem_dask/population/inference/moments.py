@@ -47,9 +47,7 @@ def micrograph_sums(values: np.ndarray, weights: np.ndarray, owners: np.ndarray,
     log, cube = np.log(values), values**3
     powers = [np.ones_like(values), values, values**2, cube, cube * values, cube * values**2]
     powers += [log, log**2, cube * log, cube * log**2, weights]
-    sums = np.zeros((n_micrographs, len(powers)))
-    np.add.at(sums, owners, weights[:, None] * np.column_stack(powers))
-    return sums
+    return np.stack([np.bincount(owners, weights * power, n_micrographs) for power in powers], axis=1)
 
 
 def log_moments(sums: np.ndarray, scale_nm: float) -> np.ndarray:

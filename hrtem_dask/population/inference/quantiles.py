@@ -8,8 +8,9 @@ import numpy as np
 
 __all__ = ["quantile_statistics", "weighted_quantiles"]
 
-_MAX_ENTRIES = 4_000_000  # of a matrix resamples × ranks
+_MAX_ENTRIES = 1_000_000  # of a matrix resamples × ranks
 _MAX_RANKS = 2048  # larger samples are binned by rank, in steps of 1/2048 in probability
+_MICROGRAPHS = 512  # whose weight by rank is a table in memory at a time
 
 
 def weighted_quantiles(values: np.ndarray, weights: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
@@ -56,8 +57,8 @@ def quantile_statistics(
         Shape (n,).
     owners : numpy.ndarray of int
         Shape (n,): the micrograph of each particle, 0 to M − 1.
-    counts : numpy.ndarray of float
-        Shape (resamples + 1, M), from `intervals.resamples`; the first row is 1 throughout.
+    counts : numpy.ndarray of int or float
+        Shape (resamples + 1, M), from `intervals.resample_counts`; the first row is 1 throughout.
     probabilities : sequence of float
         Probabilities, 0 to 1.
 
@@ -72,21 +73,36 @@ def quantile_statistics(
     n_ranks = min(len(values), _MAX_RANKS)
     rank = np.arange(len(values)) * n_ranks // len(values)
     rank_value = np.bincount(rank, values) / np.bincount(rank)
-    table = np.zeros((counts.shape[1], n_ranks))
-    np.add.at(table, (owners, rank), weights)
     found = np.full((len(probabilities), len(counts)), np.nan)
     step = max(1, _MAX_ENTRIES // n_ranks)
     for start in range(0, len(counts), step):
-        found[:, start : start + step] = _crossings(counts[start : start + step] @ table, rank_value, probabilities)
+        mass = _mass(counts[start : start + step], weights, owners, rank, n_ranks)
+        found[:, start : start + step] = _crossings(mass, rank_value, probabilities)
     found[:, 0] = weighted_quantiles(values, weights, probabilities)
     return found
 
 
+def _mass(counts: np.ndarray, weights: np.ndarray, owners: np.ndarray, rank: np.ndarray, n_ranks: int) -> np.ndarray:
+    """Return the weight of each rank in each resample, shape (resamples, ranks), some micrographs at a time."""
+    mass = np.zeros((len(counts), n_ranks))
+    by_owner = np.argsort(owners, kind="stable")
+    starts = np.arange(0, counts.shape[1], _MICROGRAPHS)
+    ends = np.searchsorted(owners[by_owner], starts + _MICROGRAPHS)
+    for first, start, end in zip(starts, [0, *ends], ends, strict=False):
+        chosen = by_owner[start:end]
+        some = counts[:, first : first + _MICROGRAPHS].astype(float)
+        table = np.zeros((some.shape[1], n_ranks))
+        np.add.at(table, (owners[chosen] - first, rank[chosen]), weights[chosen])
+        mass += some @ table
+    return mass
+
+
 def _crossings(mass: np.ndarray, values: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
-    """Return where each row's cumulative curve reaches the probabilities."""
+    """Return where each row's cumulative curve reaches the probabilities; the masses are used up."""
     middle = np.cumsum(mass, axis=1)
     total = middle[:, -1].copy()
-    middle -= mass / 2
+    mass /= 2
+    middle -= mass
     rows = np.arange(len(mass))
     found = np.empty((len(probabilities), len(mass)))
     for i, probability in enumerate(probabilities):

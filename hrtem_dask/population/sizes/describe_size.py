@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.intervals import MIN_MICROGRAPHS, bootstrap_interval, bootstrap_standard_error, resamples
+from hrtem_dask.intervals import MIN_MICROGRAPHS, bootstrap_interval, bootstrap_standard_error, resample_counts
 from hrtem_dask.population.inference import averages
 from hrtem_dask.population.inference.fractions import clustered_fraction
 from hrtem_dask.population.inference.quantiles import weighted_quantiles
@@ -89,7 +89,7 @@ def describe_size(
     if not len(sizes.values):
         return None
     m = sizes.n_micrographs
-    counts = resamples(m, n_resamples=options.n_resamples, seed=options.seed, strata=sizes.usable_strata)
+    counts = resample_counts(m, n_resamples=options.n_resamples, seed=options.seed, strata=sizes.usable_strata)
     statistics = size_statistics(sizes, counts)
     digest = {name: float(statistics[key][0]) for name, key in _DIGEST.items()}
     shown = with_intervals(sizes, statistics, options.confidence)

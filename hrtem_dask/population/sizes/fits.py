@@ -27,6 +27,8 @@ _REJECTED = 0.05
 _LARGEST_FACTOR = 10.0
 """An interval whose end is a factor of 10 away is of no use."""
 _MAX_QUANTILES = 100  # of the quantile–quantile plot
+_AT_ONCE = 256  # detection limits at a time
+_DIGITS = 12  # to which detection limits are equal: those of one pixel size differ by rounding
 _PARAMETERS = {
     "lognormal": ("geometric_mean_nm", "geometric_sd"),
     "normal": ("mean_nm", "sd_nm"),
@@ -191,13 +193,24 @@ def _quantile_pairs(sizes: Sizes, limits_nm: np.ndarray, fitted: LocationScale) 
     probability = (np.arange(n) + 0.5) / n
     ends = ppf(np.array([1e-9, 1 - 1e-9]), family)
     z = np.linspace(float(ends[0]), float(ends[1]), 4001)
-    limits, share = np.unique(limits_nm, return_inverse=True)
-    weights = np.bincount(share, sizes.weights) / sizes.weights.sum()
-    cut = cdf((to_y(limits, family) - a) / b, family)
-    observable = (np.clip(cdf(z, family)[:, None] - cut, 0, None) / (1 - cut)) @ weights
+    limits, weights = _different(limits_nm, sizes.weights)
+    below = cdf(z, family)[:, None]
+    observable = np.zeros(len(z))
+    for start in range(0, len(limits), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        cut = cdf((to_y(limits[some], family) - a) / b, family)
+        observable += (np.clip(below - cut, 0, None) / (1 - cut)) @ weights[some]
     grid = a + b * z
     expected = np.interp(probability, observable, grid if family == "normal" else np.exp(grid))
     return {
         "expected_nm": expected.tolist(),
         "observed_nm": weighted_quantiles(sizes.values, sizes.weights, probability.tolist()).tolist(),
     }
+
+
+def _different(limits_nm: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the detection limits that differ by more than rounding, and the share of the weight that each has."""
+    with np.errstate(divide="ignore"):
+        digits = np.round(np.log(limits_nm), _DIGITS)
+    _, first, which = np.unique(digits, return_index=True, return_inverse=True)
+    return limits_nm[first], np.bincount(which, weights) / weights.sum()

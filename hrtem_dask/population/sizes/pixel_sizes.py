@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.intervals import resamples
+from hrtem_dask.intervals import resample_counts
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.sizes.describe_size import interval_reason, with_intervals
 from hrtem_dask.population.sizes.size_sample import select_sizes, size_statistics
@@ -46,7 +46,7 @@ def describe_pixel_size(
     if not len(sizes.values):
         return None
     m = sizes.n_micrographs
-    counts = resamples(m, n_resamples=options.n_resamples, seed=options.seed, strata=sizes.usable_strata)
+    counts = resample_counts(m, n_resamples=options.n_resamples, seed=options.seed, strata=sizes.usable_strata)
     shown = with_intervals(sizes, size_statistics(sizes, counts), options.confidence)
     found = {name: found for name, found in shown.items() if name.removesuffix("_nm") in _SHOWN}
     missing = [name.removesuffix("_nm").replace("_", " ") for name, row in found.items() if row["low"] is None]

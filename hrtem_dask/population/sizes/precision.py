@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy
 
-from hrtem_dask.intervals import MIN_MICROGRAPHS, bootstrap_standard_error, resamples
+from hrtem_dask.intervals import MIN_MICROGRAPHS, bootstrap_standard_error, resample_counts
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.sizes.size_sample import Sizes, size_statistics
 
@@ -56,7 +56,7 @@ def precision(
     z = float(scipy.stats.norm.ppf((1 + options.confidence) / 2))
     widths: dict[str, list[float]] = {name: [] for name in STATISTICS}
     for i, k in enumerate(ladder):
-        counts = resamples(m, n_resamples=_RESAMPLES, seed=options.seed + 1 + i, size=k)
+        counts = resample_counts(m, n_resamples=_RESAMPLES, seed=options.seed + 1 + i, size=k)
         found = size_statistics(sizes, counts, only_main=True)
         for name in STATISTICS:
             widths[name].append(z * bootstrap_standard_error(found[name], m) / float(found[name][0]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from hrtem_dask.intervals import resample_sums
 from hrtem_dask.population.inference import moments
 from hrtem_dask.population.inference.clusters import usable_strata
 from hrtem_dask.population.inference.jackknife_moments import jackknife_interval
@@ -96,8 +97,8 @@ def size_statistics(sizes: Sizes, counts: np.ndarray, *, only_main: bool = False
     ----------
     sizes : Sizes
         At least one particle.
-    counts : numpy.ndarray of float
-        Shape (resamples + 1, micrographs), from `intervals.resamples`.
+    counts : numpy.ndarray of int
+        Shape (resamples + 1, micrographs), from `intervals.resample_counts`.
     only_main : bool
         Whether to leave out the quantiles of the volume-weighted distribution.
 
@@ -108,7 +109,7 @@ def size_statistics(sizes: Sizes, counts: np.ndarray, *, only_main: bool = False
         ``span`` = (D90 − D10)/D50, and the same of the volume-weighted distribution, named ``volume_…``.
     """
     sums, scale = _sums(sizes)
-    found = dict(zip(moments.NAMES, np.exp(moments.log_moments(counts @ sums, scale)).T, strict=True))
+    found = dict(zip(moments.NAMES, np.exp(moments.log_moments(resample_sums(counts, sums), scale)).T, strict=True))
     for name in ("geometric_sd", "volume_geometric_sd"):
         found[name] = np.exp(found[name])
     found["volume_mean_nm"] = found["d43_nm"]

@@ -106,7 +106,7 @@ def _by_lattice(frames: pd.DataFrame) -> tuple[float, str] | None:
     known = np.isfinite(ratio) & (size > 0)
     if not known.any() or not (size > 0).all():
         return None
-    apart = np.abs(np.log(size[:, None] / size[known])).min(axis=1)
+    apart = np.abs(np.log(np.unique(size)[:, None] / np.unique(size[known]))).min(axis=1)
     if apart.max() > _SAME_SETTING:
         return None
     middle = float(np.mean(ratio[known]))
