@@ -8,7 +8,8 @@ join where HRTEM_DASK_DATA, or ../shared/data beside the checkout, has some. A w
 about every minute, and the whole program twice. The same command is then started again. Every image must have one row,
 and every table but execution.parquet must be that of the undisturbed run, byte by byte. The exit status is 1 otherwise.
 
-A further undisturbed run over a part of the files (--few) shows whether memory grows with their number.
+A further undisturbed run over a part of the files (--few, and all real ones) shows whether memory grows with their
+number.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ class Attack:
     starts: int = 0
     seconds: float = 0.0
     program_mib: float = 0.0
-    """Largest memory of the program at any look (MiB)."""
+    """Largest memory of the program (MiB)."""
     worker_mib: float = 0.0
-    """Largest memory of a worker at any look (MiB)."""
+    """Largest memory of a worker (MiB)."""
 
 
 def main() -> None:
@@ -68,7 +69,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--method", default="unet", help="as of hrtem-dask run")
     parser.add_argument("--settings", type=Path, help="as of hrtem-dask run")
-    parser.add_argument("--few", type=int, default=200, help="files of the short run")
+    parser.add_argument("--few", type=int, default=200, help="simulated files of the short run")
     parser.add_argument("--real", type=int, default=20, help="most real micrographs that join")
     parser.add_argument("--seed", type=int, default=16)
     parser.add_argument("--folder", type=Path, help="keep everything here")
@@ -88,7 +89,7 @@ def main() -> None:
             "seconds_attacked": round(attacked.seconds),
             "workers_killed": attacked.workers_killed,
             "programs_killed": attacked.programs_killed,
-            "files_of_the_short_run": options.few,
+            "files_of_the_short_run": options.few + n_real,
             "program_mib_short_and_whole": [round(short.program_mib), round(calm.program_mib)],
             "worker_mib_short_and_whole": [round(short.worker_mib), round(calm.worker_mib)],
         }
@@ -131,10 +132,10 @@ def add_real(folder: Path, n: int) -> int:
 
 
 def take_few(folder: Path, n: int) -> Path:
-    """Link the first simulated files in a folder of their own; return it."""
+    """Link the first simulated files, and all real ones, in a folder of their own; return it."""
     few = folder / "in-few"
     few.mkdir(exist_ok=True)
-    for path in sorted((folder / "in").glob("m*.tif"))[:n]:
+    for path in [*sorted((folder / "in").glob("m*.tif"))[:n], *(folder / "in").glob("real*")]:
         if not (few / path.name).exists():
             (few / path.name).symlink_to(path)
     return few
@@ -212,11 +213,20 @@ def look_at_memory(program: int, attack: Attack) -> None:
     """Keep the largest memory of the program, and of a worker."""
     try:
         process = psutil.Process(program)
-        attack.program_mib = max(attack.program_mib, process.memory_info().rss / 2**20)
+        attack.program_mib = max(attack.program_mib, largest_mib(process))
         for child in process.children(recursive=True):
-            attack.worker_mib = max(attack.worker_mib, child.memory_info().rss / 2**20)
+            attack.worker_mib = max(attack.worker_mib, largest_mib(child))
     except psutil.Error:
         return
+
+
+def largest_mib(process: psutil.Process) -> float:
+    """Return the largest memory of a process so far (Linux), or its memory now (MiB)."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 2**10
+    except (OSError, IndexError):
+        return float(process.memory_info().rss / 2**20)
 
 
 def compare(folder: Path, n: int, n_broken: int) -> dict[str, object]:

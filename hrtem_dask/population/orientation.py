@@ -121,7 +121,9 @@ def nematic_order(
     if not sums:
         return found | {"reason": "no micrograph has two elongated instances"}
     drawn = resample_counts(len(sums), n_resamples=n_resamples, seed=seed)
-    statistics = np.sqrt(np.maximum(resample_sums(drawn, np.array(sums)) / np.maximum(resample_sums(drawn, np.array(pairs)), 1e-12), 0))
+    statistics = np.sqrt(
+        np.maximum(resample_sums(drawn, np.array(sums)) / np.maximum(resample_sums(drawn, np.array(pairs)), 1e-12), 0)
+    )
     found["estimate"] = float(statistics[0])
     low, high = bootstrap_interval(statistics, len(sums))
     if np.isnan(low):
