@@ -53,7 +53,7 @@ def vote_boxes(
         return np.zeros((0, 5))
     chosen = boxes[kept]
     turn = (boxes[:, 4] - chosen[:, 4, None] + 90) % 180 - 90
-    overlap = rotated_iou(chosen, boxes)
+    overlap = rotated_iou(chosen, boxes, least=min_iou)
     votes = (overlap >= min_iou) & (groups == groups[kept][:, None]) & (np.abs(turn) <= LARGEST_TURN_DEG)
     weight = np.where(votes, overlap * scores, 0.0)
     nobody = ~weight.any(axis=1)

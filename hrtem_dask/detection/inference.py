@@ -34,9 +34,11 @@ def detect_in_window(
         What was found, by falling score; centers of rotated boxes are in the image.
     """
     was_training = model.training
-    model.eval()
+    if was_training:  # changing the mode of all layers costs more than a look at a small image
+        model.eval()
     padded = torch.from_numpy(np.ascontiguousarray(pad_to_stride(image), dtype=np.float32))[None].to(device)
     height, width = image.shape
     found = model.detect(padded, shape=(height, width), min_score=min_score)
-    model.train(was_training)
+    if was_training:
+        model.train()
     return found

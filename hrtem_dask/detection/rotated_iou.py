@@ -84,6 +84,25 @@ def _may_share(a, b, cos_a, sin_a, cos_b, sin_b, least):  # type: ignore[no-unty
 
 
 @numba.njit(cache=True)
+def _large_ious(first, second, least_iou):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Return the intersections over union of all pairs, and 0 for those that cannot reach `least_iou`."""
+    ious = np.zeros((first.shape[0], second.shape[0]))
+    polygon, clipped = np.empty((16, 2)), np.empty((16, 2))
+    cos, sin = np.cos(np.deg2rad(second[:, 4])), np.sin(np.deg2rad(second[:, 4]))
+    for i in range(first.shape[0]):
+        a, area = first[i], first[i, 2] * first[i, 3]
+        cos_a, sin_a = np.cos(np.deg2rad(a[4])), np.sin(np.deg2rad(a[4]))
+        for j in range(second.shape[0]):
+            b, other = second[j], second[j, 2] * second[j, 3]
+            least = least_iou / (1 + least_iou) * (area + other) * (1 - 1e-9)
+            if min(area, other) < least or not _may_share(a, b, cos_a, sin_a, cos[j], sin[j], least):
+                continue
+            shared = _intersection(a, b, polygon, clipped)
+            ious[i, j] = shared / (area + other - shared)
+    return ious
+
+
+@numba.njit(cache=True)
 def _suppress(boxes, groups, order, iou_threshold, most):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Return the first boxes in the order that no box before them, which was kept itself, overlaps too much."""
     chosen = np.empty(min(boxes.shape[0], most), dtype=np.int64)
@@ -133,13 +152,15 @@ def rotated_intersections(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.asarray(_intersections(_as_boxes(first), _as_boxes(second)))
 
 
-def rotated_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def rotated_iou(first: np.ndarray, second: np.ndarray, *, least: float = 0.0) -> np.ndarray:
     """Return the intersection over union of pairs of rotated boxes.
 
     Parameters
     ----------
     first, second : numpy.ndarray
         Shapes (n, 5) and (m, 5), see `rotated_boxes`; length and width may be in any order.
+    least : float
+        Pairs that cannot reach it, by an upper limit that costs little, are 0; others may be below it.
 
     Returns
     -------
@@ -147,6 +168,8 @@ def rotated_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         Shape (n, m), 0 to 1.
     """
     first, second = _as_boxes(first), _as_boxes(second)
+    if least > 0:
+        return np.asarray(_large_ious(first, second, float(least)))
     shared = rotated_intersections(first, second)
     union = (first[:, 2] * first[:, 3])[:, None] + second[:, 2] * second[:, 3] - shared
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
@@ -215,6 +238,6 @@ def lowered_scores(boxes: np.ndarray, scores: np.ndarray, *, from_iou: float, gr
     scores = np.asarray(scores, dtype=np.float64)
     if not len(scores):
         return scores
-    surer = np.tril(rotated_iou(boxes, boxes), -1) * (groups[:, None] == groups)
+    surer = np.tril(rotated_iou(boxes, boxes, least=from_iou), -1) * (groups[:, None] == groups)
     largest = surer.max(axis=1)
     return np.where(largest > from_iou, scores * (1 - largest), scores)

@@ -41,6 +41,18 @@ def test_nearly_identical_boxes(one: np.ndarray, exponent: int, seed: int) -> No
     assert rotated_iou(a, a) == pytest.approx(1, abs=1e-12)
 
 
+@given(st.lists(box, min_size=1, max_size=5), st.lists(box, min_size=1, max_size=5), st.floats(0.01, 1))
+@settings(deadline=None)
+def test_pairs_that_reach_a_least_value_are_exact(
+    first: list[np.ndarray], second: list[np.ndarray], least: float
+) -> None:
+    a, b = np.array(first), np.array([*second, first[0]])
+    exact, limited = rotated_iou(a, b), rotated_iou(a, b, least=least)
+    reached = exact >= least
+    assert_allclose(limited[reached], exact[reached], atol=1e-12)
+    assert (limited[~reached] <= exact[~reached] + 1e-12).all()
+
+
 @given(box, box, st.floats(-180, 180))
 @settings(deadline=None)
 def test_turning_both_changes_nothing(one: np.ndarray, other: np.ndarray, angle_deg: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNN as TorchvisionMaskRCNN
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.roi_heads import maskrcnn_inference
 from torchvision.ops import MultiScaleRoIAlign
 
 from hrtem_dask.detection.instance_masks import InstanceMask
@@ -135,11 +137,8 @@ class MaskRCNN(DetectionNetwork):
         levels = self.pyramid(image[None]) if self.features is None else self.features(image[None])[0]
         listed = ImageList(image[None], [(image.shape[1], image.shape[2])])
         proposals, _ = self.rpn(listed, levels)
-        [found], _ = self.roi_heads(levels, proposals, listed.image_sizes)
-        sure = found["scores"] >= min_score
-        boxes, scores, labels, masks = (
-            found[name][sure].cpu().numpy() for name in ("boxes", "scores", "labels", "masks")
-        )
+        found = self._second_stage(levels, proposals, listed.image_sizes, min_score)
+        boxes, scores, labels, masks = (one.cpu().numpy() for one in found)
         placed = [place_mask(mask[0], box, shape) for mask, box in zip(masks, boxes, strict=True)]
         kept = [i for i, mask in enumerate(placed) if mask.area_px]
         return Instances.from_masks(
@@ -148,6 +147,18 @@ class MaskRCNN(DetectionNetwork):
             class_names=np.array(self.class_names, dtype=str)[labels[kept] - 1],
             scores=scores[kept],
         )
+
+    def _second_stage(
+        self, levels: dict[str, torch.Tensor], proposals: list[torch.Tensor], sizes: list[tuple[int, int]], least: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return boxes, scores, labels and masks of one image: as torchvision's, which also computes unsure masks."""
+        heads: Any = self.roi_heads
+        logits, codes = heads.box_predictor(heads.box_head(heads.box_roi_pool(levels, proposals, sizes)))
+        [boxes], [scores], [labels] = heads.postprocess_detections(logits, codes, proposals, sizes)
+        sure = scores >= least
+        boxes, scores, labels = boxes[sure], scores[sure], labels[sure]
+        masks = heads.mask_predictor(heads.mask_head(heads.mask_roi_pool(levels, [boxes], sizes)))
+        return boxes, scores, labels, maskrcnn_inference(masks, [labels])[0]
 
 
 def place_mask(probability: np.ndarray, box: np.ndarray, shape: tuple[int, int]) -> InstanceMask:

@@ -146,27 +146,34 @@ class Refinement(nn.Module):
             Corrected boxes, not canonical.
         """
         together = torch.cat(proposals)
-        hidden = self.layers(self._features(levels, proposals).flatten(1))
+        hidden = self._hidden(levels, proposals)
         code = self.code(hidden).float() * _CODE_SCALE.to(together.device)
         return self.score(hidden).float(), decode(together, code)
 
-    def _features(self, levels: dict[str, torch.Tensor], proposals: list[torch.Tensor]) -> torch.Tensor:
-        """Return the features of each proposal from the level that fits its size, shape (n, channels, 5, 9)."""
-        found = []
+    def _hidden(self, levels: dict[str, torch.Tensor], proposals: list[torch.Tensor]) -> torch.Tensor:
+        """Return what the hidden layers say of the features of each proposal, from the level that fits its size."""
+        parts, numbers, first = [], [], 0
         for image, boxes in enumerate(proposals):
             size = torch.sqrt(boxes[:, 2] * boxes[:, 3])
             level = torch.bucketize(size, torch.tensor([20.0, 40.0, 80.0], device=size.device))
             wider = boxes * boxes.new_tensor([1, 1, _MARGIN[1], _MARGIN[0], 1])
-            features = levels["4"].new_zeros((len(boxes), levels["4"].shape[1], *_CELLS))
             for i, stride in enumerate(STRIDES_PX):
-                mine = level == i
-                if mine.any():
+                mine = torch.nonzero(level == i)[:, 0]
+                if len(mine):
                     sampled = rotated_roi_align(
                         levels[str(stride)][image].float(), wider[mine], stride_px=stride, cells=_CELLS
                     )
-                    features = features.index_put((torch.nonzero(mine)[:, 0],), sampled.to(features.dtype))
-            found.append(features)
-        return torch.cat(found)
+                    parts.append(sampled.to(levels["4"].dtype).permute(0, 2, 3, 1).flatten(1))
+                    numbers.append(mine + first)
+            first += len(boxes)
+        linear, others = self.layers[0], self.layers[1:]
+        assert isinstance(linear, nn.Linear)
+        # channels last, as they are sampled: to turn the weights costs less than to turn the features
+        weight = linear.weight.reshape(linear.out_features, -1, *_CELLS).permute(0, 2, 3, 1).flatten(1)
+        if not parts:
+            return levels["4"].new_zeros((0, self.score.in_features))
+        hidden: torch.Tensor = others(functional.linear(torch.cat(parts), weight, linear.bias))
+        return hidden[torch.argsort(torch.cat(numbers))]
 
     @staticmethod
     def losses(

@@ -138,6 +138,7 @@ class RotatedRCNN(DetectionNetwork):
         inside = np.flatnonzero(y_in & (boxes[:, 0] > -0.5) & (boxes[:, 0] < shape[1] - 0.5))
         boxes, scores, classes = boxes[inside], scores[inside], classes[inside]
         kept = rotated_nms(boxes, scores, iou_threshold=NMS_IOU, groups=classes, most=MOST_INSTANCES)
+        kept = kept[scores[kept] >= min_score]
         votes = np.where(scores >= VOTE_SCORE, scores, 0.0)
         moved = vote_boxes(boxes, votes, classes, kept, min_iou=VOTE_IOU)
         scores, classes = scores[kept], classes[kept]

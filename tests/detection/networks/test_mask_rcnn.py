@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torchvision.models.detection.image_list import ImageList
 
 from hrtem_dask.detection import InstanceMask, Instances
 from hrtem_dask.detection.network_input import standardize
@@ -62,6 +63,23 @@ def test_boxes_without_masks_are_refused() -> None:
     truth = Instances.from_rotated_boxes(np.array([[50, 50, 20, 10, 0.0]]), shape=(128, 128), class_names="hole")
     with pytest.raises(ModelError, match="learns from masks"):
         MaskRCNN(["hole"], channels=16).losses(torch.randn(1, 1, 128, 128), [truth])
+
+
+@pytest.mark.parametrize("least", [0.05, 0.4, 0.99])
+def test_second_stage_is_torchvisions_without_what_is_less_sure(least: float) -> None:
+    torch.manual_seed(1)
+    model = MaskRCNN(["hole", "vesicle"], channels=16).eval()
+    image, size = torch.randn(1, 1, 128, 128), [(128, 128)]
+    with torch.no_grad():
+        levels = model.pyramid(image)
+        proposals, _ = model.rpn(ImageList(image, size), levels)
+        [whole], _ = model.roi_heads(levels, proposals, size)
+        boxes, scores, labels, masks = model._second_stage(levels, proposals, size, least)
+    sure = whole["scores"] >= least
+    assert len(whole["scores"]) > 0
+    assert not (least == 0.99 and sure.any())
+    for name, found in (("boxes", boxes), ("scores", scores), ("labels", labels), ("masks", masks)):
+        torch.testing.assert_close(found, whole[name][sure])
 
 
 @pytest.mark.slow
