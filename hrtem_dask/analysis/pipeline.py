@@ -331,11 +331,10 @@ class _Clock:
 
 def _coverage(labels: np.ndarray, *hidden: np.ndarray | None) -> float:
     """Return the share of the field that is particle; burnt-in marks and what is no image are no part of the field."""
-    field = np.ones(labels.shape, dtype=bool)
-    for mask in hidden:
-        field &= True if mask is None else ~mask
-    field_px = np.count_nonzero(field)
-    return float(np.count_nonzero(labels[field]) / field_px) if field_px else 0.0
+    known = [mask for mask in hidden if mask is not None]
+    field = ~np.logical_or.reduce(known) if known else None
+    field_px = labels.size if field is None else np.count_nonzero(field)
+    return float(np.count_nonzero(labels if field is None else labels[field]) / field_px) if field_px else 0.0
 
 
 def _one_crystal(

@@ -365,10 +365,10 @@ def _store_labels(
 ) -> str:
     """Write the labels of one micrograph, or add them to a pack; return their hash."""
     record, store = item.record, folder.inside(ledger.LABELS)
-    if pack is None:
-        zarr_store.write_labels(store, record.micrograph_id, labels, pixel_size_nm=record.pixel_size_nm)
-        return zarr_store.content_hash(store, record.micrograph_id)
     files = encode_labels(record.micrograph_id, labels, pixel_size_nm=record.pixel_size_nm)
+    if pack is None:
+        zarr_store.write_group_files(store, record.micrograph_id, files)
+        return zarr_store.files_hash(files)
     if item.attempts:  # labels of an earlier attempt, which are out of date
         zarr_store.remove(store, record.micrograph_id)
     pack[record.micrograph_id] = files

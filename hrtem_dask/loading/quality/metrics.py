@@ -238,7 +238,9 @@ def _plane(cells: np.ndarray) -> np.ndarray:
     weights = np.ones(cells.size)
     plane: np.ndarray = np.zeros(3)
     for iteration in range(20):
-        plane = np.asarray(np.linalg.lstsq(terms * weights[:, None], values * weights, rcond=None)[0])
+        weighted = terms * (weights**2)[:, None]
+        # by the normal equations of 3 × 3: the terms are orthogonal but for the weights
+        plane = np.asarray(np.linalg.lstsq(weighted.T @ terms, weighted.T @ values, rcond=None)[0])
         residual = np.abs(values - terms @ plane)
         spread = 1.4826 * np.median(residual)
         if spread <= 1e-12:
