@@ -10,7 +10,6 @@ import hashlib
 import math
 import posixpath
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +38,6 @@ __all__ = [
     "read_micrograph",
     "remove",
     "write_collection",
-    "write_group_files",
     "write_label_image",
     "write_labels",
     "write_micrograph",
@@ -239,31 +237,6 @@ def write_labels(
     name = micrograph_id.rpartition("/")[2]
     group = _new_group(folder, micrograph_id, ngff.label_attributes(name, array_name, pixel_size_nm))
     create_label_array(group, labels, array_name)
-
-
-def write_group_files(folder: Location, micrograph_id: str, files: Mapping[str, bytes]) -> None:
-    """Write the files of one micrograph's group, which are made already; zarr takes five times as long.
-
-    Parameters
-    ----------
-    folder : Location
-        The ``labels.zarr`` of a run, made by `create_store`.
-    micrograph_id : str
-        Name of its group; a group of that name is replaced.
-    files : mapping of str to bytes
-        Name inside the group → content, as `label_bytes.encode_labels` returns them.
-    """
-    remove(folder, micrograph_id)
-    fs, root = file_system(folder.path(micrograph_id))
-    # the group's own file is written last: without it there is no group
-    in_order = {posixpath.join(root, name): files[name] for name in sorted(files, key=lambda name: -name.count("/"))}
-    if not folder.is_local:
-        for path, content in in_order.items():
-            fs.pipe_file(path, content)
-        return
-    for path, content in in_order.items():
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_bytes(content)
 
 
 def create_label_array(group: zarr.Group, labels: np.ndarray, array_name: str) -> None:

@@ -34,7 +34,7 @@ from hrtem_dask.storage.checksums import find_damage
 from hrtem_dask.storage.corrections import Correction
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.packing import label_packs
-from hrtem_dask.storage.packing.label_bytes import encode_labels
+from hrtem_dask.storage.packing.label_bytes import encode_labels, write_label_files
 from hrtem_dask.storage.run_lock import require_owner
 
 __all__ = [
@@ -367,7 +367,7 @@ def _store_labels(
     record, store = item.record, folder.inside(ledger.LABELS)
     files = encode_labels(record.micrograph_id, labels, pixel_size_nm=record.pixel_size_nm)
     if pack is None:
-        zarr_store.write_group_files(store, record.micrograph_id, files)
+        write_label_files(store, record.micrograph_id, files)
         return zarr_store.files_hash(files)
     if item.attempts:  # labels of an earlier attempt, which are out of date
         zarr_store.remove(store, record.micrograph_id)

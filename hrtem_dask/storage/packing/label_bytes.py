@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import posixpath
 import struct
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import google_crc32c
@@ -15,13 +17,15 @@ import zarr.storage
 from numcodecs import Blosc
 from zarr.core.buffer import cpu
 
+from hrtem_dask.addresses import file_system
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.storage import ngff, zarr_store
+from hrtem_dask.storage.location import Location
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["collection_files", "decode_labels", "encode_labels", "open_label_files"]
+__all__ = ["collection_files", "decode_labels", "encode_labels", "open_label_files", "write_label_files"]
 
 _NAME = "0"
 _METADATA = "zarr.json"
@@ -78,6 +82,30 @@ def decode_labels(files: Mapping[str, bytes]) -> np.ndarray:
     """
     group: Any = zarr.open_group(_store(files), mode="r")
     return np.asarray(group[zarr_store.label_array_name(group)][:])
+
+
+def write_label_files(folder: Location, micrograph_id: str, files: Mapping[str, bytes]) -> None:
+    """Write the files of one label image, as `zarr_store.write_labels` does in five times the time.
+
+    Parameters
+    ----------
+    folder : Location
+        The ``labels.zarr`` of a run, made by `zarr_store.create_store`.
+    micrograph_id : str
+        Name of its group; a group of that name is replaced.
+    files : mapping of str to bytes
+        From `encode_labels`.
+    """
+    zarr_store.remove(folder, micrograph_id)
+    fs, root = file_system(folder.path(micrograph_id))
+    # the group's own file is written last: without it there is no group
+    for name in sorted(files, key=lambda name: -name.count("/")):
+        if folder.is_local:
+            path = Path(root, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(files[name])
+        else:
+            fs.pipe_file(posixpath.join(root, name), files[name])
 
 
 def open_label_files(files: Mapping[str, bytes], pixel_size_nm: PixelSize | None) -> xr.DataArray:

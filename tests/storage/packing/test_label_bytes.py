@@ -5,7 +5,7 @@ import pytest
 
 from hrtem_dask.storage import zarr_store
 from hrtem_dask.storage.location import Location
-from hrtem_dask.storage.packing.label_bytes import decode_labels, encode_labels
+from hrtem_dask.storage.packing.label_bytes import decode_labels, encode_labels, write_label_files
 
 
 @pytest.mark.parametrize("size_nm", [(0.1, 0.2), None], ids=["nm", "px"])
@@ -31,7 +31,7 @@ def test_files_that_are_made_already_replace_what_is_there(tmp_path: Path, rng: 
     (Path(store.path("m")) / "left_over").write_text("of an earlier attempt")
     labels = rng.integers(0, 3, (40, 50)).astype(np.int32)
     files = encode_labels("m", labels, pixel_size_nm=(0.1, 0.1))
-    zarr_store.write_group_files(store, "m", files)
+    write_label_files(store, "m", files)
     assert zarr_store.content_hash(store, "m") == zarr_store.files_hash(files)
     np.testing.assert_array_equal(zarr_store.read_labels(store, "m"), labels)
 
@@ -40,5 +40,5 @@ def test_files_are_written_into_an_object_store() -> None:
     store = Location.of("memory://written/store.zarr")
     zarr_store.create_store(store)
     labels = np.arange(12, dtype=np.int32).reshape(3, 4)
-    zarr_store.write_group_files(store, "m", encode_labels("m", labels, pixel_size_nm=None))
+    write_label_files(store, "m", encode_labels("m", labels, pixel_size_nm=None))
     np.testing.assert_array_equal(zarr_store.read_labels(store, "m"), labels)
