@@ -45,6 +45,8 @@ _SET_HANDLER, _DEFAULT_HANDLER = 304, 306
 """Places of ``PyDataMem_SetHandler`` and ``PyDataMem_DefaultHandler`` in the table of NumPy's binary interface."""
 _HEAD, _IS_MMAPPED = 16, 2
 """Bytes before a block of glibc, and the only flag of one that is a mapping of its own (malloc/malloc.c)."""
+_SURELY_MAPPED_BYTES = 2**26
+"""A block above glibc's largest threshold for mappings (32 MiB)."""
 _OWN_MAPPINGS = {-1: 2**17, -2: 2**17, -3: LARGE_BYTES}
 """glibc's trim threshold, top pad and mmap threshold (malloc.h): large blocks are mappings of their own."""
 _FIXED, _NONBLOCK = 0x10, 0x10000
@@ -77,10 +79,27 @@ def are_possible() -> bool:
     Returns
     -------
     bool
-        True on Linux with glibc, where the kernel lets the pages of a file go.
+        True on 64-bit Linux where memory comes from glibc, and the kernel lets the pages of a file go.
     """
-    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc" or sys.maxsize < 2**32:
         return False
+    return _large_blocks_are_mappings() and _pages_can_go()
+
+
+def _large_blocks_are_mappings() -> bool:
+    """Return whether memory comes from glibc as it is: LD_PRELOAD and GLIBC_TUNABLES can change that."""
+    libc = _libc()
+    size = _SURELY_MAPPED_BYTES
+    address = libc.malloc(size)  # whose pages are not touched
+    if address is None:
+        return False
+    found = _is_mapping(address, size)
+    libc.free(address)
+    return found
+
+
+def _pages_can_go() -> bool:
+    """Return whether the kernel maps a file again in place of itself."""
     with tempfile.TemporaryFile() as file:
         file.truncate(mmap.PAGESIZE)
         with mmap.mmap(file.fileno(), mmap.PAGESIZE) as mapped:
@@ -202,13 +221,16 @@ class _Store:
     A large block of glibc is a mapping of its own, which `free` gives back as a whole. All of it but its first page,
     which holds what glibc knows of it, is mapped again, on a file. So `free` needs nothing of this class, also while an
     error is on its way, and after the end of Python.
+
+    A process that is forked has the same files as its parent, and no thread that watches: it starts with new numbers of
+    users, and what it writes into an array of the parent, the parent sees. Dask starts its workers without a fork.
     """
 
     def __init__(self) -> None:
         self._libc, self._default = _libc(), _default_handler()
         self._folder, self._limit = Path(), 0
-        self._users, self._lock = 0, threading.Lock()
-        self._ended = threading.Event()
+        self._of_this_process()
+        os.register_at_fork(after_in_child=self._of_this_process)
         numpys = self._default.allocator
         # NumPy's own functions need the lock of Python, which a call through CFUNCTYPE would give up
         self._small = ctypes.cast(numpys.malloc, ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t))
@@ -220,6 +242,14 @@ class _Store:
         self._capsule = _capsule(self._handler)
         self._set = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(_numpy_table(_SET_HANDLER))
 
+    def _of_this_process(self) -> None:
+        """Begin without users."""
+        self._users, self._lock = 0, threading.Lock()
+        self._ended = threading.Event()
+        # held from the list of mappings until they are mapped again, and while an array gets its place: else an address
+        # of the list could belong to another part of another file by then
+        self._addresses = threading.RLock()
+
     def begin(self, folder: Path, limit: int) -> object:
         """Let this thread's arrays be in files; return what made them before."""
         with self._lock:
@@ -229,8 +259,10 @@ class _Store:
                 for option, value in _OWN_MAPPINGS.items():
                     self._libc.mallopt(option, value)
                 self._libc.malloc_trim(0)  # memory that is kept would be used first
-                self._ended.clear()
-                threading.Thread(target=self._watch, name="hrtem-dask-disk-arrays", daemon=True).start()
+                self._ended = threading.Event()  # the thread of earlier users may not have looked at its own yet
+                watch = threading.Thread(target=self._watch, args=[self._ended], daemon=True)
+                watch.name = "hrtem-dask-disk-arrays"
+                watch.start()
         return self._set(self._capsule)
 
     def end(self, before: object) -> None:
@@ -242,16 +274,19 @@ class _Store:
                 self._ended.set()
                 backend.keep_freed_memory()
 
-    def _watch(self) -> None:
+    def _watch(self, ended: threading.Event) -> None:
         """Let pages go whenever the process has reached its limit."""
         least = 0
-        while not self._ended.wait(LOOK_S):
-            now = resident_bytes()
-            if now > max(self._limit, least):
-                self._let_go()
-                least = resident_bytes() + STEP_BYTES
-            elif now < self._limit:
-                least = 0
+        while not ended.wait(LOOK_S):
+            try:
+                now = resident_bytes()
+                if now > max(self._limit, least):
+                    self._let_go()
+                    least = resident_bytes() + STEP_BYTES
+                elif now < self._limit:
+                    least = 0
+            except (OSError, MemoryError) as error:  # such as too many open files, which may pass
+                logger.debug("the memory of this process is not known now: %s", error_text(error))
 
     def _let_go(self) -> None:
         """Take the pages of all files out of the memory of this process; what is in them stays.
@@ -259,8 +294,9 @@ class _Store:
         The kernel maps the same file again, without pages. Of memory of other kinds, which may be at an address by
         now, it refuses to do so.
         """
-        for address, size, page in _mapped_files():
-            self._libc.remap_file_pages(address, size, 0, page, _NONBLOCK)
+        with self._addresses:
+            for address, size, page in _mapped_files():
+                self._libc.remap_file_pages(address, size, 0, page, _NONBLOCK)
 
     def _malloc(self, _: int | None, size: int) -> int | None:
         if size < LARGE_BYTES:
@@ -276,13 +312,13 @@ class _Store:
         """Map a new block on a file; None, which is NumPy's MemoryError, where there is no space."""
         if address is None or not _is_mapping(address, size):
             return address
-        if self._limit < resident_bytes():
-            self._let_go()
         first = address - _HEAD + mmap.PAGESIZE
         length = _block_bytes(address) - mmap.PAGESIZE
         try:
+            if self._limit < resident_bytes():
+                self._let_go()
             mapped = self._map_new_file(first, length)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             logger.warning("no array of %d MiB in %s: %s", size >> 20, self._folder, error_text(error))
             mapped = None
         if mapped != first:
@@ -297,7 +333,8 @@ class _Store:
             os.unlink(name)  # noqa: PTH108 - a path object for each array
             os.posix_fallocate(file, 0, length)  # a full disk is said here, not by a signal later
             protection = mmap.PROT_READ | mmap.PROT_WRITE
-            return self._libc.mmap(first, length, protection, mmap.MAP_SHARED | _FIXED, file, 0)  # type: ignore[no-any-return]
+            with self._addresses:
+                return self._libc.mmap(first, length, protection, mmap.MAP_SHARED | _FIXED, file, 0)  # type: ignore[no-any-return]
         finally:
             os.close(file)
 
@@ -321,10 +358,12 @@ def _block_bytes(address: int) -> int:
 
 def _is_mapping(address: int, size: int) -> bool:
     """Return whether a block is a mapping of its own, as glibc describes it."""
+    if address % mmap.PAGESIZE != _HEAD:  # of other allocators, what is before a block may be no memory at all
+        return False
     flags = ctypes.c_size_t.from_address(address - ctypes.sizeof(ctypes.c_size_t)).value & 7
     total = _block_bytes(address)
     fits = total % mmap.PAGESIZE == 0 and size + _HEAD <= total < size + _HEAD + 2 * mmap.PAGESIZE
-    return address % mmap.PAGESIZE == _HEAD and flags == _IS_MMAPPED and fits
+    return flags == _IS_MMAPPED and fits
 
 
 def _libc() -> ctypes.CDLL:

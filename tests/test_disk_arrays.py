@@ -1,10 +1,13 @@
 """Arrays in files: the same numbers, little memory, and errors and the end of Python as ever."""
 
+import ctypes
 import errno
+import mmap
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import cv2
@@ -108,3 +111,65 @@ def test_a_folder_that_cannot_hold_them_is_refused(tmp_path: Path, monkeypatch: 
 def test_file_systems_are_known() -> None:
     assert disk_arrays._file_system(Path("/proc")) == "proc"
     assert disk_arrays._file_system(Path(tempfile.gettempdir())) != ""
+
+
+def run_script(code: str, *arguments: str, **environment: str) -> str:
+    command = [sys.executable, "-c", "from hrtem_dask.disk_arrays import *\n" + code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_threads_that_make_and_free_arrays_find_their_own_numbers(tmp_path: Path) -> None:
+    wrong = []
+
+    def work(number: int) -> None:
+        rng, kept = np.random.default_rng(number), []
+        with arrays_on_disk(resident_limit=1, folder=tmp_path):  # pages are let go all the time
+            for _ in range(30):
+                size = int(rng.integers(600_000, 2_000_000))
+                kept.append(np.arange(size) + 1000 * number)
+                if len(kept) > 3:
+                    kept.pop(int(rng.integers(4)))
+                places = rng.integers(0, len(kept[0]), 50)
+                if not np.array_equal(kept[0][places], places + 1000 * number):
+                    wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_blocks_of_another_allocator_are_left_alone() -> None:
+    no_access = 0
+    memory = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+    first = ctypes.c_char.from_buffer(memory)
+    address = ctypes.addressof(first)
+    libc = ctypes.CDLL(None)
+    assert libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(mmap.PAGESIZE), no_access) == 0
+    assert not disk_arrays._is_mapping(address + mmap.PAGESIZE, 2**26)  # what is before it cannot be read
+    assert libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ) == 0
+
+
+def test_where_memory_is_given_in_another_way_it_is_not_possible() -> None:
+    assert run_script("print(are_possible())", GLIBC_TUNABLES="glibc.malloc.mmap_max=0") == "False"
+    assert run_script("print(are_possible())") == "True"
+
+
+def test_a_process_that_is_forked_watches_its_own_memory(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, threading, numpy as np\n"
+        "with arrays_on_disk(resident_limit=1, folder=sys.argv[1]):\n"
+        "    parents = np.arange(10**6)\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        with arrays_on_disk(resident_limit=1, folder=sys.argv[1]):\n"
+        "            right = np.arange(10**6).sum() == parents.sum() == 499999500000\n"
+        "            watched = any(t.name == 'hrtem-dask-disk-arrays' for t in threading.enumerate())\n"
+        "        os._exit(0 if right and watched else 1)\n"
+        "    print(os.waitpid(child, 0)[1], parents.sum())\n"
+    )
+    assert run_script(code, str(tmp_path)) == "0 499999500000"

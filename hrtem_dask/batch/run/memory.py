@@ -12,13 +12,13 @@ from distributed import get_worker
 from distributed.system import MEMORY_LIMIT
 
 from hrtem_dask import backend, loading
-from hrtem_dask.disk_arrays import arrays_on_disk, require_space
+from hrtem_dask.disk_arrays import are_possible, arrays_on_disk, require_space
 from hrtem_dask.errors import error_text
 from hrtem_dask.settings import DETECTION_METHODS, Settings
 
 __all__ = [
-    "NETWORK_BYTES", "PAUSE_FRACTION", "Files", "fixed_bytes", "image_bytes", "may_use_files", "network_bytes",
-    "suffices_for_files",
+    "NETWORK_BYTES", "PAUSE_FRACTION", "Files", "can_use_files", "fixed_bytes", "image_bytes", "may_use_files",
+    "network_bytes", "suffices_for_files",
 ]  # fmt: skip
 
 BYTES_PER_PIXEL = 60
@@ -107,6 +107,22 @@ def may_use_files(settings: Settings) -> bool:
     return settings.execution.memory_plan == "files" and is_numpy and settings.execution.engine != "torch"
 
 
+def can_use_files(device: str) -> bool:
+    """Return whether this worker can keep arrays in files.
+
+    Parameters
+    ----------
+    device : str
+        ``execution.device``.
+
+    Returns
+    -------
+    bool
+        False on a system that cannot, and on a worker with a GPU that would use it.
+    """
+    return are_possible() and backend.resolve_device(device) == "cpu"
+
+
 def suffices_for_files(memory: int, of_network: int) -> bool:
     """Return whether a worker has the memory to work with arrays in files.
 
@@ -155,11 +171,16 @@ class Files:
         memory, folder = _of_this_worker()
         needed = image_bytes(record)
         of_network = network_bytes(settings)
-        if not memory or fixed_bytes(of_network) + needed < PAUSE_FRACTION * memory:
+        in_memory = fixed_bytes(of_network) + needed
+        if not memory or in_memory < PAUSE_FRACTION * memory:
             return None
         if not (may_use_files(settings) and suffices_for_files(memory, of_network)):
             return None
         if backend.resolve_device(settings.execution.device) != "cpu":
+            return None
+        if (
+            in_memory <= memory and not are_possible()
+        ):  # it is tried in memory; what cannot fit has a reason (`problem`)
             return None
         return cls(folder, int(RESIDENT_FRACTION * memory), needed)
 

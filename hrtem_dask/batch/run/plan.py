@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -179,6 +179,7 @@ def check_memory(
     n_workers: int,
     *,
     when_too_large: Literal["files", "refuse", "warn"] = "files",
+    workers_can: Callable[[], bool] = lambda: True,
 ) -> str | None:
     """Compare the memory that is planned with that of the workers.
 
@@ -192,6 +193,8 @@ def check_memory(
         Number of workers.
     when_too_large : {"files", "refuse", "warn"}
         What happens if the memory does not suffice: see ``execution.memory_plan``.
+    workers_can : callable
+        Asks whether every worker can keep arrays in files, where that matters.
 
     Returns
     -------
@@ -212,7 +215,13 @@ def check_memory(
         if fitting >= 1
         else "use workers with more memory, or leave this file out"
     )
-    if when_too_large == "files" and plan.may_use_files and suffices_for_files(memory_per_worker, plan.network_bytes):
+    wanted = when_too_large == "files" and plan.may_use_files
+    if wanted and not suffices_for_files(memory_per_worker, plan.network_bytes):
+        wanted = False
+    elif wanted and not workers_can():
+        wanted = False
+        remedy += ' (arrays in files need Linux with glibc, and execution.device = "cpu" where workers have GPUs)'
+    if wanted:
         return (
             f"{largest.source.path} ({largest.height_px} × {largest.width_px}) needs about {needed / 2**30:.1f} GiB, "
             f"a worker has {memory_per_worker / 2**30:.1f} GiB: micrographs of this size take several times as long, "

@@ -15,6 +15,7 @@ from hrtem_dask.analysis.segmenters import make_segmenter
 from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.batch.listing import list_on_workers, warn_of_unmatched_rows
 from hrtem_dask.batch.run.gain import gain_reference
+from hrtem_dask.batch.run.memory import can_use_files
 from hrtem_dask.batch.run.plan import RunPlan, check_memory, make_plan
 from hrtem_dask.batch.run.record_analysis import ModelHashes
 from hrtem_dask.batch.run.task import check_parts
@@ -122,10 +123,14 @@ def prepare_run(client: Client, job: Job) -> tuple[RunPlan, dict[str, ledger.Ent
     plan, entries = compare_with_ledger(job, records, n_workers)
     if damaged := _find_damage(client, plan, folder):
         plan, entries = compare_with_ledger(job, records, n_workers, damaged)
-    memory = _memory_per_worker(client)
-    if (
-        warning := check_memory(plan, memory, n_workers, when_too_large=job.settings.execution.memory_plan)
-    ) is not None:
+    warning = check_memory(
+        plan,
+        _memory_per_worker(client),
+        n_workers,
+        when_too_large=job.settings.execution.memory_plan,
+        workers_can=lambda: _all_can_use_files(client, job.settings.execution.device),
+    )
+    if warning is not None:
         logger.warning("%s", warning)
     _warn_of_workers_without_limits(client, job.settings)
     absent = {n for n, e in entries.items() if e.status != "interrupted"} - {r.micrograph_id for r in records}
@@ -257,6 +262,12 @@ def _memory_per_worker(client: Client) -> int:
     """Return the smallest memory limit of a worker in bytes; 0 where none is known."""
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     return min((int(w["memory_limit"] or 0) for w in workers), default=0)
+
+
+def _all_can_use_files(client: Client, device: str) -> bool:
+    """Ask the workers whether they can keep arrays in files; those that are lost meanwhile say nothing."""
+    answers = client.run(can_use_files, device, on_error="return").values()
+    return all(answer is not False for answer in answers)
 
 
 def with_absolute_paths(settings: Settings) -> Settings:

@@ -89,6 +89,18 @@ def test_arrays_are_in_files_where_memory_does_not_suffice(
     assert (Files.of(record, settings) is not None) == expected
 
 
+def test_a_worker_that_cannot_use_files_tries_what_fits_into_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(url="/m.tif", relative="m.tif")
+    record = MicrographRecord(micrograph_id="m", source=source, height_px=4096, width_px=4096)
+    settings = Settings().updated({"execution": {"device": "cpu"}, "segmentation": {"method": "otsu"}})
+    monkeypatch.setattr(memory, "are_possible", lambda: False)
+    monkeypatch.setattr(memory, "_of_this_worker", lambda: (1400 * 2**20, Path("/tmp")))
+    assert Files.of(record, settings) is None
+    assert not memory.can_use_files("cpu")
+    monkeypatch.setattr(memory, "_of_this_worker", lambda: (1000 * 2**20, Path("/tmp")))
+    assert Files.of(record, settings) is not None, "its row says why it cannot be analyzed"
+
+
 LARGE = """
 import sys, time, threading
 from pathlib import Path

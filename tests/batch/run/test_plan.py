@@ -45,6 +45,23 @@ def test_arrays_of_a_micrograph_that_is_too_large_are_kept_in_files_where_that_i
             check_memory(plan, 16 * 2**30, 1)
 
 
+def test_workers_are_asked_whether_they_can_keep_arrays_in_files() -> None:
+    asked = []
+
+    def no() -> bool:
+        asked.append(1)
+        return False
+
+    plan = make_plan([record("large", 30_000)], {}, Settings(), ModelHashes())
+    with pytest.raises(
+        SettingsError, match=r"more memory, or leave this file out .arrays in files need Linux with glibc"
+    ):
+        check_memory(plan, 16 * 2**30, 1, workers_can=no)
+    assert len(asked) == 1
+    assert check_memory(plan, 256 * 2**30, 1, workers_can=no) is None
+    assert len(asked) == 1, "only where it matters"
+
+
 def test_what_failed_is_kept_only_if_asked_for() -> None:
     one = record("one")
     planned = make_plan([one], {}, Settings(), ModelHashes()).tasks[0].items[0]
