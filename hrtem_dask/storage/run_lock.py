@@ -12,6 +12,7 @@ as it finds the other's lock.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -39,6 +40,8 @@ DEAD_S = 60.0
 """How long an owner on another machine may be silent (s)."""
 POLL_S = 1.0
 """How often a lock is looked at whose owner may be dead (s)."""
+_NO_FOLDER = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+"""Errors of a place where no folder can be made, or no file written."""
 _START_TOLERANCE_S = 5.0
 """Two readings of the start of one process differ where the clock was set in between."""
 
@@ -148,8 +151,15 @@ class RunLock:
                 self._take_over()
                 if _read(self._folder)[1] == self._owner:
                     break
-        except (ResultsFolderError, OSError):
+        except ResultsFolderError:
             raise
+        except OSError as error:
+            if not self._folder.is_local or error.errno not in _NO_FOLDER:
+                raise
+            raise ResultsFolderError(
+                f"no results can be written into {self._folder.url} ({error.strerror}): name a folder that can be made "
+                "and written (--out)"
+            ) from error
         except Exception as error:  # without credentials, for instance: object stores have errors of their own
             raise ResultsFolderError(f"cannot write to {self._folder.url}: {typed_error_text(error)}") from error
         self._thread.start()

@@ -180,3 +180,10 @@ def test_a_folder_in_the_place_of_the_lock_is_set_aside(tmp_path: Path) -> None:
     with RunLock(Location.of(tmp_path)):
         assert (tmp_path / LOCK).is_file()
     assert [p.name for p in tmp_path.iterdir()] == [f"{LOCK}.set-aside-1"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where no folder can be made")
+def test_a_place_where_no_folder_can_be_made_is_named_with_the_remedy() -> None:
+    place = Location.of("/proc/no-such-folder")
+    with pytest.raises(ResultsFolderError, match=r"into /proc/no-such-folder \(No such .*\): name a folder .*--out"):
+        RunLock(place).acquire()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from hrtem_dask.batch.run.preparation import checked_models
 from hrtem_dask.batch.run.run import run
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import NothingToAnalyseError, SettingsError
-from hrtem_dask.evaluation import detectability_table
+from hrtem_dask.evaluation import detectability_table, score_micrograph
 from hrtem_dask.provenance import WHOLE_PACKAGE, code_version
 from hrtem_dask.settings import Settings
 from hrtem_dask.storage.ground_truth import GroundTruth, open_truth
@@ -156,6 +156,7 @@ def evaluate(
     # before a cluster starts
     if results is not None:
         rows_with_truth(known, open_results(results))
+    _require_columns(summary.by, _columns_to_come(known, results))
     for method in chosen if results is None else ():
         checked_models(method.settings)
     with connect(cluster, device=settings.execution.device, of_settings=settings.cluster) as client:
@@ -274,7 +275,20 @@ def _groups(scored: Sequence[MethodScores], by: Sequence[str] | None) -> list[st
     columns = scored[0].rows.columns
     if by is None:
         return [name for name in ("material",) if name in columns and scored[0].rows[name].notna().any()]
-    unknown = [name for name in by if name not in columns]
+    _require_columns(by, columns)
+    return list(by)
+
+
+def _columns_to_come(truth: GroundTruth, results: str | Path | None) -> set[str]:
+    """Return the columns that rows of scores will have."""
+    nothing = np.zeros((1, 1), dtype=np.int32)
+    of_scores = score_micrograph(nothing, nothing, pixel_size_nm=None).row
+    of_run = [c.name for c in tables.MICROGRAPHS] if results is None else open_results(results).micrographs.columns
+    return {*truth.table.columns, *of_run, *of_scores, "method", "analysed"}
+
+
+def _require_columns(by: Sequence[str] | None, columns: Iterable[str]) -> None:
+    """Refuse to group by columns that do not exist."""
+    unknown = [name for name in by or () if name not in columns]
     if unknown:
         raise SettingsError(f"no column {unknown[0]!r} to group by: the columns are {', '.join(sorted(columns))}")
-    return list(by)

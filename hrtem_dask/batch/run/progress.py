@@ -22,6 +22,8 @@ __all__ = ["RunLog", "progress_bar", "time_left"]
 FILE = "log.jsonl"
 LINE_EVERY_S = 15.0
 """Time between two lines about the progress, where no bar is shown."""
+FIRST_GROUP_S = 0.5
+"""Outcomes that come so soon after the first one were done at the same time."""
 
 logger = logging.getLogger(__name__)
 
@@ -110,17 +112,21 @@ def progress_bar(total: int, *, shown: bool) -> Iterator[Callable[[Outcome], Non
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
     n = {"done": 0, "particles": 0, "failed": 0}
     began = monotonic()
-    said = -math.inf
+    said, first, before_first = -math.inf, math.inf, 0.0
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
         task = bar.add_task("micrographs", total=total, left="")
 
         def advance(outcome: Outcome) -> None:
-            nonlocal said
+            nonlocal said, first, before_first
             n["done"] += 1
             n["particles"] += outcome.n_particles
             n["failed"] += outcome.entry.status == "failed"
             now = monotonic()
-            left = time_left(n["done"], total, now - began)
+            first = min(first, now)
+            if now - first < FIRST_GROUP_S:
+                before_first += outcome.seconds
+            # the work began when the first group did, and not while workers were started
+            left = time_left(n["done"], total, min(now - began, now - first + before_first) or now - began)
             text = f"{n['particles']} particles · {n['failed']} failed"
             bar.update(task, advance=1, description=f"micrographs · {text}", left=left)
             if not shown and n["done"] < total and now - said >= LINE_EVERY_S:
@@ -140,7 +146,7 @@ def time_left(n_done: int, total: int, seconds: float) -> str:
     total : int
         Number of all micrographs.
     seconds : float
-        Time that those took (s), start of the workers included: the first estimates are therefore rather too long.
+        Time that those took (s).
 
     Returns
     -------

@@ -102,6 +102,9 @@ def test_results_are_scored_as_they_are(store: Path, tmp_path: Path, client: Cli
     assert list(part.micrographs["truth_id"]) == ["sim-0-000001", "sim-0-000002"]
     with pytest.raises(SettingsError, match="no column 'colour'"):
         evaluate(store, out=tmp_path / "four", summary=SummaryOptions(by=["colour"]), **options)
+    with pytest.raises(SettingsError, match="no column 'colour'"):
+        evaluate(store, out=tmp_path / "four", methods=["otsu"], summary=SummaryOptions(by=["colour"]))
+    assert not (tmp_path / "four").exists(), "it is refused before a method runs"
     with pytest.raises(SettingsError, match="not both"):
         evaluate(store, out=tmp_path / "four", methods=["otsu"], **options)
 
