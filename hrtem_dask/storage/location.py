@@ -117,7 +117,7 @@ class Location:
         """
         fs, path = file_system(self.path(name))
         if not self.is_local:
-            fs.makedirs(posixpath.dirname(path), exist_ok=True)
+            _make_folder(posixpath.dirname(self.path(name)))
             fs.pipe_file(path, content)
             return
         self.make_way(name)
@@ -154,7 +154,7 @@ class Location:
             here = Path(own, "file")
             with here.open("wb") as file:
                 yield file
-            fs.makedirs(posixpath.dirname(path), exist_ok=True)
+            _make_folder(posixpath.dirname(self.path(name)))
             fs.put_file(str(here), path)
 
     def create_bytes(self, name: str, content: bytes) -> bool:
@@ -178,7 +178,7 @@ class Location:
             self.make_way(name)
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             return _create_file(path, content)
-        fs.makedirs(posixpath.dirname(path), exist_ok=True)
+        _make_folder(posixpath.dirname(self.path(name)))
         fs.invalidate_cache()
         try:
             fs.pipe_file(path, content, mode="create")
@@ -323,6 +323,20 @@ class Location:
                 Path(path).unlink(missing_ok=True)
         elif fs.exists(path):
             fs.rm_file(path)
+
+
+_made: set[str] = set()
+"""Buckets that this process has asked for."""
+
+
+def _make_folder(url: str) -> None:
+    """Make a folder where a store has folders, or its bucket, which is asked for once: each time is a request."""
+    fs, path = file_system(url)
+    bucket = "/".join(url.split("/")[:3])
+    if bucket not in _made:
+        fs.makedirs(path, exist_ok=True)
+    if not url.startswith("memory:"):
+        _made.add(bucket)
 
 
 def _kind(path: Path) -> str | None:
