@@ -1,5 +1,6 @@
 """Damaged variants of small files of every format: each ends as rows or as an error of this package, soon and small."""
 
+import os
 import shutil
 import signal
 import sys
@@ -23,8 +24,8 @@ from hrtem_dask.loading import find_sources, list_micrographs, read_image
 resource = pytest.importorskip("resource", reason="no limits of processor time on Windows")
 IMAGE = np.random.default_rng(0).integers(0, 60000, (40, 32)).astype(np.uint16)
 KINDS = ("tif", "ome.tif", "mrc", "dm3", "ser", "emd", "npy", "png", "zarr")
-N_DEFAULT, N_ALL = 22, 450
-"""Variants of each kind; together some 200, and 4 000."""
+N_DEFAULT, N_ALL = 22, int(os.environ.get("HRTEM_DASK_TEST_VARIANTS", "450"))
+"""Variants of each kind; together some 200, and 4 000, or more in a longer test by hand."""
 MAX_S = 5.0
 MAX_BYTES = 200 * 2**20
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF)
