@@ -1,4 +1,4 @@
-"""The log of a training of a detector: a CSV table with a row per epoch."""
+"""The log of a training of a detector: a CSV table with a row per epoch, and its curves as SVG."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 
-__all__ = ["COLUMNS", "log_csv"]
+from hrtem_dask.training.network.training_log import draw_panels
+
+__all__ = ["COLUMNS", "curves_svg", "log_csv"]
 
 COLUMNS = ("images", "loss", "map50", "map75", "learning_rate", "seconds")
 """Columns of the log: training images so far, mean loss, mean average precision of the averaged weights on validation
@@ -37,3 +39,22 @@ def log_csv(rows: Sequence[Mapping[str, float]]) -> str:
     writer.writerow(COLUMNS)
     writer.writerows([["" if math.isnan(row[c]) else f"{row[c]:.6g}" for c in COLUMNS] for row in rows])
     return text.getvalue()
+
+
+def curves_svg(rows: Sequence[Mapping[str, float]], *, title: str = "") -> str:
+    """Plot the loss and the scores of validation against the number of training images.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        One per epoch, with all of `COLUMNS`.
+    title : str
+        Title above the panels.
+
+    Returns
+    -------
+    str
+        An SVG document with two panels.
+    """
+    scores = (("map50", "#0072b2"), ("map75", "#d55e00"))
+    return draw_panels(rows, (("loss", "#0072b2"),), scores, x="images", title=title)

@@ -20,7 +20,7 @@ from hrtem_dask.detection.model_file import DetectorConfig, load_detector, make_
 from hrtem_dask.detection.networks.interface import DetectionNetwork
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.provenance import bytes_hash
-from hrtem_dask.training.detection.detection_log import log_csv
+from hrtem_dask.training.detection.detection_log import curves_svg, log_csv
 from hrtem_dask.training.detection.detection_trainer import DetectionTrainer
 from hrtem_dask.training.detection.imagenet_weights import load_trunk
 from hrtem_dask.training.detection.recipes import DetectionRecipe
@@ -166,6 +166,8 @@ def _save(trainer: DetectionTrainer, workdir: Path, fingerprint: str) -> None:
     torch.save({"fingerprint": fingerprint, "state": trainer.state()}, partial)
     partial.replace(workdir / "checkpoint.pt")
     (workdir / "log.csv").write_text(log_csv(trainer.progress.rows), encoding="utf-8")
+    picture = curves_svg(trainer.progress.rows, title=workdir.name.removesuffix(".training"))
+    (workdir / "curves.svg").write_text(picture, encoding="utf-8")
 
 
 def _metadata(trainer: DetectionTrainer, recipe: DetectionRecipe, seed: int, origin: Sequence[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-__all__ = ["COLUMNS", "Row", "curves_svg", "log_csv"]
+__all__ = ["COLUMNS", "Curves", "Row", "curves_svg", "draw_panels", "log_csv"]
 
 COLUMNS = (
     "epoch",
@@ -27,6 +27,8 @@ is the share of the area of empty micrographs that is falsely predicted as parti
 
 Row = Mapping[str, float]
 """One epoch, with all of `COLUMNS`."""
+Curves = Sequence[tuple[str, str]]
+"""Column and color of each curve of a panel."""
 WIDTH, HEIGHT, MARGIN = 520, 260, 46
 LOSSES = (("training_loss", "#0072b2"), ("validation_loss", "#d55e00"))
 SHARES = (("dice_mean", "#0072b2"), ("dice_median", "#56b4e9"), ("precision", "#009e73"), ("recall", "#d55e00"))
@@ -74,8 +76,32 @@ def curves_svg(rows: Sequence[Row], *, title: str = "") -> str:
     str
         An SVG document with two panels.
     """
-    highest = max((r[c] for r in rows for c, _ in LOSSES if not math.isnan(r[c])), default=1.0) or 1.0
-    panels = _panel(rows, LOSSES, highest, 0) + _panel(rows, SHARES, 1.0, WIDTH)
+    return draw_panels(rows, LOSSES, SHARES, x="epoch", title=title)
+
+
+def draw_panels(rows: Sequence[Row], losses: Curves, shares: Curves, *, x: str, title: str = "") -> str:
+    """Plot columns of a log.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of the log.
+    losses : sequence of tuple of str
+        Curves of the left panel, which ends at the highest value.
+    shares : sequence of tuple of str
+        Curves of the right panel, from 0 to 1.
+    x : str
+        Column along x.
+    title : str
+        Title above the panels.
+
+    Returns
+    -------
+    str
+        An SVG document with two panels.
+    """
+    highest = max((r[c] for r in rows for c, _ in losses if not math.isnan(r[c])), default=1.0) or 1.0
+    panels = _panel(rows, losses, highest, 0, x) + _panel(rows, shares, 1.0, WIDTH, x)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * WIDTH}" height="{HEIGHT + 20}" '
         f'font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>'
@@ -83,19 +109,19 @@ def curves_svg(rows: Sequence[Row], *, title: str = "") -> str:
     )
 
 
-def _panel(rows: Sequence[Row], curves: Sequence[tuple[str, str]], top: float, left: int) -> str:
+def _panel(rows: Sequence[Row], curves: Curves, top: float, left: int, x: str) -> str:
     """Return a panel: axes, curves and their names."""
-    last = max((r["epoch"] for r in rows), default=1) or 1
+    last = max((r[x] for r in rows), default=1) or 1
     x0, y0, width, height = left + MARGIN, HEIGHT - MARGIN + 20, WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN
     parts = []
     for i in range(5):
         y, value = y0 - height * i / 4, top * i / 4
         parts.append(f'<path d="M{x0} {y:.1f}h{width}" stroke="#ddd"/>')
         parts.append(f'<text x="{x0 - 4}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
-    parts.append(f'<text x="{x0 + width}" y="{y0 + 16}" text-anchor="end">epoch {last:g}</text>')
+    parts.append(f'<text x="{x0 + width}" y="{y0 + 16}" text-anchor="end">{x} {last:g}</text>')
     for i, (name, color) in enumerate(curves):
         points = [
-            f"{x0 + width * r['epoch'] / last:.1f},{y0 - height * min(r[name], top) / top:.1f}"
+            f"{x0 + width * r[x] / last:.1f},{y0 - height * min(r[name], top) / top:.1f}"
             for r in rows
             if not math.isnan(r[name])
         ]

@@ -1,6 +1,7 @@
 """Training of a detector: it learns, it can be interrupted, and its file says how it was made."""
 
 import csv
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +42,10 @@ def test_an_interrupted_training_gives_the_same_network(tmp_path: Path, monkeypa
     with (tmp_path / "b.training" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["images"] for row in rows] == ["4", "8"]
+    loss, *scores = ET.parse(tmp_path / "b.training" / "curves.svg").findall("{*}polyline")
+    ends = [float(point.split(",")[0]) for point in loss.attrib["points"].split()]
+    assert len(scores) == 2
+    assert ends[1] - 46 == pytest.approx(2 * (ends[0] - 46), abs=0.2)  # the axis begins at 46 with no image
     with pytest.raises(SettingsError, match="another recipe, seed or network"):
         train_detector(tmp_path / "b.safetensors", TINY, seed=2)
 
