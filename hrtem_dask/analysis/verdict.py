@@ -33,6 +33,9 @@ MAX_FUSED_AREA = 0.2
 """Share of the area in outlines that hold many particles above which sizes are doubtful."""
 MOST_UNCOUNTED = 0.5
 """Coverage above which a micrograph without any counted particle is doubtful: its outlines may hold all of them."""
+MANY_SMALL = 10
+"""From so many objects below the counting limit on, a micrograph that has more of them than counted particles is
+doubtful: its median is that of the largest objects."""
 EMPTY_MASS_CONTRAST, EMPTY_PEAK_SNR = 4.0, 15.0
 """A micrograph without a particle that has less contrast and weaker fringes than these is empty, beyond doubt. Chosen
 on 160 simulated micrographs (seed 101): 12 of 20 empty ones are, and none of those with particles."""
@@ -44,6 +47,9 @@ LARGE = f"particles larger than in training (median above {NETWORK_DIAMETERS_PX[
 NO_MICROGRAPH = "perhaps no image of the specimen (its flag in quality_flags says why)"
 UNPROVEN = "the bundled detector was trained on simulated scenes alone"
 SPECKS = "many small objects beside large ones, which make the median meaningless"
+BELOW_LIMIT = (
+    "most objects are below the counting limit (particles.min_area_px), so that sizes are those of the largest"
+)
 FUSED = "outlines that hold many particles, such as a raft"
 NONE_WHOLE = "particles cover most of the field, and none of them is counted"
 EMPTY_BUT_SEEN = "no particle found, but the search for the scale saw some"
@@ -94,8 +100,8 @@ def judge_micrograph(
     row : mapping
         Columns of `tables.MICROGRAPHS`: ``corrected``, ``n_particles``, ``regime``, ``predicted_dice``,
         ``network_scale_score``, ``pixel_size_in_training``, ``median_diameter_network_px``, ``area_to_number_median``,
-        ``fused_area_fraction``, ``n_counted``, ``coverage``, ``mass_contrast``, ``peak_snr`` and ``quality_flags``. A
-        missing column counts as null.
+        ``fused_area_fraction``, ``n_counted``, ``n_too_small``, ``coverage``, ``mass_contrast``, ``peak_snr`` and
+        ``quality_flags``. A missing column counts as null.
     is_calibrated : bool
         Whether the segmenter can predict the quality of its masks in this regime. If not, there is no verdict.
     is_unproven : bool
@@ -135,6 +141,7 @@ def _about_particles(row: Mapping[str, Any]) -> list[str]:
         SMALL: median < smallest,
         LARGE: median > largest,
         SPECKS: _number(row, "area_to_number_median") > MAX_AREA_TO_NUMBER_MEDIAN,
+        BELOW_LIMIT: _number(row, "n_too_small") >= max(MANY_SMALL, _number(row, "n_counted") + 1),
         FUSED: _number(row, "fused_area_fraction") > MAX_FUSED_AREA,
         NONE_WHOLE: _number(row, "n_counted") == 0 and _number(row, "coverage") > MOST_UNCOUNTED,
     }

@@ -28,8 +28,8 @@ LEAST_INK = 0.6
 """Least share of the characters of a text that have the gray value of ink; of text at a bar, thin ones need not."""
 FILL = (0.2, 0.85)
 """Share of its bounding box that a character fills, from and to."""
-LEAST_BAR_FILL = 0.8
-"""A bar that fills less of its bounding box (end ticks, arrows) does not support a text."""
+LEAST_BAR_FILL = 0.7
+"""A bar that fills less of its bounding box (end ticks, arrows) does not support a text; a slanted one fills 0.75."""
 MOST_CONVEX = 0.85
 """A piece that fills more of its convex hull is no character."""
 BORDER_PX = 2
@@ -38,7 +38,14 @@ MARGIN = 0.25
 """Bars without text lie within this share of the height from the upper or lower border."""
 CORNER = (0.16, 0.25)
 """Single letters lie within these shares of the height and of the width from a corner."""
+CONSTANT_CORE = 0.75
+"""Characters with this share of one gray value are drawn, however many other pieces there are."""
+FAR, NEAR, DOT = 0.9, 0.4, 0.15
+"""Broken characters and dots are looked for within 0.9 of the height of a text beside it. Blobs that are no ink, and
+higher than 0.15 of it, may be particles, and so may all that is beside a single letter: within 0.4."""
 LEAST_LETTER_PX = 9
+CLEAR_LETTER = 0.03
+"""A letter of this height over the shorter side of the image is told from small particles, however many these are."""
 MOST_LETTERS = 4
 
 Box = tuple[int, int, int, int]
@@ -63,10 +70,9 @@ def lettering(pieces: Sequence[Piece], grays: Grays) -> list[tuple[str, list[Pie
     """
     shape = grays.values.shape
     pieces = [replace(p, kind=p.kind or _kind(p, shape)) for p in pieces]
-    n_near = sum(not p.is_ink and p.core >= LEAST_CORE and p.height >= LEAST_HEIGHT_PX for p in pieces)
     solid = [p for p in pieces if p.core >= LEAST_CORE or p.kind == "bar"]
     bars = [p for p in solid if p.kind == "bar" and p.is_ink and p.mask.mean() >= LEAST_BAR_FILL]
-    crowd = sum(p.height >= LEAST_HEIGHT_PX and p.kind != "bar" and p.is_ink for p in solid) + NEAR_WEIGHT * n_near
+    crowd = _crowd(solid, LEAST_HEIGHT_PX)
     marks: list[tuple[str, list[Piece]]] = []
     used: set[int] = set()
     for row in _rows(solid, grays):
@@ -82,6 +88,13 @@ def lettering(pieces: Sequence[Piece], grays: Grays) -> list[tuple[str, list[Pie
             marks.append(("bar", [bar]))
             used.add(id(bar))
     return marks + _punctuation(marks, pieces, used)
+
+
+def _crowd(pieces: Sequence[Piece], least_height: float, largest_height: float = np.inf) -> int:
+    """Count the pieces of some heights that are no bars, those that are nearly ink with their weight."""
+    counted = [p for p in pieces if p.kind != "bar" or not p.is_ink]
+    heights = [(p.is_ink, p.core) for p in counted if least_height <= p.height <= largest_height]
+    return sum(1 if is_ink else NEAR_WEIGHT * (core >= LEAST_CORE) for is_ink, core in heights)
 
 
 def _kind(p: Piece, shape: tuple[int, ...]) -> str:
@@ -190,10 +203,15 @@ def _kind_of_row(
         return "text"
     if bars and n >= 2 and n_strokes >= 1 and (isolated or n >= 3) and crowd < 2 * CROWD:
         return "text"
+    core = float(np.mean([p.core for p in row]))
+    if bars and n >= 3 and n_strokes >= 2 and isolated and core >= CONSTANT_CORE:
+        return "text"
     y0, x0, y1, x1 = _box(row)
     y, x = (y0 + y1) / 2 / shape[0], (x0 + x1) / 2 / shape[1]
     in_corner = min(y, 1 - y) < CORNER[0] and min(x, 1 - x) < CORNER[1]
-    is_large = y1 - y0 >= LEAST_LETTER_PX and float(np.mean([p.core for p in row])) >= 0.5
+    is_large = y1 - y0 >= LEAST_LETTER_PX and core >= 0.5
+    if core >= CONSTANT_CORE and y1 - y0 >= CLEAR_LETTER * min(shape):  # only pieces of its size can be taken for it
+        crowd = min(crowd, _crowd(pieces, (y1 - y0) / 2, 2 * (y1 - y0)))
     if (
         is_ink
         and in_corner
@@ -261,7 +279,10 @@ def _punctuation(
             if id(p) in used or p.height > 1.3 * height or p.width > 2 * height or p.kind == "bar":
                 continue
             gap_y, gap_x = _gaps(_box([p]), (y0, x0, y1, x1))
-            if gap_y == 0 and gap_x <= 0.9 * height and p.y0 >= y0 - 0.4 * height and p.y1 <= y1 + 0.4 * height:
+            # beside text there may be particles
+            is_blob = p.kind == "speck" and not p.is_ink and p.height > DOT * height
+            reach = (NEAR if is_blob or kind == "letter" else FAR) * height
+            if gap_y == 0 and gap_x <= reach and p.y0 >= y0 - 0.4 * height and p.y1 <= y1 + 0.4 * height:
                 found.append((kind, [p]))
                 used.add(id(p))
     return found

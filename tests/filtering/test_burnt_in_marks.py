@@ -50,6 +50,43 @@ def test_marks_are_found(kind: str, ink: int, quality: int | None) -> None:
     assert not found[~near].any()
 
 
+def specks(image: np.ndarray, n: int) -> np.ndarray:
+    """Add small angular particles, dark and bright, all over the field but its corners and lower border."""
+    rng = np.random.default_rng(5)
+    crowded = image.copy()
+    for y, x in rng.uniform((20, 70), (300, 380), (n, 2)).astype(int):
+        corners = rng.integers(-4, 5, (4, 2)) + np.array([x, y])
+        cv2.fillPoly(crowded, [corners.astype(np.int32)], (0, 255)[x % 2], cv2.LINE_AA)
+    return crowded
+
+
+@pytest.mark.parametrize("ink", [0, 255])
+@pytest.mark.parametrize("kind", ["bar and text", "letter"])
+def test_marks_are_found_among_many_small_particles(kind: str, ink: int) -> None:
+    image, truth = drawn(specks(micrograph(), 250), kind, ink)
+    found = find_marks(image)
+    assert found[truth].mean() > 0.95
+    near = cv2.dilate(truth.astype(np.uint8), np.ones((15, 15), np.uint8)).astype(bool)
+    assert not found[~near].any()
+
+
+def test_text_at_a_slanted_bar_is_found() -> None:
+    image = micrograph()
+    marked = image.copy()
+    bar = np.array([[20, 360], [112, 357], [112, 364], [20, 367]], np.int32)
+    cv2.fillPoly(marked, [bar], 0)
+    cv2.putText(marked, "100 nm", (24, 346), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 24, 2, cv2.LINE_AA)
+    assert find_marks(marked)[np.abs(marked.astype(int) - image) > 60].mean() > 0.95
+
+
+def test_a_particle_beside_a_letter_is_no_punctuation() -> None:
+    image, truth = drawn(micrograph(), "letter", 0)
+    right = int(np.flatnonzero(truth.any(axis=0)).max())
+    particle = np.s_[20:29, right + 22 : right + 31]
+    image[particle] = 22  # nearly the gray value of the letter
+    assert not find_marks(image)[particle].any()
+
+
 @pytest.mark.parametrize("is_resized", [False, True])
 def test_a_strip_is_found_whose_text_fills_it_to_its_end(is_resized: bool) -> None:
     """As programs of microscopes write them, with text in every row; a resized image has other values at its rim."""
