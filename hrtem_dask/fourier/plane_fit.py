@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csc_array
@@ -55,11 +57,6 @@ class DemodulatedParticle:
     def components(self) -> np.ndarray:
         """Shape (pixel, 2 × reflection), float64: real and imaginary parts of the waves, summed along every normal."""
         return np.ascontiguousarray(np.concatenate([self.waves.real, self.waves.imag]).T, dtype=np.float64)
-
-    @functools.cached_property
-    def pointers(self) -> tuple[np.ndarray, np.ndarray]:
-        """A one for each pixel, and the bounds of the columns of a sparse matrix with one entry in each."""
-        return np.ones(self.y_nm.size), np.arange(self.y_nm.size + 1, dtype=np.int32)
 
     @classmethod
     def from_crop(
@@ -158,20 +155,39 @@ def plane_normals(reflections: Sequence[Reflection]) -> list[float]:
     return [n if n >= 90 else n + 180 for n in normals]
 
 
-def _profiles(particle: DemodulatedParticle, normal_deg: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sum over lines perpendicular to a normal: position (bin,) in nm, pixels (bin,), profile (reflection, bin)."""
-    angle = np.deg2rad(normal_deg)
-    along = np.cos(angle) * particle.x_nm - np.sin(angle) * particle.y_nm
-    start = float(along.min())
+class _Profile(NamedTuple):
+    """Sums over lines perpendicular to a normal; bins without a pixel are left out."""
+
+    normal_deg: float
+    """The normal (°)."""
+    position: np.ndarray
+    """Shape (bin,): position along the normal (nm)."""
+    n_pixels: np.ndarray
+    """Shape (bin,), float64: number of pixels."""
+    waves: np.ndarray
+    """Shape (reflection, bin), complex128: sums of the waves."""
+
+
+def _profiles(particle: DemodulatedParticle, normals_deg: Sequence[float]) -> list[_Profile]:
+    """Sum the waves over lines perpendicular to each normal."""
+    angles = np.deg2rad(np.asarray(normals_deg))[:, None]
+    along = np.cos(angles) * particle.x_nm - np.sin(angles) * particle.y_nm
+    start = along.min(axis=1, keepdims=True)
     number = ((along - start) / particle.bin_nm).astype(np.int32)
-    count = np.bincount(number)
-    ones, bounds = particle.pointers
-    # one sparse product for all waves adds the same numbers in the same order as a `numpy.bincount` for each
-    sums = (csc_array((ones, number, bounds), shape=(count.size, number.size)) @ particle.components).T
-    real, imaginary = np.split(sums, 2)
-    filled = count > 0
-    position = start + (np.arange(count.size) + 0.5) * particle.bin_nm
-    return position[filled], count[filled].astype(float), (real + 1j * imaginary)[:, filled]
+    bounds = np.append(0, np.cumsum(number.max(axis=1) + 1)).astype(np.int32)
+    number += bounds[:-1, None]
+    count = np.bincount(number.ravel(), minlength=bounds[-1]).astype(float)
+    # one sparse product for all adds the same numbers in the same order as a `numpy.bincount` for each wave
+    columns = np.arange(0, number.size + 1, len(number), dtype=np.int32)
+    entries = (np.ones(number.size), np.ascontiguousarray(number.T).reshape(-1), columns)
+    real, imaginary = np.split((csc_array(entries, shape=(count.size, number.shape[1])) @ particle.components).T, 2)
+    found = []
+    for k, (first, last) in enumerate(itertools.pairwise(bounds.tolist())):
+        filled = first + np.flatnonzero(count[first:last])
+        position = start[k, 0] + (filled - first + 0.5) * particle.bin_nm
+        waves = real[:, filled] + 1j * imaginary[:, filled]
+        found.append(_Profile(float(normals_deg[k]), position, count[filled], waves))
+    return found
 
 
 def best_planes(particle: DemodulatedParticle, normals_deg: Sequence[float]) -> tuple[FittedPlane | None, float]:
@@ -191,7 +207,11 @@ def best_planes(particle: DemodulatedParticle, normals_deg: Sequence[float]) -> 
     next_gain : float
         Gain of the best plane along another normal; 0 without one.
     """
-    fits = [fit for fit in (_best_position(particle, normal) for normal in normals_deg) if fit is not None]
+    directions = [r.direction_deg for r in particle.reflections]
+    own = {n: np.array([between_deg(d, n) < PARALLEL_DEG for d in directions]) for n in normals_deg}
+    inclined = [n for n in normals_deg if not own[n].all()]  # of others no reflection shows a fault
+    profiles = _profiles(particle, inclined) if inclined else []
+    fits = [fit for fit in (_best_position(particle, p, own[p.normal_deg]) for p in profiles) if fit is not None]
     if not fits:
         return None, 0.0
     fits.sort(key=lambda fit: -fit.gain)
@@ -231,16 +251,13 @@ class _Fit:
         )
 
 
-def _best_position(particle: DemodulatedParticle, normal_deg: float) -> _Fit | None:
-    """Fit profiles with one constant and with two, for every position of the plane.
+def _best_position(particle: DemodulatedParticle, profile: _Profile, own: np.ndarray) -> _Fit | None:
+    """Fit a profile with one constant and with two, for every position of the plane.
 
-    None if all reflections belong to the plane itself, or if no position leaves enough of the particle on both sides.
+    `own` says which reflections belong to the plane itself. None if no position leaves enough of the particle on both
+    sides.
     """
-    directions = [r.direction_deg for r in particle.reflections]
-    own = np.array([between_deg(d, normal_deg) < PARALLEL_DEG for d in directions])
-    if own.all():
-        return None
-    position, count, profile = _profiles(particle, normal_deg)
+    normal_deg, position, count, waves = profile
     cumulated = np.cumsum(count)
     before, behind = cumulated[:-1], cumulated[-1] - cumulated[:-1]
     allowed = np.minimum(before, behind) >= MIN_SIDE_SHARE * cumulated[-1]
@@ -248,7 +265,7 @@ def _best_position(particle: DemodulatedParticle, normal_deg: float) -> _Fit | N
         return None
     size = float(position[-1] - position[0])
     turns = np.arange(-MAX_RAMP_TURNS, MAX_RAMP_TURNS + 0.01, RAMP_STEP_TURNS)
-    real, imaginary = _ramped_sums(profile, (2 * np.pi / size) * turns[:, None] * position)
+    real, imaginary = _ramped_sums(waves, (2 * np.pi / size) * turns[:, None] * position)
     whole = (real[..., -1] ** 2 + imaginary[..., -1] ** 2).max(1)[:, None] / cumulated[-1]
     first = real[..., :-1] ** 2 + imaginary[..., :-1] ** 2
     second = (real[..., -1:] - real[..., :-1]) ** 2 + (imaginary[..., -1:] - imaginary[..., :-1]) ** 2
@@ -263,7 +280,7 @@ def _best_position(particle: DemodulatedParticle, normal_deg: float) -> _Fit | N
         own=own,
         position=position,
         count=count,
-        profile=profile,
+        profile=waves,
         at=at,
         gain=float(joint[at]),
         extra=extra[:, at],
