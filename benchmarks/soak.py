@@ -42,7 +42,7 @@ LARGEST_REAL = 3_000_000
 """Largest real file (bytes) that joins: a few large ones would take most of the time."""
 BROKEN_EVERY = 50
 """Each 50th file is broken, which is 2 %."""
-LOOK_S = 0.2
+LOOK_S = 1.0
 
 
 @dataclass

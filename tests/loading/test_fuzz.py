@@ -178,6 +178,11 @@ def test_damaged_variants(good_files: Path, tmp_path: Path, kind: str, numbers: 
     assert counts.keys() - {"read"}, "no variant was damaged at all"
 
 
+@pytest.mark.parametrize(("kind", "number"), [("mrc", 605), ("ser", 694), ("ser", 2101)])
+def test_variants_that_took_too_much_memory(good_files: Path, tmp_path: Path, kind: str, number: int) -> None:
+    assert try_variants(good_files / f"a.{kind}", tmp_path, range(number, number + 1)) == {"failed": 1}
+
+
 def read_all_of_one(good: Path, work: Path) -> str:
     """Read a good file alone, as its variants are read."""
     folder = work / "good"

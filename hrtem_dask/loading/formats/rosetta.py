@@ -8,12 +8,13 @@ from __future__ import annotations
 import importlib
 import math
 import re
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -41,6 +42,8 @@ _CALIBRATION_ENTRY = {
     "emi": "file: SER CalibrationDelta",
     "tvips": "file: TVIPS pixelsize",
 }
+_LAST_32_BIT_SER, _SER_OF_SPECTRA = 528, 0x4120
+"""Last version of ``.ser`` whose offsets have 4 bytes, and the kind of its elements that have one axis."""
 _ENERGY_UNITS = {"ev", "kev", "mev"}
 _ELEMENT_TITLE = re.compile(r"[A-Z][a-z]?([- ]?[KLM][αβab]?\d?)?")
 
@@ -229,11 +232,42 @@ def _read_ser(path: Path) -> list[Any]:
 
 
 def _check_ser(path: Path) -> None:
-    """Raise if a ``.ser`` states more elements than it has bytes: rosettasciio allocates their offsets."""
+    """Raise if a ``.ser`` states more elements, or larger ones, than it has bytes: rosettasciio allocates them."""
+    from rsciio.tia._api import get_header_dtype_list
+
+    n_bytes = path.stat().st_size
     with path.open("rb") as file:
-        counts = np.frombuffer(file.read(22)[14:], "<u4")
-    if counts.size and int(counts.max()) > path.stat().st_size:
-        raise UnreadableMicrographError(f"{path.name} is damaged: it states {counts.max()} images")
+        head = file.read(30)
+        counts = np.frombuffer(head[14:22], "<u4")
+        if counts.size and int(counts.max()) > n_bytes:
+            raise UnreadableMicrographError(f"{path.name} is damaged: it states {counts.max()} images")
+        size = _ser_element(file, head, n_bytes)
+        file.seek(0)
+        header_bytes = np.dtype(get_header_dtype_list(file)).itemsize
+    if header_bytes > n_bytes:  # of dimensions, whose texts have any length
+        raise UnreadableMicrographError(
+            f"{path.name} is damaged: its header states {header_bytes} bytes, and the file has {n_bytes}"
+        )
+    needed = math.prod((int(counts[-1]), *size)) if size else 0
+    if needed > n_bytes:
+        shape = " × ".join(str(n) for n in reversed(size))
+        raise UnreadableMicrographError(
+            f"{path.name} is damaged: it states {counts[-1]} images of {shape}, and has {n_bytes} bytes"
+        )
+
+
+def _ser_element(file: BinaryIO, head: bytes, n_bytes: int) -> tuple[int, ...]:
+    """Return the lengths that the first element of a ``.ser`` states; none where the file is too short."""
+    try:
+        wide = struct.unpack_from("<H", head, 4)[0] > _LAST_32_BIT_SER
+        (at,) = struct.unpack_from("<Q" if wide else "<I", head, 22)
+        file.seek(min(at, n_bytes))
+        (first,) = struct.unpack("<Q" if wide else "<I", file.read(8 if wide else 4))
+        axes = 1 if struct.unpack_from("<I", head, 6)[0] == _SER_OF_SPECTRA else 2
+        file.seek(min(first + 20 * axes + 2, n_bytes))  # each axis is calibrated in 20 bytes, then comes the data type
+        return struct.unpack(f"<{axes}I", file.read(4 * axes))
+    except struct.error:
+        return ()
 
 
 _READERS: dict[str, Any] = {

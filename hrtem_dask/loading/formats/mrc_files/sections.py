@@ -125,11 +125,31 @@ def _opened(path: Path, *, header_only: bool) -> Any:
     """Open a file without requiring the version stamp, which older and other programs do not write."""
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
-    # mrcfile allocates the extended header that the file states, in whichever byte order
-    if len(head) < HEADER_BYTES or min(abs(struct.unpack(f"{o}i", head[92:96])[0]) for o in "<>") > path.stat().st_size:
+    # mrcfile allocates the extended header that the file states
+    if len(head) < HEADER_BYTES or abs(_number(head, 92, _byte_order(head))) > path.stat().st_size:
         raise UnreadableMicrographError("not a complete MRC file: it is shorter than its headers")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if header_only:
             return mrcfile.open(path, mode="r", permissive=True, header_only=True)
         return mrcfile.mmap(path, mode="r", permissive=True)
+
+
+def _byte_order(head: bytes) -> str:
+    """Return the byte order in which mrcfile reads a header: that of its stamp, or the one in which its mode exists."""
+    order, other = (">", "<") if head[212:214] == b"\x11\x11" else ("<", ">")
+    return other if not _is_mode(head, order) and _is_mode(head, other) else order
+
+
+def _is_mode(head: bytes, order: str) -> bool:
+    """Return whether the mode of a header exists."""
+    try:
+        mrcfile.utils.dtype_from_mode(_number(head, 12, order))
+    except ValueError:
+        return False
+    return True
+
+
+def _number(head: bytes, at: int, order: str) -> int:
+    """Return an integer of 4 bytes of a header."""
+    return int(struct.unpack(f"{order}i", head[at : at + 4])[0])
