@@ -100,7 +100,7 @@ def blurred(
     return np.asarray(cv2.GaussianBlur(values, (width, height), sigmaX=sigma[1], sigmaY=sigma[0], borderType=border))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=32)
 def _blur_matrix(n: int, sigma_px: float, beyond: Literal["zero", "edge"]) -> np.ndarray:
     """Return the matrix, shape (n, n), float32, that blurs n pixels."""
     reach = int(4 * sigma_px + 0.5)

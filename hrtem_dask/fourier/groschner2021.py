@@ -34,6 +34,8 @@ RING_STEP_PX = np.sqrt(2)
 RING_WIDTH_PX = 10.0
 FLANK_PX = 4.0
 """The weight of a ring rises over 4 px as an error function, is constant for 10 px, and falls over 4 px."""
+REACH = 4.0
+"""This far (px) from its flanks a weight is 0 or constant in double precision."""
 
 
 def groschner2021_features(crop: Array) -> dict[str, float]:
@@ -113,7 +115,7 @@ def ring_integrals(crop: Array) -> Array:
     return xp.bincount(ring.ravel(), shared.ravel(), minlength=n_rings + 1)[:n_rings]
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64)  # of up to 1.3 MB each
 def _ring_table(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the radius of each coefficient, and the rings and weights that each radius contributes to.
 
@@ -133,18 +135,21 @@ def _ring_table(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     present[squared_mate] = True
     number = np.cumsum(present) - 1
     radius = np.sqrt(np.flatnonzero(present)) / 2
-    mirrored = np.where(own_mate, radius.size, number[squared_mate])
+    n_rings = min(size, MAX_RINGS)
+    # without the radii beyond the last ring, a table of a large crop would take some hundred MB
+    n_radii = int(np.searchsorted(radius, (n_rings - 1) * RING_STEP_PX + RING_WIDTH_PX + 2 * FLANK_PX + REACH))
+    radius = radius[:n_radii]
+    index = np.minimum(number[squared], n_radii).astype(np.int32)
+    mirrored = np.where(own_mate, n_radii, np.minimum(number[squared_mate], n_radii)).astype(np.int32)
 
     # six flank units away an error function is 0 or 1 in double precision, so only a few rings include a radius
-    reach = 4.0
-    first = np.ceil((radius - RING_WIDTH_PX - 2 * FLANK_PX - reach) / RING_STEP_PX).astype(np.int64)
-    n_near = int((RING_WIDTH_PX + 2 * FLANK_PX + 2 * reach) / RING_STEP_PX) + 2
+    first = np.ceil((radius - RING_WIDTH_PX - 2 * FLANK_PX - REACH) / RING_STEP_PX).astype(np.int64)
+    n_near = int((RING_WIDTH_PX + 2 * FLANK_PX + 2 * REACH) / RING_STEP_PX) + 2
     ring = first[:, None] + np.arange(n_near)
     inside = radius[:, None] - ring * RING_STEP_PX
     weight = _flank(inside) - _flank(inside - FLANK_PX - RING_WIDTH_PX)
-    n_rings = min(size, MAX_RINGS)
-    ring = np.where((ring >= 0) & (ring < n_rings), ring, n_rings)
-    return number[squared].ravel(), np.broadcast_to(mirrored, squared.shape).ravel(), ring, weight
+    ring = np.where((ring >= 0) & (ring < n_rings), ring, n_rings).astype(np.uint8)
+    return index.ravel(), np.broadcast_to(mirrored, squared.shape).ravel(), ring, weight
 
 
 def _flank(distance: np.ndarray) -> np.ndarray:

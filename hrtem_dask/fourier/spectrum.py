@@ -45,7 +45,7 @@ def windowed(crop: Array, *, window: Window = "hann") -> Array:
     return values
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=32)  # two arrays of the size of a crop each
 def _hann_weights(shape: tuple[int, int], dtype: str) -> tuple[np.ndarray, float, np.ndarray]:
     """Return a Hann window, without the zeros at both ends, its sum, and the window that keeps the power of noise."""
     weights = np.multiply.outer(*(hann(n + 2)[1:-1] for n in shape)).astype(dtype)
