@@ -96,16 +96,20 @@ def write_label_files(folder: Location, micrograph_id: str, files: Mapping[str, 
     files : mapping of str to bytes
         From `encode_labels`.
     """
-    zarr_store.remove(folder, micrograph_id)
     fs, root = file_system(folder.path(micrograph_id))
     # the group's own file is written last: without it there is no group
-    for name in sorted(files, key=lambda name: -name.count("/")):
-        if folder.is_local:
-            path = Path(root, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(files[name])
-        else:
-            fs.pipe_file(posixpath.join(root, name), files[name])
+    written = {posixpath.join(root, name): files[name] for name in sorted(files, key=lambda name: -name.count("/"))}
+    if folder.is_local:
+        zarr_store.remove(folder, micrograph_id)
+        for path, content in written.items():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_bytes(content)
+        return
+    fs.invalidate_cache()
+    if earlier := set(fs.find(root)) - set(written):  # one request, where most micrographs have nothing
+        fs.rm(sorted(earlier))
+    for path, content in written.items():
+        fs.pipe_file(path, content)
 
 
 def open_label_files(files: Mapping[str, bytes], pixel_size_nm: PixelSize | None) -> xr.DataArray:

@@ -39,6 +39,9 @@ def test_files_that_are_made_already_replace_what_is_there(tmp_path: Path, rng: 
 def test_files_are_written_into_an_object_store() -> None:
     store = Location.of("memory://written/store.zarr")
     zarr_store.create_store(store)
+    store.write_bytes("m/0/c/0/1", b"of an earlier attempt")
     labels = np.arange(12, dtype=np.int32).reshape(3, 4)
-    write_label_files(store, "m", encode_labels("m", labels, pixel_size_nm=None))
+    files = encode_labels("m", labels, pixel_size_nm=None)
+    write_label_files(store, "m", files)
     np.testing.assert_array_equal(zarr_store.read_labels(store, "m"), labels)
+    assert zarr_store.content_hash(store, "m") == zarr_store.files_hash(files)
