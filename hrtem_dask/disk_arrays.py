@@ -45,8 +45,8 @@ _SET_HANDLER, _DEFAULT_HANDLER = 304, 306
 """Places of ``PyDataMem_SetHandler`` and ``PyDataMem_DefaultHandler`` in the table of NumPy's binary interface."""
 _HEAD, _IS_MMAPPED = 16, 2
 """Bytes before a block of glibc, and the only flag of one that is a mapping of its own (malloc/malloc.c)."""
-_SURELY_MAPPED_BYTES = 2**26
-"""A block above glibc's largest threshold for mappings (32 MiB)."""
+_SURELY_MAPPED_BYTES = 2**30 + 2**20
+"""A block above the threshold for mappings, which `backend.keep_freed_memory` raises to 1 GiB in workers."""
 _OWN_MAPPINGS = {-1: 2**17, -2: 2**17, -3: LARGE_BYTES}
 """glibc's trim threshold, top pad and mmap threshold (malloc.h): large blocks are mappings of their own."""
 _FIXED, _NONBLOCK = 0x10, 0x10000

@@ -157,6 +157,8 @@ def test_blocks_of_another_allocator_are_left_alone() -> None:
 def test_where_memory_is_given_in_another_way_it_is_not_possible() -> None:
     assert run_script("print(are_possible())", GLIBC_TUNABLES="glibc.malloc.mmap_max=0") == "False"
     assert run_script("print(are_possible())") == "True"
+    # as in a worker
+    assert run_script("from hrtem_dask import backend; backend.keep_freed_memory(); print(are_possible())") == "True"
 
 
 def test_a_process_that_is_forked_watches_its_own_memory(tmp_path: Path) -> None:
