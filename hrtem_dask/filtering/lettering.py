@@ -92,9 +92,9 @@ def lettering(pieces: Sequence[Piece], grays: Grays) -> list[tuple[str, list[Pie
 
 def _crowd(pieces: Sequence[Piece], least_height: float, largest_height: float = np.inf) -> int:
     """Count the pieces of some heights that are no bars, those that are nearly ink with their weight."""
-    counted = [p for p in pieces if p.kind != "bar" or not p.is_ink]
-    heights = [(p.is_ink, p.core) for p in counted if least_height <= p.height <= largest_height]
-    return sum(1 if is_ink else NEAR_WEIGHT * (core >= LEAST_CORE) for is_ink, core in heights)
+    counted = [p for p in pieces if least_height <= p.height <= largest_height]
+    n_ink = sum(p.is_ink and p.kind != "bar" for p in counted)
+    return n_ink + NEAR_WEIGHT * sum(not p.is_ink and p.core >= LEAST_CORE for p in counted)
 
 
 def _kind(p: Piece, shape: tuple[int, ...]) -> str:

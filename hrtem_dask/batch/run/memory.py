@@ -178,10 +178,8 @@ class Files:
             return None
         if backend.resolve_device(settings.execution.device) != "cpu":
             return None
-        if (
-            in_memory <= memory and not are_possible()
-        ):  # it is tried in memory; what cannot fit has a reason (`problem`)
-            return None
+        if in_memory <= memory and not are_possible():
+            return None  # it is tried in memory; what cannot fit has a reason (`problem`)
         return cls(folder, int(RESIDENT_FRACTION * memory), needed)
 
     def problem(self) -> str | None:

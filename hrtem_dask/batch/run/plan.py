@@ -215,13 +215,12 @@ def check_memory(
         if fitting >= 1
         else "use workers with more memory, or leave this file out"
     )
-    wanted = when_too_large == "files" and plan.may_use_files
-    if wanted and not suffices_for_files(memory_per_worker, plan.network_bytes):
-        wanted = False
-    elif wanted and not workers_can():
-        wanted = False
+    asked = when_too_large == "files" and plan.may_use_files
+    asked = asked and suffices_for_files(memory_per_worker, plan.network_bytes)
+    files = asked and workers_can()
+    if asked and not files:
         remedy += ' (arrays in files need Linux with glibc, and execution.device = "cpu" where workers have GPUs)'
-    if wanted:
+    if files:
         return (
             f"{largest.source.path} ({largest.height_px} × {largest.width_px}) needs about {needed / 2**30:.1f} GiB, "
             f"a worker has {memory_per_worker / 2**30:.1f} GiB: micrographs of this size take several times as long, "

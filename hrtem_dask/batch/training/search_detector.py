@@ -19,6 +19,7 @@ from hrtem_dask.provenance import bytes_hash
 from hrtem_dask.training.detection.annotated import read_annotated
 from hrtem_dask.training.detection.random_search import Round, best_trials, draw_recipe, rounds, searched_values
 from hrtem_dask.training.detection.recipes import DetectionRecipe
+from hrtem_dask.training.detection.samples import Sample
 from hrtem_dask.training.detection.train_detector import train_detector
 
 __all__ = ["TRIAL_COLUMNS", "DetectorData", "search_detector"]
@@ -43,6 +44,25 @@ class DetectorData:
     """Annotated data that validates; by default simulated scenes do."""
     class_names: tuple[str, ...] | None = None
     """Names of numbered classes."""
+
+    def read(self) -> tuple[list[Sample], list[Sample]]:
+        """Read the annotated data.
+
+        Returns
+        -------
+        annotated, validation : list of Sample
+            What is trained on, and what validates.
+
+        Raises
+        ------
+        AnnotationError, NothingToAnalyseError
+            As `read_annotated`.
+        """
+        annotated, validation = (
+            read_annotated(places, class_names=self.class_names) if places else []
+            for places in (self.annotated, self.validation)
+        )
+        return annotated, validation
 
 
 def search_detector(
@@ -87,10 +107,13 @@ def search_detector(
     ------
     SettingsError
         If the work folder belongs to another search.
+    AnnotationError
+        If an annotation file is damaged, or there is none.
     NothingToAnalyseError
-        If no trial has a score.
+        If there is no annotated image, or no trial has a score.
     """
     out, data = Path(out), data or DetectorData()
+    data.read()  # what cannot be read ends the search here, and not each trial
     folder = Path(workdir) if workdir else out.with_name(out.stem + ".search")
     plan = rounds(n_trials, recipe)
     folder.mkdir(parents=True, exist_ok=True)
@@ -191,10 +214,7 @@ def _train(item: tuple[int, str, str], data: DetectorData, images: int, seed: in
     """Train one trial up to a number of images, on a worker."""
     _, toml, model = item
     Path(model).parent.mkdir(parents=True, exist_ok=True)
-    names = data.class_names
-    annotated, validation = (
-        read_annotated(places, class_names=names) if places else [] for places in (data.annotated, data.validation)
-    )
+    annotated, validation = data.read()
     result = train_detector(
         model,
         DetectionRecipe.from_toml(toml),

@@ -9,9 +9,10 @@ import pytest
 from distributed.scheduler import KilledWorker
 
 from hrtem_dask.batch.training import search_detector as module
-from hrtem_dask.batch.training.search_detector import TRIAL_COLUMNS, search_detector
+from hrtem_dask.batch.training.search_detector import TRIAL_COLUMNS, DetectorData, search_detector
 from hrtem_dask.detection.model_file import load_detector
 from hrtem_dask.errors import ModelError, NothingToAnalyseError, SettingsError
+from hrtem_dask.storage.annotations.annotated_image import AnnotationError
 from hrtem_dask.training.detection.random_search import draw_recipe
 from hrtem_dask.training.detection.recipes import DetectionRecipe
 
@@ -81,6 +82,17 @@ def test_a_dead_worker_and_a_bad_trial_lose_one_trial_each(tmp_path: Path, train
     trainings.broken = dict.fromkeys(range(4), ModelError("nothing works"))
     with pytest.raises(NothingToAnalyseError, match="no trial has a score"):
         search_detector(tmp_path / "b.safetensors", RECIPE, 4, cluster="threads")
+
+
+@pytest.mark.parametrize("part", ["annotated", "validation"])
+def test_data_without_annotations_end_a_search_before_it_starts(
+    part: str, tmp_path: Path, trainings: _Trainings
+) -> None:
+    data = DetectorData(**{part: (str(tmp_path),)})
+    with pytest.raises(AnnotationError, match="no annotation file"):
+        search_detector(tmp_path / "best.safetensors", RECIPE, 4, data=data, cluster="threads")
+    assert not trainings.calls
+    assert not list(tmp_path.iterdir())
 
 
 def test_trials_are_trained_and_their_best_network_is_a_detector(tmp_path: Path) -> None:
