@@ -49,6 +49,8 @@ _SURELY_MAPPED_BYTES = 2**30 + 2**20
 """A block above the threshold for mappings, which `backend.keep_freed_memory` raises to 1 GiB in workers."""
 _OWN_MAPPINGS = {-1: 2**17, -2: 2**17, -3: LARGE_BYTES}
 """glibc's trim threshold, top pad and mmap threshold (malloc.h): large blocks are mappings of their own."""
+_FREED_BLOCKS = 64
+"""Blocks of freed memory that are passed over, at most, until glibc makes a mapping."""
 _FIXED, _NONBLOCK = 0x10, 0x10000
 """``MAP_FIXED`` and ``MAP_NONBLOCK`` (which reads no pages beforehand) of Linux."""
 _NAME = b"hrtem_dask_disk"
@@ -301,17 +303,33 @@ class _Store:
     def _malloc(self, _: int | None, size: int) -> int | None:
         if size < LARGE_BYTES:
             return self._small(None, size)  # type: ignore[no-any-return]
-        return self._on_file(self._libc.malloc(size), size)
+        address = self._own_mapping(size)
+        return self._libc.malloc(size) if address is None else self._on_file(address, size)  # type: ignore[no-any-return]
 
     def _calloc(self, _: int | None, n: int, size: int) -> int | None:
         if n * size < LARGE_BYTES:
             return self._small_zeros(None, n, size)  # type: ignore[no-any-return]
-        return self._on_file(self._libc.calloc(n, size), n * size)  # a new file is zero too
+        address = self._own_mapping(n * size)  # new pages and a new file are zero
+        return self._libc.calloc(n, size) if address is None else self._on_file(address, n * size)  # type: ignore[no-any-return]
 
-    def _on_file(self, address: int | None, size: int) -> int | None:
+    def _own_mapping(self, size: int) -> int | None:
+        """Return a new block that is a mapping of its own; None where glibc makes none of this size.
+
+        glibc takes what was freed inside its own memory first, whatever its threshold for mappings. Such blocks are
+        held until it has no other one that is large enough.
+        """
+        held = []
+        while (address := self._libc.malloc(size)) is not None and not _is_mapping(address, size):
+            held.append(address)
+            if len(held) == _FREED_BLOCKS:
+                address = None
+                break
+        for block in held:
+            self._libc.free(block)
+        return address  # type: ignore[no-any-return]
+
+    def _on_file(self, address: int, size: int) -> int | None:
         """Map a new block on a file; None, which is NumPy's MemoryError, where there is no space."""
-        if address is None or not _is_mapping(address, size):
-            return address
         first = address - _HEAD + mmap.PAGESIZE
         length = _block_bytes(address) - mmap.PAGESIZE
         try:

@@ -100,6 +100,21 @@ def test_a_full_disk_is_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         np.empty((2000, 2000))
 
 
+def test_freed_memory_that_glibc_keeps_is_not_used_instead(tmp_path: Path) -> None:
+    code = """
+from hrtem_dask.backend import keep_freed_memory
+import numpy as np
+keep_freed_memory()
+blocks = [np.ones(2**22) for _ in range(6)]
+del blocks[::2]  # three gaps of 32 MiB
+with arrays_on_disk(resident_limit=2**40, folder=sys.argv[1]):
+    arrays = [np.empty(2**22 - 2**10), np.zeros(2**22 - 2**10), np.empty(2**21)]
+    print(len({address for address, *_ in disk_arrays._mapped_files()}), arrays[1].any())
+"""
+    code = "import sys\nfrom hrtem_dask import disk_arrays\n" + code
+    assert run_script(code, str(tmp_path)) == "3 False"
+
+
 def test_a_folder_that_cannot_hold_them_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match=r"GiB are needed for arrays in files: make space, or set temporary-directory"):
         require_space(tmp_path, 2**60)

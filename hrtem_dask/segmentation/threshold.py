@@ -203,8 +203,11 @@ def _crystalline(
     if _is_constant(image):
         return _nothing(image)
     filtered = _annulus_filter(image, step=step, low=annulus[0], high=annulus[1])
+    filtered *= filtered
     # Otsu's threshold of the squared amplitude would keep only the strongest particles
-    amplitude = xp.sqrt(xp.maximum(gaussian(filtered * filtered, sigma_px=sigma_px), 0))
+    amplitude = gaussian(filtered, sigma_px=sigma_px)
+    del filtered
+    amplitude = xp.sqrt(xp.maximum(amplitude, 0, out=amplitude), out=amplitude)
     threshold = backend.skimage(amplitude, "filters").threshold_otsu(amplitude)
     if threshold < min_contrast * xp.quantile(amplitude, 0.25):
         return _nothing(image)
@@ -225,8 +228,9 @@ def gaussian(image: np.ndarray, *, sigma_px: tuple[float, float]) -> np.ndarray:
     Returns
     -------
     numpy.ndarray or cupy.ndarray
-        Same shape, float32: the cosine transform is multiplied by the exact transfer function exp(−(σ ω)²/2), so that a
-        wide Gaussian takes no longer than a narrow one. It equals SciPy's ``gaussian_filter`` from σ = 2 px on.
+        Same shape, float32, or float64 for an image of float64: the cosine transform is multiplied by the exact
+        transfer function exp(−(σ ω)²/2), so that a wide Gaussian takes no longer than a narrow one. It equals SciPy's
+        ``gaussian_filter`` from σ = 2 px on.
 
     Examples
     --------
@@ -239,27 +243,32 @@ def gaussian(image: np.ndarray, *, sigma_px: tuple[float, float]) -> np.ndarray:
     0.0398
     """
     xp, fft = backend.array_namespace(image), backend.fft(image)
-    image = xp.asarray(image, dtype=np.float32)
+    dtype = np.float64 if image.dtype == np.float64 else np.float32
+    image = xp.asarray(image, dtype=dtype)
     if not any(sigma_px):
         return image
     spectrum = fft.dctn(image, type=2)
     for axis, (n, sigma) in enumerate(zip(image.shape, sigma_px, strict=True)):
-        transfer = np.exp(-0.5 * (sigma * np.pi / n * np.arange(n)) ** 2).astype(np.float32)
+        transfer = np.exp(-0.5 * (sigma * np.pi / n * np.arange(n)) ** 2).astype(dtype)
         spectrum *= xp.asarray(transfer)[:, None] if axis == 0 else xp.asarray(transfer)
-    smooth: np.ndarray = fft.idctn(spectrum, type=2)
+    smooth: np.ndarray = fft.idctn(spectrum, type=2, overwrite_x=True)
     return smooth
 
 
 def _annulus_filter(image: np.ndarray, *, step: tuple[float, float], low: float, high: float) -> np.ndarray:
-    """Keep the frequencies low <= |k| < high, in the reciprocal of the unit of `step`."""
+    """Keep the frequencies low <= |k| < high, in the reciprocal of the unit of `step`.
+
+    In double precision: Otsu's threshold steps by a whole bin of its histogram where two bins part the amplitudes
+    equally well, and the rounding of float32 would decide between them.
+    """
     xp, fft = backend.array_namespace(image), backend.fft(image)
-    image = xp.asarray(image, dtype=np.float32)
-    spectrum = _periodic_spectrum(image - image.mean())
-    k_y = xp.asarray(np.fft.fftfreq(image.shape[0], step[0]), dtype=np.float32)[:, None]
-    k_x = xp.asarray(np.fft.rfftfreq(image.shape[1], step[1]), dtype=np.float32)
+    spectrum = _periodic_spectrum(image.astype(np.float64))
+    spectrum[0, 0] = 0  # the mean
+    k_y = xp.asarray(np.fft.fftfreq(image.shape[0], step[0]))[:, None]
+    k_x = xp.asarray(np.fft.rfftfreq(image.shape[1], step[1]))
     k_squared = k_y**2 + k_x**2
     spectrum *= (k_squared >= low**2) & (k_squared < high**2)
-    filtered: np.ndarray = fft.irfft2(spectrum, s=image.shape)
+    filtered: np.ndarray = fft.irfft2(spectrum, s=image.shape, overwrite_x=True)
     return filtered
 
 
@@ -276,13 +285,17 @@ def _periodic_spectrum(image: np.ndarray) -> np.ndarray:
     border[-1] -= step_y
     border[:, 0] += step_x
     border[:, -1] -= step_x
-    cos_y = xp.asarray(np.cos(2 * np.pi * np.fft.fftfreq(image.shape[0])), dtype=np.float32)[:, None]
-    cos_x = xp.asarray(np.cos(2 * np.pi * np.fft.rfftfreq(image.shape[1])), dtype=np.float32)
+    cos_y = xp.asarray(np.cos(2 * np.pi * np.fft.fftfreq(image.shape[0])))[:, None]
+    cos_x = xp.asarray(np.cos(2 * np.pi * np.fft.rfftfreq(image.shape[1])))
     laplacian = 2 * cos_y + 2 * cos_x - 4
     laplacian[0, 0] = 1  # avoids 0 / 0; the smooth component has no mean and is set to 0 below
-    smooth = fft.rfft2(border) / laplacian
+    smooth = fft.rfft2(border, overwrite_x=True)
+    del border
+    smooth /= laplacian
+    del laplacian
     smooth[0, 0] = 0
-    periodic: np.ndarray = fft.rfft2(image) - smooth
+    periodic: np.ndarray = fft.rfft2(image)
+    periodic -= smooth
     return periodic
 
 

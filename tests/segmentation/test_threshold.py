@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import skimage.filters
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hrtem_dask.errors import CalibrationError
@@ -154,6 +154,8 @@ def test_only_the_product_of_pixel_size_and_frequency_counts(scale: float) -> No
 
 
 @settings(max_examples=10, deadline=None)
+@example(height=74, width=73)  # two neighbouring bins of Otsu's histogram part these amplitudes equally well
+@example(height=58, width=37)
 @given(height=st.integers(1, 90), width=st.integers(1, 90))
 def test_axes_are_equal(height: int, width: int) -> None:
     image = np.random.default_rng(height).random((height, width), dtype=np.float32)
