@@ -304,13 +304,13 @@ class _Store:
         if size < LARGE_BYTES:
             return self._small(None, size)  # type: ignore[no-any-return]
         address = self._own_mapping(size)
-        return self._libc.malloc(size) if address is None else self._on_file(address, size)  # type: ignore[no-any-return]
+        return self._libc.malloc(size) if address is None else self._on_file(address, size)
 
     def _calloc(self, _: int | None, n: int, size: int) -> int | None:
         if n * size < LARGE_BYTES:
             return self._small_zeros(None, n, size)  # type: ignore[no-any-return]
         address = self._own_mapping(n * size)  # new pages and a new file are zero
-        return self._libc.calloc(n, size) if address is None else self._on_file(address, n * size)  # type: ignore[no-any-return]
+        return self._libc.calloc(n, size) if address is None else self._on_file(address, n * size)
 
     def _own_mapping(self, size: int) -> int | None:
         """Return a new block that is a mapping of its own; None where glibc makes none of this size.

@@ -55,9 +55,9 @@ def find_boxes(grays: Grays, level: float) -> list[tuple[slice, slice]]:
     """
     if grays.n_near(level) < LEAST_PAPER * LEAST_SIDES_PX[0] * LEAST_SIDES_PX[1]:
         return []
-    paper = (np.abs(grays.values - level) <= grays.tolerance).view(np.uint8)
+    paper: np.ndarray = (np.abs(grays.values - level) <= grays.tolerance).view(np.uint8)
     # where noise reaches this gray value, most pieces are single pixels, and each would take 50 bytes
-    paper &= cv2.dilate(paper, NEIGHBORS)
+    paper = cv2.bitwise_and(paper, cv2.dilate(paper, NEIGHBORS))
     labels, stats = cv2.connectedComponentsWithStats(paper, connectivity=4)[1:3]
     large = np.flatnonzero(
         (stats[:, cv2.CC_STAT_HEIGHT] >= LEAST_SIDES_PX[0]) & (stats[:, cv2.CC_STAT_WIDTH] >= LEAST_SIDES_PX[1])
