@@ -79,6 +79,9 @@ class PhaseStep:
     """Direction of the trace, counter-clockwise from +x on the screen (°), 0 to 180."""
     offset_nm: float
     """Distance from the center of the bounding box of the mask (nm), positive 90° counter-clockwise of the trace."""
+    smaller_side: float
+    """Share of the particle's pixels on the smaller side of the plane, 0 to 0.5: steps and asymmetries are uncertain
+    where it is small."""
     gain: float
     """Gain of all inclined reflections together, weighted by power, 0 to 1: the best single evidence of a fault."""
     snr: float
@@ -250,6 +253,7 @@ def _described(particle: DemodulatedParticle, plane: FittedPlane, next_gain: flo
     return PhaseStep(
         angle_deg=plane.normal_deg - 90,
         offset_nm=plane.offset_nm,
+        smaller_side=plane.smaller_side,
         gain=plane.gain,
         snr=plane.snr,
         own_gain=float(plane.gains[plane.own].max(initial=0.0)),

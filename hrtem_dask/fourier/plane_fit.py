@@ -110,6 +110,8 @@ class FittedPlane:
     """Direction of the normal (°), 90 to 270, so that the trace, 90° less, is 0 to 180."""
     offset_nm: float
     """Distance of the plane from the center of the bounding box, along the normal (nm)."""
+    smaller_side: float
+    """Share of the particle's pixels on the smaller side of the plane, 0 to 0.5."""
     gain: float
     """Gain of all inclined reflections together, 0 to 1."""
     snr: float
@@ -238,9 +240,11 @@ class _Fit:
         size = float(self.position[-1] - self.position[0])
         before, behind = _amplitudes(self.position, self.count, self.profile, self.at, self.turns / size)
         inclined = ~self.own
+        share = float(self.count[: self.at + 1].sum() / self.count.sum())
         return FittedPlane(
             normal_deg=self.normal_deg,
             offset_nm=float(self.position[self.at] + self.position[self.at + 1]) / 2,
+            smaller_side=min(share, 1 - share),
             gain=self.gain,
             snr=float(self.extra[inclined].mean()),
             own=self.own,

@@ -6,7 +6,10 @@ from hrtem_dask.tables.columns import BBOX, FAULT, ID, SAMPLE, Column, Schema
 
 __all__ = ["FAULT_TRACES", "WINDOWS"]
 
-_FAULT_KIND = "stacking_fault, or twin_boundary where inclined reflections end at the plane"
+_FAULT_KIND = (
+    "stacking_fault, or twin_boundary where inclined reflections end at the plane; unknown where the plane is too near "
+    "to the border of the field"
+)
 _STEP_RAD = "jump of phase of inclined reflections, 0 to π; 2π/3 at an intrinsic fault"
 _ASYMMETRY = "asymmetry of amplitudes on both sides of the plane; near 1 at a twin boundary"
 

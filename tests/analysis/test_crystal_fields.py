@@ -111,6 +111,27 @@ def test_cdte_is_no_longer_empty(data: Path) -> None:
 
 
 @pytest.mark.slow
+def test_parts_of_cdte_name_no_kind_that_is_wrong(data: Path) -> None:
+    image = iio.imread(data / "cdte_stacking_fault" / "CdTe_micrograph_768.png")
+    crystals, kinds = 0, []
+    for y in range(0, 449, 64):
+        for x in range(0, 449, 64):
+            found = analyse(image[y : y + 320, x : x + 320], (0.027, 0.027))
+            if found.micrograph["field_kind"] != "one_crystal":
+                assert found.micrograph["verdict"] == "doubtful"  # the core of the dislocation is taken for a particle
+                continue
+            crystals += 1
+            # the twin boundary begins at row 688, where no stacking fault is
+            true = "twin_boundary" if y + 320 > 688 and x < 262 else "stacking_fault"
+            kinds += [(true, kind) for kind in found.fault_traces["fault_kind"]]
+    named = [(true, kind) for true, kind in kinds if kind != "unknown"]
+    print(f"64 parts of CdTe: {crystals} one crystal; {len(kinds)} traces, {len(named)} of known kind")  # noqa: T201
+    assert crystals >= 60
+    assert len(named) >= 20
+    assert all(true == kind for true, kind in named)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("material", ["Au", "CdTe", "CdSe"])
 @pytest.mark.parametrize("counts", [8.0, 30.0, 300.0])
 def test_every_fault_of_a_simulated_field_has_one_trace(

@@ -27,7 +27,8 @@ class FaultTrace:
     """One planar fault, seen edge-on."""
 
     kind: FaultKind
-    """Stacking fault or twin boundary: what most of its windows see, weighted by gain."""
+    """Stacking fault or twin boundary: what most of its windows see, weighted by gain, where it is not at their rim.
+    Unknown if it is in all of them, as a fault at the border of the field."""
     ends_px: Segment
     """Ends (y, x) in px, where 0 is the center of the first pixel. They are as uncertain as a quarter of a window."""
     trace_deg: float
@@ -149,10 +150,9 @@ def _trace(
     position = (points - middle) @ along
     first, last = middle + position.min() * along, middle + position.max() * along
     steps = [w.step for w in windows if w.step is not None]
-    twin = sum(s.gain for w, s in zip(windows, steps, strict=True) if w.fault_kind == "twin_boundary")
     ends = [(float(end[0] / size[0]), float(end[1] / size[1])) for end in (first, last)]
     return FaultTrace(
-        kind="twin_boundary" if twin > sum(s.gain for s in steps) / 2 else "stacking_fault",
+        kind=_kind(windows),
         ends_px=(ends[0], ends[1]),
         trace_deg=float(np.degrees(np.arctan2(-along[0], along[1])) % 180),
         length_nm=float(np.linalg.norm(last - first)),
@@ -161,3 +161,12 @@ def _trace(
         step_rad=float(np.median([s.step_rad for s in steps])),
         amplitude_asymmetry=float(np.median([s.amplitude_asymmetry for s in steps])),
     )
+
+
+def _kind(windows: Sequence[MeasuredWindow]) -> FaultKind:
+    """Return the kind that most windows see, weighted by gain."""
+    votes: dict[FaultKind, float] = {"stacking_fault": 0.0, "twin_boundary": 0.0}
+    for window in windows:
+        if window.fault_kind in votes and window.step is not None:
+            votes[window.fault_kind] += window.step.gain
+    return max(votes, key=lambda kind: votes[kind]) if any(votes.values()) else "unknown"

@@ -73,19 +73,26 @@ def length_inside(a: np.ndarray, b: np.ndarray, box: tuple[int, int, int, int]) 
     return float(np.linalg.norm(b - a) * inside.mean())
 
 
+SEEN = {
+    "upright": ("stacking_fault", (0, 331), (352, 335)),
+    "inclined": ("stacking_fault", (252, 0), (352, 332)),
+    "twin": ("twin_boundary", (688, 0), (767, 262)),
+}
+"""Ends (y, x), read off the micrograph of CdTe by eye: two faults that meet in a dislocation core, and a twin at the
+lower left."""
+
+
+def micrograph_of_cdte(data: Path) -> np.ndarray:
+    return np.asarray(iio.imread(data / "cdte_stacking_fault" / "CdTe_micrograph_768.png"), np.float32)
+
+
 def test_the_faults_of_cdte(data: Path) -> None:
-    image = np.asarray(iio.imread(data / "cdte_stacking_fault" / "CdTe_micrograph_768.png"), np.float32)
-    # ends (y, x), read off the image by eye: two faults that meet in a dislocation core, and a twin at the lower left
-    seen = {
-        "upright": ("stacking_fault", (0, 331), (352, 335)),
-        "inclined": ("stacking_fault", (252, 0), (352, 332)),
-        "twin": ("twin_boundary", (688, 0), (767, 262)),
-    }
-    lines = {name: (np.array(a, float), np.array(b, float)) for name, (_, a, b) in seen.items()}
+    image = micrograph_of_cdte(data)
+    lines = {name: (np.array(a, float), np.array(b, float)) for name, (_, a, b) in SEEN.items()}
     windows = measure_windows(image, pixel_size_nm=(0.027, 0.027))
     found = joined_traces(windows, pixel_size_nm=(0.027, 0.027))
     assert len(found) == 3
-    for name, (kind, *_) in seen.items():
+    for name, (kind, *_) in SEEN.items():
         a, b = lines[name]
         (trace,) = [t for t in found if max(near(a, b, np.array(end)) for end in t.ends_px) < 40]
         assert trace.kind == kind, name
@@ -102,3 +109,33 @@ def test_the_faults_of_cdte(data: Path) -> None:
     assert false == 0
     assert hits >= n_faulted - 2
     assert max(w.step.gain for w, length in zip(windows, lengths, strict=True) if not length and w.step) < MIN_GAIN / 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stride", [33, 41])
+def test_windows_of_cdte_wherever_they_lie(data: Path, stride: int) -> None:
+    image, side, margin = micrograph_of_cdte(data), 185, 24
+    lines = {name: (np.array(a, float), np.array(b, float)) for name, (_, a, b) in SEEN.items()}
+    seen, of_faults, false, perfect = 0, [], 0, 0
+    for y in range(0, 768 - side + 1, stride):
+        for x in range(0, 768 - side + 1, stride):
+            (window,) = measure_windows(image[y : y + side, x : x + side], pixel_size_nm=(0.027, 0.027))
+            around, core = (y - 8, x - 8, y + side + 8, x + side + 8), (y + margin, x + margin)
+            core = (*core, y + side - margin, x + side - margin)
+            held = [name for name, line in lines.items() if length_inside(*line, around)]
+            if not held:
+                perfect += 1
+                false += window.fault_kind is not None
+            elif len(held) == 1 and length_inside(*lines[held[0]], core) >= side / 2:
+                seen += window.fault_kind is not None
+                of_faults.append((SEEN[held[0]][0], window.fault_kind))
+    right = sum(kind == true for true, kind in of_faults)
+    unknown = sum(kind == "unknown" for _, kind in of_faults)
+    print(  # noqa: T201
+        f"CdTe, windows every {stride} px: {seen} of {len(of_faults)} faults, {right} kinds right, {unknown} unknown; "
+        f"false alarms in {false} of {perfect}"
+    )
+    assert (seen, false) == (len(of_faults), 0)
+    assert right + unknown == len(of_faults)
+    assert perfect > 100
+    assert len(of_faults) >= 20
