@@ -7,7 +7,8 @@
 
 DATA holds the sources `emps_tem`, `tem_sintering` and `dtsegnet`, each with `images` and with masks or labels of the
 same name. The images state no pixel size and are analyzed in pixels. Every number is of the particles after labeling;
-particles below the counting limit are neither missed nor false. Settings are the defaults; networks of the 2021 paper (`.h5`) have those of `pipelines/groschner2021.toml`.
+particles below the counting limit are neither missed nor false. Settings are the defaults; networks of the 2021 paper
+(`.h5`) have those of `pipelines/groschner2021.toml`.
 """
 
 import argparse
