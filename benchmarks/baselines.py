@@ -210,8 +210,7 @@ class Limit(Tuned):
     @functools.lru_cache(maxsize=4)  # noqa: B019 - one instance per process
     def compiled(self, shape: tuple[int, int]) -> Any:
         """Compile for one shape by `openvino_graph`; the converter of OpenVINO takes seconds and sends usage data."""
-        import openvino
-
+        from hrtem_dask.segmentation.networks.openvino_library import openvino
         from hrtem_dask.segmentation.openvino_graph import openvino_graph
 
         options = {

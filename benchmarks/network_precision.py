@@ -69,8 +69,7 @@ def _images(folder: Path, n: int, weights: Path) -> list[Any]:
 
 def _models(weights: Path, calibration: list[Any]) -> dict[str, Any]:
     """Compile the network in each precision."""
-    import openvino
-
+    from hrtem_dask.segmentation.networks.openvino_library import openvino
     from hrtem_dask.segmentation.openvino_graph import openvino_graph
     from hrtem_dask.segmentation.weights import load_weights
 

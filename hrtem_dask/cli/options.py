@@ -95,10 +95,13 @@ def cluster_options(command: Callable[..., Result]) -> Callable[..., Result]:
     @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of workers.")
     @functools.wraps(command)
     def with_cluster(*arguments: Any, scheduler: str | None, workers: int | None, **options: Any) -> Result:
+        from hrtem_dask.batch.cluster.forkserver import start_forkserver
         from hrtem_dask.cluster_settings import Cluster
 
         with clear_errors():
             cluster = Cluster(scheduler=scheduler, workers=workers)
+        if scheduler in (None, "local") and options.get("device") != "cuda" and not options.get("dry_run"):
+            start_forkserver()  # it imports while this program does
         return command(*arguments, cluster=cluster, **options)
 
     return with_cluster

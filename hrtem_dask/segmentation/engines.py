@@ -67,7 +67,7 @@ class OpenVINOEngine:
     def __init__(
         self, model: NetworkWeights | UNet, *, threads: int | None = None, precision: Precision = "float32"
     ) -> None:
-        import openvino
+        from hrtem_dask.segmentation.networks.openvino_library import openvino
 
         weights = model if isinstance(model, NetworkWeights) else model.weights()
         self._center = center_of_images(weights.config, precision)

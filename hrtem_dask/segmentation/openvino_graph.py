@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import openvino
-from openvino import opset1, opset13
 
+from hrtem_dask.segmentation.networks.openvino_library import openvino
 from hrtem_dask.segmentation.networks.weights import FoldedWeights
 
 __all__ = ["openvino_graph"]
+
+opset1, opset13 = openvino.opset1, openvino.opset13
 
 
 def openvino_graph(folded: FoldedWeights, shape: tuple[int, ...], *, center: float = 0.0) -> openvino.Model:

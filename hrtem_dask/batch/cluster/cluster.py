@@ -12,7 +12,8 @@ import dask
 from distributed import Client
 
 from hrtem_dask.batch.cluster.closing import close_quietly
-from hrtem_dask.batch.cluster.local import CONNECT_S, start_on_this_machine
+from hrtem_dask.batch.cluster.forkserver import start_forkserver, start_method
+from hrtem_dask.batch.cluster.local import CONNECT_S, is_on_gpus, start_on_this_machine
 from hrtem_dask.batch.cluster.patience import Patience, set_patience
 from hrtem_dask.batch.cluster.plugins import AllocatorPlugin, InterruptPlugin
 from hrtem_dask.batch.cluster.slurm import start_slurm
@@ -128,13 +129,16 @@ def connect(
 @contextmanager
 def _on_this_machine(cluster: Cluster, device: Device) -> Iterator[Client]:
     """Start a cluster on this machine."""
-    settings = {
+    settings: dict[str, object] = {
         "distributed.scheduler.allowed-failures": FAILURES_ALLOWED,
         # a nanny restarts its worker however long that takes; Dask would stop waiting for it after 15 s
         "distributed.deploy.lost-worker-timeout": "1h",
         # on a busy machine a worker needs more than the usual 30 s to start and to connect
         "distributed.comm.timeouts.connect": f"{CONNECT_S:g}s",
     }
+    if cluster.scheduler != "threads" and not is_on_gpus(cluster, device):  # CUDA does not work after a fork
+        start_forkserver()
+        settings["distributed.worker.multiprocessing-method"] = start_method()
     with dask.config.set(settings):
         local, client = start_on_this_machine(cluster, device)
         set_patience(client, Patience(cluster.worker_timeout_s, cluster.worker_timeout_s, "try fewer workers"))

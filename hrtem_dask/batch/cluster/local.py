@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
 import socket
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,11 +18,20 @@ from distributed.system import MEMORY_LIMIT
 
 from hrtem_dask import backend
 from hrtem_dask.batch.cluster.closing import close_quietly
+from hrtem_dask.batch.cluster.forkserver import changed_environment, without_tracker_warnings
 from hrtem_dask.batch.cluster.security import with_security
 from hrtem_dask.cluster_settings import Cluster, Device
 from hrtem_dask.errors import ClusterError, SettingsError, error_text, suggestion, typed_error_text
 
-__all__ = ["CONNECT_S", "DASHBOARD_PORT", "default_workers", "free_port", "no_port_warning", "start_on_this_machine"]
+__all__ = [
+    "CONNECT_S",
+    "DASHBOARD_PORT",
+    "default_workers",
+    "free_port",
+    "is_on_gpus",
+    "no_port_warning",
+    "start_on_this_machine",
+]
 
 STARTS = 3
 """How often a cluster on this machine is tried to start."""
@@ -67,7 +75,7 @@ def start_on_this_machine(cluster: Cluster, device: Device) -> tuple[LocalCluste
     for number in range(1, STARTS + 1):
         local: LocalCluster | None = None
         try:
-            with _no_warning_of_killed_workers(), no_port_warning():
+            with without_tracker_warnings(), no_port_warning():
                 local = _start(cluster, device)
             return local, Client(local, timeout=f"{CONNECT_S:g}s")
         except (OSError, RuntimeError) as error:  # TimeoutError is an OSError
@@ -80,6 +88,26 @@ def start_on_this_machine(cluster: Cluster, device: Device) -> tuple[LocalCluste
                 ) from error
             logger.warning("the workers did not start and are tried again: %s", typed_error_text(error))
     raise AssertionError("unreachable")
+
+
+def is_on_gpus(cluster: Cluster, device: Device) -> bool:
+    """Return whether a cluster on this machine has a worker per GPU.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        With ``local``, ``cuda`` or ``threads``, or without a scheduler.
+    device : {"auto", "cpu", "cuda"}
+        Whether its GPUs are used, where `cluster` does not say.
+
+    Returns
+    -------
+    bool
+        True for ``cuda``, and without a scheduler where there is a GPU that may be used.
+    """
+    if cluster.scheduler is None:
+        return backend.resolve_device(cluster.device or device) == "cuda"
+    return cluster.scheduler == "cuda"
 
 
 def default_workers() -> int:
@@ -121,16 +149,14 @@ def _start(cluster: Cluster, device: Device) -> LocalCluster:
         threads = cluster.workers or 2
         return LocalCluster(n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=dashboard)
     defaults: dict[str, Any] = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": dashboard}
-    on_gpus = cluster.scheduler == "cuda" or (
-        cluster.scheduler is None and backend.resolve_device(cluster.device or device) == "cuda"
-    )
     made_by: Any = LocalCluster
-    if on_gpus:
+    if is_on_gpus(cluster, device):
         made_by = _cuda_cluster()
         defaults["n_workers"] = cluster.workers
         defaults |= _memory_pool(cluster.options)
     else:
         defaults["n_workers"] = cluster.workers or default_workers()
+        defaults["env"] = changed_environment()
     _require_known(made_by, cluster.options)
     given = {name: value for name, value in cluster.options.items() if (name, value) != ("rmm_pool_size", False)}
     try:
@@ -192,17 +218,3 @@ def no_port_warning() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Port \d+ is already in use", category=UserWarning)
         yield
-
-
-@contextmanager
-def _no_warning_of_killed_workers() -> Iterator[None]:
-    """Keep the process that multiprocessing starts now from warning of what killed workers have not given back."""
-    before = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONWARNINGS"]
-        else:
-            os.environ["PYTHONWARNINGS"] = before

@@ -12,15 +12,16 @@ from collections import OrderedDict
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
-from openvino import opset1, opset13
 from torch import nn
 
 from hrtem_dask.detection.networks.backbones import STRIDES_PX, GrayPyramid
 from hrtem_dask.detection.networks.efficientnet_lite import LAST_BLOCKS, EfficientNetLite0
+from hrtem_dask.segmentation.networks.openvino_library import openvino
 
 __all__ = ["OpenVINOFeatures"]
+
+opset1, opset13 = openvino.opset1, openvino.opset13
 
 
 class OpenVINOFeatures:

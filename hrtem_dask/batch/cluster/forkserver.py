@@ -1,0 +1,104 @@
+"""Workers on this machine that start at once: forked from a process that has imported what they need.
+
+A worker that starts from nothing imports for a second or two, on each core at the same time, and each keeps its own
+copy in memory. The process that they are forked from can start while the program itself still imports.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+__all__ = ["changed_environment", "start_forkserver", "start_method", "without_tracker_warnings"]
+
+PRELOADED = "hrtem_dask.batch.cluster.preloaded"
+BEFORE_START = {
+    "MALLOC_TRIM_THRESHOLD_": "65536",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "6640",
+}
+"""Environment that Dask gives its workers (``distributed.nanny.pre-spawn-environ``), where the user states none.
+Libraries read it when they are loaded, so the process that loads them must have it."""
+_SPAWN, _FORKSERVER = "spawn", "forkserver"
+
+_environment: dict[str, str] = {}
+"""Environment with which the process was started; empty where it was not."""
+
+
+def start_forkserver() -> None:
+    """Start the process that workers are forked from, and go on at once.
+
+    Nothing happens on other systems than Linux, where libraries may not work after a fork, and if it is running.
+    """
+    if sys.platform != "linux" or _environment:
+        return
+    multiprocessing.get_context(_FORKSERVER).set_forkserver_preload([PRELOADED])
+    given = {name: os.environ.get(name, value) for name, value in BEFORE_START.items()}
+    with without_tracker_warnings(), _environment_set(given):
+        multiprocessing.forkserver.ensure_running()
+    _environment.update(os.environ | given)
+
+
+def start_method() -> str:
+    """Return how multiprocessing is to start workers.
+
+    Returns
+    -------
+    str
+        ``"forkserver"`` where `start_forkserver` has been called, and Dask is configured neither to use another method
+        nor to give workers another environment than that process has; else what is configured.
+    """
+    import dask
+    import distributed  # noqa: F401 - its defaults are part of the configuration then
+
+    configured = str(dask.config.get("distributed.worker.multiprocessing-method"))
+    wanted = dask.config.get("distributed.nanny.pre-spawn-environ")
+    texts = {name: os.environ.get(name, str(value)) for name, value in wanted.items() if value is not None}
+    fits = bool(_environment) and all(_environment.get(name) == text for name, text in texts.items())
+    return _FORKSERVER if fits and configured == _SPAWN else configured
+
+
+def changed_environment() -> dict[str, str]:
+    """Return what is in the environment of this program now, and is not in that of the process.
+
+    Returns
+    -------
+    dict of str to str
+        For the option ``env`` of workers.
+    """
+    return {name: value for name, value in os.environ.items() if _environment.get(name) != value}
+
+
+@contextmanager
+def without_tracker_warnings() -> Iterator[None]:
+    """Keep the process that multiprocessing starts now from warning of what killed workers have not given back.
+
+    Yields
+    ------
+    None
+        The time in which it starts.
+    """
+    quiet = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker:UserWarning"]))
+    with _environment_set({"PYTHONWARNINGS": quiet}):
+        yield
+
+
+@contextmanager
+def _environment_set(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for some time."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

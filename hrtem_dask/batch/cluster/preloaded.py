@@ -1,0 +1,36 @@
+"""Imports what workers need, in the process that they are forked from (see `forkserver`)."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import signal
+
+__all__ = ["MODULES"]
+
+MODULES = (
+    "distributed.nanny",
+    "distributed.http.worker",
+    "hrtem_dask.batch.listing",
+    "hrtem_dask.batch.run.task",
+    "hrtem_dask.batch.run.part_merger",
+    "hrtem_dask.loading.formats.tiff_files.images",
+    "hrtem_dask.segmentation.unet_segmenter",
+    "hrtem_dask.segmentation.openvino_graph",
+)
+"""None of them may start a thread: it would be missing after the fork."""
+
+
+def _load() -> None:
+    """Import the modules; one that cannot be imported is told by the worker that needs it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which ends this process
+    for name in MODULES:
+        try:
+            importlib.import_module(name)
+        except Exception:
+            logging.getLogger(__name__).debug("%s is not loaded beforehand", name, exc_info=True)
+    gc.freeze()  # else the first collection of each worker would copy the pages of all these objects
+
+
+_load()
