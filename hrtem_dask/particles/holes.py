@@ -23,9 +23,10 @@ _PINHOLE = 0.25
 """Holes smaller than this fraction of the smallest particle are always filled: gaps between particles are larger."""
 
 
-def _has_holes(background: np.ndarray) -> bool:
-    """Return whether background may be enclosed; boxes and areas of its pieces take five times as long to find."""
-    return cv2.connectedComponents(background.view(np.uint8), connectivity=4)[0] > 2
+def _has_holes(mask: np.ndarray) -> bool:
+    """Return whether the mask encloses background: outlines take a tenth of the time of numbering its pieces."""
+    outlines, relations = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    return bool(outlines) and bool((relations[0, :, 3] >= 0).any())  # the outline of a hole has an outer one
 
 
 def _holes(background: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -62,7 +63,7 @@ def fill_particle_holes(
     numpy.ndarray of bool
         Shape (y, x), a new array.
     """
-    if mask.size == 0 or not _has_holes(~mask):
+    if mask.size == 0 or not _has_holes(mask):
         return mask.copy()
     background, stats, inner = _holes(~mask)
     large = np.flatnonzero(inner & (stats[:, cv2.CC_STAT_AREA] >= min_part_area_px * _PINHOLE))
@@ -107,7 +108,7 @@ def fill_within_particles(labels: np.ndarray, regions: np.ndarray) -> tuple[np.n
         Shape (y, x), new arrays; the numbers are the same.
     """
     labels, regions = labels.copy(), regions.copy()
-    if labels.size == 0 or not _has_holes(labels == 0):
+    if labels.size == 0 or not _has_holes(labels != 0):
         return labels, regions
     background, stats, inner = _holes(labels == 0)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))

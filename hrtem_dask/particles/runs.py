@@ -101,13 +101,13 @@ def find_runs(labels: np.ndarray) -> Runs:
     Runs
         Runs of all labels.
     """
-    height, width = labels.shape
-    change = np.empty((height, width), dtype=bool)
-    change[:, :1] = True  # a run ends with its row
-    np.not_equal(labels[:, 1:], labels[:, :-1], out=change[:, 1:])
+    width, flat = labels.shape[1], labels.reshape(-1)
+    change = np.empty(flat.size, dtype=bool)
+    np.not_equal(flat[1:], flat[:-1], out=change[1:])  # of all rows at once: half of the time
+    change[:: max(width, 1)] = True  # a run ends with its row
     begins = np.flatnonzero(change)
     ends = np.append(begins[1:], labels.size)
-    values = labels.reshape(-1)[begins].astype(np.int64)
+    values = flat[begins].astype(np.int64)
     keep = np.flatnonzero(values)
     keep = keep[np.argsort(values[keep], kind="stable")]
     values = values[keep]

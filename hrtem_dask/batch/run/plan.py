@@ -145,7 +145,7 @@ def make_plan(
     share = sum(_pixels(item) for item in items) / (GROUPS_PER_WORKER * max(n_workers, 1))
     largest = min(settings.execution.group_megapixels * 1e6, share)
     packed = settings.execution.labels == "packed" or (settings.execution.labels == "auto" and len(ok) > PACK_ABOVE)
-    tasks = tuple(AnalysisTask(group, packed) for group in _groups(items, largest))
+    tasks = tuple(AnalysisTask(group, packed) for group in _groups(items, largest, max(n_workers, 1)))
     return RunPlan(
         tuple(records), tasks, kept, tuple(undrawn), tuple(outdated), network_bytes(settings), may_use_files(settings)
     )
@@ -311,15 +311,23 @@ def _pixels(item: PlannedMicrograph) -> int:
     return (item.record.height_px or 0) * (item.record.width_px or 0)
 
 
-def _groups(items: Sequence[PlannedMicrograph], pixels: float) -> Iterator[tuple[PlannedMicrograph, ...]]:
-    """Group small micrographs, in order, until a group has enough pixels to be worth a task."""
+def _groups(
+    items: Sequence[PlannedMicrograph], pixels: float, n_workers: int
+) -> Iterator[tuple[PlannedMicrograph, ...]]:
+    """Group small micrographs, in order, until a group has enough pixels to be worth a task.
+
+    The first group of each worker is a single micrograph, so that the first results come early. The last groups become
+    smaller and smaller, so that no worker waits long for the others (Polychronopoulos and Kuck, IEEE Trans. Comput.
+    C-36 (1987) 1425).
+    """
     group: list[PlannedMicrograph] = []
-    size = 0
+    size, n_groups, left = 0, 0, sum(map(_pixels, items))
     for item in items:
         group.append(item)
         size += _pixels(item)
-        if size >= pixels:
+        if n_groups < n_workers or size >= min(pixels, left / (2 * n_workers)):
             yield tuple(group)
+            n_groups, left = n_groups + 1, left - size
             group, size = [], 0
     if group:
         yield tuple(group)

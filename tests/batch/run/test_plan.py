@@ -82,5 +82,22 @@ def test_two_files_of_one_id_are_refused() -> None:
 def test_small_micrographs_share_a_task_and_large_ones_do_not() -> None:
     records = [record(str(i), 1000) for i in range(6)] + [record("large", 4096), record("last")]
     plan = make_plan(records, {}, Settings(), ModelHashes())
-    assert [len(task.items) for task in plan.tasks] == [4, 3, 1]
+    assert [len(task.items) for task in plan.tasks] == [1, 4, 2, 1]
     assert [i.record.micrograph_id for t in plan.tasks for i in t.items] == [r.micrograph_id for r in records]
+
+
+@pytest.mark.parametrize(("n", "n_workers"), [(1, 2), (3, 2), (24, 2), (96, 2), (500, 1), (1000, 16)])
+def test_groups_are_small_at_first_and_at_the_end(n: int, n_workers: int) -> None:
+    listed = [record(f"m{i:04}", 1000) for i in range(n)]
+    settings = Settings().updated({"execution": {"group_megapixels": 4.0}})
+    tasks = make_plan(listed, {}, settings, ModelHashes(), n_workers=n_workers).tasks
+    sizes = [len(task.items) for task in tasks]
+    assert [item.record.micrograph_id for task in tasks for item in task.items] == [r.micrograph_id for r in listed]
+    assert sizes[:n_workers] == [1] * min(n, n_workers)
+    assert sizes[-1] == 1
+    later = sizes[n_workers:]
+    assert later == sorted(later, reverse=True)
+    assert max(sizes) <= 4
+    if n >= 50 * n_workers:
+        assert max(sizes) == 4
+        assert len(tasks) <= n / 4 + 6 * n_workers
