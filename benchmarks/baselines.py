@@ -210,7 +210,7 @@ class Limit(Tuned):
     @functools.lru_cache(maxsize=4)  # noqa: B019 - one instance per process
     def compiled(self, shape: tuple[int, int]) -> Any:
         """Compile for one shape by `openvino_graph`; the converter of OpenVINO takes seconds and sends usage data."""
-        from hrtem_dask.segmentation.networks.openvino_library import openvino
+        from hrtem_dask import backend
         from hrtem_dask.segmentation.openvino_graph import openvino_graph
 
         options = {
@@ -218,7 +218,7 @@ class Limit(Tuned):
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        return openvino.Core().compile_model(openvino_graph(self.weights, (1, 1, *shape)), "CPU", options)
+        return backend.openvino().Core().compile_model(openvino_graph(self.weights, (1, 1, *shape)), "CPU", options)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Use the filter of hrtem_dask."""

@@ -69,13 +69,13 @@ def _images(folder: Path, n: int, weights: Path) -> list[Any]:
 
 def _models(weights: Path, calibration: list[Any]) -> dict[str, Any]:
     """Compile the network in each precision."""
-    from hrtem_dask.segmentation.networks.openvino_library import openvino
+    from hrtem_dask import backend
     from hrtem_dask.segmentation.openvino_graph import openvino_graph
     from hrtem_dask.segmentation.weights import load_weights
 
     network = load_weights(weights).folded()
     properties = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
-    core = openvino.Core()
+    core = backend.openvino().Core()
 
     def compiled(graph: Any, hint: str) -> Any:
         return core.compile_model(graph, "CPU", {**properties, "INFERENCE_PRECISION_HINT": hint})

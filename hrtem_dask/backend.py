@@ -30,6 +30,7 @@ __all__ = [
     "is_out_of_memory",
     "keep_freed_memory",
     "ndimage",
+    "openvino",
     "resolve_device",
     "skimage",
     "to_device",
@@ -183,6 +184,28 @@ def resolve_device(device: str) -> str:
     if device == "cuda" and not gpu_available():
         raise SettingsError('device = "cuda", but CuPy finds no CUDA device: install the extra gpu, or ask for "auto"')
     return device
+
+
+@functools.cache
+def openvino() -> ModuleType:
+    """Return OpenVINO, imported without its converter of models.
+
+    ``import openvino`` imports that too, which takes a third of a second, starts a thread, and tells the maker of
+    OpenVINO over the network that it was imported; openvino-telemetry does so without asking.
+
+    Returns
+    -------
+    module
+        The library, which can still be imported as a whole by whoever needs the converter.
+    """
+    converter = "openvino.tools.ovc"
+    if converter in sys.modules:
+        return importlib.import_module("openvino")
+    sys.modules[converter] = None  # type: ignore[assignment]  # its import fails, which OpenVINO expects
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules[converter]
 
 
 def keep_freed_memory() -> None:

@@ -67,11 +67,9 @@ class OpenVINOEngine:
     def __init__(
         self, model: NetworkWeights | UNet, *, threads: int | None = None, precision: Precision = "float32"
     ) -> None:
-        from hrtem_dask.segmentation.networks.openvino_library import openvino
-
         weights = model if isinstance(model, NetworkWeights) else model.weights()
         self._center = center_of_images(weights.config, precision)
-        self._core = openvino.Core()
+        self._core = backend.openvino().Core()
         self.folded = weights.folded()
         self._properties = {
             # stated, because the default on CPUs with AMX is bfloat16

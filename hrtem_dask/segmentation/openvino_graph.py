@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from hrtem_dask.segmentation.networks.openvino_library import openvino
+from hrtem_dask import backend
 from hrtem_dask.segmentation.networks.weights import FoldedWeights
 
 __all__ = ["openvino_graph"]
 
+openvino = backend.openvino()
 opset1, opset13 = openvino.opset1, openvino.opset13
 
 
-def openvino_graph(folded: FoldedWeights, shape: tuple[int, ...], *, center: float = 0.0) -> openvino.Model:
+def openvino_graph(folded: FoldedWeights, shape: tuple[int, ...], *, center: float = 0.0) -> Any:
     """Build the graph of a U-Net for one input shape.
 
     Parameters

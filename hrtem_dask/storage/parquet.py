@@ -320,7 +320,8 @@ def read_part(content: bytes) -> pa.Table:
     ValueError
         If it is damaged.
     """
-    return pq.read_table(pa.BufferReader(content))
+    # a part is small: threads, and what reads folders of files, would take half of the time
+    return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
 
 
 def rows_of_micrograph(part: pa.Table, micrograph_id: str, schema: tables.Schema) -> pd.DataFrame:

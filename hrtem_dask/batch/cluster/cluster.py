@@ -12,7 +12,7 @@ import dask
 from distributed import Client
 
 from hrtem_dask.batch.cluster.closing import close_quietly
-from hrtem_dask.batch.cluster.forkserver import start_forkserver, start_method
+from hrtem_dask.batch.cluster.forkserver import changed_environment, start_forkserver, start_method
 from hrtem_dask.batch.cluster.local import CONNECT_S, is_on_gpus, start_on_this_machine
 from hrtem_dask.batch.cluster.patience import Patience, set_patience
 from hrtem_dask.batch.cluster.plugins import AllocatorPlugin, InterruptPlugin
@@ -144,7 +144,10 @@ def _on_this_machine(cluster: Cluster, device: Device) -> Iterator[Client]:
     }
     if cluster.scheduler != "threads" and not is_on_gpus(cluster, device):  # CUDA does not work after a fork
         start_forkserver()
-        settings["distributed.worker.multiprocessing-method"] = start_method()
+        settings |= {
+            "distributed.worker.multiprocessing-method": start_method(),
+            "distributed.nanny.environ": dask.config.get("distributed.nanny.environ") | changed_environment(),
+        }
     with dask.config.set(settings | _seldom()):
         local, client = start_on_this_machine(cluster, device)
         set_patience(client, Patience(cluster.worker_timeout_s, cluster.worker_timeout_s, "try fewer workers"))

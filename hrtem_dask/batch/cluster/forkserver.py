@@ -70,7 +70,7 @@ def changed_environment() -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        For the option ``env`` of workers.
+        For Dask's ``distributed.nanny.environ``.
     """
     return {name: value for name, value in os.environ.items() if _environment.get(name) != value}
 

@@ -18,7 +18,7 @@ from distributed.system import MEMORY_LIMIT
 
 from hrtem_dask import backend
 from hrtem_dask.batch.cluster.closing import close_quietly
-from hrtem_dask.batch.cluster.forkserver import changed_environment, without_tracker_warnings
+from hrtem_dask.batch.cluster.forkserver import without_tracker_warnings
 from hrtem_dask.batch.cluster.security import with_security
 from hrtem_dask.cluster_settings import Cluster, Device
 from hrtem_dask.errors import ClusterError, SettingsError, error_text, suggestion, typed_error_text
@@ -156,7 +156,6 @@ def _start(cluster: Cluster, device: Device) -> LocalCluster:
         defaults |= _memory_pool(cluster.options)
     else:
         defaults["n_workers"] = cluster.workers or default_workers()
-        defaults["env"] = changed_environment()
     _require_known(made_by, cluster.options)
     given = {name: value for name, value in cluster.options.items() if (name, value) != ("rmm_pool_size", False)}
     try:

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from hrtem_dask import backend
 from hrtem_dask.detection.networks.backbones import STRIDES_PX, GrayPyramid
 from hrtem_dask.detection.networks.efficientnet_lite import LAST_BLOCKS, EfficientNetLite0
-from hrtem_dask.segmentation.networks.openvino_library import openvino
 
 __all__ = ["OpenVINOFeatures"]
 
+openvino = backend.openvino()
 opset1, opset13 = openvino.opset1, openvino.opset13
 
 

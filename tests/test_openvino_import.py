@@ -8,9 +8,9 @@ import pytest
 CODE = """
 import sys, threading
 {before}
-from hrtem_dask.segmentation.networks.openvino_library import openvino
+from hrtem_dask import backend
 from hrtem_dask.segmentation import engines, openvino_graph
-print(openvino.Core is not None, "openvino_telemetry" in sys.modules, threading.active_count())
+print(backend.openvino().Core is not None, "openvino_telemetry" in sys.modules, threading.active_count())
 from openvino.tools.ovc import convert_model
 """
 
