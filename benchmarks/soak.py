@@ -200,7 +200,7 @@ def kill_a_worker(program: int, chance: random.Random) -> int:
     """Kill one worker; return 1, or 0 where there is none at the moment."""
     try:
         children = psutil.Process(program).children(recursive=True)
-        workers = [p for p in children if "spawn_main" in " ".join(p.cmdline())]
+        workers = [p for p in children if p.ppid() != program and "forkserver" in " ".join(p.cmdline())]
         if not workers:
             return 0
         chance.choice(workers).kill()

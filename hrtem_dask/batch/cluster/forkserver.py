@@ -25,6 +25,8 @@ BEFORE_START = {
 }
 """Environment that Dask gives its workers (``distributed.nanny.pre-spawn-environ``), where the user states none.
 Libraries read it when they are loaded, so the process that loads them must have it."""
+READ_AT_START = ("PYTHON", "LD_", "GLIBC_", "MALLOC_", "OMP_", "MKL_", "OPENBLAS_")
+"""How the names of variables begin that Python and libraries read only when they start."""
 _SPAWN, _FORKSERVER = "spawn", "forkserver"
 
 _environment: dict[str, str] = {}
@@ -51,17 +53,19 @@ def start_method() -> str:
     Returns
     -------
     str
-        ``"forkserver"`` where `start_forkserver` has been called, and Dask is configured neither to use another method
-        nor to give workers another environment than that process has; else what is configured.
+        ``"forkserver"`` where `start_forkserver` has been called, Dask is not configured to use another method, and
+        what is read at the start of a process is in the environment of workers as in that of the process that they are
+        forked from; else what is configured.
     """
     import dask
     import distributed  # noqa: F401 - its defaults are part of the configuration then
 
     configured = str(dask.config.get("distributed.worker.multiprocessing-method"))
-    wanted = dask.config.get("distributed.nanny.pre-spawn-environ")
-    texts = {name: os.environ.get(name, str(value)) for name, value in wanted.items() if value is not None}
-    fits = bool(_environment) and all(_environment.get(name) == text for name, text in texts.items())
-    return _FORKSERVER if fits and configured == _SPAWN else configured
+    of_dask = dask.config.get("distributed.nanny.pre-spawn-environ")
+    wanted = BEFORE_START | {name: str(value) for name, value in of_dask.items() if value is not None} | os.environ
+    fits = _read_at_start(wanted) == _read_at_start(_environment)
+    fits = fits and all(_environment.get(name) == wanted[name] for name in of_dask if name in wanted)
+    return _FORKSERVER if _environment and fits and configured == _SPAWN else configured
 
 
 def changed_environment() -> dict[str, str]:
@@ -73,6 +77,11 @@ def changed_environment() -> dict[str, str]:
         For Dask's ``distributed.nanny.environ``.
     """
     return {name: value for name, value in os.environ.items() if _environment.get(name) != value}
+
+
+def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are read at the start of a process."""
+    return {name: value for name, value in environment.items() if name.startswith(READ_AT_START)}
 
 
 @contextmanager

@@ -24,6 +24,8 @@ LEFT_BEHIND_S = 60.0
 """How long a caller who stops early waits for the tasks in flight (s)."""
 REFRESH_S = 2.0
 """How often to ask for the number of workers (s); asking costs the scheduler some time with many of them."""
+NOTICED_S = 5.0
+"""How long a client may take to know that its scheduler is lost, after a request to it has failed (s)."""
 RESULT_S = 30.0
 """How long fetching a result may take (s) before the workers are counted."""
 FIRST_WORKER_STEP_S = 0.1
@@ -243,9 +245,17 @@ def result_or_error(client: Client, future: Future[Any]) -> Any:
     except (CancelledError, asyncio.CancelledError) as error:
         raise _cancelled(client) from error
     except (OSError, RuntimeError) as error:  # the scheduler was lost while the result was fetched
-        if client.status == "running":
+        if not _notices_the_loss(client):
             raise
         raise ClusterError(lost_scheduler(client)) from error
+
+
+def _notices_the_loss(client: Client) -> bool:
+    """Return whether the scheduler is lost: the client knows that a moment after a request has failed."""
+    deadline = time.monotonic() + NOTICED_S
+    while client.status == "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return bool(client.status != "running")
 
 
 def _cancelled(client: Client) -> ClusterError:
@@ -261,7 +271,8 @@ def _cancelled(client: Client) -> ClusterError:
 def _let_finish(client: Client, futures: Sequence[Future[Any]]) -> None:
     """Wait for the tasks in flight of a caller who stops early: they could write into what the next call writes."""
     if futures and client.status == "running":
-        with contextlib.suppress(TimeoutError):
+        # the scheduler may be lost by now, or in the meantime: then the client has cancelled them
+        with contextlib.suppress(TimeoutError, CancelledError, asyncio.CancelledError, OSError):
             wait(futures, timeout=LEFT_BEHIND_S)
 
 

@@ -81,6 +81,11 @@ def test_what_the_user_configures_for_dask_is_kept(tmp_path: Path, variable: str
     assert "forkserver" not in json.loads(seen)["parent"]
 
 
+def test_a_variable_that_python_reads_at_its_start_is_in_force(tmp_path: Path) -> None:
+    code = LOOK.replace('os.environ["LATER"] = "seen"', f'os.environ["PYTHONPATH"] = {str(tmp_path)!r}')
+    assert "forkserver" not in json.loads(run_script(code, folder=tmp_path))["parent"]
+
+
 def test_nothing_that_is_loaded_before_the_fork_starts_a_python_thread() -> None:
     code = "import hrtem_dask.batch.cluster.preloaded, threading; print(threading.active_count())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from distributed import Client, LocalCluster
+from distributed.client import FuturesCancelledError
+from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from hrtem_dask.batch.cluster import patience
@@ -125,3 +127,33 @@ def test_a_result_that_is_lost_with_its_worker_is_an_error_of_the_task(client: C
             raise KilledWorker("task", SimpleNamespace(address="tcp://gone"), 1)
 
     assert streaming.worker_died(streaming.result_or_error(client, LostResult()))
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_scheduler_that_is_lost_while_a_result_is_fetched_is_said_as_soon_as_the_client_knows(
+    monkeypatch: pytest.MonkeyPatch, is_lost: bool
+) -> None:
+    monkeypatch.setattr(streaming, "NOTICED_S", 0.5)
+    client = SimpleNamespace(status="running", scheduler=None)
+
+    class Unfetched:
+        """A future whose scheduler is lost before its result is fetched."""
+
+        def exception(self, **_: float) -> None:
+            return None
+
+        def result(self, **_: float) -> None:
+            if is_lost:
+                threading.Timer(0.2, lambda: setattr(client, "status", "connecting")).start()
+            raise CommClosedError("in <TCP (closed)>: Stream is closed")
+
+    with pytest.raises(ClusterError if is_lost else CommClosedError):
+        streaming.result_or_error(client, Unfetched())
+
+
+def test_tasks_in_flight_of_a_lost_scheduler_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise FuturesCancelledError([])
+
+    monkeypatch.setattr(streaming, "wait", lost)
+    streaming._let_finish(SimpleNamespace(status="running"), [SimpleNamespace()])

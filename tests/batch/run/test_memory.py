@@ -130,7 +130,7 @@ def watch(peak):
     while True:
         for child in psutil.Process().children(recursive=True):
             try:
-                if "spawn_main" in " ".join(child.cmdline()):
+                if "forkserver" in " ".join(child.parent().cmdline()):
                     status = Path(f"/proc/{child.pid}/status").read_text()
                     peak[0] = max(peak[0], int(status.split("VmHWM:")[1].split()[0]) >> 10)
             except (psutil.Error, OSError, IndexError):

@@ -115,7 +115,7 @@ def test_what_never_has_enough_memory_fails_and_the_others_are_done(
 
 EATS_ONCE = """
 import sys
-if 'spawn_main' in ' '.join(sys.orig_argv):
+if 'forkserver' in ' '.join(sys.orig_argv):
     import pathlib, time
     import hrtem_dask.loading as loading
     honest, mark = loading.read_image, pathlib.Path(__file__).with_name('eaten')

@@ -182,7 +182,8 @@ def test_a_worker_that_does_not_end_does_not_spoil_a_finished_run(
     together = settings.updated({"execution": {"group_megapixels": 10.0}})
     process = start(few, out, tmp_path / "s.toml", together)
     wait_for_commits(out, 1, process)
-    stopped = [p for p in psutil.Process(process.pid).children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
+    children = psutil.Process(process.pid).children(recursive=True)
+    stopped = [child for child in children if "forkserver" in " ".join(child.parent().cmdline())]
     assert stopped
     # the outcome is on its way: the worker may need a moment to send it
     while not (out / "micrographs.parquet").exists():
