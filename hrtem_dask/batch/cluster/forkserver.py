@@ -25,8 +25,9 @@ BEFORE_START = {
 }
 """Environment that Dask gives its workers (``distributed.nanny.pre-spawn-environ``), where the user states none.
 Libraries read it when they are loaded, so the process that loads them must have it."""
-READ_AT_START = ("PYTHON", "LD_", "GLIBC_", "MALLOC_", "OMP_", "MKL_", "OPENBLAS_")
-"""How the names of variables begin that Python and libraries read only when they start."""
+READ_AT_START = ("PYTHON", "LD_PRELOAD", "GLIBC_", "MALLOC_", "OMP_", "MKL_", "OPENBLAS_")
+"""How the names of variables begin that Python and libraries read only when they start. LD_LIBRARY_PATH is none of
+them here, since OpenCV changes it when it is imported."""
 _SPAWN, _FORKSERVER = "spawn", "forkserver"
 
 _environment: dict[str, str] = {}

@@ -49,6 +49,7 @@ if __name__ == "__main__":
     from hrtem_dask.batch.cluster.forkserver import start_forkserver
     from hrtem_dask.cluster_settings import Cluster
     start_forkserver()
+    import hrtem_dask.batch.run.run  # libraries change the environment when they are imported
     os.environ["LATER"] = "seen"
     with connect(Cluster(scheduler="local", workers=1)) as client:
         print(json.dumps(list(client.run(look).values())[0]))
