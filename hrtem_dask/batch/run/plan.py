@@ -317,8 +317,8 @@ def _groups(
     """Group small micrographs, in order, until a group has enough pixels to be worth a task.
 
     The first group of each worker is a single micrograph, so that the first results come early. The last groups become
-    smaller and smaller, so that no worker waits long for the others (Polychronopoulos and Kuck, IEEE Trans. Comput.
-    C-36 (1987) 1425).
+    smaller and smaller, so that no worker waits long for the others (C. D. Polychronopoulos, D. J. Kuck, IEEE
+    Transactions on Computers C-36 (1987) 1425).
     """
     group: list[PlannedMicrograph] = []
     size, n_groups, left = 0, 0, sum(map(_pixels, items))
