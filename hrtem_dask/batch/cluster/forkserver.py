@@ -7,7 +7,6 @@ copy in memory. The process that they are forked from can start while the progra
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.forkserver
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -41,10 +40,12 @@ def start_forkserver() -> None:
     """
     if sys.platform != "linux" or _environment:
         return
+    from multiprocessing.forkserver import ensure_running  # not on all systems
+
     multiprocessing.get_context(_FORKSERVER).set_forkserver_preload([PRELOADED])
     given = {name: os.environ.get(name, value) for name, value in BEFORE_START.items()}
     with without_tracker_warnings(), _environment_set(given):
-        multiprocessing.forkserver.ensure_running()
+        ensure_running()
     _environment.update(os.environ | given)
 
 
