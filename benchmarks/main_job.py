@@ -136,9 +136,10 @@ def _measure(name: str, mode: str, options: argparse.Namespace, scratch: Path) -
         if child.returncode:
             raise SystemExit(f"{name} failed")
         result: dict[str, Any] = json.loads((Path(folder) / "result.json").read_text())
-        own = usage.ru_utime + usage.ru_stime
+        # workers that are forked are no children of the process, which is all that the system counts
+        own = usage.ru_utime + usage.ru_stime + result.get("forked_core_seconds", 0.0)
         result["others_cores"] = max(0.0, _busy_seconds() - busy - own) / (time.time() - began)
-        result["peak_mib"] = usage.ru_maxrss / 1024  # of the largest process of its tree
+        result["peak_mib"] = max(usage.ru_maxrss / 1024, result.get("forked_peak_mib", 0.0))  # of the largest process
         result["with_start"] = result["first_ended"] - began
     return result
 
@@ -218,15 +219,28 @@ def _run_package(
         if plain:
             rules = {"split_touching": False, "bridge_gap_nm": 0.0, "fill_holes": False}
             run(files, folder / "plain", settings=settings.updated({"particles": rules}), cluster=client)
+        forked = _forked_workers()
     if summary.analysed != len(files):
         raise SystemExit(f"{len(files)} micrographs, but {summary.counts}")
     results = open_results(folder / "results")
     execution = results.table("execution")
     stages = {stage: float(execution[f"seconds_{stage}"].mean()) for stage in STAGES if f"seconds_{stage}" in execution}
-    result = {**spent, "first_ended": first_ended, "stages": stages, **_counts(results.particles["area_px"])}
+    result = {**spent, **forked, "first_ended": first_ended, "stages": stages, **_counts(results.particles["area_px"])}
     if plain:
         result["plain"] = _counts(open_results(folder / "plain").particles["area_px"])
     return result
+
+
+def _forked_workers() -> dict[str, float]:
+    """Return processor time and largest memory of the workers that are forked, and no children of this process."""
+    me = psutil.Process()
+    workers = [process for process in me.children(recursive=True) if process.ppid() != me.pid]
+    peaks = [Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0] for process in workers]
+    times = [process.cpu_times() for process in workers]
+    return {
+        "forked_core_seconds": sum(t.user + t.system for t in times),
+        "forked_peak_mib": max((int(peak) / 1024 for peak in peaks), default=0.0),
+    }
 
 
 def _default_settings(options: argparse.Namespace) -> Any:

@@ -37,6 +37,7 @@ def classify(
     classifier: DefectClassifier | None,
     *,
     pixel_size_nm: PixelSize | None,
+    voltage_kv: float | None = None,
 ) -> Particles:
     """Classify the regions of one micrograph, and decide which particles are faulted.
 
@@ -54,6 +55,9 @@ def classify(
         None leaves regions as they were split, and every fault state unknown.
     pixel_size_nm : tuple of float or None
         (y, x) in nm. Where it is not known, or too coarse for a lattice, nothing is classified.
+    voltage_kv : float, optional
+        Acceleration voltage (kV), where it is known: outside of ``defects.voltage_range_kv`` every fault state is
+        unknown.
 
     Returns
     -------
@@ -85,6 +89,8 @@ def classify(
     row_of = np.full(len(ids), -1)
     row_of[measured & alone] = np.searchsorted(features.ids, owner[measured & alone])
     row_of[np.searchsorted(ids, own.ids)] = n + np.arange(len(own.ids))
+    if not settings.defects.holds_at(voltage_kv):
+        row_of = np.full(len(ids), -1)
     columns = _fault_states(rows, row_of)
     columns |= _exclusions(found.particle_rows, regions, settings.defects.min_exclusion_probability)
     return replace(found, region_rows=regions, particle_rows=found.particle_rows.filled(columns))

@@ -51,6 +51,7 @@ def analyse(
     classifier: DefectClassifier | None = None,
     gain: np.ndarray | None = None,
     corrected: np.ndarray | None = None,
+    voltage_kv: float | None = None,
 ) -> Analysis:
     """Take one micrograph through every stage.
 
@@ -71,6 +72,8 @@ def analyse(
     corrected : numpy.ndarray of int, optional
         Shape (y, x): labels corrected by hand. They replace the segmenter's. The segmenter's probability is still
         measured; the predicted quality of its mask is left out.
+    voltage_kv : float, optional
+        Acceleration voltage (kV), where it is known; see `classify`.
 
     Returns
     -------
@@ -106,7 +109,12 @@ def analyse(
         image, pixel_size_nm=pixel_size_nm, settings=settings, segmenter=segmenter, gain=gain
     )
     return analyse_segmented(
-        segmented, pixel_size_nm=pixel_size_nm, settings=settings, classifier=classifier, corrected=corrected
+        segmented,
+        pixel_size_nm=pixel_size_nm,
+        settings=settings,
+        classifier=classifier,
+        corrected=corrected,
+        voltage_kv=voltage_kv,
     )
 
 
@@ -202,6 +210,7 @@ def analyse_segmented(
     classifier: DefectClassifier | None = None,
     corrected: np.ndarray | None = None,
     labelled: Labelled | None = None,
+    voltage_kv: float | None = None,
 ) -> Analysis:
     """Take one micrograph from the mask to its rows: find particles, measure and classify them.
 
@@ -222,6 +231,8 @@ def analyse_segmented(
     labelled : Labelled, optional
         What an earlier run has found on this micrograph, from `analysis.stored_labels.restore_labelled`; by default
         particles are looked for in the mask.
+    voltage_kv : float, optional
+        Acceleration voltage (kV), where it is known; see `classify`.
 
     Returns
     -------
@@ -244,7 +255,9 @@ def analyse_segmented(
         return _one_crystal(segmented, row, execution, clock, settings, pixel_size_nm)
     found = measure_lattices(prepared, found, settings, pixel_size_nm=pixel_size_nm)
     clock.lap("seconds_fourier")
-    found = classify(prepared, found, settings, classifier, pixel_size_nm=pixel_size_nm)
+    found = classify(prepared, found, settings, classifier, pixel_size_nm=pixel_size_nm, voltage_kv=voltage_kv)
+    if classifier is not None and not settings.defects.holds_at(voltage_kv):
+        row["quality_flags"] = ",".join([str(row["quality_flags"])] * bool(row.get("quality_flags")) + ["voltage"])
     rows = found.particle_rows
     clock.lap("seconds_defects")
     row |= {

@@ -177,7 +177,8 @@ MICROGRAPHS: Schema = (
         "quality_flags",
         "str",
         "doubts about the image, comma-separated: blur, drift, empty_field, saturation, gradient, duplicate, "
-        "possible_duplicate, mask, fourier_transform, diffraction, illuminated_disk",
+        "possible_duplicate, mask, fourier_transform, diffraction, illuminated_disk, voltage (fault states are unknown "
+        "because the classifier does not hold for it)",
     ),
     Column(
         "edge_position_px",

@@ -136,7 +136,8 @@ PARTICLES: Schema = (
     Column(
         "fault_state",
         "str",
-        "fault, no_fault or unknown; misoriented and doubtful ones are unknown",
+        "fault, no_fault or unknown; misoriented and doubtful ones are unknown, and all at a voltage for which the "
+        "classifier does not hold",
     ),
     Column(
         "fault_probability",

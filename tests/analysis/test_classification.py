@@ -207,3 +207,21 @@ def test_without_the_lattice_its_columns_are_null() -> None:
     columns = [*fourier.LATTICE_COLUMNS, *fourier.ZONE_AXIS_COLUMNS]
     assert without[columns].isna().all(axis=None)
     pd.testing.assert_frame_equal(without.drop(columns=columns), with_lattice.drop(columns=columns))
+
+
+@pytest.mark.parametrize(
+    ("voltage_kv", "state"), [(None, "fault"), (200.0, "fault"), (300.0, "fault"), (80.0, "unknown"), (60.0, "unknown")]
+)
+def test_fault_states_are_unknown_at_a_voltage_that_the_classifier_does_not_hold_for(
+    voltage_kv: float | None, state: str
+) -> None:
+    image, found = field((80, 80))
+    faulty = says(stacking_fault=0.9, misoriented=0.1)
+    done = analysis.classify(image, found, SETTINGS, faulty, pixel_size_nm=PIXEL, voltage_kv=voltage_kv)
+    assert done.regions["region_class"].tolist() == ["stacking_fault"], "what it says is kept"
+    assert done.particles["fault_state"].tolist() == [state]
+    assert done.particles["fault_probability"].notna().tolist() == [state == "fault"]
+    assert done.particles["fault_trace_deg"].notna().tolist() == [state == "fault"]
+    own = SETTINGS.updated({"defects": {"voltage_range_kv": [60.0, 100.0]}})
+    done = analysis.classify(image, found, own, faulty, pixel_size_nm=PIXEL, voltage_kv=80.0)
+    assert done.particles["fault_state"].tolist() == ["fault"]

@@ -344,6 +344,7 @@ def _fill(
         classifier=classifier,
         corrected=None if correction is None else correction.read(),
         labelled=labelled,
+        voltage_kv=record.voltage_kv,
     )
     flags = [*record.calibration_flags, found.micrograph.get("calibration_flags")]
     reasons = "; ".join(filter(None, [found.reason, record.reason]))

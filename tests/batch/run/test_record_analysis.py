@@ -10,6 +10,7 @@ import pytest
 from hrtem_dask import loading
 from hrtem_dask.batch.run.record_analysis import analyse_record, settings_of
 from hrtem_dask.settings import Settings
+from hrtem_dask.simulation import simulate_scene
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,18 @@ def test_a_dark_field_detector_makes_particles_bright_unless_the_user_states_the
     disk = analysed.found.labels[50, 50] > 0
     assert bool(disk) == (expected == "bright")
     assert settings_of(record, chosen).segmentation.particles_are in ("dark", "bright")
+
+
+@pytest.mark.parametrize(("voltage_kv", "known"), [(None, True), (200.0, True), (80.0, False)])
+def test_fault_states_at_a_voltage_without_training_are_unknown_and_the_row_says_why(
+    tmp_path: Path, make_tiff: Callable[..., Path], voltage_kv: float | None, known: bool
+) -> None:
+    scene = simulate_scene(seed=(3, 1), shape=(256, 256), pixel_size_nm=0.04, n_particles=2, diameter_nm=(4, 5))
+    record = loading.list_micrographs(loading.find_sources(make_tiff(tmp_path / "a.tif", scene.image))[0])[0]
+    record = replace(record, pixel_size_nm=(0.04, 0.04), voltage_kv=voltage_kv)
+    settings = Settings().updated({"segmentation": {"method": "otsu"}, "execution": {"device": "cpu"}})
+    analysed = analyse_record(record, settings.updated({"quality": {"min_sharpness": 0.0}}))
+    assert len(analysed.particle_rows)
+    states, flags = set(analysed.particle_rows.texts("fault_state")), str(analysed.row["quality_flags"]).split(",")
+    assert ("voltage" in flags) != known
+    assert known or states == {"unknown"}
