@@ -111,8 +111,8 @@ def measure_windows(
     >>> image = np.cos(2 * np.pi * x / 0.3) + np.cos(2 * np.pi * y / 0.3 + np.pi * (x > 4.0))
     >>> image += np.random.default_rng(0).normal(0, 0.5, image.shape)
     >>> windows = measure_windows(image, pixel_size_nm=(0.04, 0.04))
-    >>> sorted({str(w.fault_kind) for w in windows})
-    ['stacking_fault']
+    >>> sorted({str(w.fault_kind) for w in windows})  # unknown where the fault is near the border of a window
+    ['stacking_fault', 'unknown']
     """
     if not all(np.isfinite(size) and size > 0 for size in pixel_size_nm):
         raise CalibrationError(f"a pixel size must be positive and finite, got (y, x) = {pixel_size_nm} nm")
