@@ -191,7 +191,7 @@ def box_around_points(points: np.ndarray) -> np.ndarray:
     ValueError
         If there is no point, or one is not finite.
     """
-    points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    points = np.asarray(points, dtype=np.float64).reshape(-1, 2) + 0.0  # OpenCV takes -0 and 0 for two points
     if not len(points) or not np.isfinite(points).all():
         raise ValueError(f"a box needs at least one point, and finite ones; there are {len(points)}")
     hull = points[cv2.convexHull(points.astype(np.float32), returnPoints=False)[:, 0]]

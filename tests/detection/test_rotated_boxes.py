@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -44,6 +44,7 @@ def test_the_box_around_its_corners_is_the_box(box: np.ndarray) -> None:
         assert angle_difference_deg(again[4], box[4]) == pytest.approx(0, abs=0.1)
 
 
+@example(np.array([[-0.0, 0.0], [0.0, 0.0]]))
 @given(arrays.arrays(np.float64, st.tuples(st.integers(1, 30), st.just(2)), elements=st.floats(-100, 100, width=32)))
 def test_the_box_around_points_holds_them_and_is_no_larger_than_opencvs(points: np.ndarray) -> None:
     box = box_around_points(points)
