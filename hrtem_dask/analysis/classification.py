@@ -87,10 +87,9 @@ def classify(
     rows = {"region_class": names, **predicted, **both}
     regions = _classified_regions(found, features.ids, {name: column[:n] for name, column in rows.items()}, settings)
     row_of = np.full(len(ids), -1)
-    row_of[measured & alone] = np.searchsorted(features.ids, owner[measured & alone])
-    row_of[np.searchsorted(ids, own.ids)] = n + np.arange(len(own.ids))
-    if not settings.defects.holds_at(voltage_kv):
-        row_of = np.full(len(ids), -1)
+    if settings.defects.holds_at(voltage_kv):
+        row_of[measured & alone] = np.searchsorted(features.ids, owner[measured & alone])
+        row_of[np.searchsorted(ids, own.ids)] = n + np.arange(len(own.ids))
     columns = _fault_states(rows, row_of)
     columns |= _exclusions(found.particle_rows, regions, settings.defects.min_exclusion_probability)
     return replace(found, region_rows=regions, particle_rows=found.particle_rows.filled(columns))

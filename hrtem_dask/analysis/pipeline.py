@@ -19,6 +19,7 @@ from hrtem_dask.analysis.finer_scale import with_mask, without_fused_outlines
 from hrtem_dask.analysis.lattice_check import check_lattice
 from hrtem_dask.analysis.mask_columns import about_outlines, about_segmentation
 from hrtem_dask.analysis.outcomes import Analysis, Labelled, Segmented
+from hrtem_dask.analysis.region_features import shows_lattice
 from hrtem_dask.analysis.stages import (
     judge_quality,
     label,
@@ -256,8 +257,10 @@ def analyse_segmented(
     found = measure_lattices(prepared, found, settings, pixel_size_nm=pixel_size_nm)
     clock.lap("seconds_fourier")
     found = classify(prepared, found, settings, classifier, pixel_size_nm=pixel_size_nm, voltage_kv=voltage_kv)
-    if classifier is not None and not settings.defects.holds_at(voltage_kv):
-        row["quality_flags"] = ",".join([str(row["quality_flags"])] * bool(row.get("quality_flags")) + ["voltage"])
+    could_be_classified = classifier is not None and shows_lattice(pixel_size_nm) and len(found.region_rows) > 0
+    if could_be_classified and not settings.defects.holds_at(voltage_kv):
+        flags = row.get("quality_flags")
+        row["quality_flags"] = f"{flags},voltage" if flags else "voltage"
     rows = found.particle_rows
     clock.lap("seconds_defects")
     row |= {

@@ -76,8 +76,11 @@ def changed_environment() -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        For Dask's ``distributed.nanny.environ``.
+        For Dask's ``distributed.nanny.environ``; empty where the process was not started, since workers have all of the
+        environment then.
     """
+    if not _environment:
+        return {}
     return {name: value for name, value in os.environ.items() if _environment.get(name) != value}
 
 

@@ -6,8 +6,9 @@ import gc
 import importlib
 import logging
 import signal
+import sys
 
-__all__ = ["MODULES"]
+__all__ = ["MODULES", "preload"]
 
 MODULES = (
     "distributed.nanny",
@@ -22,15 +23,16 @@ MODULES = (
 """None of them may start a thread: it would be missing after the fork."""
 
 
-def _load() -> None:
+def preload() -> None:
     """Import the modules; one that cannot be imported is told by the worker that needs it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which ends this process
     for name in MODULES:
         try:
             importlib.import_module(name)
         except Exception:
             logging.getLogger(__name__).debug("%s is not loaded beforehand", name, exc_info=True)
+
+
+if "multiprocessing.forkserver" in " ".join(sys.orig_argv):  # in that process alone, which can only be told to import
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which ends this process
+    preload()
     gc.freeze()  # else the first collection of each worker would copy the pages of all these objects
-
-
-_load()

@@ -88,9 +88,19 @@ def test_a_variable_that_python_reads_at_its_start_is_in_force(tmp_path: Path) -
 
 
 def test_nothing_that_is_loaded_before_the_fork_starts_a_python_thread() -> None:
-    code = "import hrtem_dask.batch.cluster.preloaded, threading; print(threading.active_count())"
+    code = "from hrtem_dask.batch.cluster.preloaded import preload; preload()\n"
+    code += "import sys, threading; print('openvino' in sys.modules, threading.active_count())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
-    assert done.stdout.strip() == "1"
+    assert done.stdout.strip() == "True 1"
+
+
+def test_whoever_else_imports_the_list_of_modules_keeps_ctrl_c() -> None:
+    look = "import signal, sys; print(signal.getsignal(signal.SIGINT), 'dask' in sys.modules)"
+    plain, imported = (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True).stdout
+        for code in (look, f"import hrtem_dask.batch.cluster.preloaded; {look}")
+    )
+    assert plain == imported
 
 
 def test_defaults_are_those_of_dask() -> None:

@@ -152,8 +152,14 @@ def test_a_scheduler_that_is_lost_while_a_result_is_fetched_is_said_as_soon_as_t
 
 
 def test_tasks_in_flight_of_a_lost_scheduler_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lost(*_: object, **__: object) -> None:
+    waited = []
+
+    def lost(futures: list[object], **_: object) -> None:
+        waited.append(futures)
         raise FuturesCancelledError([])
 
     monkeypatch.setattr(streaming, "wait", lost)
-    streaming._let_finish(SimpleNamespace(status="running"), [SimpleNamespace()])
+    future = SimpleNamespace()
+    streaming._let_finish(SimpleNamespace(status="running"), [future])
+    streaming._let_finish(SimpleNamespace(status="closed"), [future])
+    assert waited == [[future]], "its error is no error of the caller, and a client that knows of the loss asks nothing"

@@ -51,3 +51,5 @@ def test_fault_states_at_a_voltage_without_training_are_unknown_and_the_row_says
     states, flags = set(analysed.particle_rows.texts("fault_state")), str(analysed.row["quality_flags"]).split(",")
     assert ("voltage" in flags) != known
     assert known or states == {"unknown"}
+    coarse = analyse_record(replace(record, pixel_size_nm=(0.3, 0.3)), settings)
+    assert "voltage" not in str(coarse.row["quality_flags"]), "without a lattice nothing is classified at any voltage"
