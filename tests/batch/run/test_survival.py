@@ -1,5 +1,6 @@
 """What a run survives: its own death, a worker's, a model too many times asked for."""
 
+import functools
 import json
 import os
 import signal
@@ -209,7 +210,13 @@ def test_ctrl_c_ends_a_run_in_seconds_and_says_how_to_go_on(
     command = [sys.executable, "-m", "hrtem_dask", "run", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
     options = ["--method", "otsu", "--workers", "1", "--overlays", "all"]
     process = subprocess.Popen(
-        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        [*command, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # a shell that starts the tests in the background ignores Ctrl-C, and so would this program
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     commits = tmp_path / "out" / "parts"
     deadline = time.monotonic() + 120
