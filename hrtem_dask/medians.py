@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 __all__ = ["count_values", "median", "median_of_counts"]
 
 FEW = 4096
-"""So many values are sorted as they are."""
-SAMPLED = 4096
-"""Number of values that tell roughly where the median lies."""
+"""So many integers are sorted, more are counted."""
 AT_ONCE = 2**20
-"""Number of values that are counted at once."""
-MARGIN = 0.06
-"""The median is looked for between these quantiles of the sample: 0.5 minus and plus the margin."""
+"""Number of values that are counted at once; OpenCV's counts are float32, and exact up to 2²⁴."""
 
 
 def count_values(values: np.ndarray) -> np.ndarray:
@@ -27,7 +24,7 @@ def count_values(values: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of int
-        As ``numpy.bincount``, which would make an array of 8 bytes per value of them all.
+        As ``numpy.bincount``, which takes four times as long, and makes an array of 8 bytes per value of them all.
 
     Examples
     --------
@@ -35,12 +32,17 @@ def count_values(values: np.ndarray) -> np.ndarray:
     [1, 1, 0, 2]
     """
     flat = values.reshape(-1)
-    if flat.size <= AT_ONCE:
-        return np.bincount(flat)
+    if not flat.size:
+        return np.zeros(0, dtype=np.intp)
     counts = np.zeros(int(flat.max()) + 1, dtype=np.intp)
     for first in range(0, flat.size, AT_ONCE):
-        some = np.bincount(flat[first : first + AT_ONCE])
-        counts[: some.size] += some
+        some = flat[first : first + AT_ONCE]
+        if counts.size > 2**16:
+            few = np.bincount(some)
+            counts[: few.size] += few
+        else:
+            row = np.ascontiguousarray(some, np.uint8 if counts.size <= 2**8 else np.uint16)[None]
+            counts += cv2.calcHist([row], [0], None, [counts.size], [0, counts.size]).ravel().astype(np.intp)
     return counts
 
 
@@ -67,18 +69,7 @@ def median(values: np.ndarray) -> float:
         flat = flat.view(np.uint8)
     if flat.dtype in (np.uint8, np.uint16) and flat.size > FEW:
         return median_of_counts(count_values(flat))
-    if flat.size <= FEW:
-        return _middle(flat, 0, flat.size)
-    sample = np.sort(flat[:: flat.size // SAMPLED])
-    low, high = (sample[int((0.5 + side * MARGIN) * sample.size)] for side in (-1, 1))
-    inside = flat[(flat >= low) & (flat <= high)]
-    below = int(np.count_nonzero(flat < low))
-    middle = (flat.size - 1) // 2
-    found = below <= middle and flat.size // 2 < below + inside.size
-    # a NaN is neither inside nor below nor above
-    if not found or below + inside.size + int(np.count_nonzero(flat > high)) < flat.size:
-        return _middle(flat, 0, flat.size)
-    return _middle(inside, below, flat.size)
+    return _middle(flat)
 
 
 def median_of_counts(counts: np.ndarray, values: np.ndarray | None = None) -> float:
@@ -112,13 +103,13 @@ def median_of_counts(counts: np.ndarray, values: np.ndarray | None = None) -> fl
     return float(np.array([values[low], values[high]]).mean())
 
 
-def _middle(values: np.ndarray, below: int, n: int) -> float:
-    """Return the median of n values, of which `below` are left out, which are smaller than all the others."""
+def _middle(values: np.ndarray) -> float:
+    """Return the median; NumPy's looks for three places at once, which takes five times as long."""
     if values.dtype.kind == "f" and np.isnan(values.max()):
         return float("nan")
-    upper = n // 2 - below
+    upper = values.size // 2
     parted = np.partition(values, upper)
-    if n % 2:
+    if values.size % 2:
         return float(parted[upper])
     pair = np.array([parted[:upper].max(), parted[upper]])
     return float(pair.mean())
