@@ -83,7 +83,7 @@ def replace_nonfinite(image: np.ndarray) -> tuple[np.ndarray, int]:
     return xp.where(finite, values, xp.median(values[finite])), n_replaced
 
 
-def normalize(image: np.ndarray) -> np.ndarray:
+def normalize(image: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
     """Scale an image to [0, 1] by its minimum and maximum.
 
     Parameters
@@ -91,6 +91,8 @@ def normalize(image: np.ndarray) -> np.ndarray:
     image : array_like
         Shape (y, x), any real dtype, finite. Scale the whole micrograph, never its tiles one by one: that changes
         2.4 % of the pixels of a U-Net's mask.
+    out : numpy.ndarray or cupy.ndarray, optional
+        Same shape, float32: where the result may be written; it may be the image itself.
 
     Returns
     -------
@@ -117,6 +119,6 @@ def normalize(image: np.ndarray) -> np.ndarray:
     if span > float(np.finfo(np.float32).max) or span < float(np.finfo(np.float32).tiny):
         clipped: np.ndarray = xp.clip((values.astype(xp.float64) - low) / span, 0, 1).astype(xp.float32)
         return clipped
-    scaled: np.ndarray = values - xp.float32(low)
+    scaled: np.ndarray = xp.subtract(values, xp.float32(low), out=out)
     scaled /= xp.float32(span)
     return scaled

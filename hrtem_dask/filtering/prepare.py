@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hrtem_dask.backend import array_namespace
 from hrtem_dask.filtering.background import flatten_background
 from hrtem_dask.filtering.flat_field import flat_field
 from hrtem_dask.filtering.intensity import normalize, replace_nonfinite
@@ -65,8 +66,9 @@ def prepare(
     """
     if gain is not None:
         image = flat_field(image, gain=gain, dark=dark)
-    finite, n_replaced = replace_nonfinite(image)
-    if n_replaced == 0:
-        finite = image  # spikes of integers are found faster
-    clean = replace_spikes(finite, threshold_sd=spike_threshold_sd, scale=spike_scale)
-    return normalize(flatten_background(clean) if flatten else clean), n_replaced
+    n_replaced = 0
+    if array_namespace(image).asarray(image).dtype.kind not in "bui":  # integers are finite
+        image, n_replaced = replace_nonfinite(image)
+    clean = replace_spikes(image, threshold_sd=spike_threshold_sd, scale=spike_scale)
+    flat = flatten_background(clean) if flatten else clean
+    return normalize(flat, out=flat), n_replaced

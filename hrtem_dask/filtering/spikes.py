@@ -9,7 +9,7 @@ import numpy as np
 
 from hrtem_dask.backend import array_namespace, ndimage
 from hrtem_dask.filtering.intensity import as_float32
-from hrtem_dask.medians import median, median_of_counts
+from hrtem_dask.medians import count_values, median, median_of_counts
 
 __all__ = ["SpikeScale", "median_3x3", "replace_spikes"]
 
@@ -61,7 +61,7 @@ def median_3x3(image: np.ndarray) -> np.ndarray:
 
 def _integer_median_3x3(native: np.ndarray) -> np.ndarray:
     """Return the median in the dtype of the image: uint8, uint16 or float32."""
-    return np.ascontiguousarray(cv2.medianBlur(np.pad(native, 1, mode="reflect"), 3)[1:-1, 1:-1])
+    return cv2.medianBlur(cv2.copyMakeBorder(native, 1, 1, 1, 1, cv2.BORDER_REFLECT_101), 3)[1:-1, 1:-1]
 
 
 def replace_spikes(image: np.ndarray, *, threshold_sd: float = 8.0, scale: SpikeScale = "residual") -> np.ndarray:
@@ -108,12 +108,13 @@ def replace_spikes(image: np.ndarray, *, threshold_sd: float = 8.0, scale: Spike
         raise ValueError(f"spike_threshold_sd must be 0 (off) or larger, got {threshold_sd}")
     if scale not in get_args(SpikeScale):
         raise ValueError(f"spike_scale must be one of {get_args(SpikeScale)}, got {scale!r}")
+    xp = array_namespace(image)
+    native = xp.asarray(image)
+    if xp is np and native.dtype in (np.uint8, np.uint16) and threshold_sd > 0 and native.size:  # in native byte order
+        return _replaced_in_integers(np.ascontiguousarray(native), threshold_sd, scale)
     values = as_float32(image)
-    xp = array_namespace(values)
     if threshold_sd == 0 or values.size == 0:
         return values.copy()
-    if xp is np and np.asarray(image).dtype in (np.uint8, np.uint16):  # in native byte order
-        return _replaced_in_integers(np.asarray(image), values, threshold_sd, scale)
     smooth = median_3x3(image)
     far = smooth - values
     xp.abs(far, out=far)
@@ -124,23 +125,23 @@ def replace_spikes(image: np.ndarray, *, threshold_sd: float = 8.0, scale: Spike
     return result
 
 
-def _replaced_in_integers(image: np.ndarray, values: np.ndarray, threshold_sd: float, scale: SpikeScale) -> np.ndarray:
+def _replaced_in_integers(image: np.ndarray, threshold_sd: float, scale: SpikeScale) -> np.ndarray:
     """Do the same for integers, whose medians follow from counts: in a fifth of the time."""
-    smooth = _integer_median_3x3(np.ascontiguousarray(image))
-    far = cv2.absdiff(smooth, np.ascontiguousarray(image))
+    smooth = _integer_median_3x3(image)
+    far = cv2.absdiff(smooth, image)
     if scale == "image":
-        limit = threshold_sd * _standard_deviation(values)
+        limit = threshold_sd * _standard_deviation(image)
     else:
         every = max(1, image.size // _SAMPLED)
-        counts = np.bincount(image.ravel()[::every])
+        counts = count_values(image.ravel()[::every])
         from_middle = np.abs(np.arange(counts.size, dtype=np.float32) - np.float32(median_of_counts(counts)))
         spread = median_of_counts(counts, from_middle)
-        limit = threshold_sd * _scale_of(values, median(far.ravel()[::every]), spread)
-    result = values.copy()
-    if not float(far.max()) > limit:
-        return result
-    spikes = far > float(np.float32(limit))  # the precision of the comparison of other images
-    result[spikes] = smooth[spikes]
+        limit = threshold_sd * _scale_of(image, median(far.ravel()[::every]), spread)
+    result = image.astype(np.float32)
+    if float(far.max()) > limit:
+        # integers compare as fast as they are; the precision of the comparison is that of other images
+        spikes = np.divmod(np.flatnonzero(far > int(np.float32(limit))), image.shape[1])
+        result[spikes] = smooth[spikes]
     return result
 
 
@@ -166,4 +167,7 @@ def _standard_deviation(values: np.ndarray) -> float:
     xp = array_namespace(values)
     if xp is not np:
         return float(values.std(dtype=xp.float64))
+    if values.dtype in (np.uint8, np.uint16):  # in a fifth of the time of OpenCV's function
+        mean = cv2.sumElems(values)[0] / values.size
+        return float(np.sqrt(max(cv2.norm(values, cv2.NORM_L2SQR) / values.size - mean**2, 0.0)))
     return float(cv2.meanStdDev(values)[1][0, 0])  # one pass, eight times NumPy's speed
