@@ -103,8 +103,9 @@ def background_surface(blocks: np.ndarray) -> np.ndarray | None:
 def _block_means(values: np.ndarray, side: int) -> np.ndarray:
     """Return the means of square blocks; the remainder at the right and lower border is left out."""
     rows, columns = (n // side for n in values.shape)
-    inside = values[: rows * side, : columns * side]
-    means: np.ndarray = inside.reshape(rows, side, columns, side).mean(axis=(1, 3), dtype="float64")
+    # whole rows are added faster than pieces of them
+    sums = values[: rows * side].reshape(rows, side, values.shape[1]).sum(axis=1, dtype="float64")
+    means: np.ndarray = sums[:, : columns * side].reshape(rows, columns, side).sum(axis=2) / side**2
     return means
 
 
@@ -134,49 +135,83 @@ def _least_trimmed_squares(terms: np.ndarray, values: np.ndarray) -> tuple[np.nd
     """Return the coefficients of the best half of the points, and their root-mean-square residual."""
     n, p = terms.shape
     half = (n + p + 1) // 2
-    rng = np.random.default_rng(0)
+    chosen = np.random.default_rng(0).integers(n, size=(_STARTS, 2 * p))
     # small subsets: many of them hold background alone; the first start is the fit to all points
     weights = np.zeros((_STARTS, n))
-    np.put_along_axis(weights, rng.integers(n, size=(_STARTS, 2 * p)), 1.0, axis=1)
+    weights[np.arange(_STARTS)[:, None], chosen] = 1.0
     weights[0] = 1.0
-    fits = _weighted_fits(terms, values, weights)
+    fit: _Fit | _Level = _Fit(terms, values, half) if p > 1 else _Level(values, half)
+    fits = fit.weighted(weights)
     for _ in range(2):
-        fits = _concentrated(terms, values, fits, half)
-    fits = fits[np.argsort(_trimmed(terms, values, fits, half))[:_KEPT]]
+        fits = fit.concentrated(fits)
+    fits = fits[np.argsort(fit.trimmed(fits))[:_KEPT]]
     for _ in range(_STEPS):
-        before, fits = fits, _concentrated(terms, values, fits, half)
+        before, fits = fits, fit.concentrated(fits)
         if np.array_equal(before, fits):
             break
-    residuals = _trimmed(terms, values, fits, half)
+    residuals = fit.trimmed(fits)
     best = int(residuals.argmin())
     return fits[best], float(residuals[best])
 
 
-def _weighted_fits(terms: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return least-squares coefficients, shape (fits, terms), for each row of weights."""
-    p = terms.shape[1]
-    products = (terms[:, :, None] * terms[:, None]).reshape(len(terms), p * p)
-    normal = (weights @ products).reshape(-1, p, p) + 1e-9 * np.eye(p)
-    fits: np.ndarray = np.linalg.solve(normal, (weights @ (terms * values[:, None]))[..., None])[..., 0]
-    return fits
+class _Fit:
+    """Least squares of many subsets of the same points; `fits` has the shape (fits, terms)."""
+
+    def __init__(self, terms: np.ndarray, values: np.ndarray, half: int) -> None:
+        n, self.p = terms.shape
+        self.terms, self.values, self.half = np.ascontiguousarray(terms.T), values, half
+        products = (terms[:, :, None] * terms[:, None]).reshape(n, self.p**2)
+        self.products = np.concatenate([products, terms * values[:, None]], axis=1)
+
+    def weighted(self, weights: np.ndarray) -> np.ndarray:
+        """Return least-squares coefficients for each row of weights."""
+        sums = weights @ self.products
+        normal = sums[:, : self.p**2].reshape(-1, self.p, self.p) + 1e-9 * np.eye(self.p)
+        fits: np.ndarray = np.linalg.solve(normal, sums[:, self.p**2 :, None])[..., 0]
+        return fits
+
+    def concentrated(self, fits: np.ndarray) -> np.ndarray:
+        """Fit anew to the half that each fit describes best: a step that never raises the trimmed residual."""
+        distance = self._distances(fits)
+        near = distance <= np.partition(distance, self.half - 1, axis=1)[:, self.half - 1 : self.half]
+        tied = np.flatnonzero(np.count_nonzero(near, axis=1) != self.half)
+        if tied.size:  # several are equally far, as blocks of one value are
+            nearest = np.argpartition(distance[tied], self.half - 1, axis=1)[:, : self.half]
+            near[tied] = False
+            near[tied[:, None], nearest] = True
+        return self.weighted(near.astype(np.float64))
+
+    def trimmed(self, fits: np.ndarray) -> np.ndarray:
+        """Return the root-mean-square residual of the half that each fit describes best."""
+        nearest = np.partition(self._distances(fits), self.half - 1, axis=1)[:, : self.half]
+        residuals: np.ndarray = np.sqrt(np.square(nearest, out=nearest).mean(axis=1))
+        return residuals
+
+    def _distances(self, fits: np.ndarray) -> np.ndarray:
+        distance = fits @ self.terms
+        distance -= self.values
+        return np.abs(distance, out=distance)
 
 
-def _concentrated(terms: np.ndarray, values: np.ndarray, fits: np.ndarray, half: int) -> np.ndarray:
-    """Fit anew to the half that each fit describes best: a step that never raises the trimmed residual."""
-    distance = np.abs(values - fits @ terms.T)
-    farthest = np.partition(distance, half - 1, axis=1)[:, half - 1 : half]
-    weights = (distance <= farthest).astype(np.float64)
-    tied = np.flatnonzero(weights.sum(axis=1) != half)
-    if tied.size:  # several are equally far, as blocks of one value are
-        nearest = np.argpartition(distance[tied], half - 1, axis=1)[:, :half]
-        chosen = np.zeros((tied.size, len(values)))
-        np.put_along_axis(chosen, nearest, 1.0, axis=1)
-        weights[tied] = chosen
-    return _weighted_fits(terms, values, weights)
+class _Level:
+    """The same for a level alone: the nearest half are neighbors in the order of their values, so all fits are known."""
 
+    def __init__(self, values: np.ndarray, half: int) -> None:
+        self.values, ordered = values, np.sort(values)
+        self.middle = float(ordered[half])  # sums of squares about it lose no digits
+        windows = np.lib.stride_tricks.sliding_window_view(ordered - self.middle, half)
+        self.means, self.squares = windows.mean(axis=1), windows.var(axis=1)
+        self.ends = (ordered[: len(windows) - 1] + ordered[half:]) / 2  # from here on the next window is nearer
 
-def _trimmed(terms: np.ndarray, values: np.ndarray, fits: np.ndarray, half: int) -> np.ndarray:
-    """Return the root-mean-square residual of the half that each fit describes best."""
-    squares = np.partition((values - fits @ terms.T) ** 2, half - 1, axis=1)[:, :half]
-    residuals: np.ndarray = np.sqrt(squares.mean(axis=1))
-    return residuals
+    def weighted(self, weights: np.ndarray) -> np.ndarray:
+        """Return the mean for each row of weights."""
+        return np.asarray(weights @ self.values / weights.sum(axis=1))[:, None]
+
+    def concentrated(self, fits: np.ndarray) -> np.ndarray:
+        """Return the mean of the half that is nearest to each level."""
+        return self.means[np.searchsorted(self.ends, fits)] + self.middle
+
+    def trimmed(self, fits: np.ndarray) -> np.ndarray:
+        """Return the root-mean-square residual of the half that is nearest to each level."""
+        at = np.searchsorted(self.ends, fits[:, 0])
+        return np.asarray(np.sqrt(self.squares[at] + (self.means[at] + self.middle - fits[:, 0]) ** 2))
