@@ -188,13 +188,14 @@ class _Fit:
         return residuals
 
     def _distances(self, fits: np.ndarray) -> np.ndarray:
-        distance = fits @ self.terms
+        distance: np.ndarray = fits @ self.terms
         distance -= self.values
-        return np.abs(distance, out=distance)
+        np.abs(distance, out=distance)
+        return distance
 
 
 class _Level:
-    """The same for a level alone: the nearest half are neighbors in the order of their values, so all fits are known."""
+    """The same for a level alone: the nearest half are neighbors in the order of values, so all fits are known."""
 
     def __init__(self, values: np.ndarray, half: int) -> None:
         self.values, ordered = values, np.sort(values)
@@ -209,7 +210,7 @@ class _Level:
 
     def concentrated(self, fits: np.ndarray) -> np.ndarray:
         """Return the mean of the half that is nearest to each level."""
-        return self.means[np.searchsorted(self.ends, fits)] + self.middle
+        return np.asarray(self.means[np.searchsorted(self.ends, fits)] + self.middle)
 
     def trimmed(self, fits: np.ndarray) -> np.ndarray:
         """Return the root-mean-square residual of the half that is nearest to each level."""

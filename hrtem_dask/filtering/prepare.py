@@ -67,7 +67,7 @@ def prepare(
     if gain is not None:
         image = flat_field(image, gain=gain, dark=dark)
     n_replaced = 0
-    if array_namespace(image).asarray(image).dtype.kind not in "bui":  # integers are finite
+    if array_namespace(image).asarray(image).dtype.kind == "f":  # integers are finite
         image, n_replaced = replace_nonfinite(image)
     clean = replace_spikes(image, threshold_sd=spike_threshold_sd, scale=spike_scale)
     flat = flatten_background(clean) if flatten else clean

@@ -49,10 +49,10 @@ def unit_range(values: np.ndarray, extremes: tuple[float, float]) -> np.ndarray:
         Same shape.
     """
     if values.dtype in (np.uint8, np.uint16):  # differences are exact in float32, and their quotient is rounded once
-        unit = np.subtract(values, np.float32(extremes[0]), dtype=np.float32)
+        unit: np.ndarray = np.subtract(values, np.float32(extremes[0]), dtype=np.float32)
         unit /= np.float32(extremes[1] - extremes[0])
         return unit
-    wide = np.subtract(values, extremes[0], dtype=np.float64)
+    wide: np.ndarray = np.subtract(values, extremes[0], dtype=np.float64)
     wide /= extremes[1] - extremes[0]
     return wide.astype(np.float32)
 
