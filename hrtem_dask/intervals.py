@@ -27,6 +27,8 @@ MIN_MICROGRAPHS = 5
 """With fewer micrographs no interval is given: it would contain the true value far less often than stated."""
 _MAX_ENTRIES = 500_000
 """Numbers that are drawn, or converted to floats, at once."""
+_FEW, _ENTRIES_OF_FEW = 1000, 2**13
+"""So few micrographs are added up in pieces that BLAS multiplies on one thread: to wake the others takes longer."""
 BOOTSTRAP_METHOD = "expanded percentile bootstrap over micrographs (Hesterberg 2015)"
 
 
@@ -123,7 +125,8 @@ def resample_sums(counts: np.ndarray, sums: np.ndarray) -> np.ndarray:
     >>> resample_sums(np.array([[1, 1], [2, 0]], dtype=np.uint8), np.array([10.0, 300.0]))
     array([310.,  20.])
     """
-    step = max(1, _MAX_ENTRIES // max(counts.shape[1], 1))
+    n = max(counts.shape[1], 1)
+    step = max(1, (_ENTRIES_OF_FEW if n <= _FEW else _MAX_ENTRIES) // n)
     pieces = [counts[start : start + step].astype(float) @ sums for start in range(0, len(counts), step)]
     return np.concatenate(pieces)
 

@@ -1,11 +1,13 @@
-"""Text files as people save them: byte order marks, UTF-16, and the encodings of older programs."""
+"""Text files: byte order marks, UTF-16 and the encodings of older programs; JSON that people can read."""
 
 from __future__ import annotations
 
 import codecs
+import json
 
-__all__ = ["decode_text"]
+__all__ = ["decode_text", "json_text"]
 
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -67,3 +69,37 @@ def _without_mark(content: bytes) -> str:
     if even and even.count(0) > 0.4 * len(even) and odd.count(0) == 0:
         return "utf-16-be"
     return "utf-8"
+
+
+def json_text(content: object, *, margin: str = "\n") -> str:
+    """Return JSON with one key, or one record of a list, per line.
+
+    Parameters
+    ----------
+    content : object
+        What JSON can hold; keys are texts, and are sorted.
+    margin : str
+        Beginning of a new line.
+
+    Returns
+    -------
+    str
+        JSON. With an indentation, Python's encoder takes ten times as long.
+
+    Examples
+    --------
+    >>> print(json_text({"numbers": [1, 2], "about": {"name": "é"}}))
+    {
+     "about": {
+      "name": "é"
+     },
+     "numbers": [1, 2]
+    }
+    """
+    inner = margin + " "
+    if isinstance(content, dict) and content:
+        lines = (f"{_encode(str(key))}: {json_text(content[key], margin=inner)}" for key in sorted(content))
+        return "{" + inner + f",{inner}".join(lines) + margin + "}"
+    if isinstance(content, list | tuple) and any(isinstance(one, dict) for one in content):
+        return "[" + inner + f",{inner}".join(json_text(one, margin=inner) for one in content) + margin + "]"
+    return _encode(content)

@@ -1,10 +1,12 @@
 """Text in the encodings that editors and spreadsheet programs write."""
 
+import json
+
 import pytest
 
 from hrtem_dask.errors import SettingsError
 from hrtem_dask.settings import Settings
-from hrtem_dask.text_encoding import decode_text
+from hrtem_dask.text_encoding import decode_text, json_text
 
 TEXT = "[particles]\n# Größe\nmin_area_nm2 = 3.0\n"
 
@@ -32,3 +34,11 @@ def test_settings_that_are_no_text_are_said(tmp_path: object) -> None:
         file.write(bytes(range(256)))
     with pytest.raises(SettingsError, match=r"cannot read the settings from .*settings.toml"):
         Settings.from_file(path)
+
+
+def test_json_has_a_line_per_key_and_record_and_means_the_same() -> None:
+    content = {"b": [], "a": {"list": [1.5, None, True], "records": [{"é": "\n"}, {}], "nested": [[1], [2]]}, "c": {}}
+    text = json_text(content)
+    assert json.loads(text) == content
+    assert text.splitlines()[1:4] == [' "a": {', '  "list": [1.5, null, true],', '  "nested": [[1], [2]],']
+    assert text.splitlines()[4:8] == ['  "records": [', "   {", '    "é": "\\n"', "   },"]

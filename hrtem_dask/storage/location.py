@@ -6,7 +6,6 @@ or not at all.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import posixpath
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hrtem_dask.addresses import check_address, file_system
+from hrtem_dask.text_encoding import json_text
 
 __all__ = ["Location"]
 
@@ -213,7 +213,7 @@ class Location:
                         _set_aside(path)
 
     def write_json(self, name: str, content: object) -> None:
-        """Write a JSON file, atomically, with sorted keys.
+        """Write a JSON file, atomically, with sorted keys, one per line.
 
         Parameters
         ----------
@@ -222,7 +222,7 @@ class Location:
         content : object
             What JSON can hold.
         """
-        self.write_bytes(name, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False).encode())
+        self.write_bytes(name, json_text(content).encode())
 
     def read_bytes(self, name: str) -> bytes:
         """Read a whole file.

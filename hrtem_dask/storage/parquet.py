@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -22,6 +23,8 @@ __all__ = [
 
 ROW_GROUP = 2**14
 """Rows of a group of a large table, which are some 10 MB in memory: a reader takes as much at once."""
+_PANDAS = b"pandas"
+"""Key of the types of the columns in pandas, in the metadata of a schema."""
 
 
 def write_table(folder: Location, name: str, table: pd.DataFrame | pa.Table, schema: tables.Schema) -> str:
@@ -266,8 +269,19 @@ def schema_with_extra(columns: pd.DataFrame, schema: tables.Schema) -> pa.Schema
         Columns that are not in the schema come after it.
     """
     extra = [str(name) for name in columns if name not in {column.name for column in schema}]
-    fields: pa.Schema = _with_extra_columns(tables.conform(columns[extra].drop_duplicates(), schema), schema).schema
-    return fields
+    # pandas takes long over a hundred columns of four types: it is asked about one of each
+    kinds = {column.kind: column for column in schema}
+    few = _with_extra_columns(columns[extra].drop_duplicates(), tuple(kinds.values()))
+    fields = tables.arrow_schema(schema)
+    for name in extra:
+        fields = fields.append(few.schema.field(name))
+    about = json.loads(few.schema.metadata[_PANDAS])
+    known = {entry["name"]: entry for entry in about["columns"]}
+    about["columns"] = [
+        *({**known[kinds[c.kind].name], "name": c.name, "field_name": c.name} for c in schema),
+        *(known[name] for name in extra),
+    ]
+    return fields.with_metadata({**fields.metadata, _PANDAS: json.dumps(about).encode()})
 
 
 def with_extra_columns(
@@ -346,7 +360,8 @@ def rows_of_micrograph(part: pa.Table, micrograph_id: str, schema: tables.Schema
 
 def _filtered(part: pa.Table, wanted: Sequence[str]) -> pa.Table:
     """Return the rows of some micrographs."""
-    return part.filter(pc.is_in(part["micrograph_id"], pa.array(wanted, pa.string())))
+    is_wanted = pc.is_in(part["micrograph_id"], pa.array(wanted, pa.string()))
+    return part if pc.all(is_wanted, min_count=0).as_py() else part.filter(is_wanted)
 
 
 def _nullable(kind: pa.DataType) -> object | None:

@@ -116,6 +116,16 @@ def test_covariates_have_one_type_in_every_piece() -> None:
         assert piece["anneal_c"].to_pylist() == [None if name == "m02" else columns["anneal_c"][name]]
 
 
+@pytest.mark.parametrize("table", tables.SCHEMAS)
+def test_the_schema_is_that_of_a_written_dataframe(place: Location, table: str) -> None:
+    columns = {"sample": ["Au", None], "ph": [7.0, None], "batch": [1, 2], "note": ["ä", None], "dry": [True, False]}
+    covariates = pd.DataFrame(columns, index=["a", "b"])
+    rows = tables.conform(covariates.assign(micrograph_id=["a", "b"]), tables.SCHEMAS[table])
+    parquet.write_table(place, "table.parquet", rows, tables.SCHEMAS[table])
+    written = pq.read_schema(pa.BufferReader(place.read_bytes("table.parquet")))
+    assert schema_with_extra(covariates, tables.SCHEMAS[table]).equals(written, check_metadata=True)
+
+
 def test_statistics_of_the_pieces_are_those_of_the_whole() -> None:
     whole = particles(200).to_pandas()
     pieces = [summarize_partition(whole[list(NEEDED)][first : first + 30]) for first in range(0, 200, 30)]

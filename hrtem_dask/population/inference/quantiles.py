@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from hrtem_dask.intervals import resample_sums
+
 __all__ = ["quantile_statistics", "weighted_quantiles"]
 
-_MAX_ENTRIES = 1_000_000  # of a matrix resamples × ranks
 _MAX_RANKS = 2048  # larger samples are binned by rank, in steps of 1/2048 in probability
-_MICROGRAPHS = 512  # whose weight by rank is a table in memory at a time
+_BLOCK = 32  # ranks that are looked at together, where the curve of a resample crosses a probability
 
 
 def weighted_quantiles(values: np.ndarray, weights: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
@@ -73,45 +75,59 @@ def quantile_statistics(
     n_ranks = min(len(values), _MAX_RANKS)
     rank = np.arange(len(values)) * n_ranks // len(values)
     rank_value = np.bincount(rank, values) / np.bincount(rank)
+    ranks = _Ranks(weights, owners, rank, counts)
+    reached = np.cumsum(resample_sums(counts, ranks.in_blocks()), axis=1)
     found = np.full((len(probabilities), len(counts)), np.nan)
-    step = max(1, _MAX_ENTRIES // n_ranks)
-    for start in range(0, len(counts), step):
-        mass = _mass(counts[start : start + step], weights, owners, rank, n_ranks)
-        found[:, start : start + step] = _crossings(mass, rank_value, probabilities)
+    for row, probability in zip(found, probabilities, strict=True):
+        target = probability * reached[:, -1]
+        block = np.minimum((reached < target[:, None]).sum(axis=1), reached.shape[1] - 1)
+        for one in np.unique(block):
+            here = np.flatnonzero(block == one)
+            first, mass = ranks.around(one, here)
+            before = reached[here, one - 1] - mass[:, 0] if one else np.zeros(len(here))
+            row[here] = _crossings(mass, before, target[here], rank_value[first:])
+    found[:, reached[:, -1] == 0] = np.nan
     found[:, 0] = weighted_quantiles(values, weights, probabilities)
     return found
 
 
-def _mass(counts: np.ndarray, weights: np.ndarray, owners: np.ndarray, rank: np.ndarray, n_ranks: int) -> np.ndarray:
-    """Return the weight of each rank in each resample, shape (resamples, ranks), some micrographs at a time."""
-    mass = np.zeros((len(counts), n_ranks))
-    by_owner = np.argsort(owners, kind="stable")
-    starts = np.arange(0, counts.shape[1], _MICROGRAPHS)
-    ends = np.searchsorted(owners[by_owner], starts + _MICROGRAPHS)
-    for first, start, end in zip(starts, [0, *ends], ends, strict=False):
-        chosen = by_owner[start:end]
-        some = counts[:, first : first + _MICROGRAPHS].astype(float)
-        table = np.zeros((some.shape[1], n_ranks))
-        np.add.at(table, (owners[chosen] - first, rank[chosen]), weights[chosen])
-        mass += some @ table
-    return mass
+@dataclass(frozen=True)
+class _Ranks:
+    """Weights by rank. Those of all ranks in all resamples would be a large matrix, of which little is needed."""
+
+    weights: np.ndarray
+    """Shape (n,): of the particles, by size."""
+    owners: np.ndarray
+    """Shape (n,)."""
+    rank: np.ndarray
+    """Shape (n,), ascending."""
+    counts: np.ndarray
+    """Shape (resamples, micrographs)."""
+
+    def in_blocks(self) -> np.ndarray:
+        """Return the weight of each micrograph in each block of ranks, shape (micrographs, blocks)."""
+        return self._table(slice(None), self.rank // _BLOCK)
+
+    def around(self, block: int, rows: np.ndarray) -> tuple[int, np.ndarray]:
+        """Return the first rank, and the weight of each rank of a block and of its neighbors, in some resamples."""
+        first = max(block * _BLOCK - 1, 0)
+        start, end = np.searchsorted(self.rank, [first, (block + 1) * _BLOCK + 1])
+        return first, resample_sums(self.counts[rows], self._table(slice(start, end), self.rank[start:end] - first))
+
+    def _table(self, some: slice, column: np.ndarray) -> np.ndarray:
+        """Add up the weights of some particles by micrograph and column."""
+        n_rows, n_columns = self.counts.shape[1], int(column[-1]) + 1
+        flat = self.owners[some] * n_columns + column
+        return np.bincount(flat, self.weights[some], n_rows * n_columns).reshape(n_rows, n_columns)
 
 
-def _crossings(mass: np.ndarray, values: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
-    """Return where each row's cumulative curve reaches the probabilities; the masses are used up."""
-    middle = np.cumsum(mass, axis=1)
-    total = middle[:, -1].copy()
-    mass /= 2
-    middle -= mass
+def _crossings(mass: np.ndarray, before: np.ndarray, target: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return where each row's cumulative curve, which begins with what is before, reaches its target."""
+    middle = np.cumsum(mass, axis=1) - mass / 2 + before[:, None]
+    right = np.minimum((middle < target[:, None]).sum(axis=1), mass.shape[1] - 1)
+    left = np.maximum(right - 1, 0)
     rows = np.arange(len(mass))
-    found = np.empty((len(probabilities), len(mass)))
-    for i, probability in enumerate(probabilities):
-        target = probability * total
-        right = np.minimum((middle < target[:, None]).sum(axis=1), len(values) - 1)
-        left = np.maximum(right - 1, 0)
-        over, under = middle[rows, right], middle[rows, left]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = np.where(over > under, (target - under) / (over - under), 1.0)
-        found[i] = values[left] + np.clip(share, 0, 1) * (values[right] - values[left])
-    found[:, total == 0] = np.nan
-    return found
+    over, under = middle[rows, right], middle[rows, left]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(over > under, (target - under) / (over - under), 1.0)
+    return np.asarray(values[left] + np.clip(share, 0, 1) * (values[right] - values[left]))

@@ -53,7 +53,7 @@ def derivatives(y: np.ndarray, limit: np.ndarray, a: np.ndarray, scale: np.ndarr
     """
     b = np.exp(scale)
     z, c = (y - a) / b, (limit - a) / b
-    log_s, s1, s2, cs1, ccs2 = _truncation(c, family)
+    log_s, s1, s2, cs1, cs2, ccs2 = _truncation(c, family)
     if family == "weibull":
         e = np.exp(z)
         h, h1 = 1 - e, -e
@@ -64,7 +64,7 @@ def derivatives(y: np.ndarray, limit: np.ndarray, a: np.ndarray, scale: np.ndarr
         a=(s1 - h) / b,
         scale=cs1 - z * h - 1,
         aa=(h1 - s2) / b**2,
-        a_scale=(z * h1 + h - np.where(np.isfinite(c), c, 0) * s2 - s1) / b,
+        a_scale=(z * h1 + h - cs2 - s1) / b,
         scale_scale=z * h + z**2 * h1 - cs1 - ccs2,
     )
 
@@ -137,8 +137,10 @@ def _newton(
 
 
 def _truncation(c: np.ndarray, family: Family) -> tuple[np.ndarray, ...]:
-    """Return ln S, its first two derivatives with respect to c, and these times c and c²; all 0 for c = −∞."""
+    """Return ln S, its derivatives s₁ and s₂ with respect to c, c s₁, c s₂ and c² s₂; all 0 for c = −∞."""
     known = np.isfinite(c)
+    if not known.any():
+        return (np.zeros(()),) * 6
     c = np.where(known, c, 0.0)
     if family == "weibull":
         e = np.exp(c)
@@ -147,4 +149,4 @@ def _truncation(c: np.ndarray, family: Family) -> tuple[np.ndarray, ...]:
         log_s = scipy.special.log_ndtr(-c)
         hazard = np.exp(-(c**2) / 2 - np.log(2 * np.pi) / 2 - log_s)
         s1, s2 = -hazard, -hazard * (hazard - c)
-    return tuple(np.where(known, term, 0.0) for term in (log_s, s1, s2, c * s1, c**2 * s2))
+    return tuple(np.where(known, term, 0.0) for term in (log_s, s1, s2, c * s1, c * s2, c**2 * s2))

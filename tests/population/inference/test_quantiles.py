@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from hrtem_dask import intervals
 from hrtem_dask.intervals import resample_counts
 from hrtem_dask.population.inference import quantiles
 from hrtem_dask.population.inference.quantiles import quantile_statistics, weighted_quantiles
@@ -12,15 +13,30 @@ from hrtem_dask.population.inference.quantiles import quantile_statistics, weigh
 PROBABILITIES = [0.1, 0.5, 0.9]
 
 
-def test_some_micrographs_at_a_time_give_the_same(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_some_ranks_and_resamples_at_a_time_give_the_same(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     owners = rng.permutation(np.repeat(np.arange(23), rng.integers(0, 9, 23)))
     values, weights = rng.lognormal(size=(2, len(owners)))
     counts = resample_counts(23, n_resamples=40, seed=1)
     expected = quantile_statistics(values, weights, owners, counts, PROBABILITIES)
-    monkeypatch.setattr(quantiles, "_MICROGRAPHS", 5)
-    monkeypatch.setattr(quantiles, "_MAX_ENTRIES", 1000)
+    monkeypatch.setattr(intervals, "_ENTRIES_OF_FEW", 100)
+    for ranks in (1, 5, 1000):
+        monkeypatch.setattr(quantiles, "_BLOCK", ranks)
+        found = quantile_statistics(values, weights, owners, counts, PROBABILITIES)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_the_curve_of_a_resample_passes_through_every_particle(rng: np.random.Generator) -> None:
+    owners = rng.integers(0, 9, 200)
+    values, weights = rng.lognormal(size=(2, 200))
+    counts = resample_counts(9, n_resamples=50, seed=1)
     found = quantile_statistics(values, weights, owners, counts, PROBABILITIES)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    order = np.argsort(values)
+    for row, count in zip(found.T[1:], counts[1:], strict=True):
+        mass = (weights * count[owners])[order]
+        curve = (np.cumsum(mass) - mass / 2) / mass.sum()
+        np.testing.assert_allclose(row, np.interp(PROBABILITIES, curve, values[order]), rtol=1e-9)
 
 
 def test_a_resample_is_as_its_micrographs_one_by_one(rng: np.random.Generator) -> None:
