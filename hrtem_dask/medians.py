@@ -39,12 +39,12 @@ def count_values(values: np.ndarray) -> np.ndarray:
     counts = np.zeros(int(flat.max()) + 1, dtype=np.intp)
     dtype = np.uint8 if counts.size <= 2**8 else np.uint16
     for first in range(0, flat.size, AT_ONCE):
-        some: Any = flat[first : first + AT_ONCE]
+        some = flat[first : first + AT_ONCE]
         if counts.size > 2**16:
             few = np.bincount(some)
             counts[: few.size] += few
         else:
-            row = np.ascontiguousarray(some[None], dtype)
+            row: Any = np.ascontiguousarray(some[None], dtype)
             counts += cv2.calcHist([row], [0], None, [counts.size], [0, counts.size]).ravel().astype(np.intp)
     return counts
 

@@ -226,7 +226,7 @@ def label(
         Labels, region table, particle table.
     """
     rules = settings.particles
-    finite = filtering.replace_nonfinite(image)[0]
+    finite = _finite(image)
     if corrected is not None:
         return particles.measure_labels(
             corrected,
@@ -246,6 +246,11 @@ def label(
         marks=marks,
         outside=outside,
     )
+
+
+def _finite(image: np.ndarray) -> np.ndarray:
+    """Replace pixels without a finite number; integers are finite as they are."""
+    return filtering.replace_nonfinite(image)[0] if image.dtype.kind == "f" else image
 
 
 def label_instances(
@@ -281,7 +286,7 @@ def label_instances(
     """
     return particles.measure_instances(
         instances,
-        filtering.replace_nonfinite(image)[0],
+        _finite(image),
         settings.particles,
         pixel_size_nm=pixel_size_nm,
         marks=marks,

@@ -7,7 +7,7 @@ import numpy as np
 from hrtem_dask import tables
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.counting import population_rule, touches_edge, touches_mark, touches_outside
-from hrtem_dask.particles.runs import find_runs
+from hrtem_dask.particles.runs import Runs, find_runs
 from hrtem_dask.particles.shape.descriptors import measured_columns
 from hrtem_dask.settings import ParticleSettings
 
@@ -18,6 +18,7 @@ def particle_rows(
     labels: np.ndarray,
     image: np.ndarray,
     *,
+    runs: Runs | None = None,
     regions: np.ndarray,
     split_confidence: np.ndarray,
     pixel_size_nm: PixelSize | None,
@@ -34,6 +35,8 @@ def particle_rows(
         Shape (y, x), 0 is background, particles numbered from 1.
     image : numpy.ndarray
         Shape (y, x): the raw image.
+    runs : Runs, optional
+        Runs of the labels, where they are known already.
     regions : numpy.ndarray of int32
         Shape (y, x): number of the region that each pixel belongs to.
     split_confidence : numpy.ndarray of float64
@@ -55,7 +58,7 @@ def particle_rows(
     tables.Rows
         Of `tables.PARTICLES`; micrograph, sample and lattice columns are null, the fault state unknown.
     """
-    runs = find_runs(labels)
+    runs = find_runs(labels) if runs is None else runs
     columns = measured_columns(
         labels,
         image,
@@ -83,6 +86,7 @@ def region_rows(
     regions: np.ndarray,
     particles: tables.Rows,
     *,
+    runs: Runs | None = None,
     pixel_size_nm: PixelSize | None,
     max_region_area_nm2: float | None,
 ) -> tables.Rows:
@@ -94,6 +98,8 @@ def region_rows(
         Shape (y, x), 0 is background, regions numbered from 1.
     particles : tables.Rows
         From `particle_rows`.
+    runs : Runs, optional
+        Runs of the regions, where they are known already.
     pixel_size_nm : tuple of float or None
         Height and width of a pixel (nm); None leaves ``area_nm2`` null.
     max_region_area_nm2 : float or None
@@ -106,7 +112,7 @@ def region_rows(
         region holds two or more particles that are not too small, or is larger than the limit, else ``unsure``.
         A speck beside a particle does not make an agglomeration.
     """
-    runs = find_runs(regions)
+    runs = find_runs(regions) if runs is None else runs
     box = dict(zip(tables.BOX_COLUMNS, runs.boxes.T, strict=True))
     region_of_particle = particles.integers("region_id")
     # a region reaches what its particles reach

@@ -10,13 +10,13 @@ import pandas as pd
 from hrtem_dask import backend, tables
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.assembly import particle_rows, region_rows
-from hrtem_dask.particles.components import connected_components, renumber
+from hrtem_dask.particles.components import label_pieces, renumber
 from hrtem_dask.particles.counting import counting_limit_px
 from hrtem_dask.particles.holes import fill_particle_holes, fill_within_particles
 from hrtem_dask.particles.morphology import clean_mask
 from hrtem_dask.particles.outlines.half_way import move_outlines_half_way
-from hrtem_dask.particles.regions import join_regions, label_regions
-from hrtem_dask.particles.runs import find_runs
+from hrtem_dask.particles.regions import bridge_gaps, join_regions, label_regions
+from hrtem_dask.particles.runs import Runs, find_runs
 from hrtem_dask.particles.small_particles import keep_small_particles
 from hrtem_dask.particles.split import particle_core, split_touching
 from hrtem_dask.settings import ParticleSettings
@@ -125,7 +125,8 @@ def find_particles(
     if probability is not None and settings.split_by_probability:
         core = particle_core(probability, host_mask)
     cleaned, n_removed = _cleaned(mask, host_mask, settings, pixel_size_nm)
-    labels, regions, confidence = _split(cleaned, core, settings, pixel_size_nm)
+    pieces, runs_of_pieces = label_pieces(cleaned)
+    labels, regions, confidence = _split(pieces, runs_of_pieces, core, settings, pixel_size_nm)
     if settings.fill_holes:
         labels, regions = fill_within_particles(labels, regions)
     if settings.outline == "half":
@@ -135,9 +136,11 @@ def find_particles(
         regions = region_of[labels]
     if closed is not None:
         labels, regions, confidence = _without_marks(labels, regions, confidence, closed)
+    runs = runs_of_pieces if labels is pieces else find_runs(labels)
     particles = particle_rows(
         labels,
         backend.to_numpy(image),
+        runs=runs,
         regions=regions,
         split_confidence=confidence,
         pixel_size_nm=pixel_size_nm,
@@ -146,7 +149,9 @@ def find_particles(
         marks=marks,
         outside=outside,
     )
-    found = _with_regions(labels, particles, regions, settings, pixel_size_nm=pixel_size_nm)
+    if regions is not labels:
+        runs = runs_of_pieces if regions is pieces else find_runs(regions)
+    found = _with_regions(labels, particles, regions, runs, settings, pixel_size_nm=pixel_size_nm)
     return replace(found, n_removed=n_removed)
 
 
@@ -214,6 +219,7 @@ def measure_labels(
     particles = particle_rows(
         labels,
         backend.to_numpy(image),
+        runs=find_runs(labels),
         regions=regions,
         split_confidence=np.full(int(labels.max(initial=0)), np.nan),
         pixel_size_nm=pixel_size_nm,
@@ -222,7 +228,7 @@ def measure_labels(
         marks=marks,
         outside=outside,
     )
-    return _with_regions(labels, particles, regions, settings, pixel_size_nm=pixel_size_nm)
+    return _with_regions(labels, particles, regions, find_runs(regions), settings, pixel_size_nm=pixel_size_nm)
 
 
 def _cleaned(
@@ -252,11 +258,14 @@ def _cleaned(
 
 
 def _split(
-    cleaned: np.ndarray, core: np.ndarray | None, settings: ParticleSettings, pixel_size_nm: PixelSize | None
+    pieces: np.ndarray,
+    runs: Runs,
+    core: np.ndarray | None,
+    settings: ParticleSettings,
+    pixel_size_nm: PixelSize | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the particles of a cleaned mask, the regions that they belong to, and the confidence of their cuts."""
-    pieces = connected_components(cleaned)
-    regions = label_regions(cleaned, pixel_size_nm=pixel_size_nm, bridge_gap_nm=settings.bridge_gap_nm, pieces=pieces)
+    regions = bridge_gaps(pieces, runs, pixel_size_nm=pixel_size_nm, gap_nm=settings.bridge_gap_nm)
     if not settings.split_touching:
         return regions, regions, np.full(int(regions.max(initial=0)), np.nan)
     labels, confidence = split_touching(
@@ -267,6 +276,7 @@ def _split(
         core=core,
         min_core_part_area_px=min(counting_limit_px(settings, pixel_size_nm), _part_px(settings)),
         pieces=pieces,
+        runs=runs,
     )
     return labels, regions, confidence
 
@@ -300,12 +310,13 @@ def _with_regions(
     labels: np.ndarray,
     particles: tables.Rows,
     regions: np.ndarray,
+    runs: Runs,
     settings: ParticleSettings,
     *,
     pixel_size_nm: PixelSize | None,
 ) -> Particles:
-    """Add the regions to the particles."""
+    """Add the regions, whose runs are given, to the particles."""
     rows = region_rows(
-        regions, particles, pixel_size_nm=pixel_size_nm, max_region_area_nm2=settings.max_region_area_nm2
+        regions, particles, runs=runs, pixel_size_nm=pixel_size_nm, max_region_area_nm2=settings.max_region_area_nm2
     )
     return Particles(labels=labels, region_rows=rows, particle_rows=particles)

@@ -105,11 +105,11 @@ def fill_within_particles(labels: np.ndarray, regions: np.ndarray) -> tuple[np.n
     Returns
     -------
     labels, regions : numpy.ndarray of int32
-        Shape (y, x), new arrays; the numbers are the same.
+        Shape (y, x): new arrays, or the same ones where there is no hole; the numbers are the same.
     """
-    labels, regions = labels.copy(), regions.copy()
     if labels.size == 0 or not _has_holes(labels != 0):
         return labels, regions
+    labels, regions = labels.copy(), regions.copy()
     background, stats, inner = _holes(labels == 0)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     for hole in np.flatnonzero(inner):

@@ -111,5 +111,7 @@ def _fill_holes(mask: np.ndarray) -> np.ndarray:
     for edge in (background[0], background[-1], background[:, 0], background[:, -1]):
         outside[edge] = True
     outside[0] = False  # 0 is the mask itself
+    if int(xp.count_nonzero(outside)) == n - 1:
+        return mask  # no hole: looking at every pixel would take longer than the rest
     filled: np.ndarray = ~outside[background]
     return filled

@@ -8,10 +8,10 @@ from scipy import ndimage
 
 from hrtem_dask import backend
 from hrtem_dask.micrograph import PixelSize
-from hrtem_dask.particles.components import connected_components, renumber
-from hrtem_dask.particles.runs import find_runs
+from hrtem_dask.particles.components import label_pieces, renumber
+from hrtem_dask.particles.runs import Runs, find_runs
 
-__all__ = ["join_regions", "label_regions"]
+__all__ = ["bridge_gaps", "join_regions", "label_regions"]
 
 
 def label_regions(
@@ -19,7 +19,6 @@ def label_regions(
     *,
     pixel_size_nm: PixelSize | None,
     bridge_gap_nm: float,
-    pieces: np.ndarray | None = None,
 ) -> np.ndarray:
     """Label the regions of a mask.
 
@@ -35,8 +34,6 @@ def label_regions(
         Height and width of a pixel (nm); without it (None) no gap is bridged.
     bridge_gap_nm : float
         Pieces nearer than this (nm) are one region; with 0 no gap is bridged.
-    pieces : numpy.ndarray of int32, optional
-        Shape (y, x): `connected_components` of the mask, where they are known already.
 
     Returns
     -------
@@ -64,10 +61,7 @@ def label_regions(
         raise ValueError(f"a mask has 2 dimensions (y, x), got shape {mask.shape}: pass one frame at a time")
     if bridge_gap_nm < 0:
         raise ValueError(f"bridge_gap_nm must be 0 or more, got {bridge_gap_nm} nm: 0 bridges nothing")
-    pieces = connected_components(backend.to_numpy(mask)) if pieces is None else pieces
-    if pixel_size_nm is None or bridge_gap_nm <= min(pixel_size_nm):
-        return pieces  # two pieces are at least one pixel apart
-    return _bridge(pieces, pixel_size_nm=pixel_size_nm, gap_nm=bridge_gap_nm)
+    return bridge_gaps(*label_pieces(backend.to_numpy(mask)), pixel_size_nm=pixel_size_nm, gap_nm=bridge_gap_nm)
 
 
 def join_regions(regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -98,9 +92,27 @@ def join_regions(regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return renumber(roots[regions])
 
 
-def _bridge(pieces: np.ndarray, *, pixel_size_nm: PixelSize, gap_nm: float) -> np.ndarray:
-    """Give pieces that are nearer than the gap the same label."""
-    runs = find_runs(pieces)
+def bridge_gaps(pieces: np.ndarray, runs: Runs, *, pixel_size_nm: PixelSize | None, gap_nm: float) -> np.ndarray:
+    """Give pieces that are nearer than the gap the same label.
+
+    Parameters
+    ----------
+    pieces : numpy.ndarray of int32
+        Shape (y, x), from `label_pieces`.
+    runs : Runs
+        Runs of the pieces.
+    pixel_size_nm : tuple of float or None
+        Height and width of a pixel (nm); without it (None) no gap is bridged.
+    gap_nm : float
+        Pieces nearer than this (nm) are one region.
+
+    Returns
+    -------
+    numpy.ndarray of int32
+        Shape (y, x), as from `label_regions`; the pieces themselves where no gap is bridged.
+    """
+    if pixel_size_nm is None or gap_nm <= min(pixel_size_nm):
+        return pieces  # two pieces are at least one pixel apart
     boxes = runs.boxes
     # each pair is examined from its smaller box, so that a large piece among specks takes no time
     order = np.argsort(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
@@ -115,7 +127,10 @@ def _bridge(pieces: np.ndarray, *, pixel_size_nm: PixelSize, gap_nm: float) -> n
         y0, x0, y1, x1 = boxes[i]
         crop = pieces[max(y0 - reach[0], 0) : y1 + reach[0], max(x0 - reach[1], 0) : x1 + reach[1]]
         piece = crop == label
-        others = cv2.dilate(piece.view(np.uint8), reachable).view(bool) & (crop != 0) & ~piece
+        others = (crop != 0) & ~piece
+        if not others.any():
+            continue
+        others &= cv2.dilate(piece.view(np.uint8), reachable).view(bool)
         if not others.any():
             continue
         others &= rank[crop] > rank[label]

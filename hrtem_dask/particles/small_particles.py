@@ -12,8 +12,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from hrtem_dask.particles.components import connected_components
-from hrtem_dask.particles.runs import Runs, find_runs
+from hrtem_dask.particles.components import connected_components, label_pieces
+from hrtem_dask.particles.runs import Runs
 
 __all__ = ["keep_small_particles"]
 
@@ -52,8 +52,7 @@ def keep_small_particles(
     """
     if mask.size == 0:
         return cleaned.copy(), 0
-    pieces = connected_components(mask)
-    runs = find_runs(pieces)
+    pieces, runs = label_pieces(mask)
     small = (runs.area_px >= min_area_px) & (runs.area_px < max_area_px) & _is_compact(runs)
     kept = cleaned.copy()
     if small.any():

@@ -15,9 +15,9 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from hrtem_dask.micrograph import PixelSize
-from hrtem_dask.particles.components import connected_components, renumber
+from hrtem_dask.particles.components import label_pieces, renumber
 from hrtem_dask.particles.morphology import clean_mask
-from hrtem_dask.particles.runs import find_runs
+from hrtem_dask.particles.runs import Runs, find_runs
 
 __all__ = ["particle_core", "split_touching"]
 
@@ -40,6 +40,7 @@ def split_touching(
     core: np.ndarray | None = None,
     min_core_part_area_px: float | None = None,
     pieces: np.ndarray | None = None,
+    runs: Runs | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split regions into particles by a watershed of the distance transform.
 
@@ -65,11 +66,14 @@ def split_touching(
         outside the core; by default `min_part_area_px`.
     pieces : numpy.ndarray of int32, optional
         Shape (y, x): `connected_components` of all regions together, where they are known already.
+    runs : Runs, optional
+        Runs of the pieces, where they are known already.
 
     Returns
     -------
     labels : numpy.ndarray of int32
-        Shape (y, x), 0 is background, particles numbered from 1 by their first pixel in raster order.
+        Shape (y, x), 0 is background, particles numbered from 1 by their first pixel in raster order; the pieces
+        themselves where nothing is split.
     confidence : numpy.ndarray of float64
         Shape (n,), for particles 1, 2, …: the lowest confidence of the cuts that bound the particle, 0 to 1; NaN for a
         particle without cuts.
@@ -100,15 +104,15 @@ def split_touching(
     smallest = (min_part_area_px, min_part_area_px)
     if core is not None and min_core_part_area_px is not None:
         smallest = (min_part_area_px, min_core_part_area_px)
-    labels = connected_components(regions != 0) if pieces is None else pieces.copy()
-    runs = find_runs(labels)
-    n = runs.ids.size
+    if pieces is None:
+        pieces, runs = label_pieces(regions != 0)
+    runs = find_runs(pieces) if runs is None else runs
+    labels, n = pieces, runs.ids.size
     confidence = [float("nan")] * n
     for piece, (y0, x0, y1, x1), area in zip(runs.ids, runs.boxes, runs.area_px, strict=True):
         if area < 2 * min(smallest):
             continue
-        crop = labels[y0:y1, x0:x1]
-        inside = crop == piece
+        inside = pieces[y0:y1, x0:x1] == piece
         parts, scores = _split_piece(
             inside,
             inside if core is None else _filled(inside & core[y0:y1, x0:x1]) & inside,
@@ -117,9 +121,10 @@ def split_touching(
             sampling=sampling,
         )
         if len(scores) > 1:
+            labels = pieces.copy() if labels is pieces else labels
             # the first part keeps the number of the piece, the others are appended; renumbered at the end
             numbers = np.array([0, piece, *range(n + 1, n + len(scores))], dtype=np.int32)
-            crop[parts > 0] = numbers[parts[parts > 0]]
+            labels[y0:y1, x0:x1][parts > 0] = numbers[parts[parts > 0]]
             confidence[piece - 1] = scores[0]
             confidence += scores[1:]
             n += len(scores) - 1
@@ -185,7 +190,9 @@ def _split_piece(
     if n <= 2:
         return piece.astype(np.int32), [float("nan")]
     basins = watershed(-smooth, markers, connectivity=2, mask=piece)  # type: ignore[no-untyped-call]
-    peaks = np.asarray(ndimage.maximum(distance, basins, np.arange(n))) - _HALF_PIXEL
+    peaks = np.zeros(n, distance.dtype)
+    np.maximum.at(peaks, basins.ravel(), distance.ravel())
+    peaks -= _HALF_PIXEL
     pairs, saddles = _saddles(basins, distance)
     part = _merge(
         peaks,

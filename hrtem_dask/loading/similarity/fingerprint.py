@@ -9,6 +9,7 @@ field disagree wherever there is no strong structure.
 from __future__ import annotations
 
 import base64
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -147,6 +148,8 @@ def finite_float(image: np.ndarray) -> np.ndarray:
     numpy.ndarray
         Shape (y, x); non-finite pixels are at the median of the others, or 0 where there are no others.
     """
+    if image.dtype in (np.uint8, np.uint16) and image.size:  # their differences are exact in float32
+        return np.subtract(image, np.float32(median(image)), dtype=np.float32)
     # an offset that is large for float32 is taken away first
     finite = np.isfinite(image) if image.dtype.kind == "f" else None
     if image.size and (finite is None or finite.all()):
@@ -161,6 +164,7 @@ def _without_rounding(detail: np.ndarray, part: np.ndarray) -> np.ndarray:
     return np.where(np.abs(detail) > 1e-5 * max(float(np.abs(part).max(initial=0)), 1e-30), detail, 0)
 
 
+@functools.lru_cache(maxsize=64)
 def _places(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Return one place in each cell of a grid, the same for every image of this size."""
     rng = np.random.default_rng(0)

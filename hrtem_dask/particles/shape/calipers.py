@@ -125,12 +125,11 @@ def _joined(parts: list[_Ties]) -> _Ties:
 
 def _largest(vertices: np.ndarray, real: np.ndarray, owner: np.ndarray) -> _Ties:
     """Return the directions of the largest caliper distance; `vertices` has the shape (hulls, vertices, 2)."""
-    apart = vertices[:, :, None] - vertices[:, None]
-    square = (apart**2).sum(axis=-1)
+    y, x = (vertices[:, :, None, axis] - vertices[:, None, :, axis] for axis in (0, 1))
+    square = y**2 + x**2
     square[~(real[:, :, None] & real[:, None])] = -1.0
-    ties = np.triu(square >= square.max(axis=(1, 2))[:, None, None] * (1 - _TIE))
-    which, i, j = np.nonzero(ties & real[:, :, None] & real[:, None])
-    found = apart[which, i, j]
+    which, i, j = np.nonzero(np.triu(square >= square.max(axis=(1, 2))[:, None, None] * (1 - _TIE)))
+    found = np.stack([y[which, i, j], x[which, i, j]], axis=1)
     length = np.hypot(*found.T)
     return _Ties(owner[which], found / length[:, None], length)
 
@@ -188,17 +187,20 @@ def _beyond(
     top = far + footprint / 2  # of the outermost corner
     nearest = top[tie_of] - np.maximum(first, first + (length - 1) * step[tie_of])
     near = np.flatnonzero((nearest < deepest[tie_of]) & wanted[tie_of])
-    n, tie = length[near], tie_of[near]
-    before = np.cumsum(n) - n
+    tie = tie_of[near]
+    begin, n = _reaching(top[tie] - deepest[tie] - first[near], step[tie], length[near])
+    before = np.cumsum(n) - n - begin
     k = np.arange(n.sum()) - np.repeat(before, n)
-    tie = np.repeat(tie, n)
-    depth = top[tie] - np.repeat(first[near], n) - k * step[tie]
+    near, tie = np.repeat(near, n), np.repeat(tie, n)
+    depth = top[tie] - first[near] - k * step[tie]
     kept = depth < deepest[tie]
     depth, tie = depth[kept], tie[kept]
+    rows, depth = 1 / footprint[tie], depth / footprint[tie] - 0.5
 
     def area(level: float) -> np.ndarray:
-        inside = np.clip((level - depth) / footprint[tie] + 0.5, 0, 1)
-        return np.bincount(tie, inside, minlength=len(far))
+        inside = level * rows
+        inside -= depth
+        return np.bincount(tie, np.clip(inside, 0, 1, out=inside), minlength=len(far))
 
     # a slab holds no pixel in directions that are not wanted, and in the gap between the pieces of a mask of a detector
     lowest = np.where(wanted, 1e-9, 1.0)
@@ -215,3 +217,12 @@ def _beyond(
     # next term of the circular segment
     reach = np.where(power == _ROUND, reach / (1 + reach / (10 * radius)) - _ROUND_EXCESS_PX, reach)
     return np.where(wanted, np.clip(_DEEP_PX - reach, -_OUTSIDE_PX, footprint / 2), 0.0)
+
+
+def _reaching(above: np.ndarray, step: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first k and how many k of 0 ≤ k < `length` may have k `step` > `above`, a few more included."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        limit = np.nan_to_num(above / step, nan=0.0, posinf=2**30, neginf=-(2**30)).clip(-1, length + 1).astype(int)
+    begin = np.where(step > 0, np.maximum(limit - 1, 0), 0)
+    end = np.where(step < 0, np.minimum(limit + 2, length), length)
+    return begin, np.maximum(end - begin, 0)
