@@ -41,6 +41,7 @@ def label_pieces(mask: np.ndarray) -> tuple[np.ndarray, Runs]:
     runs : Runs
         As `find_runs` finds them in the labels.
     """
+    labels: np.ndarray
     if mask.size == 0:
         labels = np.zeros(mask.shape, dtype=np.int32)
         return labels, find_runs(labels)

@@ -149,7 +149,7 @@ def finite_float(image: np.ndarray) -> np.ndarray:
         Shape (y, x); non-finite pixels are at the median of the others, or 0 where there are no others.
     """
     if image.dtype in (np.uint8, np.uint16) and image.size:  # their differences are exact in float32
-        return np.subtract(image, np.float32(median(image)), dtype=np.float32)
+        return np.asarray(np.subtract(image, np.float32(median(image)), dtype=np.float32))
     # an offset that is large for float32 is taken away first
     finite = np.isfinite(image) if image.dtype.kind == "f" else None
     if image.size and (finite is None or finite.all()):
