@@ -41,12 +41,11 @@ def label_pieces(mask: np.ndarray) -> tuple[np.ndarray, Runs]:
     runs : Runs
         As `find_runs` finds them in the labels.
     """
-    labels: np.ndarray
     if mask.size == 0:
-        labels = np.zeros(mask.shape, dtype=np.int32)
-        return labels, find_runs(labels)
+        nothing = np.zeros(mask.shape, dtype=np.int32)
+        return nothing, find_runs(nothing)
     inside = np.ascontiguousarray(mask, dtype=bool)
-    _, labels = cv2.connectedComponents(inside.view(np.uint8), connectivity=8)
+    labels = np.asarray(cv2.connectedComponents(inside.view(np.uint8), connectivity=8)[1], dtype=np.int32)
     runs = find_runs(labels, mask=inside)
     # OpenCV numbers by blocks of 2×2 pixels, an order that changes when the mask is flipped or cropped
     numbers = _raster_numbers(runs, mask.shape[1])
