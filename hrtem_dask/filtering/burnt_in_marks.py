@@ -65,7 +65,7 @@ def find_marks(image: np.ndarray) -> np.ndarray:
             marks[rows, columns] = True
     if marks.any():
         marks = _grown(marks)
-        grays = replace(grays, values=np.where(marks, grays.background, grays.values))
+        grays = replace(grays, values=np.where(marks, grays.background, grays.values), counts=None)
     drawn = np.zeros_like(marks)
     for is_white, level in levels:
         bars = ink_bars(grays, is_white=is_white, level=level)

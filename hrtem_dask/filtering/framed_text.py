@@ -178,7 +178,7 @@ def _goes_across(strip: np.ndarray, level: float, grays: Grays) -> bool:
 
 def _paper(rows: np.ndarray, level: float, grays: Grays) -> np.ndarray:
     """Return the share of each row that has the gray value of the paper."""
-    return np.asarray((np.abs(rows - level) <= grays.tolerance).mean(axis=1))
+    return np.asarray(np.count_nonzero(np.abs(rows - level) <= grays.tolerance, axis=1) / rows.shape[1])
 
 
 def _smooth(shares: np.ndarray) -> np.ndarray:

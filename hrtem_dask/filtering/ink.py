@@ -51,6 +51,7 @@ MOST_PIECES = 1000
 MOST_SPARSE = 0.05
 """Masks with at most this share of pixels are measured pixel by pixel."""
 _COARSE_PX = 256
+_AT_ONCE_PX = 2**15
 _BACKGROUND_PX = 41
 
 
@@ -66,6 +67,8 @@ class Grays:
     """Range of the image, from the 0.5 to the 99.5 percentile."""
     noise: float
     """Standard deviation of the noise, from second differences along the rows."""
+    counts: np.ndarray | None = None
+    """How often each gray value from 0 on occurs; None where they are no small whole numbers, or not known."""
 
     @property
     def tolerance(self) -> float:
@@ -86,6 +89,8 @@ class Grays:
             At least the number of pixels that differ from it by no more than the tolerance.
         """
         reach = 1.001 * self.tolerance + 1e-6 * abs(level)  # rounding must not lose one
+        if self.counts is not None:
+            return int(self.counts[max(int(level - reach), 0) : max(int(level + reach) + 1, 0)].sum())
         return int(cv2.countNonZero(cv2.inRange(self.values, level - reach, level + reach)))
 
 
@@ -138,21 +143,39 @@ def gray_levels(image: np.ndarray) -> Grays | None:
     Grays or None
         None for images without contrast or without a finite pixel.
     """
-    values = np.asarray(image).astype(np.float32)
-    finite = np.isfinite(values)
+    image = np.asarray(image)
+    counts = count_values(image) if image.dtype in (np.uint8, np.uint16) else None  # in native byte order
+    values = image.astype(np.float32)
+    finite = np.isfinite(values) if image.dtype.kind == "f" else np.True_
     if not finite.all():
         if not finite.any():
             return None
         values = np.where(finite, values, np.median(values[finite]))
-    some = values[::3, ::3]
-    low, high = (float(q) for q in np.quantile(some, [0.005, 0.995]))
+    low, high = _outer_quantiles(values[::3, ::3] if counts is None else image[::3, ::3])
     if not high > low:
         low, high = float(values.min()), float(values.max())
     if not high > low:
         return None
-    second = 2 * values[::2, 1:-1] - values[::2, :-2] - values[::2, 2:]
-    noise = median(np.abs(second)) * 1.4826 / 6**0.5
-    return Grays(values, _background(values, low, high), high - low, noise)
+    second = 2 * values[::2, 1:-1]
+    second -= values[::2, :-2]
+    second -= values[::2, 2:]
+    noise = median(np.abs(second, out=second)) * 1.4826 / 6**0.5
+    return Grays(values, _background(values, low, high), high - low, noise, counts)
+
+
+def _outer_quantiles(values: np.ndarray) -> tuple[float, float]:
+    """Return the 0.5 and the 99.5 percentile, as NumPy's; of small whole numbers they follow from counts."""
+    quantiles = np.array([0.005, 0.995])
+    if values.dtype.kind != "u":
+        low, high = np.quantile(values, quantiles)
+        return float(low), float(high)
+    up_to = np.cumsum(count_values(values))
+    at = (values.size - 1) * quantiles
+    before = np.floor(at).astype(int)
+    a, b = (np.searchsorted(up_to, np.minimum(k, values.size - 1), side="right") for k in (before, before + 1))
+    share = at - before
+    low, high = np.where(share < 0.5, a + (b - a) * share, b - (b - a) * (1 - share))
+    return float(low), float(high)
 
 
 def ink_levels(grays: Grays) -> Iterator[tuple[bool, float]]:
@@ -170,11 +193,16 @@ def ink_levels(grays: Grays) -> Iterator[tuple[bool, float]]:
     level : float
         Its gray value: an end of the range, or the outermost value that occurs far more often than its neighbors.
     """
-    values = grays.values
-    ends = float(values.min()), float(values.max())
+    values, known = grays.values, grays.counts
+    if known is None:
+        ends = float(values.min()), float(values.max())
+        if ends[0] >= 0 and ends[1] <= 65535 and bool((values[::5, ::5] == np.round(values[::5, ::5])).all()):
+            known = count_values(values.astype(np.uint16))
+    else:
+        ends = float(np.argmax(known > 0)), float(known.size - 1)
     spikes = np.zeros(0, dtype=np.intp)
-    if ends[0] >= 0 and ends[1] <= 65535 and bool((values[::5, ::5] == np.round(values[::5, ::5])).all()):
-        counts = count_values(values.astype(np.uint16)).astype(np.float32)
+    if known is not None:
+        counts = known.astype(np.float32)
         near = (cv2.blur(counts[None], (9, 1))[0] * 9 - counts) / 8
         spikes = np.flatnonzero((counts >= 30) & (counts >= 8 * (near + 1)))
     for is_white, end, outermost in ((True, ends[1], -1), (False, ends[0], 0)):
@@ -203,10 +231,7 @@ def ink_pieces(grays: Grays, *, is_white: bool, level: float, specks_alone: bool
         Only long ones where there are so many that they must be the structure of the specimen.
     """
     values, background = grays.values, grays.background
-    full = level - background if is_white else background - level
-    contrast = values - background if is_white else background - values
-    least = max(LEAST_CONTRAST * grays.scale, LEAST_CONTRAST_SD * grays.noise)
-    stands_out = (full > least) & (contrast >= 0.5 * full)
+    stands_out = _stands_out(grays, is_white=is_white, level=level)
     if np.count_nonzero(stands_out) < LEAST_AREA_PX:
         return []
     labels, stats = _labelled(stands_out)
@@ -232,11 +257,11 @@ def ink_pieces(grays: Grays, *, is_white: bool, level: float, specks_alone: bool
             inside = -inside
         k = int(0.9 * (inside.size - 1))
         own = float(np.partition(inside, k)[k])
-        middle = float(full[(y0 + y1) // 2, (x0 + x1) // 2])
+        middle = float(level - background[(y0 + y1) // 2, (x0 + x1) // 2]) * (1 if is_white else -1)
         off = abs(abs(own) - abs(level))
         if off > NEAR_LEVEL * middle:
             continue
-        core = float(np.mean(inside >= own - max(grays.tolerance, RELATIVE_TOLERANCE * middle)))
+        core = np.count_nonzero(inside >= own - max(grays.tolerance, RELATIVE_TOLERANCE * middle)) / inside.size
         if is_speck[i]:
             own = own if is_white else -own
             pieces.append(Piece(int(y0), int(x0), int(y1), int(x1), mask, own, core, 0.0, is_ink=False, kind="speck"))
@@ -246,6 +271,23 @@ def ink_pieces(grays: Grays, *, is_white: bool, level: float, specks_alone: bool
         piece = Piece(int(y0), int(x0), int(y1), int(x1), mask, own if is_white else -own, core, stroke, is_ink)
         pieces.append(piece)
     return pieces
+
+
+def _stands_out(grays: Grays, *, is_white: bool, level: float) -> np.ndarray:
+    """Return the pixels that are nearer to the level than to what is around, where the two differ enough."""
+    least = max(LEAST_CONTRAST * grays.scale, LEAST_CONTRAST_SD * grays.noise)
+    height, width = grays.values.shape
+    found = np.empty((height, width), dtype=bool)
+    step = max(1, _AT_ONCE_PX // width)
+    for first in range(0, height, step):  # what fits into the cache takes half of the time
+        rows = slice(first, first + step)
+        values, background = grays.values[rows], grays.background[rows]
+        full = level - background if is_white else background - level
+        contrast = values - background if is_white else background - values
+        np.greater(full, least, out=found[rows])
+        full *= 0.5
+        found[rows] &= contrast >= full
+    return found
 
 
 def _labelled(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -334,7 +376,7 @@ def _is_noisy(window: np.ndarray, mask: np.ndarray, grays: Grays) -> bool:
         return False
     flat = window.reshape(-1)
     second = 2 * flat[inside] - flat[inside - 1] - flat[inside + 1]
-    noise = float(np.median(np.abs(second))) * 1.4826 / 6**0.5
+    noise = median(np.abs(second)) * 1.4826 / 6**0.5
     return noise > max(LARGEST_NOISE * grays.noise, LEAST_NOISE * grays.scale)
 
 

@@ -17,6 +17,7 @@ from hrtem_dask.filtering.ink import (
     Grays,
     Piece,
 )
+from hrtem_dask.medians import median
 
 __all__ = ["lettering"]
 
@@ -126,7 +127,7 @@ def _hull_share(p: Piece) -> float:
 def _straight(p: Piece) -> float:
     """Return the share of columns whose height is that of the median column, within a pixel."""
     heights = p.mask.sum(axis=0)
-    return float(np.mean(np.abs(heights - np.median(heights)) <= 1))
+    return float(np.mean(np.abs(heights - median(heights)) <= 1))
 
 
 def _is_whole(p: Piece, shape: tuple[int, ...]) -> bool:
