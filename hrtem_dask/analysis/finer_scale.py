@@ -20,10 +20,11 @@ from hrtem_dask.analysis.stages import label
 from hrtem_dask.analysis.verdict import MAX_FUSED_AREA
 from hrtem_dask.backend import Array
 from hrtem_dask.micrograph import PixelSize
+from hrtem_dask.particles.find import Particles
 from hrtem_dask.segmentation import ScalableSegmenter, Segmentation, Segmenter
 from hrtem_dask.settings import Settings
 
-__all__ = ["with_mask", "without_fused_outlines"]
+__all__ = ["LEAST_STEP", "particles_in", "with_mask", "without_fused_outlines"]
 
 LEAST_STEP = 1.1
 """A scale is finer than another one from this factor on."""
@@ -116,8 +117,23 @@ def _may_be_fused(segmented: Segmented, segmentation: Segmentation) -> bool:
     return fraction is not None and fraction > MAX_FUSED_AREA
 
 
-def _fused_area(segmented: Segmented, settings: Settings, pixel_size_nm: PixelSize | None) -> float:
-    """Return the share of the particles' area in outlines that hold many particles; 1 without any particle."""
+def particles_in(segmented: Segmented, settings: Settings, pixel_size_nm: PixelSize | None) -> Particles:
+    """Find the particles in the mask of a micrograph.
+
+    Parameters
+    ----------
+    segmented : Segmented
+        A micrograph with a mask, on any device.
+    settings : Settings
+        Of these, `particles`.
+    pixel_size_nm : tuple of float or None
+        (y, x) in nm.
+
+    Returns
+    -------
+    Particles
+        Labels and tables.
+    """
     segmentation = segmented.segmentation
     assert segmentation is not None
     on_host = replace(
@@ -126,7 +142,12 @@ def _fused_area(segmented: Segmented, settings: Settings, pixel_size_nm: PixelSi
         mask=backend.to_numpy(segmentation.mask),
     )
     hidden = {"marks": segmented.marks, "outside": segmented.outside}
-    found = label(segmented.image, on_host, settings, pixel_size_nm=pixel_size_nm, **hidden)
+    return label(segmented.image, on_host, settings, pixel_size_nm=pixel_size_nm, **hidden)
+
+
+def _fused_area(segmented: Segmented, settings: Settings, pixel_size_nm: PixelSize | None) -> float:
+    """Return the share of the particles' area in outlines that hold many particles; 1 without any particle."""
+    found = particles_in(segmented, settings, pixel_size_nm)
     fraction = fused_area_fraction(segmented.prepared, found.labels)
     return 1.0 if fraction is None else fraction
 

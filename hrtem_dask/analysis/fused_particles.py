@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
 from hrtem_dask.medians import count_values
 
-__all__ = ["fused_area_fraction"]
+__all__ = ["fused_area_fraction", "gap_fraction"]
 
 LEAST_AREA_PX = 1500
 """Smaller outlines are not looked at: their pieces would have a few pixels."""
@@ -77,6 +78,63 @@ def fused_area_fraction(image: np.ndarray, labels: np.ndarray) -> float | None:
     background = float(np.median(smooth[labels == 0])) if total < labels.size else float(smooth.max())
     fused = sum(int(areas[k]) for k in large if _holds_many(smooth, labels == k, background))
     return fused / total
+
+
+def gap_fraction(image: np.ndarray, labels: np.ndarray) -> float | None:
+    """Return the share of the particles' convex hulls that is as bright as the background.
+
+    A large share means that outlines run far outside of particles, or around several with gaps in between. Hulls, not
+    outlines, because an outline of several particles may leave the gaps out.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        Shape (y, x), prepared.
+    labels : numpy.ndarray of int
+        Shape (y, x): 0 is the background.
+
+    Returns
+    -------
+    float or None
+        0 to 1: mean over the particles, weighted by their areas; other particles are no part of a hull. None without
+        particles of contrast.
+
+    Examples
+    --------
+    Two disks that touch, with one outline or with two:
+
+    >>> y, x = np.mgrid[:60, :100]
+    >>> disks = [np.hypot(y - 30, x - 30) < 20, np.hypot(y - 30, x - 70) < 20]
+    >>> image = np.where(disks[0] | disks[1], 0.2, 0.8)
+    >>> one, two = (disks[0] | disks[1]).astype(int), disks[0] + 2 * disks[1]
+    >>> gap_fraction(image, one) > 0.05, gap_fraction(image, two) < 0.02
+    (True, True)
+    """
+    smooth = cv2.GaussianBlur(np.asarray(image, dtype=np.float32), (0, 0), 1.0)
+    outside = labels == 0
+    background = float(np.median(smooth[outside])) if outside.any() else float(smooth.max())
+    gaps, areas = [], []
+    for number, box in enumerate(ndimage.find_objects(labels), 1):
+        if box is None:
+            continue
+        particle = labels[box] == number
+        contrast = smooth[box] - background
+        if np.median(contrast[particle]) < 0:
+            contrast = -contrast
+        level = float(np.quantile(contrast[particle], 0.9))
+        if level > 0:
+            hull = _convex_hull(particle) & (particle | outside[box])
+            gaps.append(float(np.mean(contrast[hull] < GAP_LEVEL * level)))
+            areas.append(int(np.count_nonzero(particle)))
+    return float(np.average(gaps, weights=areas)) if gaps else None
+
+
+def _convex_hull(particle: np.ndarray) -> np.ndarray:
+    """Return the pixels in the convex hull of a particle."""
+    contours, _ = cv2.findContours(particle.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = np.zeros(particle.shape, np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate(contours)), 1)
+    return hull.astype(bool)
 
 
 def _holds_many(smooth: np.ndarray, outline: np.ndarray, background: float) -> bool:

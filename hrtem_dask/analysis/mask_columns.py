@@ -13,7 +13,7 @@ from hrtem_dask.analysis.outcomes import Segmented
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation import Segmentation, Segmenter
 
-__all__ = ["about_outlines", "about_segmentation", "predicted_quality"]
+__all__ = ["about_outlines", "about_segmentation", "coverage", "predicted_quality"]
 
 
 def about_segmentation(segmentation: Segmentation) -> dict[str, object]:
@@ -63,6 +63,32 @@ def about_outlines(segmented: Segmented, segmentation: Segmentation, labels: np.
         "fused_area_fraction": fused_area_fraction(segmented.prepared, labels) if is_contrast else None,
         **segmented.predicted_quality,
     }
+
+
+def coverage(labels: np.ndarray, *hidden: np.ndarray | None) -> float:
+    """Return the share of the field that is particle.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray of int
+        Shape (y, x): particles, 0 = background.
+    *hidden : numpy.ndarray of bool or None
+        Shape (y, x): burnt-in marks and what is no image, which are no part of the field.
+
+    Returns
+    -------
+    float
+        0 to 1; 0 without a field.
+
+    Examples
+    --------
+    >>> coverage(np.array([[1, 1, 0, 0]]), None), coverage(np.array([[1, 1, 0, 0]]), np.array([[0, 0, 0, 1]], bool))
+    (0.5, 0.6666666666666666)
+    """
+    known = [mask for mask in hidden if mask is not None]
+    field = ~np.logical_or.reduce(known) if known else None
+    field_px = labels.size if field is None else np.count_nonzero(field)
+    return float(np.count_nonzero(labels if field is None else labels[field]) / field_px) if field_px else 0.0
 
 
 def predicted_quality(

@@ -15,9 +15,10 @@ import numpy as np
 from hrtem_dask import backend, filtering, tables
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
+from hrtem_dask.analysis.doubtful_sizes import without_doubtful_sizes
 from hrtem_dask.analysis.finer_scale import with_mask, without_fused_outlines
 from hrtem_dask.analysis.lattice_check import check_lattice
-from hrtem_dask.analysis.mask_columns import about_outlines, about_segmentation
+from hrtem_dask.analysis.mask_columns import about_outlines, about_segmentation, coverage
 from hrtem_dask.analysis.outcomes import Analysis, Labelled, Segmented
 from hrtem_dask.analysis.region_features import shows_lattice
 from hrtem_dask.analysis.stages import (
@@ -198,7 +199,8 @@ def segment_micrograph(
         return replace(known, set_aside=known.set_aside or str(error))
     segmented = with_mask(known, segmentation, segmenter, pixel_size_nm=pixel_size_nm)
     if segmentation.scale_scores and isinstance(segmenter, ScalableSegmenter):
-        segmented = without_fused_outlines(segmented, segmenter, settings, image=on_device, pixel_size_nm=pixel_size_nm)
+        for look_again in (without_fused_outlines, without_doubtful_sizes):
+            segmented = look_again(segmented, segmenter, settings, image=on_device, pixel_size_nm=pixel_size_nm)
     clock.lap("seconds_segment")
     return replace(segmented, seconds=clock.laps)
 
@@ -268,7 +270,7 @@ def analyse_segmented(
         "n_particles": len(rows),
         "n_counted": int(rows.flags("counted").sum()),
         "n_too_small": found.n_too_small,
-        "coverage": _coverage(found.labels, segmented.marks, segmented.outside),
+        "coverage": coverage(found.labels, segmented.marks, segmented.outside),
         "field_kind": "particles" if len(rows) else None,
         **evidence(rows, network_scale=labelled.network_scale),
         **_lattice_check(found, settings, row.get("calibration_flags"), prepared, pixel_size_nm),
@@ -343,14 +345,6 @@ class _Clock:
         now = time.perf_counter()
         self.laps[name] = now - self._last
         self._last = now
-
-
-def _coverage(labels: np.ndarray, *hidden: np.ndarray | None) -> float:
-    """Return the share of the field that is particle; burnt-in marks and what is no image are no part of the field."""
-    known = [mask for mask in hidden if mask is not None]
-    field = ~np.logical_or.reduce(known) if known else None
-    field_px = labels.size if field is None else np.count_nonzero(field)
-    return float(np.count_nonzero(labels if field is None else labels[field]) / field_px) if field_px else 0.0
 
 
 def _one_crystal(

@@ -16,7 +16,7 @@ import pandas as pd
 
 from hrtem_dask import tables
 
-__all__ = ["evidence", "judge_micrograph"]
+__all__ = ["doubts_about_sizes", "evidence", "judge_micrograph"]
 
 MIN_PREDICTED_DICE = 0.75
 """A mask with a lower predicted Dice coefficient is doubtful. On every second panel of `emps_tem`, 6 of 10 bad masks
@@ -128,16 +128,36 @@ def judge_micrograph(
     reasons = [PIXEL_SIZE] if _number(row, "pixel_size_in_training") == 0 else []
     flags = set(str(row.get("quality_flags")).split(","))
     reasons += [NO_MICROGRAPH] if flags & {"diffraction", "illuminated_disk", "fourier_transform", "mask"} else []
-    reasons += _about_particles(row) if _number(row, "n_particles") > 0 else _about_emptiness(row)
+    if _number(row, "n_particles") > 0:
+        reasons += [LOW_DICE] if _number(row, "predicted_dice") < MIN_PREDICTED_DICE else []
+        reasons += doubts_about_sizes(row)
+    else:
+        reasons += _about_emptiness(row)
     return {"verdict": "doubtful" if reasons else "trusted", "doubt_reasons": "; ".join(reasons) or None}
 
 
-def _about_particles(row: Mapping[str, Any]) -> list[str]:
-    """Return doubts about a mask that holds particles."""
+def doubts_about_sizes(row: Mapping[str, Any]) -> list[str]:
+    """Return doubts about the sizes of particles, which hold whatever quality is predicted for their mask.
+
+    Parameters
+    ----------
+    row : mapping
+        Columns of `tables.MICROGRAPHS`: ``median_diameter_network_px``, ``area_to_number_median``, ``n_too_small``,
+        ``n_counted``, ``fused_area_fraction`` and ``coverage``. A missing column counts as null.
+
+    Returns
+    -------
+    list of str
+        Short phrases.
+
+    Examples
+    --------
+    >>> doubts_about_sizes({"median_diameter_network_px": 20.0, "n_counted": 40, "n_too_small": 12})
+    []
+    """
     smallest, largest = NETWORK_DIAMETERS_PX
     median = _number(row, "median_diameter_network_px")
     doubts = {
-        LOW_DICE: _number(row, "predicted_dice") < MIN_PREDICTED_DICE,
         SMALL: median < smallest,
         LARGE: median > largest,
         SPECKS: _number(row, "area_to_number_median") > MAX_AREA_TO_NUMBER_MEDIAN,
