@@ -324,10 +324,11 @@ def copies_in(micrographs: pd.DataFrame) -> dict[str, Copy]:
 def _as_listed(micrographs: pd.DataFrame, records: Sequence[loading.MicrographRecord]) -> pd.DataFrame:
     """Give rows that an earlier run analysed what is listed today: a file may have moved with its folder."""
     listed = pd.DataFrame([loading.to_row(r) for r in records])
-    decided = ["status", "reason", "calibration_flags", "duplicate_of"]
-    listed = tables.conform(listed, tables.MICROGRAPHS).drop(columns=decided)
-    known = [c.name for c in tables.MICROGRAPHS if c.name in listed and listed[c.name].notna().any()]
-    return micrographs.assign(**{name: listed[name] for name in known})
+    decided = {"status", "reason", "calibration_flags", "duplicate_of"}
+    own = [c for c in tables.MICROGRAPHS if c.name in listed and c.name not in decided]
+    known = tuple(column for column in own if listed[column.name].notna().any())
+    listed = tables.conform(listed[[column.name for column in known]], known)
+    return micrographs.assign(**{column.name: listed[column.name] for column in known})
 
 
 def _with_covariates(table: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:

@@ -368,7 +368,7 @@ def _named_rows(rows: tables.Rows, record: loading.MicrographRecord) -> tables.R
 def _named(table: pd.DataFrame, record: loading.MicrographRecord, schema: tables.Schema) -> pd.DataFrame:
     """Fill in the micrograph and the sample that rows belong to."""
     if not len(table):
-        return tables.empty(schema)
+        return table
     names = {"micrograph_id": [record.micrograph_id] * len(table), "sample": [record.sample] * len(table)}
     return tables.exchanged(table, names, schema)
 

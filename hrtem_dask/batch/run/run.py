@@ -276,14 +276,15 @@ def run_job(job: Job, cluster: Cluster | Client | str | None, *, progress: bool 
             copies = find_copies(listed, marks, compare_on_workers(client))
             ended = compact(folder, plan.records, done, entries, chosen, copies)
             _draw_missing_overlays(client, job, plan, log)
-            micrographs = open_results(folder).micrographs
+            results = open_results(folder)
+            micrographs = results.micrographs
             overlays.write_overlay_index(folder, micrographs)
             remove_notes(folder)
             analyzed = micrographs.loc[micrographs["status"].isin(tables.ANALYZED_STATUSES), "micrograph_id"]
             if folder.exists(ledger.LABELS):
                 in_folders = [name for name in analyzed if not done[name].packed]
                 zarr_store.write_collection(folder.inside(ledger.LABELS), in_folders)
-            write_crate(folder, began=_text(started_at), ended=_text(datetime.now(UTC)))
+            write_crate(results, began=_text(started_at), ended=_text(datetime.now(UTC)))
             seconds = time.perf_counter() - began
             log.write("end", **ended.counts, n_particles=ended.n_particles, seconds=round(seconds, 3))
     return RunSummary(

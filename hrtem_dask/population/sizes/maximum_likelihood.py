@@ -111,15 +111,14 @@ def _newton(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Iterate until the step is negligible; steps are shorter than the scale and increase the likelihood."""
     converged = np.zeros(len(a), dtype=bool)
+    if (limit == limit[..., :1]).all():  # the usual case: one pixel size
+        limit = limit[..., :1]
     for _ in range(_ITERATIONS):
         open_samples = np.flatnonzero(~converged)
         rows = limit if limit.ndim == 1 else limit[open_samples]
-        d = derivatives(y[open_samples], rows, a[open_samples, None], scale[open_samples, None], family)
-        g1, g2 = d.a @ share, d.scale @ share
-        h11, h12, h22 = d.aa @ share, d.a_scale @ share, d.scale_scale @ share
         b = np.exp(scale[open_samples])
         # in units of the scale; where the Hessian is not negative definite, a multiple of the unit matrix makes it so
-        g1, h11, h12 = g1 * b, h11 * b**2, h12 * b
+        g1, g2, h11, h12, h22 = _mean_derivatives(y[open_samples], share, rows, a[open_samples], b, family)
         largest = (h11 + h22) / 2 + np.hypot((h11 - h22) / 2, h12)
         shift = np.maximum(0.0, largest + 0.05)
         shift[largest < -1e-3] = 0.0
@@ -134,6 +133,34 @@ def _newton(
         if converged.all():
             break
     return a, scale, converged
+
+
+def _mean_derivatives(
+    y: np.ndarray, share: np.ndarray, limit: np.ndarray, a: np.ndarray, b: np.ndarray, family: Family
+) -> tuple[np.ndarray, ...]:
+    """Return the weighted means of `derivatives` in the order of its fields, b and b² times those of a.
+
+    They need no array per derivative. `limit` has one column where all particles have the same.
+    """
+    mean = y @ share
+    if family == "weibull":
+        z = (y - a[:, None]) / b[:, None]
+        e = np.exp(z)
+        z1, e0 = (mean - a) / b, e @ share
+        e *= z
+        e1 = e @ share
+        e *= z
+        g1, g2, h11, h12, h22 = e0 - 1, e1 - z1 - 1, -e0, 1 - e0 - e1, z1 - e1 - e @ share
+    else:
+        z1 = (mean - a) / b
+        z2 = ((y - mean[:, None]) ** 2 @ share) / b**2 + z1**2
+        g1, g2, h11, h12, h22 = z1, z2 - 1, -np.ones_like(z1), -2 * z1, -2 * z2
+    weights = share if limit.shape[-1] == len(share) else np.ones(1)
+    c = (limit - a[:, None]) / b[:, None]
+    if np.isfinite(c).any():
+        _, s1, s2, cs1, cs2, ccs2 = (term @ weights for term in _truncation(c, family))
+        return g1 + s1, g2 + cs1, h11 - s2, h12 - cs2 - s1, h22 - cs1 - ccs2
+    return g1, g2, h11, h12, h22
 
 
 def _truncation(c: np.ndarray, family: Family) -> tuple[np.ndarray, ...]:

@@ -6,7 +6,6 @@ program made which tables from which files. Repositories and search engines read
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,8 +15,7 @@ from urllib.parse import unquote
 import pandas as pd
 
 from hrtem_dask.storage.compaction import read_run_file
-from hrtem_dask.storage.location import Location
-from hrtem_dask.storage.results import open_results
+from hrtem_dask.storage.results import Results
 
 __all__ = ["CRATE_FILE", "write_crate"]
 
@@ -45,24 +43,22 @@ PARQUET = "application/vnd.apache.parquet"
 FORMATS = {".parquet": PARQUET, ".json": "application/json", ".toml": "application/toml"}
 
 
-def write_crate(folder: Location, *, began: str, ended: str) -> None:
+def write_crate(results: Results, *, began: str, ended: str) -> None:
     """Describe a finished run in its results folder.
 
     Parameters
     ----------
-    folder : Location
-        The results folder, with its tables and ``run.toml``.
+    results : Results
+        The opened results.
     began, ended : str
         Start and end of the run: date and time (ISO 8601).
 
     Raises
     ------
-    FileNotFoundError
-        If no run has ended there.
     ResultsFolderError
         If the tables or ``run.toml`` are damaged.
     """
-    micrographs = open_results(folder).micrographs
+    folder, micrographs = results.folder, results.micrographs
     run = read_run_file(folder)
     parts = [_part(name, about) for name, about in CONTENT.items() if folder.exists(name.rstrip("/"))]
     inputs = _inputs(micrographs)
@@ -78,7 +74,7 @@ def write_crate(folder: Location, *, began: str, ended: str) -> None:
         *models,
     ]
     content = {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph}
-    folder.write_bytes(CRATE_FILE, json.dumps(content, indent=1, ensure_ascii=False).encode())
+    folder.write_json(CRATE_FILE, content)
 
 
 def _descriptor() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from hrtem_dask.storage.compaction import write_run_file
 from hrtem_dask.storage.exchange.ro_crate import CRATE_FILE, write_crate
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import write_table
+from hrtem_dask.storage.results import open_results
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def results(tmp_path: Path) -> Path:
     write_table(folder, "particles.parquet", tables.empty(tables.PARTICLES), tables.PARTICLES)
     (tmp_path / "labels.zarr").mkdir()
     write_run_file(folder, Settings(), models={"segmentation": "abcd", "defects": None})
-    write_crate(folder, began="2026-01-02T03:04:05+00:00", ended="2026-01-02T03:05:05+00:00")
+    write_crate(open_results(folder), began="2026-01-02T03:04:05+00:00", ended="2026-01-02T03:05:05+00:00")
     return tmp_path
 
 
@@ -62,7 +63,7 @@ def test_colons_are_part_of_a_name_where_the_file_has_them(tmp_path: Path) -> No
     )
     write_table(folder, "micrographs.parquet", rows, tables.MICROGRAPHS)
     write_run_file(folder, Settings(), models={})
-    write_crate(folder, began="2026-01-02T03:04:05+00:00", ended="2026-01-02T03:05:05+00:00")
+    write_crate(open_results(folder), began="2026-01-02T03:04:05+00:00", ended="2026-01-02T03:05:05+00:00")
     graph = json.loads((tmp_path / "r" / CRATE_FILE).read_text(encoding="utf-8"))["@graph"]
     (file,) = [entity for entity in graph if entity["@id"].startswith("file:")]
     assert (file["name"], file["identifier"]) == ("a::b.tif", "blake2b-128:00")
@@ -92,4 +93,4 @@ def test_the_folder_names_its_profile_and_a_license(results: Path) -> None:
 
 def test_a_folder_without_results_has_no_description(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        write_crate(Location.of(tmp_path), began="", ended="")
+        write_crate(open_results(tmp_path), began="", ended="")
