@@ -103,11 +103,12 @@ def _stage_times(images: Sequence[Any], settings: Settings) -> tuple[dict[str, f
         assert segmented.segmentation is not None
         found = analysis.label(segmented.image, segmented.segmentation, settings, pixel_size_nm=PIXEL)
         clock = _add(times, "particles", clock)
-        table = analysis.measure(segmented.prepared, found, settings, pixel_size_nm=PIXEL)
+        reflections = analysis.particle_reflections(segmented.prepared, found, settings, pixel_size_nm=PIXEL)
+        analysis.measure_lattices(segmented.prepared, found, settings, reflections, pixel_size_nm=PIXEL)
         clock = _add(times, "lattice, zone axis", clock)
-        analysis.classify(segmented.prepared, found, settings, classifier, pixel_size_nm=PIXEL)
+        analysis.classify(segmented.prepared, found, settings, classifier, pixel_size_nm=PIXEL, reflections=reflections)
         _add(times, "features, forest", clock)
-        n_particles += len(table)
+        n_particles += len(found.particle_rows)
     return {name: 1000 * seconds / len(images) for name, seconds in times.items()}, n_particles
 
 

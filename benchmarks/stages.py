@@ -73,8 +73,20 @@ def _measured(options: argparse.Namespace, folder: Path) -> str:
             prepared, _ = clock.timed("preparation", analysis.prepare, field, settings)
             mask = clock.timed("network", segment, prepared, segmenter, pixel_size_nm=pixel)
             found = clock.timed("particles", analysis.label, field, mask, settings, pixel_size_nm=pixel)
-            clock.timed("lattice, zone axis", analysis.measure, prepared, found, settings, pixel_size_nm=pixel)
-            clock.timed("classes", analysis.classify, prepared, found, settings, classifier, pixel_size_nm=pixel)
+            searched = clock.timed(
+                "reflections", analysis.particle_reflections, prepared, found, settings, pixel_size_nm=pixel
+            )
+            clock.timed(
+                "lattice, zone axis",
+                *(analysis.measure_lattices, prepared, found, settings, searched),
+                pixel_size_nm=pixel,
+            )
+            clock.timed(
+                "classes",
+                *(analysis.classify, prepared, found, settings, classifier),
+                pixel_size_nm=pixel,
+                reflections=searched,
+            )
         clock.next_micrograph()
         n_particles += len(found.particles)
     milliseconds = {name: 1000 * sum(times) / len(times) for name, times in clock.times.items()}

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask import filtering
-from hrtem_dask.fourier import measure_zone_axis
+from hrtem_dask.fourier import MARGIN_NM, NOISE_SNR, find_reflections, measure_zone_axis
 from hrtem_dask.particles import crop_particle
 from hrtem_dask.storage.simulated import SimulatedStore, open_simulated
 
@@ -37,8 +37,18 @@ def measured(store: SimulatedStore, least_px: int) -> pd.DataFrame:
         image, labels = filtering.prepare(store.image(name))[0], store.labels(name)
         step = float(pixel_size[name])
         for particle in particles.itertuples():
-            crop, _ = crop_particle(image, labels, particle.particle_id)
-            found = measure_zone_axis(crop, pixel_size_nm=(step, step), material=particle.material)
+            box, _ = crop_particle(image, labels, particle.particle_id)
+            margin_px = int(np.ceil(MARGIN_NM / step))
+            reflections = find_reflections(
+                crop_particle(image, labels, particle.particle_id, margin_px=margin_px)[0],
+                pixel_size_nm=(step, step),
+                spacing_range_nm=(0.1, 0.42),
+                min_peak_snr=NOISE_SNR,
+                min_share_of_strongest=0,
+            )
+            found = measure_zone_axis(
+                box, pixel_size_nm=(step, step), material=particle.material, reflections=reflections
+            )
             rows.append(
                 {
                     "micrograph_id": name,

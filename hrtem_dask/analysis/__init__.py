@@ -2,6 +2,7 @@
 
 from hrtem_dask.analysis.classification import classify
 from hrtem_dask.analysis.crystal_fields import CrystalAnalysis, analyse_crystal
+from hrtem_dask.analysis.lattices import measure, measure_lattices, particle_reflections
 from hrtem_dask.analysis.outcomes import Labelled
 from hrtem_dask.analysis.pipeline import Analysis, Segmented, analyse, analyse_segmented, segment_micrograph
 from hrtem_dask.analysis.region_features import particle_features, region_features, region_labels, shows_lattice
@@ -9,7 +10,6 @@ from hrtem_dask.analysis.stages import (
     VisibleField,
     judge_quality,
     label,
-    measure,
     prepare,
     refusal,
     segment,
@@ -29,7 +29,9 @@ __all__ = [
     "judge_quality",
     "label",
     "measure",
+    "measure_lattices",
     "particle_features",
+    "particle_reflections",
     "prepare",
     "refusal",
     "region_features",

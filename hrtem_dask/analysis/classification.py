@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from hrtem_dask import tables
+from hrtem_dask import fourier, tables
 from hrtem_dask.analysis.region_features import (
     FEATURES,
     is_assessable,
@@ -16,6 +16,7 @@ from hrtem_dask.analysis.region_features import (
     shows_lattice,
 )
 from hrtem_dask.defects import UNSURE, DefectClassifier, feature_matrix
+from hrtem_dask.fourier import Reflection
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.find import Particles
 from hrtem_dask.settings import Settings
@@ -38,6 +39,7 @@ def classify(
     *,
     pixel_size_nm: PixelSize | None,
     voltage_kv: float | None = None,
+    reflections: Sequence[Sequence[Reflection]] | None = None,
 ) -> Particles:
     """Classify the regions of one micrograph, and decide which particles are faulted.
 
@@ -58,6 +60,8 @@ def classify(
     voltage_kv : float, optional
         Acceleration voltage (kV), where it is known: outside of ``defects.voltage_range_kv`` every fault state is
         unknown.
+    reflections : sequence of sequence of Reflection, optional
+        From `particle_reflections`, so that nothing is searched twice; otherwise they are searched for.
 
     Returns
     -------
@@ -71,12 +75,15 @@ def classify(
     assert pixel_size_nm is not None
     dark = image.max() - image if settings.segmentation.particles_are == "bright" else image
     needed = classifier.features  # what the forest does not look at is not measured
-    features = measured_regions(dark, found, pixel_size_nm=pixel_size_nm, needed=needed)
+    known = reflections if settings.fourier.spacing_range_nm == fourier.SPACING_RANGE_NM else None
+    features = measured_regions(dark, found, pixel_size_nm=pixel_size_nm, needed=needed, reflections=known)
     owner = found.particle_rows.integers("region_id")
     measured = is_assessable(found.particle_rows)
     alone = np.isin(owner, features.ids[features.values["n_parts"] == 1])
     ids = found.particle_rows.integers("particle_id")
-    own = measured_particles(dark, found, ids[measured & ~alone], pixel_size_nm=pixel_size_nm, needed=needed)
+    own = measured_particles(
+        dark, found, ids[measured & ~alone], pixel_size_nm=pixel_size_nm, needed=needed, reflections=known
+    )
     both = {name: np.concatenate([values, own.values[name]]) for name, values in features.values.items()}
     # once for all: a forest costs by the call
     probability = classifier.predict_probability(feature_matrix(both, classifier.features))

@@ -18,6 +18,7 @@ from hrtem_dask.analysis.crystal_fields import crystal_rows, is_one_crystal
 from hrtem_dask.analysis.doubtful_sizes import without_doubtful_sizes
 from hrtem_dask.analysis.finer_scale import with_mask, without_fused_outlines
 from hrtem_dask.analysis.lattice_check import check_lattice
+from hrtem_dask.analysis.lattices import measure_lattices, particle_reflections
 from hrtem_dask.analysis.mask_columns import about_outlines, about_segmentation, coverage
 from hrtem_dask.analysis.outcomes import Analysis, Labelled, Segmented
 from hrtem_dask.analysis.region_features import shows_lattice
@@ -25,7 +26,6 @@ from hrtem_dask.analysis.stages import (
     judge_quality,
     label,
     label_instances,
-    measure_lattices,
     prepare,
     refusal,
     segment,
@@ -256,9 +256,18 @@ def analyse_segmented(
     may_be_crystal = corrected is None and not found.particle_rows.flags("counted").any()
     if may_be_crystal and pixel_size_nm is not None and is_one_crystal(prepared, settings, pixel_size_nm=pixel_size_nm):
         return _one_crystal(segmented, row, execution, clock, settings, pixel_size_nm)
-    found = measure_lattices(prepared, found, settings, pixel_size_nm=pixel_size_nm)
+    reflections = particle_reflections(prepared, found, settings, pixel_size_nm=pixel_size_nm)
+    found = measure_lattices(prepared, found, settings, reflections, pixel_size_nm=pixel_size_nm)
     clock.lap("seconds_fourier")
-    found = classify(prepared, found, settings, classifier, pixel_size_nm=pixel_size_nm, voltage_kv=voltage_kv)
+    found = classify(
+        prepared,
+        found,
+        settings,
+        classifier,
+        pixel_size_nm=pixel_size_nm,
+        voltage_kv=voltage_kv,
+        reflections=reflections,
+    )
     could_be_classified = classifier is not None and shows_lattice(pixel_size_nm) and len(found.region_rows) > 0
     if could_be_classified and not settings.defects.holds_at(voltage_kv):
         flags = row.get("quality_flags")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from hrtem_dask import fourier, particles, tables
+from hrtem_dask.analysis.lattices import windows_with_margin
+from hrtem_dask.fourier import Reflection
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.find import Particles
 
@@ -29,7 +31,6 @@ _LATTICE = tuple(name for name in FEATURES if name in fourier.REGION_COLUMNS)
 _PLANE = ("plane_trace_deg", "plane_offset_nm")
 PUBLISHED = fourier.GROSCHNER2021_COLUMNS
 """The five features of Groschner et al. (2021)."""
-Window = tuple[slice, slice]
 FINEST_LATTICE_PX = 2.0
 """A lattice spacing needs so many pixels to be seen (Nyquist)."""
 COARSEST_PIXEL_NM = 0.1
@@ -145,7 +146,12 @@ def region_features(image: np.ndarray, found: Particles, *, pixel_size_nm: Pixel
 
 
 def measured_regions(
-    image: np.ndarray, found: Particles, *, pixel_size_nm: PixelSize, needed: Collection[str] = FEATURES
+    image: np.ndarray,
+    found: Particles,
+    *,
+    pixel_size_nm: PixelSize,
+    needed: Collection[str] = FEATURES,
+    reflections: Sequence[Sequence[Reflection]] | None = None,
 ) -> MeasuredFeatures:
     """Measure the features of every region, as arrays.
 
@@ -160,6 +166,8 @@ def measured_regions(
     needed : collection of str
         Features that are looked at, of `tables.REGION_FEATURES` and of the five of Groschner et al. (2021). If none of
         them is of the lattice, the lattice is not measured, and its features are NaN.
+    reflections : sequence of sequence of Reflection, optional
+        From `particle_reflections`, in the default range of spacings; a region that is one particle has the same.
 
     Returns
     -------
@@ -173,17 +181,18 @@ def measured_regions(
     )[ids]
     chosen = np.flatnonzero(parts)
     owner = _owners(found)
-    alone = _as_single_particles(found)
-    shapes = np.array([alone.get(int(i), _NO_SHAPE) for i in ids[chosen]]).reshape(-1, len(_SHAPE))
-    several = [int(i) for i in ids[chosen] if int(i) not in alone]
+    row_of = _rows_of_single_particles(found)
+    rows = [row_of.get(int(i)) for i in ids[chosen]]
+    known = _shapes(found.particle_rows)
+    shapes = np.array([_NO_SHAPE if row is None else known[row] for row in rows]).reshape(-1, len(_SHAPE))
+    several = [int(i) for i, row in zip(ids[chosen], rows, strict=True) if row is None]
     if several:
         own = np.where(np.isin(owner, several), owner, 0)[found.labels]
         measured = particles.measured_columns(own, image, pixel_size_nm=pixel_size_nm)
         shapes[np.isin(ids[chosen], several)] = np.stack([measured[name] for name in _SHAPE], axis=1)
-    values = _measured(
-        image, found.labels, owner, ids[chosen], found.region_rows.boxes()[chosen], pixel_size_nm, needed
-    )
-    return _features(ids[chosen], values, shapes, parts[chosen])
+    searched = [None if reflections is None or row is None else reflections[row] for row in rows]
+    pieces = _Pieces(found.labels, owner, ids[chosen], found.region_rows.boxes()[chosen], searched)
+    return _features(ids[chosen], _measured(image, pieces, pixel_size_nm, needed), shapes, parts[chosen])
 
 
 def particle_features(
@@ -217,6 +226,7 @@ def measured_particles(
     *,
     pixel_size_nm: PixelSize,
     needed: Collection[str] = FEATURES,
+    reflections: Sequence[Sequence[Reflection]] | None = None,
 ) -> MeasuredFeatures:
     """Measure the features of single particles, as arrays.
 
@@ -232,6 +242,8 @@ def measured_particles(
         (y, x) in nm.
     needed : collection of str
         As for `measured_regions`.
+    reflections : sequence of sequence of Reflection, optional
+        As for `measured_regions`.
 
     Returns
     -------
@@ -242,8 +254,26 @@ def measured_particles(
     ids = np.fromiter(ids, np.int64)
     rows = np.searchsorted(known, ids)
     own = np.arange(int(known.max(initial=0)) + 1)
-    values = _measured(image, found.labels, own, ids, found.particle_rows.boxes()[rows], pixel_size_nm, needed)
+    searched = [None if reflections is None else reflections[row] for row in rows.tolist()]
+    pieces = _Pieces(found.labels, own, ids, found.particle_rows.boxes()[rows], searched)
+    values = _measured(image, pieces, pixel_size_nm, needed)
     return _features(ids, values, _shapes(found.particle_rows)[rows], np.ones(len(ids)))
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Regions or particles to measure: those pixels whose label belongs to each of `ids`."""
+
+    labels: np.ndarray
+    """Shape (y, x), int."""
+    owner: np.ndarray
+    """The piece that each label belongs to."""
+    ids: np.ndarray
+    """Shape (piece,), int64."""
+    boxes: np.ndarray
+    """Shape (piece, 4), int64: bounding boxes."""
+    reflections: Sequence[Sequence[Reflection] | None]
+    """Reflections of each bounding box with its margin, where they are known already."""
 
 
 def _features(
@@ -255,46 +285,36 @@ def _features(
 
 
 def _measured(
-    image: np.ndarray,
-    labels: np.ndarray,
-    owner: np.ndarray,
-    ids: np.ndarray,
-    boxes: np.ndarray,
-    pixel_size_nm: PixelSize,
-    needed: Collection[str],
+    image: np.ndarray, pieces: _Pieces, pixel_size_nm: PixelSize, needed: Collection[str]
 ) -> dict[str, np.ndarray]:
-    """Measure lattice, and features of the paper, of pieces: those pixels whose label belongs to each of `ids`."""
-    values = {name: np.full(len(ids), np.nan) for name in (*_LATTICE, *_PLANE)}
+    """Measure lattice, and features of the paper."""
+    values = {name: np.full(len(pieces.ids), np.nan) for name in (*_LATTICE, *_PLANE)}
     if not set(_LATTICE).isdisjoint(needed):
-        for i, (number, window) in enumerate(zip(ids.tolist(), _windows(boxes, pixel_size_nm), strict=True)):
-            mask = owner[labels[window]] == number
-            measured, step = fourier.region_features(image[window], mask, pixel_size_nm=pixel_size_nm)
+        windows = windows_with_margin(pieces.boxes, pixel_size_nm)
+        for i, (number, window) in enumerate(zip(pieces.ids.tolist(), windows, strict=True)):
+            mask = pieces.owner[pieces.labels[window]] == number
+            measured, step = fourier.region_features(
+                image[window], mask, pixel_size_nm=pixel_size_nm, reflections=pieces.reflections[i]
+            )
             for name in _LATTICE:
                 values[name][i] = measured[name]
             if step is not None:
                 values["plane_trace_deg"][i], values["plane_offset_nm"][i] = step.angle_deg, step.offset_nm
     if not set(PUBLISHED).isdisjoint(needed):
         # on crops of 8 bits, as in the data of the paper
-        crops = [np.round(255 * image[y0:y1, x0:x1]) for y0, x0, y1, x1 in boxes.tolist()]
+        crops = [np.round(255 * image[y0:y1, x0:x1]) for y0, x0, y1, x1 in pieces.boxes.tolist()]
         published = [fourier.groschner2021_features(crop) for crop in crops]
         values |= {name: np.array([one[name] for one in published], float) for name in PUBLISHED}
     return values
 
 
-def _windows(boxes: np.ndarray, pixel_size_nm: PixelSize) -> Iterator[Window]:
-    """Return each box with the margin that features need."""
-    y, x = (int(np.ceil(fourier.MARGIN_NM / size)) for size in pixel_size_nm)
-    for y0, x0, y1, x1 in boxes.tolist():
-        yield slice(max(y0 - y, 0), y1 + y), slice(max(x0 - x, 0), x1 + x)
-
-
-def _as_single_particles(found: Particles) -> dict[int, np.ndarray]:
-    """Return the shape of each region that is exactly one particle: it is known already."""
-    shapes, area_px = _shapes(found.particle_rows), found.particle_rows.integers("area_px")
+def _rows_of_single_particles(found: Particles) -> dict[int, int]:
+    """Return the row of each region's only particle: its shape and reflections are known already."""
+    area_px = found.particle_rows.integers("area_px")
     region_id = found.particle_rows.integers("region_id")
     whole_px = np.bincount(found.region_rows.integers("region_id"), found.region_rows.integers("area_px"))
-    same = (area_px == whole_px[region_id]) & is_assessable(found.particle_rows)
-    return dict(zip(region_id[same].tolist(), shapes[same], strict=True))
+    same = np.flatnonzero((area_px == whole_px[region_id]) & is_assessable(found.particle_rows))
+    return dict(zip(region_id[same].tolist(), same.tolist(), strict=True))
 
 
 def _shapes(rows: tables.Rows) -> np.ndarray:

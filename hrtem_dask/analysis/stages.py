@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from hrtem_dask import backend, filtering, fourier, particles
+from hrtem_dask import backend, filtering, particles
 from hrtem_dask.backend import Array
 from hrtem_dask.detection.instances import Instances
 from hrtem_dask.loading import quality
@@ -23,8 +22,6 @@ __all__ = [
     "judge_quality",
     "label",
     "label_instances",
-    "measure",
-    "measure_lattices",
     "prepare",
     "refusal",
     "segment",
@@ -291,90 +288,4 @@ def label_instances(
         pixel_size_nm=pixel_size_nm,
         marks=marks,
         outside=outside,
-    )
-
-
-def measure(
-    prepared: Array, found: particles.Particles, settings: Settings, *, pixel_size_nm: PixelSize | None
-) -> pd.DataFrame:
-    """Add each particle's power-spectrum features to its row.
-
-    Parameters
-    ----------
-    prepared : numpy.ndarray or cupy.ndarray
-        From `prepare`.
-    found : particles.Particles
-        From `label`.
-    settings : Settings
-        Of these, `fourier`.
-    pixel_size_nm : tuple of float or None
-        (y, x) in nm; without one the lattice columns stay null.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of `tables.PARTICLES`.
-    """
-    return measure_lattices(prepared, found, settings, pixel_size_nm=pixel_size_nm).particles
-
-
-def measure_lattices(
-    prepared: Array, found: particles.Particles, settings: Settings, *, pixel_size_nm: PixelSize | None
-) -> particles.Particles:
-    """Add each particle's power-spectrum features to its row, without a table.
-
-    Parameters
-    ----------
-    prepared : numpy.ndarray or cupy.ndarray
-        From `prepare`.
-    found : particles.Particles
-        From `label`.
-    settings : Settings
-        Of these, `fourier`.
-    pixel_size_nm : tuple of float or None
-        (y, x) in nm; without one the lattice columns stay null.
-
-    Returns
-    -------
-    particles.Particles
-        The same, with more columns.
-    """
-    if not len(found.particle_rows):
-        return found
-    image = backend.to_numpy(prepared)
-    rows = [
-        {**fourier.groschner2021_features(crop), **_lattice_row(crop, settings, pixel_size_nm)}
-        for crop in particles.box_crops(image, found.particle_rows.boxes())
-    ]
-    columns = {name: _column([row[name] for row in rows]) for name in rows[0]}
-    return replace(found, particle_rows=found.particle_rows.filled(columns))
-
-
-def _column(values: Sequence[float | int | str | None]) -> np.ndarray:
-    """Return measured values as an array; None is missing."""
-    is_text = any(isinstance(value, str) for value in values)
-    return np.array(values, dtype=object if is_text else float)  # of numbers, None becomes NaN
-
-
-def _lattice_row(
-    crop: np.ndarray, settings: Settings, pixel_size_nm: PixelSize | None
-) -> dict[str, float | int | str | None]:
-    """Measure lattice and zone axis of one particle on the same reflections, found once at the lower of two limits."""
-    limits, spacings = settings.fourier, settings.fourier.spacing_range_nm
-    if pixel_size_nm is None or not limits.lattice:
-        return dict.fromkeys((*fourier.LATTICE_COLUMNS, *fourier.ZONE_AXIS_COLUMNS))
-    found = fourier.find_reflections(
-        crop,
-        pixel_size_nm=pixel_size_nm,
-        spacing_range_nm=spacings,
-        min_peak_snr=min(fourier.NOISE_SNR, limits.min_peak_snr),
-        min_share_of_strongest=0,
-    )
-    lattice = fourier.describe_lattice(fourier.stronger_reflections(found, min_peak_snr=limits.min_peak_snr))
-    return lattice | fourier.measure_zone_axis(
-        crop,
-        pixel_size_nm=pixel_size_nm,
-        material=limits.material,
-        spacing_range_nm=spacings,
-        reflections=[r for r in found if r.snr >= fourier.NOISE_SNR],
     )

@@ -24,7 +24,13 @@ from hrtem_dask.fourier.lattice_scale import (
 from hrtem_dask.fourier.on_zone_score import NOISE_SNR, on_zone_score
 from hrtem_dask.fourier.pattern import between_deg, lattice_shares
 from hrtem_dask.fourier.phase_step import PHASE_STEP_COLUMNS, PhaseStep, ReflectionStep, RowDisplacement, phase_step
-from hrtem_dask.fourier.region_features import MARGIN_NM, REGION_COLUMNS, region_features
+from hrtem_dask.fourier.region_features import (
+    MARGIN_NM,
+    MIN_PEAK_SNR,
+    REGION_COLUMNS,
+    SPACING_RANGE_NM,
+    region_features,
+)
 from hrtem_dask.fourier.spectrum import frequencies_per_nm, power_spectrum, radial_power_spectrum
 from hrtem_dask.fourier.zone_axis import (
     ZONE_AXIS_COLUMNS,
@@ -37,10 +43,12 @@ __all__ = [
     "GROSCHNER2021_COLUMNS",
     "LATTICE_COLUMNS",
     "MARGIN_NM",
+    "MIN_PEAK_SNR",
     "MIN_SPACINGS",
     "NOISE_SNR",
     "PHASE_STEP_COLUMNS",
     "REGION_COLUMNS",
+    "SPACING_RANGE_NM",
     "ZONE_AXIS_COLUMNS",
     "CrystalCover",
     "FaultTrace",

@@ -1,4 +1,4 @@
-"""The fringes of a particle without its local mean, and the power of the noise."""
+"""The fringes of a particle without its local mean."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import scipy.fft
 
-from hrtem_dask.fourier.spectrum import frequencies_per_nm
-from hrtem_dask.medians import median
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["blurred", "bounding_box", "flattened", "noise_power", "noise_power_of", "small_product"]
+__all__ = ["blurred", "bounding_box", "flattened", "gaussian_rows", "small_product"]
 
 BACKGROUND_SIGMA_NM = 0.5
 """Standard deviation of the Gaussian of the local mean (nm): longer than lattice fringes."""
@@ -21,8 +18,6 @@ WIDE_PX = 101
 """From this width of a Gaussian (px) on, a product of matrices is faster than OpenCV."""
 MOST_MULTIPLICATIONS = 200_000
 """Products of matrices that need no more than that stay on one thread."""
-NOISE_RING_PER_NM = 0.3
-"""Half width of the ring of frequencies in which noise is measured (1/nm)."""
 
 
 def flattened(values: np.ndarray, mask: np.ndarray, pixel_size_nm: PixelSize) -> np.ndarray:
@@ -115,6 +110,29 @@ def _blur_matrix(n: int, sigma_px: float, beyond: Literal["zero", "edge"]) -> np
     return matrix
 
 
+def gaussian_rows(n: int, sigma_px: float, at: np.ndarray) -> np.ndarray:
+    """Return a matrix that blurs n pixels by a Gaussian, cut off at four standard deviations, at some of them.
+
+    Parameters
+    ----------
+    n : int
+        Number of pixels; beyond them there is zero.
+    sigma_px : float
+        Standard deviation (px).
+    at : numpy.ndarray of int
+        Shape (m,): the pixels to blur.
+
+    Returns
+    -------
+    numpy.ndarray of float32
+        Shape (m, n).
+    """
+    reach = int(4 * sigma_px + 0.5)
+    kernel = cv2.getGaussianKernel(2 * reach + 1, sigma_px, cv2.CV_32F)[:, 0]
+    distance = np.arange(n) - at[:, None]
+    return np.where(np.abs(distance) <= reach, kernel[np.clip(distance + reach, 0, 2 * reach)], np.float32(0))
+
+
 def small_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Multiply matrices in slices small enough for BLAS not to start threads.
 
@@ -134,59 +152,3 @@ def small_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """
     step = max(1, MOST_MULTIPLICATIONS // max(a.shape[1] * b.shape[1], 1))
     return np.concatenate([a[first : first + step] @ b for first in range(0, len(a), step)])
-
-
-def noise_power(flat: np.ndarray, n_pixels: int, at_per_nm: np.ndarray, pixel_size_nm: PixelSize) -> np.ndarray:
-    """Return the power per pixel of the noise, including the contrast of the support.
-
-    Parameters
-    ----------
-    flat : numpy.ndarray of float32
-        Shape (y, x), from `flattened`.
-    n_pixels : int
-        Number of pixels of the mask.
-    at_per_nm : numpy.ndarray
-        Shape (n,): frequencies at which to measure it (1/nm).
-    pixel_size_nm : tuple of float
-        Height and width of a pixel in nm.
-
-    Returns
-    -------
-    numpy.ndarray of float64
-        Shape (n,), positive, in the squared unit of the image.
-    """
-    return noise_power_of(scipy.fft.rfft2(flat), flat.shape, n_pixels, at_per_nm, pixel_size_nm)
-
-
-def noise_power_of(
-    spectrum: np.ndarray, shape: tuple[int, ...], n_pixels: int, at_per_nm: np.ndarray, pixel_size_nm: PixelSize
-) -> np.ndarray:
-    """Return the power per pixel of the noise from a spectrum that is known already.
-
-    Parameters
-    ----------
-    spectrum : numpy.ndarray of complex64
-        Shape (y, x // 2 + 1): ``rfft2`` of what `flattened` returns.
-    shape : tuple of int
-        Height and width of the image.
-    n_pixels : int
-        Number of pixels of the mask.
-    at_per_nm : numpy.ndarray
-        Shape (n,): frequencies at which to measure it (1/nm).
-    pixel_size_nm : tuple of float
-        Height and width of a pixel in nm.
-
-    Returns
-    -------
-    numpy.ndarray of float64
-        As `noise_power`.
-    """
-    power = (np.square(spectrum.real) + np.square(spectrum.imag)) / n_pixels
-    axes = frequencies_per_nm((shape[0], shape[1]), pixel_size_nm)
-    radius = np.hypot(axes[0][:, None], axes[1])
-    width = max(NOISE_RING_PER_NM, float(axes[1][1]) if axes[1].size > 1 else 0.0)
-    # the power of noise is exponentially distributed: its median is ln 2 times its mean. Reflections in the ring hardly
-    # change the median
-    rings = [power[np.abs(radius - f) <= width] for f in at_per_nm]
-    floor = max(float(power.max()) * 1e-9, float(np.finfo(np.float32).tiny))
-    return np.array([max(median(ring) / np.log(2) if ring.size else 0.0, floor) for ring in rings])

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hrtem_dask.backend import Array, to_numpy
-from hrtem_dask.fourier.flattening import bounding_box
+from hrtem_dask.fourier.fringes import Fringes
 from hrtem_dask.fourier.lattice import Reflection
 from hrtem_dask.fourier.pattern import without_side_lobes
 from hrtem_dask.fourier.plane_fit import DemodulatedParticle, FittedPlane, best_planes, plane_normals
@@ -188,7 +188,7 @@ def phase_step(
     reflections: Sequence[Reflection],
     *,
     pixel_size_nm: PixelSize,
-    flat: np.ndarray | None = None,
+    fringes: Fringes | None = None,
 ) -> PhaseStep | None:
     """Find the plane at which the phases and amplitudes of a particle's reflections change most.
 
@@ -202,8 +202,8 @@ def phase_step(
         From `find_reflections` in the crop; the strongest eight are fitted, and all are possible normals of planes.
     pixel_size_nm : tuple of float
         Height and width of a pixel in nm; the two may differ.
-    flat : numpy.ndarray of float32, optional
-        What `flattened` returns of the bounding box of the mask, where it is known already.
+    fringes : Fringes, optional
+        The fringes of the mask, where they are known already.
 
     Returns
     -------
@@ -237,8 +237,7 @@ def phase_step(
         return None
     area_nm2 = float(mask.sum()) * pixel_size_nm[0] * pixel_size_nm[1]
     fitted = without_side_lobes(reflections, area_nm2, most=MAX_REFLECTIONS)
-    box = bounding_box(mask)
-    particle = DemodulatedParticle.from_crop(crop[box], mask[box], fitted, pixel_size_nm, flat=flat)
+    particle = DemodulatedParticle.from_fringes(fringes or Fringes.of(crop, mask, pixel_size_nm), fitted)
     plane, next_gain = best_planes(particle, plane_normals(reflections))
     return None if plane is None else _described(particle, plane, next_gain)
 

@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csc_array
 
-from hrtem_dask.fourier.flattening import flattened, noise_power
+from hrtem_dask.fourier.fringes import Fringes
 from hrtem_dask.fourier.lattice import Reflection
 from hrtem_dask.fourier.pattern import between_deg
-from hrtem_dask.micrograph import PixelSize
 
 __all__ = ["DemodulatedParticle", "FittedPlane", "best_planes", "plane_normals"]
 
@@ -30,6 +29,9 @@ MAX_RAMP_TURNS = 1.0
 """Largest refinement of the position of a reflection, in turns of phase across the particle."""
 RAMP_STEP_TURNS = 0.125
 """Step of the refinement."""
+BLOCK_NM = 0.06
+"""Pixels smaller than half of this (nm) are summed in blocks of at most this side after they are demodulated, since the
+waves change slowly."""
 BIN_NM = 0.1
 """Smallest width of the bins of a profile."""
 NOISE_GAIN = 4.0
@@ -38,14 +40,16 @@ NOISE_GAIN = 4.0
 
 @dataclass(frozen=True)
 class DemodulatedParticle:
-    """A particle's pixels, demodulated by each reflection."""
+    """A particle's pixels, in small blocks, demodulated by each reflection."""
 
     y_nm: np.ndarray
-    """Shape (pixel,): distance from the center of the bounding box, downwards (nm)."""
+    """Shape (block,): distance from the center of the bounding box, downwards (nm)."""
     x_nm: np.ndarray
-    """Shape (pixel,): distance from the center of the bounding box, to the right (nm)."""
+    """Shape (block,): distance from the center of the bounding box, to the right (nm)."""
+    n_pixels: np.ndarray
+    """Shape (block,), float64: pixels of the particle in each block, at least one."""
     waves: np.ndarray
-    """Shape (reflection, pixel), complex64: the image times exp(−2πi g·r)."""
+    """Shape (reflection, block), complex64: sums of the image times exp(−2πi g·r)."""
     noise: np.ndarray
     """Shape (reflection, 1): noise power per pixel at the frequency of the reflection."""
     reflections: Sequence[Reflection]
@@ -55,51 +59,54 @@ class DemodulatedParticle:
 
     @functools.cached_property
     def components(self) -> np.ndarray:
-        """Shape (pixel, 2 × reflection), float64: real and imaginary parts of the waves, summed along every normal."""
+        """Shape (block, 2 × reflection), float64: real and imaginary parts of the waves, summed along every normal."""
         return np.ascontiguousarray(np.concatenate([self.waves.real, self.waves.imag]).T, dtype=np.float64)
 
     @classmethod
-    def from_crop(
-        cls,
-        crop: np.ndarray,
-        mask: np.ndarray,
-        reflections: Sequence[Reflection],
-        pixel: PixelSize,
-        *,
-        flat: np.ndarray | None = None,
-    ) -> DemodulatedParticle:
-        """Demodulate the pixels of a mask by each reflection.
+    def from_fringes(cls, fringes: Fringes, reflections: Sequence[Reflection]) -> DemodulatedParticle:
+        """Demodulate the pixels of a particle by each reflection.
 
         Parameters
         ----------
-        crop : numpy.ndarray
-            Shape (y, x), real, cut to the mask's bounding box.
-        mask : numpy.ndarray of bool
-            Shape (y, x).
+        fringes : Fringes
+            The fringes of the particle.
         reflections : sequence of Reflection
             The reflections.
-        pixel : tuple of float
-            Height and width of a pixel (nm).
-        flat : numpy.ndarray of float32, optional
-            Shape (y, x): what `flattened` returns of the crop, where it is known already.
 
         Returns
         -------
         DemodulatedParticle
-            Positions and complex waves of the pixels, and the noise.
+            Positions and complex waves of the blocks, and the noise.
         """
-        if flat is None:
-            flat = flattened(crop.astype(np.float32), mask, pixel)
-        i, j = np.nonzero(mask)
-        y, x = ((np.arange(n) - (n - 1) / 2) * step for n, step in zip(mask.shape, pixel, strict=True))
+        pixel = fringes.pixel_size_nm
+        step = max(1, int(BLOCK_NM / pixel[0])), max(1, int(BLOCK_NM / pixel[1]))
+        padding = [(0, -n % block) for n, block in zip(fringes.mask.shape, step, strict=True)]
+        flat, inside = np.pad(fringes.flat, padding), np.pad(fringes.mask, padding)
+        center = [(n - 1) / 2 for n in fringes.mask.shape]
+        y, x = ((np.arange(n) - middle) * size for n, middle, size in zip(flat.shape, center, pixel, strict=True))
         g = np.array([[r.frequency_y_per_nm, r.frequency_x_per_nm] for r in reflections])
         # the wave is a product of one factor per row and one per column: an exponential of each pixel is slow
         along_y, along_x = (
             np.exp(-2j * np.pi * g[:, k : k + 1] * at).astype(np.complex64) for k, at in enumerate((y, x))
         )
-        waves = flat[i, j] * (along_y[:, i] * along_x[:, j])
-        noise = noise_power(flat, i.size, np.hypot(*g.T), pixel)
-        return cls(y[i], x[j], waves, noise[:, None], reflections, max(BIN_NM, 1.5 * max(pixel)))
+        waves = np.stack(
+            [
+                _sums(_sums(flat * across, step[1], axis=1) * down[:, None], step[0], axis=0)
+                for down, across in zip(along_y, along_x, strict=True)
+            ]
+        )
+        count = _sums(_sums(inside.astype(float), step[1], axis=1), step[0], axis=0)
+        i, j = np.nonzero(count)
+        y, x = (_sums(at, block, axis=0) / block for at, block in zip((y, x), step, strict=True))
+        noise = fringes.noise_power(np.hypot(*g.T))
+        bin_nm = max(BIN_NM, 1.5 * max(pixel))
+        return cls(y[i], x[j], count[i, j], waves[:, i, j], noise[:, None], reflections, bin_nm)
+
+
+def _sums(values: np.ndarray, n: int, *, axis: int) -> np.ndarray:
+    """Return the sums of each n values along an axis, whose length is a multiple of n."""
+    every = [values[(slice(None),) * axis + (slice(k, None, n),)] for k in range(n)]
+    return np.asarray(functools.reduce(np.add, every))
 
 
 @dataclass(frozen=True)
@@ -178,7 +185,8 @@ def _profiles(particle: DemodulatedParticle, normals_deg: Sequence[float]) -> li
     number = ((along - start) / particle.bin_nm).astype(np.int32)
     bounds = np.append(0, np.cumsum(number.max(axis=1) + 1)).astype(np.int32)
     number += bounds[:-1, None]
-    count = np.bincount(number.ravel(), minlength=bounds[-1]).astype(float)
+    pixels = np.broadcast_to(particle.n_pixels, number.shape)
+    count = np.bincount(number.ravel(), weights=pixels.ravel(), minlength=bounds[-1])
     # one sparse product for all adds the same numbers in the same order as a `numpy.bincount` for each wave
     columns = np.arange(0, number.size + 1, len(number), dtype=np.int32)
     entries = (np.ones(number.size), np.ascontiguousarray(number.T).reshape(-1), columns)

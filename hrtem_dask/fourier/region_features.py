@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hrtem_dask.backend import Array, to_numpy
 from hrtem_dask.fourier.bragg_maps import BRAGG_COLUMNS, bragg_features
 from hrtem_dask.fourier.contrast import CONTRAST_COLUMNS, contrast_features
-from hrtem_dask.fourier.flattening import bounding_box, flattened
-from hrtem_dask.fourier.lattice import find_reflections
+from hrtem_dask.fourier.fringes import Fringes
+from hrtem_dask.fourier.lattice import Reflection, find_reflections, stronger_reflections
 from hrtem_dask.fourier.pattern import PATTERN_COLUMNS, pattern_features, without_side_lobes
 from hrtem_dask.fourier.phase_step import PHASE_STEP_COLUMNS, PhaseStep, phase_step, phase_step_features
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["MARGIN_NM", "REGION_COLUMNS", "region_features"]
+__all__ = ["MARGIN_NM", "MIN_PEAK_SNR", "REGION_COLUMNS", "SPACING_RANGE_NM", "region_features"]
 
 MARGIN_NM = 0.6
-"""Margin of a crop around its region."""
+"""Margin of a crop around its particle or region (nm). A Hann window over the bounding box alone would leave out much
+of the particle; with the margin more reflections are found, and more zone axes are right."""
 MIN_PEAK_SNR = 12.0
 """Lower than for counting reflections: a weak one may give the normal of a plane, and noise has little weight."""
+SPACING_RANGE_NM = (0.1, 0.42)
+"""Lattice spacings that the features look at, if nothing else is stated."""
 MAX_MAPPED = 6
 """Number of strongest reflections that are mapped."""
 REGION_COLUMNS = ("n_reflections", *CONTRAST_COLUMNS, *PATTERN_COLUMNS, *BRAGG_COLUMNS, *PHASE_STEP_COLUMNS)
@@ -26,7 +31,12 @@ REGION_COLUMNS = ("n_reflections", *CONTRAST_COLUMNS, *PATTERN_COLUMNS, *BRAGG_C
 
 
 def region_features(
-    crop: Array, mask: Array, *, pixel_size_nm: PixelSize, spacing_range_nm: tuple[float, float] = (0.1, 0.42)
+    crop: Array,
+    mask: Array,
+    *,
+    pixel_size_nm: PixelSize,
+    spacing_range_nm: tuple[float, float] = SPACING_RANGE_NM,
+    reflections: Sequence[Reflection] | None = None,
 ) -> tuple[dict[str, float], PhaseStep | None]:
     """Measure the features by which regions are classified.
 
@@ -41,6 +51,9 @@ def region_features(
         Height and width of a pixel in nm; the two may differ.
     spacing_range_nm : tuple of float
         Smallest and largest lattice spacing to search for, in nm.
+    reflections : sequence of Reflection, optional
+        Reflections of the crop, where they are known already, from `find_reflections` with limits
+        that are not stricter than an SNR of 12.
 
     Returns
     -------
@@ -68,13 +81,14 @@ def region_features(
     if crop.shape != mask.shape or not mask.any():
         given = f"shape {mask.shape} with {mask.sum()} pixels"
         raise ValueError(f"the mask needs the crop's shape {crop.shape} and at least one pixel, got {given}")
-    reflections = find_reflections(
-        crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=MIN_PEAK_SNR
-    )
-    box = bounding_box(mask)
-    flat = np.zeros_like(crop)
-    flat[box] = flattened(crop[box], mask[box], pixel_size_nm)  # outside of the mask there is nothing
-    step = phase_step(crop, mask, reflections, pixel_size_nm=pixel_size_nm, flat=flat[box])
+    if reflections is None:
+        reflections = find_reflections(
+            crop, pixel_size_nm=pixel_size_nm, spacing_range_nm=spacing_range_nm, min_peak_snr=MIN_PEAK_SNR
+        )
+    else:
+        reflections = stronger_reflections(reflections, min_peak_snr=MIN_PEAK_SNR)
+    fringes = Fringes.of(crop, mask, pixel_size_nm)
+    step = phase_step(crop, mask, reflections, pixel_size_nm=pixel_size_nm, fringes=fringes)
     area_nm2 = float(mask.sum()) * pixel_size_nm[0] * pixel_size_nm[1]
     diameter_nm = 2 * float(np.sqrt(area_nm2 / np.pi))
     mapped = without_side_lobes(reflections, area_nm2, most=MAX_MAPPED)
@@ -82,6 +96,6 @@ def region_features(
         "n_reflections": float(len(reflections)),
         **contrast_features(crop, mask, pixel_size_nm=pixel_size_nm),
         **pattern_features(reflections, diameter_nm=diameter_nm),
-        **bragg_features(flat, mask, mapped, pixel_size_nm=pixel_size_nm),
+        **bragg_features(fringes, mapped),
         **phase_step_features(step, diameter_nm=diameter_nm),
     }, step

@@ -144,7 +144,8 @@ def measure_zone_axis(
     Parameters
     ----------
     crop : numpy.ndarray or cupy.ndarray
-        Shape (y, x), any real dtype, finite: the particle with a small margin.
+        Shape (y, x), any real dtype, finite: the bounding box of the particle; the size of the particle follows from
+        it.
     pixel_size_nm : tuple of float or None
         Height and width of a pixel in nm; None if it is unknown: then nothing is measured.
     material : str, Material or None
@@ -154,7 +155,8 @@ def measure_zone_axis(
     zone_axes : sequence of str, optional
         Candidates; by default the usual low-index ones of `low_index_zone_axes`.
     reflections : sequence of Reflection, optional
-        Reflections of the crop with an SNR of 8 and more, if they are known already.
+        Reflections with an SNR of 8 and more, if they are known already; those of the crop with a margin of 0.6 nm are
+        better than those of the crop alone, which are searched by default.
 
     Returns
     -------

@@ -225,3 +225,22 @@ def test_fault_states_are_unknown_at_a_voltage_that_the_classifier_does_not_hold
     own = SETTINGS.updated({"defects": {"voltage_range_kv": [60.0, 100.0]}})
     done = analysis.classify(image, found, own, faulty, pixel_size_nm=PIXEL, voltage_kv=80.0)
     assert done.particles["fault_state"].tolist() == ["fault"]
+
+
+@pytest.mark.parametrize("spacing_range_nm", [(0.1, 0.42), (0.15, 0.42)])
+def test_reflections_that_are_known_change_nothing(spacing_range_nm: tuple[float, float]) -> None:
+    """They are found once, at the lowest of all limits, and in another range of spacings they are searched again."""
+    settings = SETTINGS.updated({"fourier": {"spacing_range_nm": list(spacing_range_nm)}})
+    image, found = field((40, 40), (110, 110))
+    image = image + np.random.default_rng(0).normal(0, 0.05, image.shape)
+    known = analysis.particle_reflections(image, found, settings, pixel_size_nm=PIXEL)
+    assert known is not None
+    assert all(known)
+    once, again = (
+        analysis.classify(
+            image, found, settings, says(stacking_fault=1.0), pixel_size_nm=PIXEL, reflections=reflections
+        )
+        for reflections in (known, None)
+    )
+    pd.testing.assert_frame_equal(once.regions, again.regions)
+    pd.testing.assert_frame_equal(once.particles, again.particles)

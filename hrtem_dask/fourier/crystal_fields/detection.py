@@ -17,7 +17,7 @@ from hrtem_dask.backend import Array, to_numpy
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.fourier.bragg_maps import CRYSTALLINE_SNR, bragg_maps
 from hrtem_dask.fourier.crystal_fields.windows import WINDOW_NM, Grid, binned
-from hrtem_dask.fourier.flattening import flattened
+from hrtem_dask.fourier.fringes import Fringes
 from hrtem_dask.fourier.lattice import MIN_ANGLE_DEG, Reflection, find_reflections
 from hrtem_dask.fourier.pattern import between_deg, without_side_lobes
 from hrtem_dask.micrograph import PixelSize
@@ -132,8 +132,7 @@ def _lattice_of_window(crop: np.ndarray, pixel: PixelSize, spacing_range_nm: tup
     strongest = without_side_lobes(reflections, crop.size * pixel[0] * pixel[1], most=MAX_REFLECTIONS)
     if not any(between_deg(r.direction_deg, strongest[0].direction_deg) >= MIN_ANGLE_DEG for r in strongest[1:]):
         return []
-    everywhere = np.ones(crop.shape, bool)
-    maps = bragg_maps(flattened(crop, everywhere, pixel), everywhere, strongest, pixel_size_nm=pixel)
+    maps = bragg_maps(Fringes.of(crop, np.ones(crop.shape, bool), pixel), strongest)
     return reflections if (maps.max(0) > CRYSTALLINE_SNR).mean() >= MIN_WINDOW_COVER else []
 
 
