@@ -27,8 +27,9 @@ STRAIN = 0.012
 """Relative error of a frequency by strain, pixel size and tilt."""
 WIDTH_SHARE = 0.18
 """Error of the position of a reflection times the size of the crop."""
-_COEFFICIENTS = (-1.81, -0.62, 2.93, 1.21)
-"""Intercept, first direction, second direction, lattice; by logistic regression on simulated particles."""
+_COEFFICIENTS = (-1.15, -0.61, 3.25, 0.48)
+"""Intercept, first direction, second direction, lattice; by logistic regression on the simulated particles of
+`zone_axis._CALIBRATION`."""
 _BASES = 4
 """Number of reflections that are tried as the second basis vector of the lattice."""
 

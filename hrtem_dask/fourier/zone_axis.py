@@ -28,9 +28,10 @@ ZONE_AXIS_COLUMNS = (
 )  # fmt: skip
 _ONE_ROW_DEG = 10.0
 """Reflections within this angle of the strongest one (°) are of the same row of fringes."""
-_CALIBRATION = (2.785, 1.297, -2.074)
-"""Intercept, slope of the logit of the uncalibrated confidence, slope of ln(size in nm), fitted to 1316 simulated
-particles (multislice, Au, Ag, Pt, CdSe, CdTe, 1.4 to 15 nm, 39 % of them misoriented and 5 % between)."""
+_CALIBRATION = (2.034, 1.069, -1.746)
+"""Intercept, slope of the logit of the uncalibrated confidence, slope of ln(size in nm), fitted to 2260 simulated
+particles of three sets of equal weight (multislice, 200 and 300 kV, Au, Ag, Pt, CdSe, CdTe; particles weighted so that
+56 % are on a zone axis, 39 % misoriented and 5 % between)."""
 _LEAST = 1e-3
 FAULTED = 2.0
 """Cost of the assumption of a fault."""
