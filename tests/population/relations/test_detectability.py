@@ -101,8 +101,9 @@ def test_bins_are_corrected_and_bounded(rng: np.random.Generator) -> None:
 
 def test_the_default_calls_nothing_an_effect(rng: np.random.Generator) -> None:
     default = read_detectability(conditions=Conditions(pixel_size_nm=0.04, material="Au", dose_per_nm2=1e5))
+    of_all = read_detectability()
     d = np.array([2.2, 6.0])
-    for curve in (default.found, default.assessed["fault"], default.called_fault["fault"]):
+    for curve in (of_all.found, of_all.assessed["fault"], of_all.called_fault["fault"]):
         assert np.diff(curve.share(d))[0] > 0.02
     curve = defect_curve(study(rng, slope=1.5, micrographs=60), detectability=default)
     assert curve["odds_ratio_per_sd"]["p_value"] < 1e-6
