@@ -270,8 +270,7 @@ def analyse_segmented(
     )
     could_be_classified = classifier is not None and shows_lattice(pixel_size_nm) and len(found.region_rows) > 0
     if could_be_classified and not settings.defects.holds_at(voltage_kv):
-        flags = row.get("quality_flags")
-        row["quality_flags"] = f"{flags},voltage" if flags else "voltage"
+        row["quality_flags"] = f"{row.get('quality_flags') or ''},voltage".lstrip(",")
     rows = found.particle_rows
     clock.lap("seconds_defects")
     row |= {
