@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,11 @@ import tomli_w
 from hrtem_dask import fourier, loading, tables
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import ResultsFolderError, error_text
-from hrtem_dask.population import PopulationOptions, summarize
-from hrtem_dask.population.reduction import NEEDED, summarize_partition, unite
+from hrtem_dask.population import PopulationOptions
+from hrtem_dask.population.reduction import NEEDED
 from hrtem_dask.population.same_fields import describe_same_fields
 from hrtem_dask.population.size_lines import size_lines
-from hrtem_dask.population.verdicts import describe_verdicts
+from hrtem_dask.population.whole_run import Begin, RunStatistics, begin_here, reduced
 from hrtem_dask.provenance import bytes_hash, code_version, command_line
 from hrtem_dask.reasons import shared_reasons
 from hrtem_dask.settings import Settings
@@ -155,6 +155,7 @@ def compact(
     known: Mapping[str, ledger.Entry],
     settings: Settings,
     copies: Mapping[str, Copy] | None = None,
+    begin_statistics: Begin = begin_here,
 ) -> CompactedRun:
     """Write the tables of a run from its parts.
 
@@ -172,6 +173,9 @@ def compact(
         Of these, ``loading.duplicates``, ``quality.set_aside`` and the limits of ``particles``.
     copies : mapping of str to Copy, optional
         Micrographs that show the field of another one.
+    begin_statistics : callable
+        Begins the statistics as soon as their rows are known; the other tables are written before it is asked for the
+        result.
 
     Returns
     -------
@@ -187,49 +191,85 @@ def compact(
     micrographs = pd.concat(rows, ignore_index=True)
     micrographs = micrographs.iloc[micrographs["micrograph_id"].map(order).argsort()].reset_index(drop=True)
     micrographs = _with_duplicates(_as_listed(micrographs, records), copies or {}, settings)
-    set_aside = set(micrographs.loc[micrographs["status"] == "set_aside", "micrograph_id"])
     columns = pd.DataFrame([{"sample": r.sample, **dict(r.covariates)} for r in records], index=list(order))
-    micrographs = _with_covariates(micrographs, columns)
-    hashes = {"micrographs.parquet": write_table(folder, "micrographs.parquet", micrographs, tables.MICROGRAPHS)}
-    kept = _KeptRows(with_lattices=settings.fourier.material is not None)
-    n_rows = {}
-    for name in tables.MICROGRAPH_PARTS:
-        fields = schema_with_extra(columns, tables.SCHEMAS[name])
-        parts = kept.watch(name, _final_rows(folder, name, entries, set_aside, columns, fields))
-        hashes[f"{name}.parquet"], n_rows[name] = write_table_in_order(folder, f"{name}.parquet", parts, fields)
-    execution = ledger.read_in_order(folder, entries, "execution")
-    hashes["execution.parquet"], _ = write_table_in_order(
-        folder, "execution.parquet", execution, tables.arrow_schema(tables.EXECUTION)
-    )
+    joined = columns.reindex(micrographs["micrograph_id"]).set_axis(micrographs.index)
+    micrographs = micrographs.assign(**{str(name): joined[name] for name in joined})
+    written = _write_tables(folder, entries, micrographs, columns, settings, begin_statistics)
     packs = {name: entry.part for name, entry in done.items() if entry.packed}
     index = label_packs.write_index(folder, packs)
     if index is not None:
-        hashes[label_packs.INDEX] = bytes_hash(index.encode())
-    write_checksums(folder, hashes)
+        written.hashes[label_packs.INDEX] = bytes_hash(index.encode())
+    write_checksums(folder, written.hashes)
     report_is_old = mark_old_report(folder)
     counts: dict[str, int] = {status: int((micrographs["status"] == status).sum()) for status in tables.STATUSES}
-    limits = PopulationOptions(min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2)
-    population = unite(kept.particles)
-    kept.particles.clear()
-    statistics = summarize(population, micrographs, limits)
-    verdicts = describe_verdicts(micrographs, population.rows())
     corrected = int(micrographs["corrected"].fillna(False).sum())
     n_too_small = int(micrographs["n_too_small"].fillna(0)[micrographs["status"] != "set_aside"].sum())
     same_fields = describe_same_fields(micrographs)
+    found = written.statistics()
     content = {
         "micrographs": counts,
         "same_fields": same_fields,
         "corrected": corrected,
         "n_too_small": n_too_small,
-        "verdicts": verdicts,
-        "lattice_scales": _lattice_scales(kept.lattices, micrographs, settings),
-        **statistics,
+        "verdicts": found.verdicts,
+        "lattice_scales": _lattice_scales(written.lattices, micrographs, settings),
+        **found.statistics,
     }
     folder.write_json("summary.json", content)
     ledger.remove_replaced_parts(folder, known, {**known, **done})
     reasons = {status: _reasons(micrographs, status) for status in ("set_aside", "failed")}
     sizes = size_lines(content)
-    return CompactedRun(counts, n_rows["particles"], n_too_small, verdicts, same_fields, reasons, sizes, report_is_old)
+    return CompactedRun(
+        counts, written.n_particles, n_too_small, found.verdicts, same_fields, reasons, sizes, report_is_old
+    )
+
+
+@dataclass(frozen=True)
+class _Written:
+    """Tables that were written."""
+
+    hashes: dict[str, str]
+    """File → hash of its content."""
+    n_particles: int
+    """Rows of the table of particles."""
+    lattices: list[pd.DataFrame]
+    """Columns `LATTICE` of particles and windows, where they are needed."""
+    statistics: Callable[[], RunStatistics]
+    """Waits for the statistics."""
+
+
+def _write_tables(
+    folder: Location,
+    entries: Mapping[str, ledger.Entry],
+    micrographs: pd.DataFrame,
+    columns: pd.DataFrame,
+    settings: Settings,
+    begin_statistics: Begin,
+) -> _Written:
+    """Write all tables, and let the statistics begin as soon as the particles are known."""
+    set_aside = set(micrographs.loc[micrographs["status"] == "set_aside", "micrograph_id"])
+    options = PopulationOptions(
+        min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2
+    )
+    kept = _KeptRows(with_lattices=settings.fourier.material is not None)
+    begun: list[Callable[[], RunStatistics]] = []
+
+    def rows(name: str, fields: pa.Schema) -> Iterator[pa.Table]:
+        yield from kept.watch(name, _final_rows(folder, name, entries, set_aside, columns, fields))
+        if name == "particles":
+            begun.append(begin_statistics(kept.particles, micrographs, options))
+            kept.particles.clear()
+
+    hashes, n_rows = {}, {}
+    for name in sorted(tables.MICROGRAPH_PARTS, key=lambda name: name != "particles"):
+        fields = schema_with_extra(columns, tables.SCHEMAS[name])
+        hashes[f"{name}.parquet"], n_rows[name] = write_table_in_order(
+            folder, f"{name}.parquet", rows(name, fields), fields
+        )
+    hashes["micrographs.parquet"] = write_table(folder, "micrographs.parquet", micrographs, tables.MICROGRAPHS)
+    execution, fields = ledger.read_in_order(folder, entries, "execution"), tables.arrow_schema(tables.EXECUTION)
+    hashes["execution.parquet"], _ = write_table_in_order(folder, "execution.parquet", execution, fields)
+    return _Written(hashes, n_rows["particles"], kept.lattices, begun[0])
 
 
 class _KeptRows:
@@ -237,7 +277,7 @@ class _KeptRows:
 
     def __init__(self, *, with_lattices: bool) -> None:
         self.particles: list[pd.DataFrame] = []
-        """Columns `reduction.NEEDED` of the particles, piece by piece."""
+        """What statistics need of the particles, piece by piece (`whole_run.reduced`); of the last one `NEEDED`."""
         self.lattices: list[pd.DataFrame] = []
         """Columns `LATTICE` of particles and windows, where they are needed."""
         self._with_lattices = with_lattices
@@ -246,7 +286,9 @@ class _KeptRows:
         """Hand the pieces of a table on, and keep what is needed of them."""
         for part in parts:
             if name == "particles":
-                self.particles.append(summarize_partition(_columns_of(part, NEEDED)))
+                if self.particles:  # a run of one piece, which may be reduced elsewhere, keeps it as it is
+                    self.particles[-1] = reduced(self.particles[-1])
+                self.particles.append(_columns_of(part, NEEDED))
             if name in {"particles", "windows"} and self._with_lattices:
                 self.lattices.append(_columns_of(part, LATTICE))
             yield part
@@ -329,12 +371,6 @@ def _as_listed(micrographs: pd.DataFrame, records: Sequence[loading.MicrographRe
     known = tuple(column for column in own if listed[column.name].notna().any())
     listed = tables.conform(listed[[column.name for column in known]], known)
     return micrographs.assign(**{column.name: listed[column.name] for column in known})
-
-
-def _with_covariates(table: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:
-    """Set the sample and add the covariates of each row's micrograph."""
-    joined = columns.reindex(table["micrograph_id"]).set_axis(table.index)
-    return table.assign(**{str(name): joined[name] for name in joined})
 
 
 def _with_duplicates(micrographs: pd.DataFrame, copies: Mapping[str, Copy], settings: Settings) -> pd.DataFrame:

@@ -228,6 +228,8 @@ def gather_rows(folder: Location, files: Mapping[str, Sequence[str]], schema: ta
     if not parts:
         return fields.empty_table()
     whole = pa.concat_tables(parts, promote_options="default")
+    if whole.schema.equals(fields):  # nearly always; metadata are not compared
+        return pa.Table.from_arrays(whole.columns, schema=fields)
     columns = [
         whole[field.name].cast(field.type) if field.name in whole.column_names else pa.nulls(len(whole), field.type)
         for field in fields

@@ -24,6 +24,7 @@ from hrtem_dask.batch.run.part_merger import PartMerger
 from hrtem_dask.batch.run.plan import RunPlan
 from hrtem_dask.batch.run.preparation import Job, checked_models, prepare_run, with_absolute_paths
 from hrtem_dask.batch.run.progress import RunLog, progress_bar
+from hrtem_dask.batch.run.statistics_on_worker import statistics_on_worker
 from hrtem_dask.batch.run.task import draw_overlay
 from hrtem_dask.batch.run.task_results import analyse_tasks
 from hrtem_dask.batch.run.time_limit import remove_notes
@@ -274,7 +275,7 @@ def run_job(job: Job, cluster: Cluster | Client | str | None, *, progress: bool 
             listed = [record for record in plan.records if record.status == "ok"]
             marks = {record.micrograph_id: done[record.micrograph_id].fingerprint for record in listed}
             copies = find_copies(listed, marks, compare_on_workers(client))
-            ended = compact(folder, plan.records, done, entries, chosen, copies)
+            ended = compact(folder, plan.records, done, entries, chosen, copies, statistics_on_worker(client))
             _draw_missing_overlays(client, job, plan, log)
             results = open_results(folder)
             micrographs = results.micrographs

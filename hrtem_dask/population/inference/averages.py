@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy
 import scipy.special
 
 from hrtem_dask.intervals import too_few_micrographs
@@ -204,7 +203,7 @@ def quantile(
     row |= {"estimate": middle, "reason": too_few_micrographs(n_micrographs)}
     if row["reason"]:
         return row
-    t = scipy.stats.t.ppf((1 + confidence) / 2, _df(codes, strata, n_micrographs))
+    t = scipy.special.stdtrit(_df(codes, strata, n_micrographs), (1 + confidence) / 2)
     half = t * float(share) / (probability * (1 - probability))
     ends = scipy.special.expit(scipy.special.logit(probability) + np.array([-half, half]))
     low, high = weighted_quantiles(values, weights, ends.tolist())

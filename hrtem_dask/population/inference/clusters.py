@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy
 import scipy.special
 
 from hrtem_dask.intervals import too_few_micrographs
@@ -158,12 +157,12 @@ def estimate_row(
         reason = "no interval: the values do not vary between micrographs"
     if reason is not None:
         return row | {"reason": reason}
-    half = scipy.stats.t.ppf((1 + confidence) / 2, df) * standard_error
+    half = scipy.special.stdtrit(df, (1 + confidence) / 2) * standard_error
     return row | {
         "low": float(back(estimate - half)),
         "high": float(back(estimate + half)),
         "standard_error": float(standard_error),
-        "p_value": float(2 * scipy.stats.t.sf(abs(estimate) / standard_error, df)),
+        "p_value": float(2 * scipy.special.stdtr(df, -abs(estimate) / standard_error)),
     }
 
 

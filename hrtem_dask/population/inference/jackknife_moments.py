@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import scipy
+import scipy.special
 
 from hrtem_dask.population.inference.clusters import jackknife_error
 
@@ -68,7 +68,8 @@ def jackknife_interval(
         error = jackknife_error(left_out - whole, strata)
         middle = m * whole - (m - 1) * left_out.mean(axis=0)
         degrees = np.minimum(freedom, 2 * m / (_kurtosis(left_out - left_out.mean(axis=0)) - 1))
-        half = scipy.stats.t.ppf((1 + confidence) / 2, degrees) * error if freedom > 0 else np.full_like(whole, np.nan)
+        t = scipy.special.stdtrit(degrees, (1 + confidence) / 2)
+        half = t * error if freedom > 0 else np.full_like(whole, np.nan)
         ends = np.stack([middle - half, middle + half])
         ends[:, ~(np.abs(ends - whole).max(axis=0) <= MAX_DISTANCE) | (error == 0)] = np.nan
     return ends[0], ends[1]

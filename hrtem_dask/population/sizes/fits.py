@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy
+import scipy.special
 
 from hrtem_dask.intervals import MIN_MICROGRAPHS
 from hrtem_dask.population.inference.quantiles import weighted_quantiles
@@ -154,7 +154,7 @@ def _ends(value: float, error: float, n_micrographs: int) -> dict[str, float | N
     """Return the 95 % interval of a parameter, on its logarithm where it is positive; None with few micrographs."""
     if n_micrographs < MIN_MICROGRAPHS or not 0 < error < np.inf:
         return {"low": None, "high": None}
-    half = float(scipy.stats.t.ppf(0.975, n_micrographs - 1)) * error
+    half = float(scipy.special.stdtrit(n_micrographs - 1, 0.975)) * error
     if value <= 0:
         return {"low": value - half, "high": value + half}
     factor = float(np.exp(half / value))

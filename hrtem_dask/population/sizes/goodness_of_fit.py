@@ -42,9 +42,9 @@ def anderson_darling(u: np.ndarray, weights: np.ndarray, n: float) -> np.ndarray
         −n − Σ (2i − 1)(ln uᵢ + ln(1 − uₙ₊₁₋ᵢ))/n (T. W. Anderson, D. A. Darling, J. Am. Stat. Assoc. 49 (1954) 765).
     """
     u = np.clip(u, _EDGE, 1 - 1e-16)
-    total = np.cumsum(np.broadcast_to(weights, u.shape), axis=1)
+    total = np.cumsum(np.atleast_2d(weights), axis=1)  # one row where all samples have the same weights
     after = total / total[:, -1:]
-    before = np.concatenate([np.zeros((len(u), 1)), after[:, :-1]], axis=1)
+    before = np.concatenate([np.zeros((len(after), 1)), after[:, :-1]], axis=1)
     log, other = np.log(u), np.log1p(-u)
     # ∫ (s − u)²/(u(1 − u)) du = s² ln u − (1 − s)² ln(1 − u) − u over each step, in the order of the sizes
     area = ((before**2 - after**2) * log).sum(axis=1) + (((1 - after) ** 2 - (1 - before) ** 2) * other).sum(axis=1)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import scipy
+import scipy.special
 
 from hrtem_dask.intervals import MIN_MICROGRAPHS, bootstrap_standard_error, resample_counts
 from hrtem_dask.population.options import PopulationOptions
@@ -53,7 +53,7 @@ def precision(
     per = len(sizes.values) / m
     ladder = sorted({*np.unique(np.geomspace(2, m, _LADDER).round().astype(int)).tolist(), m})
     curve: dict[str, list[float]] = {"n_micrographs": ladder, "n_particles": [float(per * k) for k in ladder]}
-    z = float(scipy.stats.norm.ppf((1 + options.confidence) / 2))
+    z = float(scipy.special.ndtri((1 + options.confidence) / 2))
     widths: dict[str, list[float]] = {name: [] for name in STATISTICS}
     for i, k in enumerate(ladder):
         counts = resample_counts(m, n_resamples=_RESAMPLES, seed=options.seed + 1 + i, size=k)
@@ -101,12 +101,12 @@ def needed_for(
         equal; ``n_particles_needed_with_calibration`` for the target by both, None where calibration alone exceeds it
         (``reason`` then says so).
     """
-    z = float(scipy.stats.norm.ppf((1 + options.confidence) / 2))
+    z = float(scipy.special.ndtri((1 + options.confidence) / 2))
     width = z * bootstrap_standard_error(statistic, n) / float(statistic[0])
     per, target = particles_per_micrograph, options.target_relative_precision
     needed = n * (width / target) ** 2
     tails: Sequence[float] = ((1 + options.confidence) / 2, (1 - options.confidence) / 2)
-    low, high = ((n - 1) / scipy.stats.chi2.ppf(tail, n - 1) for tail in tails)
+    low, high = ((n - 1) / (2 * scipy.special.gammaincinv((n - 1) / 2, tail)) for tail in tails)  # quantiles of χ²
     ceiling = None if calibration is None else z * calibration
     left = None if ceiling is None else target**2 - ceiling**2
     reason = None

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
+import scipy.special
 
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.particle_table import numbers
@@ -232,7 +232,7 @@ def uncertainty_budget(
     freedom, factor = None, None
     if combined is not None and sampling is not None:
         freedom = effective_degrees_of_freedom(combined, sampling, statistic.degrees_of_freedom)
-        factor = float(scipy.stats.t.ppf((1 + options.confidence) / 2, freedom))
+        factor = float(scipy.special.stdtrit(freedom, (1 + options.confidence) / 2))
     expanded = None if combined is None or factor is None else factor * combined
     return {
         "value_nm": value,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy
+import scipy.special
 
 from hrtem_dask.population.sizes.size_sample import Sizes
 
@@ -51,7 +51,7 @@ def variance_components(sizes: Sizes) -> dict[str, float | str | None]:
         "within_sd_nm": float(np.sqrt(within)),
         "intraclass_correlation": float(correlation),
         "f": f,
-        "p_value": None if f is None else float(scipy.stats.f.sf(f, m - 1, n - m)),
+        "p_value": None if f is None else float(scipy.special.fdtrc(m - 1, n - m, f)),
         "particles_per_micrograph": float(n0),
         "design_effect": float(1 + (n0 - 1) * correlation),
         "reason": None,
