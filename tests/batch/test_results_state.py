@@ -14,8 +14,8 @@ from distributed import Client
 from hrtem_dask import run, run_state, verify
 from hrtem_dask.cli import main
 from hrtem_dask.errors import ResultsFolderError, SettingsError, TooManyFailuresError
+from hrtem_dask.population import whole_run
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage import compaction
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.run_lock import RunLock
 
@@ -27,7 +27,7 @@ SETTINGS = Settings().updated(
 @pytest.fixture(scope="module", autouse=True)
 def no_statistics() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compaction, "summarize", lambda *_: {})
+        patch.setattr(whole_run, "summarize", lambda *_: {})
         yield
 
 

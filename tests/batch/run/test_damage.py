@@ -12,8 +12,8 @@ from distributed import Client
 
 from hrtem_dask import correct, export, open_results, run
 from hrtem_dask.errors import ResultsFolderError
+from hrtem_dask.population import whole_run
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage import compaction
 from hrtem_dask.storage.results import Results
 
 MakeDisks = Callable[..., np.ndarray]
@@ -25,7 +25,7 @@ TABLES = ("micrographs", "regions", "particles")
 def no_statistics() -> Iterator[None]:
     """Leave out the statistics of the population, which take most of the time of so small a run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compaction, "summarize", lambda *_: {})
+        patch.setattr(whole_run, "summarize", lambda *_: {})
         yield
 
 

@@ -13,8 +13,8 @@ from hrtem_dask.batch.results_state import verify
 from hrtem_dask.batch.run import part_merger, plan
 from hrtem_dask.batch.run.dry_run import dry_run
 from hrtem_dask.batch.run.part_merger import parts_left
+from hrtem_dask.population import whole_run
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage import compaction
 
 N = 12
 
@@ -32,7 +32,7 @@ def merged_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part_merger, "MERGED_PARTS", 3)
     monkeypatch.setattr(part_merger, "MERGED_MICROGRAPHS", 6)
     monkeypatch.setattr(plan, "PACK_ABOVE", N - 1)
-    monkeypatch.setattr(compaction, "summarize", lambda *_: {})
+    monkeypatch.setattr(whole_run, "summarize", lambda *_: {})
 
 
 @pytest.fixture

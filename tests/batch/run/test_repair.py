@@ -11,13 +11,13 @@ from hrtem_dask.batch.results_state import verify
 from hrtem_dask.batch.run import repair as repair_module
 from hrtem_dask.batch.run.repair import repair
 from hrtem_dask.errors import ResultsFolderError, SettingsError
+from hrtem_dask.population import whole_run
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage import compaction
 
 
 @pytest.fixture(autouse=True)
 def no_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compaction, "summarize", lambda *_: {})
+    monkeypatch.setattr(whole_run, "summarize", lambda *_: {})
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from distributed import Client
 from hrtem_dask import open_results, run
 from hrtem_dask.batch.example import write_example
 from hrtem_dask.batch.run import record_analysis
+from hrtem_dask.population import whole_run
 from hrtem_dask.settings import Settings
-from hrtem_dask.storage import compaction
 
 CHANGES = {
     "lattice": {"fourier": {"min_peak_snr": 10.0, "material": "Au"}},
@@ -37,7 +37,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compaction, "summarize", lambda *_: {})
+    monkeypatch.setattr(whole_run, "summarize", lambda *_: {})
 
 
 def tables_of(out: Path) -> dict[str, bytes]:
