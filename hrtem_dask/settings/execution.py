@@ -26,8 +26,9 @@ class ExecutionSettings:
     labels: Literal["auto", "folders", "packed"] = "auto"
     """How label images are stored: each in a folder of its own in ``labels.zarr``, which is seven files and folders, or
     many in one ZIP file in ``labels``; ``"auto"`` packs those of runs with more than 500 micrographs."""
-    group_megapixels: float = 4.0
-    """Small micrographs are grouped into tasks of about this size."""
+    group_megapixels: float = 8.0
+    """Small micrographs are grouped into tasks of at most about this size, which are some seconds of work: what a worker
+    has of its group is lost when it dies, and results are counted group by group."""
     timeout_per_file_s: float | None = None
     """A micrograph that takes longer (s) is ended with its worker, and failed; None sets no limit."""
     memory_plan: Literal["files", "refuse", "warn"] = "files"

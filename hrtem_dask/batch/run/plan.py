@@ -30,8 +30,6 @@ __all__ = ["RunPlan", "check_memory", "make_plan", "planned_memory"]
 
 SAMPLE_OVERLAYS = 24
 """Number of overlays of a run whose setting ``overlays`` is ``sample``."""
-GROUPS_PER_WORKER = 4
-"""Least number of groups of a worker, where there are so many micrographs."""
 PACK_ABOVE = 500
 """Number of micrographs above which labels are packed, with the setting ``execution.labels`` ``"auto"``."""
 
@@ -142,8 +140,7 @@ def make_plan(
             entry if is_stored else None,
         )
         items.append(planned)
-    share = sum(_pixels(item) for item in items) / (GROUPS_PER_WORKER * max(n_workers, 1))
-    largest = min(settings.execution.group_megapixels * 1e6, share)
+    largest = settings.execution.group_megapixels * 1e6
     packed = settings.execution.labels == "packed" or (settings.execution.labels == "auto" and len(ok) > PACK_ABOVE)
     tasks = tuple(AnalysisTask(group, packed) for group in _groups(items, largest, max(n_workers, 1)))
     return RunPlan(
@@ -316,16 +313,23 @@ def _groups(
 ) -> Iterator[tuple[PlannedMicrograph, ...]]:
     """Group small micrographs, in order, until a group has enough pixels to be worth a task.
 
-    The first group of each worker is a single micrograph, so that the first results come early. The last groups become
-    smaller and smaller, so that no worker waits long for the others (C. D. Polychronopoulos, D. J. Kuck, IEEE
-    Transactions on Computers C-36 (1987) 1425).
+    The first group of each worker is a single micrograph, so that the first results come early. Then come rounds of one
+    group per worker, all of one size, which take half of what is left, so that groups become smaller and no worker
+    waits long for the others at the end (factoring; S. F. Hummel, E. Schonberg, L. E. Flynn, Communications of the ACM
+    35 (1992) no. 8, 90).
     """
     group: list[PlannedMicrograph] = []
-    size, n_groups, left = 0, 0, sum(map(_pixels, items))
+    size, enough, n_groups, left = 0, 0.0, 0, sum(map(_pixels, items))
     for item in items:
+        if group and size + _pixels(item) > 2 * enough:  # a large one has a group of its own
+            yield tuple(group)
+            n_groups, left = n_groups + 1, left - size
+            group, size = [], 0
+        if not group and n_groups >= n_workers and n_groups % n_workers == 0:
+            enough = min(pixels, left / (2 * n_workers))
         group.append(item)
         size += _pixels(item)
-        if n_groups < n_workers or size >= min(pixels, left / (2 * n_workers)):
+        if size >= enough:
             yield tuple(group)
             n_groups, left = n_groups + 1, left - size
             group, size = [], 0

@@ -82,7 +82,7 @@ def test_two_files_of_one_id_are_refused() -> None:
 def test_small_micrographs_share_a_task_and_large_ones_do_not() -> None:
     records = [record(str(i), 1000) for i in range(6)] + [record("large", 4096), record("last")]
     plan = make_plan(records, {}, Settings(), ModelHashes())
-    assert [len(task.items) for task in plan.tasks] == [1, 4, 2, 1]
+    assert [len(task.items) for task in plan.tasks] == [1, 5, 1, 1]
     assert [i.record.micrograph_id for t in plan.tasks for i in t.items] == [r.micrograph_id for r in records]
 
 
@@ -98,6 +98,8 @@ def test_groups_are_small_at_first_and_at_the_end(n: int, n_workers: int) -> Non
     later = sizes[n_workers:]
     assert later == sorted(later, reverse=True)
     assert max(sizes) <= 4
+    rounds = [later[i : i + n_workers] for i in range(0, len(later), n_workers)]
+    assert all(len(set(sizes)) == 1 for sizes in rounds[:-1]), "workers with equal groups end together"
     if n >= 50 * n_workers:
         assert max(sizes) == 4
         assert len(tasks) <= n / 4 + 6 * n_workers
