@@ -27,8 +27,8 @@ class ExecutionSettings:
     """How label images are stored: each in a folder of its own in ``labels.zarr``, which is seven files and folders, or
     many in one ZIP file in ``labels``; ``"auto"`` packs those of runs with more than 500 micrographs."""
     group_megapixels: float = 8.0
-    """Small micrographs are grouped into tasks of at most about this size, which are some seconds of work: what a worker
-    has of its group is lost when it dies, and results are counted group by group."""
+    """Small micrographs are grouped into tasks of at most about this size, some seconds of work. A worker that dies
+    loses what it has of its group, and results are counted group by group."""
     timeout_per_file_s: float | None = None
     """A micrograph that takes longer (s) is ended with its worker, and failed; None sets no limit."""
     memory_plan: Literal["files", "refuse", "warn"] = "files"
