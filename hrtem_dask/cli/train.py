@@ -166,31 +166,39 @@ def _fine_tune(
 
 @train.command()
 @click.argument("model", type=PLACE, metavar="MODEL.safetensors")
-@click.argument("stores", nargs=-1, required=True, type=PLACE, metavar="STORE…")
+@click.argument("data", nargs=-1, required=True, type=PLACE, metavar="DATA…")
 @click.option(
     "--familiar",
     multiple=True,
     required=True,
     type=PLACE,
-    metavar="STORE",
+    metavar="DATA",
     help="Micrographs like those of training; may be given several times.",
+)
+@click.option(
+    "--unseen",
+    multiple=True,
+    type=PLACE,
+    metavar="DATA",
+    help="Measure the error on this source too, which is left out of the fit; may be given several times.",
 )
 @click.option("--out", type=MODEL_FILE, metavar="FILE", help="File to write; by default MODEL itself.")
 @message_options
-def quality(model: str, stores: tuple[str, ...], familiar: tuple[str, ...], out: str | None) -> None:
+def quality(
+    model: str, data: tuple[str, ...], familiar: tuple[str, ...], unseen: tuple[str, ...], out: str | None
+) -> None:
     """Calibrate the prediction of the Dice coefficient of a network's own masks.
 
-    STORES are simulated micrographs that the network was not trained on, including
-    micrographs unlike those of its training. The prediction is fitted on every other micrograph of each store, and its
-    error is measured on the others.
+    DATA are micrographs that the network was not trained on, including micrographs unlike those of its training:
+    simulated stores, and folders of images and masks as for a training, all of one regime. The prediction is fitted on
+    every other micrograph of each source, and its error is measured on the others.
     """
-    from hrtem_dask.storage.simulated import open_simulated
+    from hrtem_dask.training.network.calibration_data import calibration_data
     from hrtem_dask.training.network.dice_calibration import calibrate_dice_model
 
     with clear_errors():
-        fitted = calibrate_dice_model(
-            model, [open_simulated(s) for s in stores], familiar=[open_simulated(s) for s in familiar], out=out
-        )
+        sources, like_training, left_out = ([calibration_data(p) for p in part] for part in (data, familiar, unseen))
+        fitted = calibrate_dice_model(model, sources, familiar=like_training, unseen=left_out, out=out)
     for name, value in fitted.coefficients.items():
         click.echo(f"{name:24} {value:8.3f} per standard deviation")
     for name, value in fitted.errors.items():

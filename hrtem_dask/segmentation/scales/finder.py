@@ -16,7 +16,7 @@ from hrtem_dask.segmentation.scales.geometry import scale_for_diameter, scaled_s
 from hrtem_dask.segmentation.scales.search import ScaleChoice, choose_scale
 from hrtem_dask.settings import SegmentationSettings
 
-__all__ = ["ScaleFinder"]
+__all__ = ["LATTICE_MAX_PIXEL_NM", "ScaleFinder"]
 
 LATTICE_MAX_PIXEL_NM = 0.1
 """Pixels up to this size (nm) resolve lattice fringes."""

@@ -16,7 +16,7 @@ from hrtem_dask.training.labelled.folders import has_mask_folder, list_folder
 from hrtem_dask.training.labelled.labelled_micrograph import Labelled, LabelledMicrograph, make_labelled
 from hrtem_dask.training.labelled.stacks import list_stack
 
-__all__ = ["LEAST_CONTRAST_TO_NOISE", "list_labelled", "list_simulated"]
+__all__ = ["LEAST_CONTRAST_TO_NOISE", "is_simulated", "list_labelled", "list_simulated"]
 
 LEAST_CONTRAST_TO_NOISE = 0.7
 """Smallest absolute contrast of a particle to which a network is trained, in standard deviations of the gray values
@@ -78,7 +78,7 @@ def _list_one(path: Path, pixel_size_nm: float | None) -> list[Labelled]:
     """List the labeled micrographs of one path."""
     if not path.exists():
         raise NothingToAnalyseError(f"{path}: this path does not exist")
-    if (path / "simulation.toml").is_file() or (path / "truth" / "micrographs.parquet").is_file():
+    if is_simulated(path):
         return list_simulated(open_simulated(path))
     if path.suffix.lower() in {".h5", ".hdf5"}:
         return list_stack(path, pixel_size_nm=pixel_size_nm)
@@ -93,6 +93,22 @@ def _list_one(path: Path, pixel_size_nm: float | None) -> list[Labelled]:
     if len(tables) == 1 and not has_mask_folder(path):
         return list_coco(tables[0], pixel_size_nm=pixel_size_nm)
     return list_folder(path, pixel_size_nm=pixel_size_nm)
+
+
+def is_simulated(path: Path) -> bool:
+    """Tell whether a path is a simulated store.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Any path.
+
+    Returns
+    -------
+    bool
+        True if it is the folder of a store.
+    """
+    return (path / "simulation.toml").is_file() or (path / "truth" / "micrographs.parquet").is_file()
 
 
 def list_simulated(store: SimulatedStore) -> list[Labelled]:

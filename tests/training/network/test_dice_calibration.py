@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 import torch
 from click.testing import CliRunner
 
@@ -20,6 +22,7 @@ from hrtem_dask.simulation.contrast import ContrastRanges, simulate_contrast_mic
 from hrtem_dask.storage import simulated, simulated_writing
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.regimes import CONTRAST
+from hrtem_dask.training.network.calibration_data import calibration_data
 from hrtem_dask.training.network.dice_calibration import calibrate_dice_model, calibration_table
 from hrtem_dask.training.network.dice_model_fit import fit_dice_model
 
@@ -124,5 +127,69 @@ def test_a_contrast_store_calibrates_the_contrast_regime_alone(store: Any, tmp_p
     found = analysis.analyse(contrast.image(name), pixel_size_nm=None, settings=unet, segmenter=segmenter).micrograph
     assert found["regime"] == "contrast"
     assert found["predicted_dice"] == pytest.approx(fitted.predict(table.loc[name], table.loc[name]))
-    with pytest.raises(SettingsError, match="stores of one regime"):
+    with pytest.raises(SettingsError, match="sources of one regime"):
         calibrate_dice_model(path, [contrast], familiar=[store])
+
+
+def write_labeled(folder: Path, store: Any, *, pixel_size_nm: float | None = None) -> None:
+    """Write the images and masks of a store as files, the first two as patches of one image."""
+    for part in ("images", "masks", "unknown"):
+        (folder / part).mkdir(parents=True)
+    for i, name in enumerate(map(str, store.micrographs["micrograph_id"])):
+        stem = f"field_patch{i}" if i < 2 else f"image{i:02}"
+        resolution = None if pixel_size_nm is None else (1e7 / pixel_size_nm,) * 2
+        kind = {} if resolution is None else {"resolution": resolution, "resolutionunit": "CENTIMETER"}
+        tifffile.imwrite(folder / "images" / f"{stem}.tif", store.image(name), **kind)
+        tifffile.imwrite(folder / "masks" / f"{stem}.tif", (store.labels(name) > 0).astype(np.uint8))
+
+
+def test_masks_drawn_by_hand_calibrate_as_a_store_does(store: Any, tmp_path: Path) -> None:
+    write_labeled(tmp_path / "labeled", store, pixel_size_nm=0.05)
+    path = dark_detector(tmp_path / "dark.safetensors")
+    settings = Settings().updated(CPU)
+    data = calibration_data(tmp_path / "labeled")
+    assert data.regime == "lattice"
+    by_hand = calibration_table(data, path, settings=settings)
+    simulated_table = calibration_table(store, path, settings=settings)
+    np.testing.assert_allclose(by_hand["dice"], simulated_table["dice"], atol=1e-12)
+    np.testing.assert_allclose(by_hand["mask_confidence"], simulated_table["mask_confidence"], atol=1e-12)
+    assert by_hand["fitted"].tolist()[:5] == [True, True, False, True, False], "patches of one image stay together"
+
+
+def test_unknown_pixels_do_not_count(store: Any, tmp_path: Path) -> None:
+    write_labeled(tmp_path / "labeled", store, pixel_size_nm=0.05)
+    path = dark_detector(tmp_path / "dark.safetensors")
+    before = calibration_table(calibration_data(tmp_path / "labeled"), path, settings=Settings().updated(CPU))
+    stem = str(before.index[before["dice"].between(0.01, 0.99)][0])
+    mask = tifffile.imread(tmp_path / "labeled" / "masks" / f"{stem}.tif")
+    tifffile.imwrite(tmp_path / "labeled" / "unknown" / f"{stem}.tif", (mask == 0).astype(np.uint8))
+    after = calibration_table(calibration_data(tmp_path / "labeled"), path, settings=Settings().updated(CPU))
+    assert after["dice"][stem] > before["dice"][stem], "nothing outside of particles can be false any more"
+    others = before.index != stem
+    np.testing.assert_array_equal(after["dice"][others], before["dice"][others])
+
+
+def test_unseen_sources_are_measured_and_not_fitted(store: Any, tmp_path: Path) -> None:
+    write_labeled(tmp_path / "labeled", store, pixel_size_nm=0.05)
+    path = dark_detector(tmp_path / "dark.safetensors")
+    settings = Settings().updated(CPU)
+    alone = calibrate_dice_model(path, [store], familiar=[store], settings=settings)
+    data = calibration_data(tmp_path / "labeled")
+    both = calibrate_dice_model(path, [store], familiar=[store], unseen=[data], settings=settings)
+    assert both.coefficients == alone.coefficients
+    assert both.errors["labeled: n"] == 48
+    assert both.errors["mae"] == alone.errors["mae"]
+
+
+def test_a_source_of_both_regimes_is_refused(store: Any, tmp_path: Path) -> None:
+    write_labeled(tmp_path / "labeled", store)
+    data = calibration_data(tmp_path / "labeled")
+    assert data.regime == "contrast", "no pixel size is stated"
+    write_labeled(tmp_path / "other", store, pixel_size_nm=0.05)
+    (tmp_path / "other" / "images" / "image05.tif").write_bytes(
+        (tmp_path / "labeled" / "images" / "image05.tif").read_bytes()
+    )
+    mixed = calibration_data(tmp_path / "other")
+    mixed.micrographs["image04"]()
+    with pytest.raises(SettingsError, match="image05 belongs to the other regime"):
+        mixed.micrographs["image05"]()
