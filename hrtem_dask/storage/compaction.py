@@ -36,6 +36,7 @@ from hrtem_dask.storage.parquet import (
     write_table,
     write_table_in_order,
 )
+from hrtem_dask.storage.whole_files.partial_files import together
 from hrtem_dask.toml_records import record_to_dict
 
 __all__ = ["CompactedRun", "Copy", "compact", "copies_in", "read_run_file", "write_run_file"]
@@ -194,7 +195,8 @@ def compact(
     columns = pd.DataFrame([{"sample": r.sample, **dict(r.covariates)} for r in records], index=list(order))
     joined = columns.reindex(micrographs["micrograph_id"]).set_axis(micrographs.index)
     micrographs = micrographs.assign(**{str(name): joined[name] for name in joined})
-    written = _write_tables(folder, entries, micrographs, columns, settings, begin_statistics)
+    with together():
+        written = _write_tables(folder, entries, micrographs, columns, settings, begin_statistics)
     packs = {name: entry.part for name, entry in done.items() if entry.packed}
     index = label_packs.write_index(folder, packs)
     if index is not None:

@@ -27,6 +27,8 @@ from hrtem_dask.provenance import bytes_hash, record_hash
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.packing import label_packs
 from hrtem_dask.storage.parquet import gather_rows, table_bytes
+from hrtem_dask.storage.whole_files.partial_files import together
+from hrtem_dask.text_encoding import json_text
 
 __all__ = [
     "RARE_TABLES",
@@ -136,7 +138,8 @@ def write_intent(folder: Location, name: str, attempts: Mapping[str, int]) -> No
     attempts : mapping
         Name of the micrograph → number of this attempt, from 1.
     """
-    folder.write_json(f"{FOLDER}/{name}.intent.json", dict(attempts))
+    # not waiting for the disk: labels do not either, and after a failure of power their hashes tell what is left
+    folder.write_bytes(f"{FOLDER}/{name}.intent.json", json_text(dict(attempts)).encode(), on_disk=False)
 
 
 def write_part(folder: Location, name: str, part: Part, entries: Iterable[Entry], labels: bytes | None = None) -> None:
@@ -156,17 +159,18 @@ def write_part(folder: Location, name: str, part: Part, entries: Iterable[Entry]
         The pack of their labels (`label_packs.pack_labels`), where they are not in ``labels.zarr``.
     """
     hashes = {}
-    if labels is not None:
-        folder.write_bytes(label_packs.pack_file(name), labels)
-        hashes[PACK] = bytes_hash(labels)
-    for table, schema in tables.SCHEMAS.items():
-        rows = getattr(part, table)
-        if table in RARE_TABLES and rows.empty:
-            folder.remove(table_file(name, table))  # of an earlier attempt that was cut off
-            continue
-        content = table_bytes(rows, schema, is_part=True)
-        folder.write_bytes(table_file(name, table), content)
-        hashes[table] = bytes_hash(content)
+    with together():
+        if labels is not None:
+            folder.write_bytes(label_packs.pack_file(name), labels)
+            hashes[PACK] = bytes_hash(labels)
+        for table, schema in tables.SCHEMAS.items():
+            rows = getattr(part, table)
+            if table in RARE_TABLES and rows.empty:
+                folder.remove(table_file(name, table))  # of an earlier attempt that was cut off
+                continue
+            content = table_bytes(rows, schema, is_part=True)
+            folder.write_bytes(table_file(name, table), content)
+            hashes[table] = bytes_hash(content)
     write_commit(folder, name, entries, hashes)
 
 

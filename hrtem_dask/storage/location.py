@@ -12,7 +12,6 @@ import posixpath
 import stat
 import tempfile
 import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hrtem_dask.addresses import check_address, file_system
+from hrtem_dask.storage.whole_files.partial_files import create_file, whole_file
 from hrtem_dask.text_encoding import json_text
 
 __all__ = ["Location"]
@@ -105,7 +105,7 @@ class Location:
         """
         return Location(self.path(name))
 
-    def write_bytes(self, name: str, content: bytes) -> None:
+    def write_bytes(self, name: str, content: bytes, *, on_disk: bool = True) -> None:
         """Write a whole file, atomically.
 
         Parameters
@@ -114,6 +114,8 @@ class Location:
             Path inside the folder; folders on the way are made.
         content : bytes
             Its bytes.
+        on_disk : bool
+            Whether to wait until it is on the disk of this machine: see `whole_files.partial_files.whole_file`.
         """
         fs, path = file_system(self.path(name))
         if not self.is_local:
@@ -122,10 +124,8 @@ class Location:
             return
         self.make_way(name)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with _partial_file(path) as (partial, file):
+        with whole_file(path, on_disk=on_disk) as file:
             file.write(content)
-            _flush(file)
-            partial.replace(path)
 
     @contextmanager
     def open_whole(self, name: str) -> Iterator[BinaryIO]:
@@ -145,10 +145,8 @@ class Location:
         if self.is_local:
             self.make_way(name)
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            with _partial_file(path) as (partial, file):
+            with whole_file(path) as file:
                 yield file
-                _flush(file)
-                partial.replace(path)
             return
         with tempfile.TemporaryDirectory(prefix="hrtem-dask-") as own:
             here = Path(own, "file")
@@ -177,7 +175,7 @@ class Location:
         if self.is_local:
             self.make_way(name)
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            return _create_file(path, content)
+            return create_file(path, content)
         _make_folder(posixpath.dirname(self.path(name)))
         fs.invalidate_cache()
         try:
@@ -245,7 +243,7 @@ class Location:
         fs, path = file_system(self.path(name))
         if self.is_local and os.path.lexists(path) and not Path(path).is_file():
             raise IsADirectoryError(f"{path} is no file")  # who opens a named pipe waits for ever
-        return bytes(fs.cat_file(path))
+        return Path(path).read_bytes() if self.is_local else bytes(fs.cat_file(path))
 
     def ends_with(self, name: str, end: bytes) -> bool:
         """Return whether a file exists and is whole, by its last bytes.
@@ -359,38 +357,3 @@ def _set_aside(path: Path) -> None:
     target = next(p for p in taken if not os.path.lexists(p))
     path.rename(target)
     logger.warning("%s was in the way of the results and is now %s", path, target.name)
-
-
-@contextmanager
-def _partial_file(path: str) -> Iterator[tuple[Path, BinaryIO]]:
-    """Open a file beside the one that it will become."""
-    partial = Path(f"{path}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        with partial.open("wb") as file:
-            yield partial, file
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _flush(file: BinaryIO) -> None:
-    """Bring what was written to the disk, before the file gets its name."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _create_file(path: str, content: bytes) -> bool:
-    """Create a file with its content, unless it exists."""
-    with _partial_file(path) as (partial, beside):
-        beside.write(content)
-        _flush(beside)
-        try:
-            os.link(partial, path)
-        except FileExistsError:
-            return False
-        except OSError:  # a file system without hard links
-            try:
-                with Path(path).open("xb") as file:
-                    file.write(content)
-            except FileExistsError:
-                return False
-    return True
