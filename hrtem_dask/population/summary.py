@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ def summarize(
     particles: pd.DataFrame | LazyTable | Population,
     micrographs: pd.DataFrame | LazyTable | None = None,
     options: PopulationOptions | None = None,
+    *,
+    sizes: Sequence[str] = SIZES,
 ) -> dict[str, Any]:
     """Summarize the counted particles of each sample, and of all samples together.
 
@@ -45,6 +48,8 @@ def summarize(
         the verdicts. Without it there are no edge weights, and the result states the reason.
     options : PopulationOptions, optional
         Options of the statistics; the defaults without them.
+    sizes : sequence of str
+        Which of the sizes are described, by default all; the others are left out.
 
     Returns
     -------
@@ -82,13 +87,13 @@ def summarize(
     if micrographs is not None:  # selecting rows of all columns would take longer than the statistics
         micrographs = micrographs[[name for name in _OF_MICROGRAPHS if name in micrographs]]
     names = sorted({*population.counted["sample"], *population.excluded["sample"]})
-    samples = {name: _one_population(population.sample(name), micrographs, options) for name in names}
-    whole = samples[names[0]] if len(names) == 1 else _one_population(population, micrographs, options)
+    samples = {name: _one_population(population.sample(name), micrographs, options, sizes) for name in names}
+    whole = samples[names[0]] if len(names) == 1 else _one_population(population, micrographs, options, sizes)
     return {"definitions": _definitions(options), "all": whole, "samples": samples}
 
 
 def _one_population(
-    population: Population, micrographs: pd.DataFrame | None, options: PopulationOptions
+    population: Population, micrographs: pd.DataFrame | None, options: PopulationOptions, sizes: Sequence[str]
 ) -> dict[str, Any]:
     """Describe the particles of one sample, or of all samples."""
     counted, excluded = population.counted, population.excluded
@@ -109,11 +114,11 @@ def _one_population(
             "largest_weight": float(weights.max()) if len(weights) else None,
         },
     }
-    for column in SIZES:
+    for column in sizes:
         size = describe_size(counted, column, weights=weights, frames=micrographs, options=options)
         if size is not None:
             found[column] = size
-    if not any(column in found for column in SIZES):
+    if not (counted[list(SIZES)] > 0).any(axis=None):
         in_pixels = describe_pixel_size(counted, weights=weights, options=options)
         if in_pixels is not None:
             found[PIXEL_SIZE] = in_pixels

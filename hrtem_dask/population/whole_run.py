@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from hrtem_dask.population.options import PopulationOptions
-from hrtem_dask.population.reduction import Population, summarize_partition, unite
+from hrtem_dask.population.reduction import SIZES, Population, summarize_partition, unite
 from hrtem_dask.population.summary import summarize
 from hrtem_dask.population.verdicts import describe_verdicts
 
-__all__ = ["Begin", "RunStatistics", "begin_here", "describe_run", "reduced"]
+__all__ = ["Begin", "RunStatistics", "begin_here", "describe_run", "joined", "reduced"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,10 @@ def reduced(piece: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe_run(
-    particles: Sequence[pd.DataFrame], micrographs: pd.DataFrame, options: PopulationOptions
+    particles: Sequence[pd.DataFrame],
+    micrographs: pd.DataFrame,
+    options: PopulationOptions,
+    sizes: Sequence[str] = SIZES,
 ) -> RunStatistics:
     """Describe the particles of a run.
 
@@ -59,13 +62,36 @@ def describe_run(
         Rows of `tables.MICROGRAPHS`.
     options : PopulationOptions
         Options of the statistics.
+    sizes : sequence of str
+        Which sizes are described, by default all; see `joined`.
 
     Returns
     -------
     RunStatistics
         The same for every partitioning.
     """
-    return _described(unite(map(reduced, particles)), micrographs, options)
+    return _described(unite(map(reduced, particles)), micrographs, options, sizes)
+
+
+def joined(parts: Sequence[RunStatistics]) -> RunStatistics:
+    """Join statistics of one run that describe different sizes.
+
+    Parameters
+    ----------
+    parts : sequence of RunStatistics
+        At least one, from `describe_run`.
+
+    Returns
+    -------
+    RunStatistics
+        That of all of their sizes.
+    """
+    first = parts[0].statistics
+    whole = {key: value for part in parts for key, value in part.statistics["all"].items()}
+    samples = {
+        name: {k: v for p in parts for k, v in p.statistics["samples"][name].items()} for name in first["samples"]
+    }
+    return RunStatistics(first | {"all": whole, "samples": samples}, parts[0].verdicts)
 
 
 def begin_here(
@@ -91,7 +117,9 @@ def begin_here(
     return lambda: _described(population, micrographs, options)
 
 
-def _described(population: Population, micrographs: pd.DataFrame, options: PopulationOptions) -> RunStatistics:
+def _described(
+    population: Population, micrographs: pd.DataFrame, options: PopulationOptions, sizes: Sequence[str] = SIZES
+) -> RunStatistics:
     """Return the statistics of a population, and its verdicts."""
-    statistics = summarize(population, micrographs, options)
+    statistics = summarize(population, micrographs, options, sizes=sizes)
     return RunStatistics(statistics, describe_verdicts(micrographs, population.rows()))

@@ -11,7 +11,8 @@ from distributed import Client
 
 from hrtem_dask.errors import typed_error_text
 from hrtem_dask.population import PopulationOptions
-from hrtem_dask.population.whole_run import Begin, RunStatistics, begin_here, describe_run
+from hrtem_dask.population.reduction import SIZES
+from hrtem_dask.population.whole_run import Begin, RunStatistics, begin_here, describe_run, joined
 
 __all__ = ["statistics_on_worker"]
 
@@ -45,15 +46,18 @@ def statistics_on_worker(client: Client) -> Begin:
         try:
             if sum(map(len, pieces)) > MAX_PARTICLES or not _has_processes(client):
                 return begin_here(pieces, micrographs, options)
-            key = f"statistics-{uuid.uuid4().hex[:8]}"
-            future = client.submit(describe_run, pieces, micrographs, options, key=key, pure=False)
+            name = f"statistics-{uuid.uuid4().hex[:8]}"
+            futures = [  # one size on each of two workers
+                client.submit(describe_run, pieces, micrographs, options, (size,), key=f"{name}-{i}", pure=False)
+                for i, size in enumerate(SIZES)
+            ]
         except Exception as error:  # noqa: BLE001 - a cluster that is lost is no reason to lose a run that has ended
             logger.debug("the statistics are computed here: %s", typed_error_text(error))
             return begin_here(pieces, micrographs, options)
 
         def result() -> RunStatistics:
             try:
-                found: RunStatistics = future.result(timeout=RESULT_S)
+                found = joined([future.result(timeout=RESULT_S) for future in futures])
             except Exception as error:  # noqa: BLE001 - the same; an error of the statistics comes again here
                 logger.debug("the statistics are computed here: %s", typed_error_text(error))
                 return describe_run(pieces, micrographs, options)

@@ -14,8 +14,8 @@ from hrtem_dask.batch.run import statistics_on_worker as module
 from hrtem_dask.batch.run.statistics_on_worker import statistics_on_worker
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.population import PopulationOptions
-from hrtem_dask.population.reduction import NEEDED
-from hrtem_dask.population.whole_run import begin_here, describe_run, reduced
+from hrtem_dask.population.reduction import NEEDED, SIZES
+from hrtem_dask.population.whole_run import Begin, begin_here, describe_run, joined, reduced
 
 
 def particles(n: int) -> pd.DataFrame:
@@ -39,14 +39,33 @@ def processes() -> Iterator[Client]:
         yield client
 
 
-def test_pieces_and_places_change_nothing(processes: Client) -> None:
+@pytest.fixture
+def on_worker(processes: Client, caplog: pytest.LogCaptureFixture) -> Iterator[Begin]:
+    """Computes on a worker; a test fails where they were computed here in the end."""
+    caplog.set_level("DEBUG", logger=module.__name__)
+    yield statistics_on_worker(processes)
+    assert not [record.message for record in caplog.records if record.name == module.__name__]
+
+
+def test_pieces_and_places_change_nothing(on_worker: Begin) -> None:
     table, options = particles(400), PopulationOptions(n_resamples=100, n_fit_simulations=20)
     expected = describe_run([table], MICROGRAPHS, options)
     assert expected.statistics["all"]["n_counted"] > 300
     assert expected.verdicts["n_analyzed"] == 6
     pieces = [reduced(table[:150]), table[150:]]
     assert begin_here(pieces, MICROGRAPHS, options)() == expected
-    assert statistics_on_worker(processes)([table], MICROGRAPHS, options)() == expected
+    assert on_worker([table], MICROGRAPHS, options)() == expected
+
+
+def test_sizes_are_joined_and_pixels_stay(on_worker: Begin) -> None:
+    options = PopulationOptions(n_resamples=100, n_fit_simulations=0)
+    in_pixels = particles(60).assign(equivalent_diameter_nm=np.nan, feret_min_nm=np.nan, area_nm2=np.nan)
+    two_samples = particles(60).assign(sample=["Au", "Pt"] * 30)
+    few = particles(60).assign(feret_min_nm=np.nan)
+    for table in (in_pixels, two_samples, few, particles(0)):
+        expected = describe_run([table], MICROGRAPHS, options)
+        assert joined([describe_run([table], MICROGRAPHS, options, (size,)) for size in SIZES]) == expected
+        assert on_worker([table], MICROGRAPHS, options)() == expected
 
 
 class Lost:
