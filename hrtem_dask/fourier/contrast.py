@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-from scipy import ndimage
 
+from hrtem_dask.fourier.compiled.surroundings import REGION, RING, means_and_deviations, region_and_ring
 from hrtem_dask.fourier.flattening import blurred
 from hrtem_dask.micrograph import PixelSize
 
@@ -43,32 +42,23 @@ def contrast_features(crop: np.ndarray, mask: np.ndarray, *, pixel_size_nm: Pixe
     dict of str to float
         Features named in `CONTRAST_COLUMNS`; NaN if the crop contains too little of the surroundings.
     """
-    inside, ring = np.flatnonzero(mask), np.flatnonzero(_surroundings(mask, pixel_size_nm))
-    mean = blurred(crop, MEAN_SIGMA_NM, pixel_size_nm, beyond="edge").ravel()
-    values = crop.ravel()
+    kind = region_and_ring(np.ascontiguousarray(mask), *RING_NM, pixel_size_nm)
+    images = np.empty((3, *crop.shape), np.float32)
+    images[0] = crop
+    images[1] = blurred(images[0], MEAN_SIGMA_NM, pixel_size_nm, beyond="edge")
+    fine, coarse = (blurred(images[0], sigma, pixel_size_nm, beyond="edge") for sigma in BAND_SIGMA_NM)
+    np.subtract(fine, coarse, out=images[2])
+    count, mean, deviation = means_and_deviations(images, kind)
     result = dict.fromkeys(CONTRAST_COLUMNS, np.nan)
-    result["texture"] = _ratio(mean[inside].std(), values[inside].std())
-    if ring.size < MIN_RING_PX:
+    result["texture"] = _ratio(deviation[1, REGION], deviation[0, REGION])
+    if count[RING] < MIN_RING_PX:
         return result
-    fine, coarse = (blurred(crop, sigma, pixel_size_nm, beyond="edge") for sigma in BAND_SIGMA_NM)
-    band = (fine - coarse).ravel()
-    difference = float(mean[inside].mean() - mean[ring].mean())
+    difference = mean[1, REGION] - mean[1, RING]
     return result | {
-        "support_contrast": _ratio(difference, mean[ring].std()),
-        "relative_contrast": _ratio(difference, abs(values[ring].mean())),
-        "band_contrast": _ratio(band[inside].std(), band[ring].std()),
+        "support_contrast": _ratio(difference, deviation[1, RING]),
+        "relative_contrast": _ratio(difference, abs(mean[0, RING])),
+        "band_contrast": _ratio(deviation[2, REGION], deviation[2, RING]),
     }
-
-
-def _surroundings(mask: np.ndarray, pixel_size_nm: PixelSize) -> np.ndarray:
-    """Return the pixels whose distance from the mask is in `RING_NM`."""
-    if pixel_size_nm[0] != pixel_size_nm[1]:
-        squared_nm2 = np.square(ndimage.distance_transform_edt(~mask, sampling=pixel_size_nm))
-    else:
-        distance_px = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        # OpenCV is four times as fast, and exact in the squares, which are whole numbers
-        squared_nm2 = np.rint(np.square(distance_px)) * np.float32(pixel_size_nm[0] ** 2)
-    return np.asarray((squared_nm2 > RING_NM[0] ** 2) & (squared_nm2 <= RING_NM[1] ** 2))
 
 
 def _ratio(value: float, over: float) -> float:

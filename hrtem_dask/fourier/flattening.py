@@ -7,6 +7,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from hrtem_dask.micrograph import PixelSize
 
@@ -39,7 +40,7 @@ def flattened(values: np.ndarray, mask: np.ndarray, pixel_size_nm: PixelSize) ->
         outside, so that the contrast of the outline does not appear as fringes.
     """
     inside = mask.astype(np.float32)
-    values = (values - values[mask].mean()) * inside
+    values = (values - values.take(np.flatnonzero(mask)).mean()) * inside
     weight = blurred(inside, BACKGROUND_SIGMA_NM, pixel_size_nm, beyond="zero")
     mean = blurred(values, BACKGROUND_SIGMA_NM, pixel_size_nm, beyond="zero") / np.maximum(weight, 1e-3)
     return np.asarray((values - mean) * inside)
@@ -99,14 +100,13 @@ def blurred(
 def _blur_matrix(n: int, sigma_px: float, beyond: Literal["zero", "edge"]) -> np.ndarray:
     """Return the matrix, shape (n, n), float32, that blurs n pixels."""
     reach = int(4 * sigma_px + 0.5)
-    kernel = cv2.getGaussianKernel(2 * reach + 1, sigma_px, cv2.CV_32F)[:, 0]
-    padded = np.zeros((n, n + 2 * reach), np.float32)
-    for row in range(n):
-        padded[row, row : row + kernel.size] = kernel
-    matrix = padded[:, reach : reach + n].copy()
+    matrix = gaussian_rows(n, sigma_px, np.arange(n))
     if beyond == "edge":
-        matrix[:, 0] += padded[:, :reach].sum(axis=1)
-        matrix[:, -1] += padded[:, reach + n :].sum(axis=1)
+        at = np.arange(min(reach, n))
+        beyond_first = np.zeros(n, np.float32)  # the part of the Gaussian that is beyond the first pixel
+        beyond_first[at] = np.cumsum(_kernel(sigma_px))[reach - 1 - at]
+        matrix[:, 0] += beyond_first
+        matrix[:, -1] += beyond_first[::-1]
     return matrix
 
 
@@ -127,10 +127,16 @@ def gaussian_rows(n: int, sigma_px: float, at: np.ndarray) -> np.ndarray:
     numpy.ndarray of float32
         Shape (m, n).
     """
-    reach = int(4 * sigma_px + 0.5)
-    kernel = cv2.getGaussianKernel(2 * reach + 1, sigma_px, cv2.CV_32F)[:, 0]
-    distance = np.arange(n) - at[:, None]
-    return np.where(np.abs(distance) <= reach, kernel[np.clip(distance + reach, 0, 2 * reach)], np.float32(0))
+    kernel = _kernel(sigma_px)
+    padded = np.zeros(kernel.size + 2 * n, np.float32)
+    padded[n : n + kernel.size] = kernel
+    return np.asarray(sliding_window_view(padded, n)[n + kernel.size // 2 - at])
+
+
+@functools.lru_cache(maxsize=32)
+def _kernel(sigma_px: float) -> np.ndarray:
+    """Return a Gaussian with a sum of 1, cut off at four standard deviations."""
+    return np.asarray(cv2.getGaussianKernel(2 * int(4 * sigma_px + 0.5) + 1, sigma_px, cv2.CV_32F)[:, 0])
 
 
 def small_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:

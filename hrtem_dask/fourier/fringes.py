@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
 
+from hrtem_dask.fourier.compiled.rings import ring_median, squared_modulus
 from hrtem_dask.fourier.flattening import bounding_box, flattened
-from hrtem_dask.fourier.spectrum import frequencies_per_nm
-from hrtem_dask.medians import median
 from hrtem_dask.micrograph import PixelSize
 
 __all__ = ["Fringes"]
@@ -55,7 +55,7 @@ class Fringes:
             Cut to the bounding box of the mask.
         """
         box = bounding_box(mask)
-        inside = mask[box]
+        inside = np.ascontiguousarray(mask[box])
         flat = flattened(crop[box].astype(np.float32), inside, pixel_size_nm)
         height, width = (
             scipy.fft.next_fast_len(n + int(np.ceil(PADDING_NM / size)), real=True)
@@ -66,13 +66,7 @@ class Fringes:
     @functools.cached_property
     def _power(self) -> np.ndarray:
         """Power of each frequency, shape (height, width // 2 + 1), float32."""
-        return np.asarray(np.square(self.spectrum.real) + np.square(self.spectrum.imag))
-
-    @functools.cached_property
-    def _squared_frequency(self) -> np.ndarray:
-        """Squared modulus of each frequency (1/nm²), shape (height, width // 2 + 1), float32."""
-        y, x = frequencies_per_nm(self.shape, self.pixel_size_nm)
-        return np.asarray(np.add.outer(np.square(y), np.square(x)), np.float32)
+        return squared_modulus(self.spectrum)
 
     def noise_power(self, at_per_nm: np.ndarray) -> np.ndarray:
         """Return the power per pixel of the noise, including the contrast of the support.
@@ -90,9 +84,30 @@ class Fringes:
         numpy.ndarray of float64
             Shape (n,), positive, in the squared unit of the image.
         """
-        power, squared = self._power, self._squared_frequency
-        width = max(NOISE_RING_PER_NM, 1 / (self.shape[1] * self.pixel_size_nm[1]))
-        rings = [power[(squared >= max(f - width, 0) ** 2) & (squared <= (f + width) ** 2)] for f in at_per_nm]
-        floor = max(float(power.max()) * 1e-9, float(np.finfo(np.float32).tiny))
-        n_pixels = np.count_nonzero(self.mask)
-        return np.array([max(median(ring) / np.log(2) if ring.size else 0.0, floor) for ring in rings]) / n_pixels
+        known = self._noise
+        for f in at_per_nm.tolist():
+            if f not in known:
+                known[f] = self._median_noise(f)
+        return np.array([known[f] for f in at_per_nm.tolist()])
+
+    @functools.cached_property
+    def _noise(self) -> dict[float, float]:
+        """What `noise_power` has measured, by frequency: phase steps and Bragg maps look at the same reflections."""
+        return {}
+
+    @functools.cached_property
+    def _least_noise(self) -> float:
+        """Smallest noise, of all pixels together."""
+        return max(float(self._power.max()) * 1e-9, float(np.finfo(np.float32).tiny))
+
+    def _median_noise(self, at_per_nm: float) -> float:
+        """Measure the power per pixel of the noise in a ring."""
+        step_y, step_x = (1 / (n * size) for n, size in zip(self.shape, self.pixel_size_nm, strict=True))
+        width = max(NOISE_RING_PER_NM, step_x)
+        median = ring_median(self._power, step_y, step_x, max(at_per_nm - width, 0.0), at_per_nm + width)
+        return max(median / math.log(2), self._least_noise) / self.n_pixels
+
+    @functools.cached_property
+    def n_pixels(self) -> int:
+        """Number of pixels of the region."""
+        return int(np.count_nonzero(self.mask))

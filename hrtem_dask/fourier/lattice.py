@@ -18,6 +18,7 @@ References
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,8 +26,11 @@ import numpy as np
 import scipy.fft
 
 from hrtem_dask.backend import Array, to_numpy
+from hrtem_dask.fourier.compiled.peaks import paraboloid_shifts, refinement_phases, separated_maxima, windowed_crop
+from hrtem_dask.fourier.compiled.rings import ring_signal_to_noise, squared_modulus
 from hrtem_dask.fourier.flattening import small_product
-from hrtem_dask.fourier.spectrum import frequencies_per_nm, windowed
+from hrtem_dask.fourier.spectrum import frequencies_per_nm
+from hrtem_dask.hann_window import hann
 from hrtem_dask.micrograph import PixelSize
 
 __all__ = [
@@ -68,12 +72,12 @@ class Reflection:
     @property
     def spacing_nm(self) -> float:
         """Lattice spacing in nm."""
-        return float(1 / np.hypot(self.frequency_y_per_nm, self.frequency_x_per_nm))
+        return 1 / math.hypot(self.frequency_y_per_nm, self.frequency_x_per_nm)
 
     @property
     def direction_deg(self) -> float:
         """Direction of the wave vector, counter-clockwise from +x on the screen, 0 to 180 degrees."""
-        return float(np.degrees(np.arctan2(-self.frequency_y_per_nm, self.frequency_x_per_nm)) % 180)
+        return math.degrees(math.atan2(-self.frequency_y_per_nm, self.frequency_x_per_nm)) % 180
 
 
 def find_reflections(
@@ -129,21 +133,20 @@ def find_reflections(
     frequency_y, frequency_x = frequencies_per_nm((crop.shape[0], crop.shape[1]), pixel_size_nm)
     if min(crop.shape) < _MIN_SIDE_PX:
         return []
-    wave = windowed(crop, window="hann").astype(np.float32)
-    spectrum = scipy.fft.rfft2(wave)
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    snr = _snr(power, frequency_y, frequency_x, (1 / high, 1 / low))
-    peaks = _separated_maxima(snr, max(min_peak_snr, min_share_of_strongest * float(snr.max())))
-    if not peaks.size:
-        return []
+    values = np.ascontiguousarray(crop, np.float64 if crop.dtype == np.float64 else np.float32)
+    wave = windowed_crop(values, *(_window(n) for n in crop.shape))
+    snr = _snr(squared_modulus(scipy.fft.rfft2(wave)), frequency_y, frequency_x, (1 / high, 1 / low))
+    least = np.float32(max(min_peak_snr, min_share_of_strongest * float(snr.max())))
     # the order by SNR is that before refinement; rows beyond the middle are negative frequencies
-    rows, columns = np.unravel_index(peaks, snr.shape)
-    signed = np.where(rows > crop.shape[0] // 2, rows - crop.shape[0], rows)
-    fine_y, fine_x = _refine(wave, signed.astype(float), columns.astype(float))
+    rows, columns = separated_maxima(snr, least, MAX_REFLECTIONS, MIN_SEPARATION_BINS)
+    if not rows.size:
+        return []
+    fine_y, fine_x = _refine(wave, rows.astype(float), columns.astype(float))
     sign = np.where(fine_x < 0, -1.0, 1.0)
     y = sign * fine_y / (crop.shape[0] * pixel_size_nm[0])
     x = sign * fine_x / (crop.shape[1] * pixel_size_nm[1])
-    return [Reflection(float(a), float(b), float(s)) for a, b, s in zip(y, x, snr.ravel()[peaks], strict=True)]
+    found = zip(y.tolist(), x.tolist(), snr[rows, columns].tolist(), strict=True)
+    return [Reflection(*one) for one in found]
 
 
 def stronger_reflections(
@@ -272,117 +275,29 @@ def _snr(
     power: np.ndarray, frequency_y: np.ndarray, frequency_x: np.ndarray, annulus_per_nm: tuple[float, float]
 ) -> np.ndarray:
     """Return the ratio of the power to the median of its ring; 0 outside the annulus and near the Nyquist frequency."""
-    snr = np.zeros_like(power)
-    frequency = np.hypot(frequency_y[:, None], frequency_x)
-    below_nyquist = (np.abs(frequency_y) < 0.97 * np.abs(frequency_y).max())[:, None] & (
-        frequency_x < 0.97 * frequency_x[-1]
-    )
-    inside = np.flatnonzero((frequency >= annulus_per_nm[0]) & (frequency <= annulus_per_nm[1]) & below_nyquist)
-    values = power.ravel()[inside]
-    largest = float(values.max(initial=0))
-    if not largest > 0:
-        return snr
+    step_y, step_x = float(frequency_y[1]), float(frequency_x[1])
     # in steps of the coarser axis; rings are narrow to follow the Thon rings of the support
-    radius = (frequency.ravel()[inside] - annulus_per_nm[0]) / (RING_WIDTH_BINS * max(frequency_y[1], frequency_x[1]))
-    # the larger median of two staggered sets of rings: on a slope, and in a ring of few samples, one median alone is
-    # sometimes too small and would turn noise into peaks
-    background = np.maximum(
-        _ring_medians(values, radius.astype(np.int64), largest),
-        _ring_medians(values, (radius + 0.5).astype(np.int64), largest),
-    )
-    snr.ravel()[inside] = values / np.maximum(background, np.finfo(np.float32).tiny)
-    return snr
+    width = RING_WIDTH_BINS * max(step_y, step_x)
+    return ring_signal_to_noise(np.ascontiguousarray(power, np.float32), step_y, step_x, *annulus_per_nm, width)
 
 
-def _ring_medians(values: np.ndarray, ring: np.ndarray, largest: float) -> np.ndarray:
-    """Return the median of the ring of each value."""
-    # one sort gives the medians of all rings: the integer part is the ring, the fraction the power
-    in_order = np.sort(ring + values * (0.999 / largest))
-    starts = np.searchsorted(in_order, np.arange(int(ring.max()) + 2))
-    middle = np.minimum((starts[:-1] + starts[1:]) // 2, in_order.size - 1)
-    median = (in_order[middle] - np.arange(middle.size)) * (largest / 0.999)
-    return np.asarray(median[ring])
-
-
-def _separated_maxima(snr: np.ndarray, min_peak_snr: float) -> np.ndarray:
-    """Return flat indices of the maxima above the threshold, largest SNR first, without the side lobes of others."""
-    candidates = np.flatnonzero(snr >= min_peak_snr)
-    candidates = candidates[_is_local_maximum(snr, candidates)]
-    candidates = candidates[np.argsort(-snr.ravel()[candidates], kind="stable")]
-    height = snr.shape[0]
-    rows, columns = np.unravel_index(candidates, snr.shape)
-    signed = np.where(rows > height // 2, rows - height, rows)
-    position = np.stack([signed, columns], axis=1).astype(float)
-    kept: list[int] = []
-    while candidates.size and len(kept) < MAX_REFLECTIONS:
-        kept.append(int(candidates[0]))
-        strongest = position[0]
-        apart = np.ones(candidates.size, bool)
-        for friedel in (strongest, -strongest):
-            apart &= np.square(position - friedel).sum(axis=1) > MIN_SEPARATION_BINS**2
-        candidates, position = candidates[apart], position[apart]
-    return np.array(kept, dtype=np.int64)
-
-
-def _is_local_maximum(snr: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Return which flat indices are not below their eight neighbors, also across the borders of the half plane."""
-    height, width = snr.shape
-    rows, columns = np.unravel_index(candidates, snr.shape)
-    largest = np.zeros(candidates.size, snr.dtype)
-    for i in (-1, 0, 1):
-        for j in (-1, 0, 1):
-            beyond = columns + j < 0  # by Friedel's law this point has the power of the opposite one
-            row = np.where(beyond, -(rows + i), rows + i) % height
-            column = np.minimum(np.abs(columns + j), width - 1)  # the last column is the Nyquist frequency, with SNR 0
-            largest = np.maximum(largest, snr[row, column])
-    return np.asarray(snr[rows, columns] >= largest)
+@functools.lru_cache(maxsize=256)
+def _window(n: int) -> np.ndarray:
+    """Return a Hann window without the zeros at both ends."""
+    return hann(n + 2)[1:-1].copy()
 
 
 def _refine(wave: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Move peaks, in steps of the discrete spectrum, to the maximum of the continuous Fourier transform's power."""
+    turned = np.ascontiguousarray(wave.T)
     for step in (0.4, 0.1):
-        power = _power_around(wave, rows, columns, step)
-        shift_y, shift_x = _paraboloid_maximum(np.log(np.maximum(power, np.finfo(np.float32).tiny)))
-        rows = rows + step * shift_y
-        columns = columns + step * shift_x
+        phases = refinement_phases(len(turned), columns, step)
+        # peak by peak, so that a peak is the same whichever others are refined with it
+        along_x = np.array([small_product(one, turned) for one in phases])
+        shift_y, shift_x = paraboloid_shifts(along_x, rows, step, _FIT)
+        rows, columns = rows + step * shift_y, columns + step * shift_x
     return rows, columns
-
-
-def _power_around(wave: np.ndarray, rows: np.ndarray, columns: np.ndarray, step: float) -> np.ndarray:
-    """Evaluate the power spectrum on 5 × 5 fractional frequencies around each peak: (peak, i, j)."""
-    phase_y, phase_x = (_phases(n, at, step) for n, at in zip(wave.shape, (rows, columns), strict=True))
-    # peak by peak, so that a peak is the same whichever others are refined with it; real parts and imaginary parts side
-    # by side, because the wave is real
-    columns_of = np.concatenate([phase_x.real, phase_x.imag], axis=1).transpose(0, 2, 1)
-    product = np.array([small_product(wave, one) for one in columns_of])  # (peak, y, j)
-    along_x = product[..., :5] + 1j * product[..., 5:]
-    amplitude = phase_y @ along_x
-    return np.asarray(np.square(amplitude.real) + np.square(amplitude.imag))
-
-
-def _phases(n: int, at: np.ndarray, step: float) -> np.ndarray:
-    """Return exp(−2πi f k/n) of n samples k at five frequencies f around each of `at`: (peak, 5, n), complex64."""
-    turn = (-2j * np.pi / n) * np.arange(n)
-    return np.asarray(np.exp(at[:, None, None] * turn) * _offset_phases(n, step), np.complex64)
-
-
-@functools.lru_cache(maxsize=256)
-def _offset_phases(n: int, step: float) -> np.ndarray:
-    """Return the part of `_phases` that is the same for all peaks: (5, n)."""
-    return np.asarray(np.exp(step * np.arange(-2, 3)[:, None] * ((-2j * np.pi / n) * np.arange(n))))
 
 
 _GRID_Y, _GRID_X = (g.ravel().astype(float) for g in np.mgrid[-2:3, -2:3])
 _FIT = np.linalg.pinv(np.stack([np.ones(25), _GRID_Y, _GRID_X, _GRID_Y**2, _GRID_Y * _GRID_X, _GRID_X**2], axis=1))
-
-
-def _paraboloid_maximum(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit paraboloids to (peak, 5, 5) values; return their maxima in steps from the middle, at most 2."""
-    # a product for each peak: rounding in one for all would depend on their number
-    _, gradient_y, gradient_x, yy, yx, xx = np.matmul(values.reshape(-1, 1, 25), _FIT.T)[:, 0].T
-    determinant = 4 * yy * xx - yx**2
-    peaked = (determinant > 0) & (yy < 0)
-    safe = np.where(peaked, determinant, 1.0)
-    y = np.where(peaked, (yx * gradient_x - 2 * xx * gradient_y) / safe, 0.0)
-    x = np.where(peaked, (yx * gradient_y - 2 * yy * gradient_x) / safe, 0.0)
-    return np.clip(y, -2, 2), np.clip(x, -2, 2)

@@ -8,6 +8,7 @@ lattice.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -79,16 +80,19 @@ def without_side_lobes(reflections: Sequence[Reflection], area_nm2: float, *, mo
     list of Reflection
         Reflections, largest SNR first.
     """
-    near = min(SIDE_LOBE_SIZES / float(np.sqrt(area_nm2)), MAX_SIDE_LOBE_PER_NM)
+    near = min(SIDE_LOBE_SIZES / math.sqrt(area_nm2), MAX_SIDE_LOBE_PER_NM)
     kept: list[Reflection] = []
     for r in sorted(reflections, key=lambda r: -r.snr):
         y, x = r.frequency_y_per_nm, r.frequency_x_per_nm
-        distances = [
-            np.hypot(y - sign * k.frequency_y_per_nm, x - sign * k.frequency_x_per_nm) for k in kept for sign in (1, -1)
-        ]
-        if min(distances, default=np.inf) > near:
+        if all(
+            math.hypot(y - sign * k.frequency_y_per_nm, x - sign * k.frequency_x_per_nm) > near
+            for k in kept
+            for sign in (1, -1)
+        ):
             kept.append(r)
-    return kept[:most]
+            if len(kept) == most:  # those after it are weaker
+                break
+    return kept
 
 
 def pattern_features(reflections: Sequence[Reflection], *, diameter_nm: float) -> dict[str, float]:

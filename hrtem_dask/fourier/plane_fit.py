@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csc_array
 
+from hrtem_dask.fourier.compiled.demodulation import block_waves, line_sums
+from hrtem_dask.fourier.compiled.plane_profiles import amplitudes, best_position, streak_powers, two_constants
 from hrtem_dask.fourier.fringes import Fringes
 from hrtem_dask.fourier.lattice import Reflection
 from hrtem_dask.fourier.pattern import between_deg
@@ -34,6 +34,8 @@ BLOCK_NM = 0.06
 waves change slowly."""
 BIN_NM = 0.1
 """Smallest width of the bins of a profile."""
+_TURNS = np.arange(-MAX_RAMP_TURNS, MAX_RAMP_TURNS + 0.01, RAMP_STEP_TURNS)
+_DISTANCES = np.arange(-8, 8.01, 0.5)
 NOISE_GAIN = 4.0
 """Gain of one reflection in noise alone, in units of the noise, by the choice of the best plane and slope."""
 
@@ -49,18 +51,13 @@ class DemodulatedParticle:
     n_pixels: np.ndarray
     """Shape (block,), float64: pixels of the particle in each block, at least one."""
     waves: np.ndarray
-    """Shape (reflection, block), complex64: sums of the image times exp(−2πi g·r)."""
+    """Shape (block, reflection), complex128: sums of the image times exp(−2πi g·r)."""
     noise: np.ndarray
-    """Shape (reflection, 1): noise power per pixel at the frequency of the reflection."""
+    """Shape (reflection,): noise power per pixel at the frequency of the reflection."""
     reflections: Sequence[Reflection]
     """The reflections."""
     bin_nm: float
     """Width of the bins of a profile (nm)."""
-
-    @functools.cached_property
-    def components(self) -> np.ndarray:
-        """Shape (block, 2 × reflection), float64: real and imaginary parts of the waves, summed along every normal."""
-        return np.ascontiguousarray(np.concatenate([self.waves.real, self.waves.imag]).T, dtype=np.float64)
 
     @classmethod
     def from_fringes(cls, fringes: Fringes, reflections: Sequence[Reflection]) -> DemodulatedParticle:
@@ -79,34 +76,11 @@ class DemodulatedParticle:
             Positions and complex waves of the blocks, and the noise.
         """
         pixel = fringes.pixel_size_nm
-        step = max(1, int(BLOCK_NM / pixel[0])), max(1, int(BLOCK_NM / pixel[1]))
-        padding = [(0, -n % block) for n, block in zip(fringes.mask.shape, step, strict=True)]
-        flat, inside = np.pad(fringes.flat, padding), np.pad(fringes.mask, padding)
-        center = [(n - 1) / 2 for n in fringes.mask.shape]
-        y, x = ((np.arange(n) - middle) * size for n, middle, size in zip(flat.shape, center, pixel, strict=True))
-        g = np.array([[r.frequency_y_per_nm, r.frequency_x_per_nm] for r in reflections])
-        # the wave is a product of one factor per row and one per column: an exponential of each pixel is slow
-        along_y, along_x = (
-            np.exp(-2j * np.pi * g[:, k : k + 1] * at).astype(np.complex64) for k, at in enumerate((y, x))
-        )
-        waves = np.stack(
-            [
-                _sums(_sums(flat * across, step[1], axis=1) * down[:, None], step[0], axis=0)
-                for down, across in zip(along_y, along_x, strict=True)
-            ]
-        )
-        count = _sums(_sums(inside.astype(float), step[1], axis=1), step[0], axis=0)
-        i, j = np.nonzero(count)
-        y, x = (_sums(at, block, axis=0) / block for at, block in zip((y, x), step, strict=True))
-        noise = fringes.noise_power(np.hypot(*g.T))
-        bin_nm = max(BIN_NM, 1.5 * max(pixel))
-        return cls(y[i], x[j], count[i, j], waves[:, i, j], noise[:, None], reflections, bin_nm)
-
-
-def _sums(values: np.ndarray, n: int, *, axis: int) -> np.ndarray:
-    """Return the sums of each n values along an axis, whose length is a multiple of n."""
-    every = [values[(slice(None),) * axis + (slice(k, None, n),)] for k in range(n)]
-    return np.asarray(functools.reduce(np.add, every))
+        block = max(1, int(BLOCK_NM / pixel[0])), max(1, int(BLOCK_NM / pixel[1]))
+        g = [(r.frequency_y_per_nm, r.frequency_x_per_nm) for r in reflections]
+        y, x, n_pixels, waves = block_waves(fringes.flat, fringes.mask, block, pixel, np.array(g))
+        noise = fringes.noise_power(np.array([math.hypot(*one) for one in g]))
+        return cls(y, x, n_pixels, waves, noise, reflections, max(BIN_NM, 1.5 * max(pixel)))
 
 
 @dataclass(frozen=True)
@@ -152,14 +126,18 @@ def plane_normals(reflections: Sequence[Reflection]) -> list[float]:
         Directions of normals (°), 90 to 270.
     """
     vectors = [(r.frequency_y_per_nm, r.frequency_x_per_nm) for r in reflections]
-    strongest = [np.array(v) for v in vectors[:3]]
-    pairs = [a + sign * b for i, a in enumerate(strongest) for b in strongest[:i] for sign in (-1, 1)]
-    longest = MIN_SHARE_OF_SPACING**-1 * min(np.hypot(*v) for v in vectors)
+    pairs = [
+        (a[0] + sign * b[0], a[1] + sign * b[1])
+        for i, a in enumerate(vectors[:3])
+        for b in vectors[:i]
+        for sign in (-1, 1)
+    ]
+    longest = MIN_SHARE_OF_SPACING**-1 * min(math.hypot(*v) for v in vectors)
     normals: list[float] = []
     for y, x in [*vectors, *pairs]:
-        direction = float(np.degrees(np.arctan2(-y, x)) % 180)
+        direction = math.degrees(math.atan2(-y, x)) % 180
         new = all(between_deg(direction, other) > MIN_NORMAL_SEPARATION_DEG for other in normals)
-        if new and np.hypot(y, x) <= longest:
+        if new and math.hypot(y, x) <= longest:
             normals.append(direction)
     return [n if n >= 90 else n + 180 for n in normals]
 
@@ -174,29 +152,19 @@ class _Profile(NamedTuple):
     n_pixels: np.ndarray
     """Shape (bin,), float64: number of pixels."""
     waves: np.ndarray
-    """Shape (reflection, bin), complex128: sums of the waves."""
+    """Shape (bin, reflection), complex128: sums of the waves."""
 
 
 def _profiles(particle: DemodulatedParticle, normals_deg: Sequence[float]) -> list[_Profile]:
     """Sum the waves over lines perpendicular to each normal."""
-    angles = np.deg2rad(np.asarray(normals_deg))[:, None]
-    along = np.cos(angles) * particle.x_nm - np.sin(angles) * particle.y_nm
-    start = along.min(axis=1, keepdims=True)
-    number = ((along - start) / particle.bin_nm).astype(np.int32)
-    bounds = np.append(0, np.cumsum(number.max(axis=1) + 1)).astype(np.int32)
-    number += bounds[:-1, None]
-    pixels = np.broadcast_to(particle.n_pixels, number.shape)
-    count = np.bincount(number.ravel(), weights=pixels.ravel(), minlength=bounds[-1])
-    # one sparse product for all adds the same numbers in the same order as a `numpy.bincount` for each wave
-    columns = np.arange(0, number.size + 1, len(number), dtype=np.int32)
-    entries = (np.ones(number.size), np.ascontiguousarray(number.T).reshape(-1), columns)
-    real, imaginary = np.split((csc_array(entries, shape=(count.size, number.shape[1])) @ particle.components).T, 2)
+    starts, n_bins, counts, sums = line_sums(
+        particle.x_nm, particle.y_nm, particle.n_pixels, particle.waves, np.radians(normals_deg), particle.bin_nm
+    )
     found = []
-    for k, (first, last) in enumerate(itertools.pairwise(bounds.tolist())):
-        filled = first + np.flatnonzero(count[first:last])
-        position = start[k, 0] + (filled - first + 0.5) * particle.bin_nm
-        waves = real[:, filled] + 1j * imaginary[:, filled]
-        found.append(_Profile(float(normals_deg[k]), position, count[filled], waves))
+    for k, (start, n) in enumerate(zip(starts.tolist(), n_bins.tolist(), strict=True)):
+        filled = np.flatnonzero(counts[k, :n])
+        position = start + (filled + 0.5) * particle.bin_nm
+        found.append(_Profile(normals_deg[k], position, counts[k].take(filled), sums[k].take(filled, axis=0)))
     return found
 
 
@@ -228,38 +196,36 @@ def best_planes(particle: DemodulatedParticle, normals_deg: Sequence[float]) -> 
     return fits[0].plane(particle), fits[1].gain if len(fits) > 1 else 0.0
 
 
-@dataclass(frozen=True)
-class _Fit:
+class _Fit(NamedTuple):
     """The best position of a plane along one normal; what only the best of all planes needs is computed last."""
 
-    normal_deg: float
+    profile: _Profile
     own: np.ndarray
-    position: np.ndarray
-    count: np.ndarray
-    profile: np.ndarray
     at: int
     gain: float
-    extra: np.ndarray
-    explained: np.ndarray
-    turns: np.ndarray
 
     def plane(self, particle: DemodulatedParticle) -> FittedPlane:
         """Describe the plane."""
-        size = float(self.position[-1] - self.position[0])
-        before, behind = _amplitudes(self.position, self.count, self.profile, self.at, self.turns / size)
-        inclined = ~self.own
-        share = float(self.count[: self.at + 1].sum() / self.count.sum())
+        (normal_deg, position, count, waves), at, inclined = self.profile, self.at, ~self.own
+        noise = particle.noise
+        each = [two_constants(position, count, wave, _TURNS) for wave in np.ascontiguousarray(waves.T)]
+        explained = np.array([power[at] for _, power, _ in each]) / noise
+        extra = explained - np.array([whole for whole, _, _ in each]) / noise
+        size = float(position[-1] - position[0])
+        slopes = np.array([_TURNS[slope[at]] for _, _, slope in each]) / size
+        before, behind = amplitudes(position, count, waves, at, slopes, RAMP_STEP_TURNS / size)
+        share = float(count[: at + 1].sum() / count.sum())
         return FittedPlane(
-            normal_deg=self.normal_deg,
-            offset_nm=float(self.position[self.at] + self.position[self.at + 1]) / 2,
+            normal_deg=normal_deg,
+            offset_nm=float(position[at] + position[at + 1]) / 2,
             smaller_side=min(share, 1 - share),
             gain=self.gain,
-            snr=float(self.extra[inclined].mean()),
+            snr=float(extra[inclined].mean()),
             own=self.own,
-            gains=_gain(self.extra, self.explained, 1),
+            gains=_gain(extra, explained, 1),
             before=before,
             behind=behind,
-            streak=_streak(self.position, self.profile[inclined], particle.noise[inclined] * self.count.sum(), size),
+            streak=_streak(position, waves.T[inclined], noise[inclined] * count.sum(), size),
         )
 
 
@@ -269,72 +235,9 @@ def _best_position(particle: DemodulatedParticle, profile: _Profile, own: np.nda
     `own` says which reflections belong to the plane itself. None if no position leaves enough of the particle on both
     sides.
     """
-    normal_deg, position, count, waves = profile
-    cumulated = np.cumsum(count)
-    before, behind = cumulated[:-1], cumulated[-1] - cumulated[:-1]
-    allowed = np.minimum(before, behind) >= MIN_SIDE_SHARE * cumulated[-1]
-    if not allowed.any():
-        return None
-    size = float(position[-1] - position[0])
-    turns = np.arange(-MAX_RAMP_TURNS, MAX_RAMP_TURNS + 0.01, RAMP_STEP_TURNS)
-    real, imaginary = _ramped_sums(waves, (2 * np.pi / size) * turns[:, None] * position)
-    whole = (real[..., -1] ** 2 + imaginary[..., -1] ** 2).max(1)[:, None] / cumulated[-1]
-    first = real[..., :-1] ** 2 + imaginary[..., :-1] ** 2
-    second = (real[..., -1:] - real[..., :-1]) ** 2 + (imaginary[..., -1:] - imaginary[..., :-1]) ** 2
-    parts = first / before + second / behind
-    best_slope = parts.argmax(1)[:, None]
-    explained = np.take_along_axis(parts, best_slope, 1)[:, 0] / particle.noise  # (reflection, plane)
-    extra = explained - whole / particle.noise
-    joint = _gain(extra[~own].sum(0), explained[~own].sum(0), int((~own).sum()))
-    at = int(np.argmax(np.where(allowed, joint, -1)))
-    return _Fit(
-        normal_deg=normal_deg,
-        own=own,
-        position=position,
-        count=count,
-        profile=waves,
-        at=at,
-        gain=float(joint[at]),
-        extra=extra[:, at],
-        explained=explained[:, at],
-        turns=turns[best_slope[:, 0, at]],
-    )
-
-
-def _ramped_sums(profile: np.ndarray, phase: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return real and imaginary parts of the sums up to each bin of profile × exp(−i phase).
-
-    Complex products take four times as long. Shapes: profile (reflection, bin), phase (slope, bin), sums (reflection,
-    slope, bin).
-    """
-    cosine, sine = np.cos(phase), np.sin(phase)
-    a, b = profile.real.copy()[:, None], profile.imag.copy()[:, None]
-    return np.cumsum(a * cosine + b * sine, axis=-1), np.cumsum(b * cosine - a * sine, axis=-1)
-
-
-def _amplitudes(
-    position: np.ndarray, count: np.ndarray, profile: np.ndarray, at: int, slope_per_nm: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the complex amplitudes before and behind a plane.
-
-    Slopes are refined first, because their errors would appear as steps.
-    """
-    reach = RAMP_STEP_TURNS / float(position[-1] - position[0])
-    turns = -2j * np.pi * (position - position[at])
-    found = profile * np.exp(slope_per_nm[:, None] * turns)
-    ramped = found[:, None] * np.exp(np.linspace(-reach, reach, 17)[:, None] * turns)
-    first, second = ramped[..., : at + 1].sum(-1), ramped[..., at + 1 :].sum(-1)
-    n_first, n_second = count[: at + 1].sum(), count[at + 1 :].sum()
-    best = (_power(first) / n_first + _power(second) / n_second).argmax(1)[:, None]
-    return (
-        np.take_along_axis(first, best, 1)[:, 0] / n_first,
-        np.take_along_axis(second, best, 1)[:, 0] / n_second,
-    )
-
-
-def _power(amplitude: np.ndarray) -> np.ndarray:
-    """Return squared magnitudes, without the square root of `numpy.abs`."""
-    return np.asarray(np.square(amplitude.real) + np.square(amplitude.imag))
+    _, position, count, waves = profile
+    at, gain = best_position(position, count, waves, _TURNS, particle.noise, ~own, MIN_SIDE_SHARE, NOISE_GAIN)
+    return _Fit(profile, own, at, gain) if at >= 0 else None
 
 
 def _gain(extra: np.ndarray, explained: np.ndarray, n: int) -> np.ndarray:
@@ -342,12 +245,10 @@ def _gain(extra: np.ndarray, explained: np.ndarray, n: int) -> np.ndarray:
     return np.asarray(np.maximum(extra - NOISE_GAIN * n, 0) / (explained + NOISE_GAIN * n))
 
 
-def _streak(position: np.ndarray, profile: np.ndarray, noise: np.ndarray, size: float) -> float:
+def _streak(position: np.ndarray, waves: np.ndarray, noise: np.ndarray, size: float) -> float:
     """Return the power along the normal, 1.5/size to 8/size from the peaks and without noise, relative to the peaks."""
-    distance = np.arange(-8, 8.01, 0.5)
-    transform = np.exp((-2j * np.pi / size) * distance[:, None] * position)
-    power = _power(profile @ transform.T) / noise
-    far = np.abs(distance) >= 1.5
+    power = np.array([streak_powers(position, wave, _DISTANCES / size) for wave in waves]) / noise[:, None]
+    far = np.abs(_DISTANCES) >= 1.5
     excess = np.maximum(power[:, far].mean(1) - 1, 0).sum()
     peaks = float(power[:, ~far].max(1).sum())
     return float(excess) / peaks if peaks > 0 else 0.0

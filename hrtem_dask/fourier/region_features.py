@@ -15,7 +15,7 @@ from hrtem_dask.fourier.pattern import PATTERN_COLUMNS, pattern_features, withou
 from hrtem_dask.fourier.phase_step import PHASE_STEP_COLUMNS, PhaseStep, phase_step, phase_step_features
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["MARGIN_NM", "MIN_PEAK_SNR", "REGION_COLUMNS", "SPACING_RANGE_NM", "region_features"]
+__all__ = ["MARGIN_NM", "MIN_PEAK_SNR", "REGION_COLUMNS", "SPACING_RANGE_NM", "load_machine_code", "region_features"]
 
 MARGIN_NM = 0.6
 """Margin of a crop around its particle or region (nm). A Hann window over the bounding box alone would leave out much
@@ -99,3 +99,18 @@ def region_features(
         **bragg_features(fringes, mapped),
         **phase_step_features(step, diameter_nm=diameter_nm),
     }, step
+
+
+def load_machine_code() -> None:
+    """Measure a small region once, so that processes that are forked from this one have the machine code for it.
+
+    It is read from a file in a third of a second. After an installation it is made, which takes some ten seconds.
+
+    Examples
+    --------
+    >>> load_machine_code()
+    """
+    x_nm = 0.03 * (np.arange(64) - 31.5)
+    fringes = 2 * np.pi * x_nm / 0.24
+    crop = np.cos(fringes) + np.cos(fringes + 2 * (x_nm > 0))[:, None]
+    region_features(crop.astype(np.float32), np.hypot(x_nm, x_nm[:, None]) < 0.8, pixel_size_nm=(0.03, 0.03))

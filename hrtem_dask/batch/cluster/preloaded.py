@@ -24,12 +24,16 @@ MODULES = (
 
 
 def preload() -> None:
-    """Import the modules; one that cannot be imported is told by the worker that needs it."""
+    """Import the modules and load machine code; what cannot be loaded is told by the worker that needs it."""
     for name in MODULES:
         try:
             importlib.import_module(name)
         except Exception:
             logging.getLogger(__name__).debug("%s is not loaded beforehand", name, exc_info=True)
+    try:
+        importlib.import_module("hrtem_dask.fourier.region_features").load_machine_code()
+    except Exception:
+        logging.getLogger(__name__).debug("machine code is not loaded beforehand", exc_info=True)
 
 
 if "multiprocessing.forkserver" in " ".join(sys.orig_argv):  # in that process alone, which can only be told to import

@@ -1,0 +1,1 @@
+"""Loops over the pixels and bins of one particle, as machine code."""
