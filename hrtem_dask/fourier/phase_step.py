@@ -22,6 +22,8 @@ References
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -42,6 +44,9 @@ MAX_REFLECTIONS = 8
 """Number of strongest reflections that are fitted."""
 MAX_DISPLACEMENT_NM = 0.5
 """Largest displacement of lattice rows that is tried."""
+_TRIALS_NM = np.linspace(-MAX_DISPLACEMENT_NM, MAX_DISPLACEMENT_NM, 201)
+_NO_TRIAL = 100
+"""The number of no displacement."""
 
 
 @dataclass(frozen=True)
@@ -118,21 +123,20 @@ class PhaseStep:
         A displacement R along the trace shifts the phase of a reflection by 2π q R, where q is the component of its
         wave vector along the trace. One number must explain the steps of all inclined reflections.
         """
-        trace = np.deg2rad(self.angle_deg)
-        along = [
-            r.reflection.frequency_x_per_nm * np.cos(trace) - r.reflection.frequency_y_per_nm * np.sin(trace)
-            for r in self.inclined
-        ]
-        steps = np.array([r.step_rad for r in self.inclined])
-        weight = np.array([r.reflection.snr for r in self.inclined])
-        trials = np.linspace(-MAX_DISPLACEMENT_NM, MAX_DISPLACEMENT_NM, 201)  # number 100 is no displacement
-        misfit = (1 - np.cos(steps - 2 * np.pi * np.multiply.outer(trials, along))) @ (weight / weight.sum())
+        trace = math.radians(self.angle_deg)
+        cosine, sine = math.cos(trace), math.sin(trace)
+        inclined = self.inclined
+        along = [r.reflection.frequency_x_per_nm * cosine - r.reflection.frequency_y_per_nm * sine for r in inclined]
+        steps = np.array([r.step_rad for r in inclined])
+        weight = np.array([r.reflection.snr for r in inclined])
+        misfit = (1 - np.cos(steps - 2 * np.pi * np.multiply.outer(_TRIALS_NM, along))) @ (weight / weight.sum())
         best = int(misfit.argmin())
-        return RowDisplacement(float(trials[best]), float(misfit[best]), float(misfit[100] - misfit[best]))
+        return RowDisplacement(float(_TRIALS_NM[best]), float(misfit[best]), float(misfit[_NO_TRIAL] - misfit[best]))
 
     def _mean(self, values: Sequence[float]) -> float:
         """Return the mean of values of the inclined reflections, weighted by SNR."""
-        return float(np.average(values, weights=[r.reflection.snr for r in self.inclined]))
+        weights = [r.reflection.snr for r in self.inclined]
+        return float(sum(map(operator.mul, values, weights)) / sum(weights))
 
 
 PHASE_STEP_COLUMNS = (
