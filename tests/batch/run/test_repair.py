@@ -17,7 +17,7 @@ from hrtem_dask.settings import Settings
 
 @pytest.fixture(autouse=True)
 def no_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole_run, "summarize", lambda *_: {})
+    monkeypatch.setattr(whole_run, "summarize", lambda *_, **__: {})
 
 
 @pytest.fixture
