@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from hrtem_dask.backend import array_namespace
+from hrtem_dask.defects.descent import leaves
 from hrtem_dask.errors import ModelError
 
 if TYPE_CHECKING:  # scikit-learn takes a second to import, and prediction does not need it
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # scikit-learn takes a second to import, and prediction does 
 __all__ = ["Forest"]
 
 LEAF = -1
+_NODES = ("start", "feature", "threshold", "right_step", "missing_goes_left")
 _MAX_ENTRIES = 1_000_000
 """Entries of a matrix (sample, tree) that are held at a time."""
 
@@ -127,8 +129,17 @@ class Forest:
         return probability
 
     def _mean_of_leaves(self, xp: Any, nodes: Mapping[str, np.ndarray], features: np.ndarray) -> np.ndarray:
-        """Descend all trees at once, one level at a time, and return the mean over their leaves."""
-        at = xp.tile(nodes["start"], (len(features), 1))  # (sample, tree)
+        """Descend all trees and return the mean over their leaves; on a GPU all at once, one level at a time."""
+        at = leaves(features, *(nodes[name] for name in _NODES)) if xp is np else self._descended(xp, nodes, features)
+        row = nodes["leaf_row"][at]
+        means: np.ndarray = xp.stack(
+            [nodes["values"][:, c][row].mean(axis=1) for c in range(self.values.shape[1])], axis=1
+        )
+        return means
+
+    def _descended(self, xp: Any, nodes: Mapping[str, np.ndarray], features: np.ndarray) -> np.ndarray:
+        """Return the leaf that each sample reaches in each tree, shape (sample, tree)."""
+        at: np.ndarray = xp.tile(nodes["start"], (len(features), 1))  # (sample, tree)
         sample = xp.arange(len(features))[:, None]
         for _ in range(self.depth):
             feature = nodes["feature"][at]
@@ -137,16 +148,11 @@ class Forest:
             value = features[sample, feature]  # in a leaf this is the last feature; its step is 0 whatever the value
             left = xp.where(xp.isnan(value), nodes["missing_goes_left"][at], value <= nodes["threshold"][at])
             at = at + xp.where(left, feature != LEAF, nodes["right_step"][at])
-        row = nodes["leaf_row"][at]
-        means: np.ndarray = xp.stack(
-            [nodes["values"][:, c][row].mean(axis=1) for c in range(self.values.shape[1])], axis=1
-        )
-        return means
+        return at
 
     @property
     def _arrays(self) -> dict[str, np.ndarray]:
-        names = ("start", "feature", "threshold", "right_step", "missing_goes_left", "leaf_row", "values")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in (*_NODES, "leaf_row", "values")}
 
     @functools.cached_property
     def _device_arrays(self) -> dict[str, np.ndarray]:

@@ -174,8 +174,8 @@ class _Fit:
         """Fit anew to the half that each fit describes best: a step that never raises the trimmed residual."""
         distance = self._distances(fits)
         near = distance <= np.partition(distance, self.half - 1, axis=1)[:, self.half - 1 : self.half]
-        tied = np.flatnonzero(np.count_nonzero(near, axis=1) != self.half)
-        if tied.size:  # several are equally far, as blocks of one value are
+        if np.count_nonzero(near) != self.half * len(near):  # several are equally far, as blocks of one value are
+            tied = np.flatnonzero(np.count_nonzero(near, axis=1) != self.half)
             nearest = np.argpartition(distance[tied], self.half - 1, axis=1)[:, : self.half]
             near[tied] = False
             near[tied[:, None], nearest] = True

@@ -7,7 +7,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 
 from hrtem_dask.micrograph import PixelSize
 
@@ -130,7 +130,9 @@ def gaussian_rows(n: int, sigma_px: float, at: np.ndarray) -> np.ndarray:
     kernel = _kernel(sigma_px)
     padded = np.zeros(kernel.size + 2 * n, np.float32)
     padded[n : n + kernel.size] = kernel
-    return np.asarray(sliding_window_view(padded, n)[n + kernel.size // 2 - at])
+    # row k begins at pixel k; `sliding_window_view` makes the same one, and takes as long as the rest
+    rows = as_strided(padded, (padded.size - n + 1, n), padded.strides * 2, writeable=False)
+    return np.asarray(rows[n + kernel.size // 2 - at])
 
 
 @functools.lru_cache(maxsize=32)
@@ -157,4 +159,6 @@ def small_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         Shape (n, m).
     """
     step = max(1, MOST_MULTIPLICATIONS // max(a.shape[1] * b.shape[1], 1))
+    if step >= len(a):
+        return np.asarray(a @ b)
     return np.concatenate([a[first : first + step] @ b for first in range(0, len(a), step)])

@@ -28,7 +28,7 @@ import scipy.fft
 from hrtem_dask.backend import Array, to_numpy
 from hrtem_dask.fourier.compiled.peaks import paraboloid_shifts, refinement_phases, separated_maxima, windowed_crop
 from hrtem_dask.fourier.compiled.rings import ring_signal_to_noise, squared_modulus
-from hrtem_dask.fourier.flattening import small_product
+from hrtem_dask.fourier.flattening import MOST_MULTIPLICATIONS, small_product
 from hrtem_dask.fourier.spectrum import frequencies_per_nm
 from hrtem_dask.hann_window import hann
 from hrtem_dask.micrograph import PixelSize
@@ -293,7 +293,10 @@ def _refine(wave: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np
     for step in (0.4, 0.1):
         phases = refinement_phases(len(turned), columns, step)
         # peak by peak, so that a peak is the same whichever others are refined with it
-        along_x = np.array([small_product(one, turned) for one in phases])
+        if phases[:1].size * turned.shape[1] <= MOST_MULTIPLICATIONS:
+            along_x = phases @ turned  # one product after the other, without their overhead
+        else:
+            along_x = np.array([small_product(one, turned) for one in phases])
         shift_y, shift_x = paraboloid_shifts(along_x, rows, step, _FIT)
         rows, columns = rows + step * shift_y, columns + step * shift_x
     return rows, columns

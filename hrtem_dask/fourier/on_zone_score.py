@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hrtem_dask.fourier.compiled.nodes import evidence_on_nodes
 from hrtem_dask.fourier.lattice import MIN_ANGLE_DEG, Reflection
 
 __all__ = ["NOISE_SNR", "evidence", "on_zone_score", "position_errors_per_nm"]
@@ -109,19 +110,8 @@ def _terms(reflections: Sequence[Reflection], size_nm: float) -> tuple[float, fl
     if not others.size:
         return float(weight[0]), 0.0, 0.0
     error = position_errors_per_nm(position, size_nm)
-    lattice = max(_on_lattice(position, weight, error, int(k)) for k in others[:_BASES])
+    lattice = max(evidence_on_nodes(position, weight, error, int(k)) for k in others[:_BASES])
     return float(weight[0]), float(weight[others[0]]), max(lattice, 0.0)
-
-
-def _on_lattice(position: np.ndarray, weight: np.ndarray, error: np.ndarray, second: int) -> float:
-    """Return the evidence of further reflections on the lattice of 0 and `second`, minus that expected by chance."""
-    basis = position[[0, second]]
-    steps = position @ np.linalg.inv(basis)
-    distance = np.hypot(*((steps - np.round(steps)) @ basis).T) / error
-    chance = np.minimum(2 * np.pi * np.square(error) / np.abs(np.linalg.det(basis)), 1)
-    gain = weight * (np.exp(-0.5 * np.square(distance)) - chance)
-    gain[[0, second]] = 0
-    return float(gain.sum())
 
 
 def _log_evidence(snr: np.ndarray) -> np.ndarray:

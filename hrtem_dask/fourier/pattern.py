@@ -7,12 +7,12 @@ lattice.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from hrtem_dask.fourier.compiled.nodes import best_pair_on_nodes
 from hrtem_dask.fourier.lattice import MIN_ANGLE_DEG, Reflection
 
 __all__ = ["PATTERN_COLUMNS", "between_deg", "lattice_shares", "pattern_features", "without_side_lobes"]
@@ -182,19 +182,7 @@ def _best_lattice(vectors: np.ndarray, weight: np.ndarray, remaining: np.ndarray
     first = vectors[candidates[0]]
     beside = np.abs(vectors[:, 0] * first[1] - vectors[:, 1] * first[0]) / np.hypot(*first)
     best = remaining & (beside < tolerance)  # the row of the strongest
-    if (pairs := _bases(vectors, candidates[:MAX_BASIS])).size:
-        basis = vectors[pairs].transpose(0, 2, 1)  # (pair, component, vector)
-        index = np.clip(np.round(np.linalg.inv(basis) @ vectors.T), -MAX_INDEX, MAX_INDEX)
-        off = np.linalg.norm(vectors.T - basis @ index, axis=1)
-        explained = (off < tolerance) & (np.abs(index).max(1) > 0) & remaining
-        most = int((explained * weight).sum(1).argmax())
-        best = explained[most]
-    return np.asarray(best)
-
-
-def _bases(vectors: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Return the pairs of reflections with a sufficient angle, as (pair, 2) indices."""
-    pairs = np.array(list(itertools.combinations(candidates.tolist(), 2)), np.int64).reshape(-1, 2)
-    a, b = vectors[pairs[:, 0]], vectors[pairs[:, 1]]
-    area = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
-    return np.asarray(pairs[area >= MIN_BASIS_SINE * np.hypot(*a.T) * np.hypot(*b.T)])
+    found, explained = best_pair_on_nodes(
+        *(vectors, weight, remaining, candidates[:MAX_BASIS], tolerance, MAX_INDEX, MIN_BASIS_SINE)
+    )
+    return explained if found else np.asarray(best)

@@ -10,7 +10,9 @@ from hrtem_dask.backend import Array, to_numpy
 from hrtem_dask.fourier.bragg_maps import BRAGG_COLUMNS, bragg_features
 from hrtem_dask.fourier.contrast import CONTRAST_COLUMNS, contrast_features
 from hrtem_dask.fourier.fringes import Fringes
+from hrtem_dask.fourier.groschner2021 import groschner2021_features
 from hrtem_dask.fourier.lattice import Reflection, find_reflections, stronger_reflections
+from hrtem_dask.fourier.on_zone_score import on_zone_score
 from hrtem_dask.fourier.pattern import PATTERN_COLUMNS, pattern_features, without_side_lobes
 from hrtem_dask.fourier.phase_step import PHASE_STEP_COLUMNS, PhaseStep, phase_step, phase_step_features
 from hrtem_dask.micrograph import PixelSize
@@ -102,7 +104,7 @@ def region_features(
 
 
 def load_machine_code() -> None:
-    """Measure a small region once, so that processes that are forked from this one have the machine code for it.
+    """Measure a small particle once, so that processes that are forked from this one have the machine code for it.
 
     It is read from a file in a third of a second. After an installation it is made, which takes some ten seconds.
 
@@ -114,3 +116,5 @@ def load_machine_code() -> None:
     fringes = 2 * np.pi * x_nm / 0.24
     crop = np.cos(fringes) + np.cos(fringes + 2 * (x_nm > 0))[:, None]
     region_features(crop.astype(np.float32), np.hypot(x_nm, x_nm[:, None]) < 0.8, pixel_size_nm=(0.03, 0.03))
+    groschner2021_features(crop)
+    on_zone_score([Reflection(0.0, 4.0, 99.0), Reflection(4.0, 0.0, 99.0)], size_nm=2.0)

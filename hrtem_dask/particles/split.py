@@ -215,9 +215,9 @@ def _split_piece(
 
 def _distance_px(piece: np.ndarray, sampling: tuple[float, float] | None) -> np.ndarray:
     """Return the distance (px) of each pixel to the background, float32; outside the box is background."""
-    padded = np.pad(piece, 1)
+    padded = cv2.copyMakeBorder(piece.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     if sampling is None:
-        distance = cv2.distanceTransform(padded.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         # OpenCV's last digit depends on where the array lies in memory; squares of distances are whole numbers
         distance = np.sqrt(np.rint(distance * distance))
     else:

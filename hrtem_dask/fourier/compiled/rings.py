@@ -8,7 +8,7 @@ import numpy as np
 
 from hrtem_dask.backend import compiled
 
-__all__ = ["ring_median", "ring_signal_to_noise", "squared_modulus"]
+__all__ = ["ring_median", "ring_signal_to_noise", "squared_modulus", "sums_over_rings"]
 
 
 @compiled
@@ -166,3 +166,44 @@ def ring_signal_to_noise(
             if k >= 0:
                 snr[i, j] = power[i, j] / max(background[k], 1.1754943508222875e-38)
     return snr
+
+
+@compiled
+def sums_over_rings(
+    spectrum: np.ndarray,
+    index: np.ndarray,
+    mirrored: np.ndarray,
+    ring: np.ndarray,
+    weight: np.ndarray,
+    n_rings: int,
+) -> np.ndarray:  # pragma: no cover
+    """Sum the magnitude of a spectrum over rings to which each radius contributes with a weight.
+
+    Parameters
+    ----------
+    spectrum : numpy.ndarray of complex128
+        Shape (n,).
+    index, mirrored : numpy.ndarray of int32
+        Shape (n,): radius of each coefficient and of its Friedel mate; the number of radii where it does not count.
+    ring, weight : numpy.ndarray
+        Shape (radius, m): rings that a radius contributes to, and its weights; `n_rings` where it contributes to none.
+    n_rings : int
+        Number of rings.
+
+    Returns
+    -------
+    numpy.ndarray of float64
+        Shape (n_rings,).
+    """
+    n_radii = ring.shape[0]
+    own, mates = np.zeros(n_radii + 1), np.zeros(n_radii + 1)
+    for k in range(spectrum.size):
+        if index[k] < n_radii or mirrored[k] < n_radii:
+            magnitude = math.hypot(spectrum[k].real, spectrum[k].imag)
+            own[index[k]] += magnitude
+            mates[mirrored[k]] += magnitude
+    sums = np.zeros(n_rings + 1)
+    for i in range(n_radii):
+        for j in range(ring.shape[1]):
+            sums[ring[i, j]] += (own[i] + mates[i]) * weight[i, j]
+    return sums[:n_rings]

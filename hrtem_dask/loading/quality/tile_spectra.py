@@ -132,7 +132,9 @@ class TileSpectra:
         levels = np.full(len(self.levels), np.nan)
         known = np.isfinite(self.levels).sum(axis=1) >= N_SECTORS // 2
         known[:1] = False
-        levels[known] = np.nanmedian(self.levels[known], axis=1)
+        rows = self.levels[known]
+        middle = np.median if np.isfinite(rows).all() else np.nanmedian  # ten times as fast
+        levels[known] = middle(rows, axis=1)
         return levels
 
     def band(self, lowest: float, highest: float) -> np.ndarray:
