@@ -6,6 +6,7 @@ surface describes best decides, so particles, holes and film edges on up to half
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -135,13 +136,8 @@ def _least_trimmed_squares(terms: np.ndarray, values: np.ndarray) -> tuple[np.nd
     """Return the coefficients of the best half of the points, and their root-mean-square residual."""
     n, p = terms.shape
     half = (n + p + 1) // 2
-    chosen = np.random.default_rng(0).integers(n, size=(_STARTS, 2 * p))
-    # small subsets: many of them hold background alone; the first start is the fit to all points
-    weights = np.zeros((_STARTS, n))
-    weights[np.arange(_STARTS)[:, None], chosen] = 1.0
-    weights[0] = 1.0
     fit: _Fit | _Level = _Fit(terms, values, half) if p > 1 else _Level(values, half)
-    fits = fit.weighted(weights)
+    fits = fit.weighted(_start_weights(n, 2 * p))
     for _ in range(2):
         fits = fit.concentrated(fits)
     fits = fits[np.argsort(fit.trimmed(fits))[:_KEPT]]
@@ -152,6 +148,16 @@ def _least_trimmed_squares(terms: np.ndarray, values: np.ndarray) -> tuple[np.nd
     residuals = fit.trimmed(fits)
     best = int(residuals.argmin())
     return fits[best], float(residuals[best])
+
+
+@functools.lru_cache(maxsize=12)
+def _start_weights(n: int, n_chosen: int) -> np.ndarray:
+    """Return weights of small subsets, many of which hold background alone; the first one is that of all points."""
+    chosen = np.random.default_rng(0).integers(n, size=(_STARTS, n_chosen))
+    weights = np.zeros((_STARTS, n))
+    weights[np.arange(_STARTS)[:, None], chosen] = 1.0
+    weights[0] = 1.0
+    return weights
 
 
 class _Fit:

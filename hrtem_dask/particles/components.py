@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
+from hrtem_dask.particles.connected_runs import connected_runs
 from hrtem_dask.particles.runs import Runs, find_runs
 
-__all__ = ["connected_components", "label_pieces", "renumber"]
+__all__ = ["connected_components", "label_pieces", "raster_numbers", "renumber"]
 
 
 def connected_components(mask: np.ndarray) -> np.ndarray:
@@ -44,15 +44,11 @@ def label_pieces(mask: np.ndarray) -> tuple[np.ndarray, Runs]:
     if mask.size == 0:
         nothing = np.zeros(mask.shape, dtype=np.int32)
         return nothing, find_runs(nothing)
-    inside = np.ascontiguousarray(mask, dtype=bool)
-    labels = np.asarray(cv2.connectedComponents(inside.view(np.uint8), connectivity=8)[1], dtype=np.int32)
-    runs = find_runs(labels, mask=inside)
     # OpenCV numbers by blocks of 2×2 pixels, an order that changes when the mask is flipped or cropped
-    numbers = _raster_numbers(runs, mask.shape[1])
-    if numbers is None:
-        return labels, runs
-    labels = numbers.take(labels)
-    return labels, find_runs(labels, mask=inside)
+    labels, number, row, start, stop = connected_runs(np.ascontiguousarray(mask, dtype=bool))
+    order = np.argsort(number, kind="stable")
+    first = np.flatnonzero(np.diff(number[order], prepend=0))
+    return labels, Runs(np.arange(1, first.size + 1), first, row[order], start[order], stop[order])
 
 
 def renumber(labels: np.ndarray) -> np.ndarray:
@@ -68,12 +64,25 @@ def renumber(labels: np.ndarray) -> np.ndarray:
     numpy.ndarray of int32
         Shape (y, x), the same partition.
     """
-    numbers = _raster_numbers(find_runs(labels), labels.shape[1])
+    numbers = raster_numbers(find_runs(labels), labels.shape[1])
     return labels.astype(np.int32) if numbers is None else numbers.take(labels)
 
 
-def _raster_numbers(runs: Runs, width: int) -> np.ndarray | None:
-    """Return the number of each label in the raster order of first pixels; None where they are numbered so already."""
+def raster_numbers(runs: Runs, width: int) -> np.ndarray | None:
+    """Return the numbers of labels in the raster order of their first pixels.
+
+    Parameters
+    ----------
+    runs : Runs
+        Runs of the labels.
+    width : int
+        Number of columns of the image.
+
+    Returns
+    -------
+    numpy.ndarray of int32 or None
+        Shape (largest label + 1,): the number of each label; None where they are numbered so already.
+    """
     position = runs.row[runs.first] * width + runs.start[runs.first]
     numbers = np.zeros(int(runs.ids.max(initial=0)) + 1, dtype=np.int32)
     numbers[runs.ids[np.argsort(position)]] = np.arange(1, runs.ids.size + 1)

@@ -12,10 +12,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from hrtem_dask.micrograph import PixelSize
-from hrtem_dask.particles.components import label_pieces, renumber
+from hrtem_dask.particles import flooding
+from hrtem_dask.particles.components import label_pieces, raster_numbers
 from hrtem_dask.particles.morphology import clean_mask
 from hrtem_dask.particles.runs import Runs, find_runs
 
@@ -130,11 +130,12 @@ def split_touching(
             n += len(scores) - 1
     if n == runs.ids.size:
         return labels, np.array(confidence)
-    raster = renumber(labels)
+    renumbered = raster_numbers(find_runs(labels), labels.shape[1])
+    if renumbered is None:
+        return labels, np.array(confidence)
     ordered = np.empty(n)
-    runs = find_runs(raster)
-    ordered[:] = np.array(confidence)[labels[runs.row[runs.first], runs.start[runs.first]] - 1]
-    return raster, ordered
+    ordered[renumbered[1:] - 1] = confidence
+    return renumbered.take(labels), ordered
 
 
 def particle_core(probability: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
@@ -189,7 +190,7 @@ def _split_piece(
     n, markers = cv2.connectedComponents(ridge.view(np.uint8), connectivity=8)
     if n <= 2:
         return piece.astype(np.int32), [float("nan")]
-    basins = watershed(-smooth, markers, connectivity=2, mask=piece)  # type: ignore[no-untyped-call]
+    basins = flooding.basins(-smooth, markers, piece)
     peaks = np.zeros(n, distance.dtype)
     np.maximum.at(peaks, basins.ravel(), distance.ravel())
     peaks -= _HALF_PIXEL

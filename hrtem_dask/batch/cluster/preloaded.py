@@ -31,8 +31,8 @@ def preload() -> None:
         except Exception:
             logging.getLogger(__name__).debug("%s is not loaded beforehand", name, exc_info=True)
     try:
-        for name in ("hrtem_dask.fourier.region_features", "hrtem_dask.defects.descent"):
-            importlib.import_module(name).load_machine_code()
+        for name in ("fourier.region_features", "defects.descent", "particles.connected_runs", "particles.flooding"):
+            importlib.import_module(f"hrtem_dask.{name}").load_machine_code()
     except Exception:
         logging.getLogger(__name__).debug("machine code is not loaded beforehand", exc_info=True)
 
