@@ -67,9 +67,9 @@ def _measured(options: argparse.Namespace, folder: Path) -> str:
     for image in map(tifffile.imread, files):
         for _ in range(3):
             field = clock.timed("burnt-in marks", analysis.visible_field, image, settings).image
-            clock.timed("quality", judge_quality, field, settings, pixel_size_nm=pixel)
+            metrics, _ = clock.timed("quality", judge_quality, field, settings, pixel_size_nm=pixel)
             clock.timed("kind of image", judge_content, image)
-            clock.timed("fingerprint", make_fingerprint, image)
+            clock.timed("fingerprint", make_fingerprint, image, content_hash=metrics["image_hash"])  # hashed once
             prepared, _ = clock.timed("preparation", analysis.prepare, field, settings)
             mask = clock.timed("network", segment, prepared, segmenter, pixel_size_nm=pixel)
             found = clock.timed("particles", analysis.label, field, mask, settings, pixel_size_nm=pixel)

@@ -73,6 +73,7 @@ def judge_content(image: np.ndarray) -> Content:
         return Content(
             "fourier_transform", True, "a Fourier transform or power spectrum: its noise is symmetric about the middle"
         )
+    image = np.ascontiguousarray(image, np.float32)  # once for all that follows
     pattern = describe_pattern(image)
     if _has_pairs(pattern) or (pattern.n_rings >= CERTAIN_RINGS and pattern.peak >= RING_PEAK):
         what = f"{pattern.n_spots} sharp spots" if _has_pairs(pattern) else f"{pattern.n_rings} rings"
