@@ -231,8 +231,9 @@ def ink_pieces(grays: Grays, *, is_white: bool, level: float, specks_alone: bool
         Only long ones where there are so many that they must be the structure of the specimen.
     """
     values, background = grays.values, grays.background
-    stands_out = _stands_out(grays, is_white=is_white, level=level)
-    if np.count_nonzero(stands_out) < LEAST_AREA_PX:
+    if not _may_stand_out(grays, is_white=is_white, level=level):
+        return []
+    if np.count_nonzero(stands_out := _stands_out(grays, is_white=is_white, level=level)) < LEAST_AREA_PX:
         return []
     labels, stats = _labelled(stands_out)
     shorter, width = min(values.shape), values.shape[1]
@@ -271,6 +272,14 @@ def ink_pieces(grays: Grays, *, is_white: bool, level: float, specks_alone: bool
         piece = Piece(int(y0), int(x0), int(y1), int(x1), mask, own if is_white else -own, core, stroke, is_ink)
         pieces.append(piece)
     return pieces
+
+
+def _may_stand_out(grays: Grays, *, is_white: bool, level: float) -> bool:
+    """Return whether the counts of gray values allow a piece: where an X-ray spike is the end of the range, none."""
+    around = float(grays.background.min() if is_white else grays.background.max())
+    at = max(int((level + around) / 2) + (-1 if is_white else 2), 0)  # half way, and a gray value to spare
+    beyond = None if grays.counts is None else grays.counts[at:] if is_white else grays.counts[:at]
+    return beyond is None or int(beyond.sum()) >= LEAST_AREA_PX
 
 
 def _stands_out(grays: Grays, *, is_white: bool, level: float) -> np.ndarray:
