@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 __all__ = ["changed_environment", "start_forkserver", "start_method", "without_tracker_warnings"]
 
@@ -44,9 +45,18 @@ def start_forkserver() -> None:
 
     multiprocessing.get_context(_FORKSERVER).set_forkserver_preload([PRELOADED])
     given = {name: os.environ.get(name, value) for name, value in BEFORE_START.items()}
-    with without_tracker_warnings(), _environment_set(given):
+    with without_tracker_warnings(), _environment_set(given | _without_folder()):
         ensure_running()
     _environment.update(os.environ | given)
+
+
+def _without_folder() -> dict[str, str]:
+    """Return what keeps the process from importing what lies in the current folder, unless this program does."""
+    try:
+        here = str(Path.cwd())
+    except FileNotFoundError:  # the folder was removed
+        here = ""
+    return {} if {"", here} & set(sys.path) else {"PYTHONSAFEPATH": "1"}
 
 
 def start_method() -> str:

@@ -68,6 +68,20 @@ def test_workers_are_forked_with_everything_loaded_and_todays_environment(tmp_pa
     assert seen["folder"] == str(tmp_path)
 
 
+def test_files_in_the_current_folder_are_not_imported(tmp_path: Path) -> None:
+    # a user's own file may have any name, and the command line does not import from the current folder
+    here = tmp_path / "here"
+    (here / "hrtem_dask").mkdir(parents=True)
+    (here / "hrtem_dask" / "__init__.py").write_text("raise ImportError('another package')")
+    (here / "colorsys.py").write_text("raise ImportError('another module')")
+    (tmp_path / "script.py").write_text(LOOK)
+    command = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=here, check=True)
+    seen = json.loads(done.stdout)
+    assert seen["loaded"] == sorted(MODULES)
+    assert seen["folder"] == str(here)
+
+
 @pytest.mark.parametrize(
     "variable",
     ["DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON__OTHER"],
