@@ -127,7 +127,8 @@ def test_a_second_run_into_one_folder_is_refused_until_the_first_is_dead(
     out = tmp_path / "out"
     other = settings.updated({"particles": {"min_area_px": 10}})
     first = start(many, out, tmp_path / "first.toml", settings)
-    wait_for_commits(out, 3, first)
+    wait_for_commits(out, 1, first)
+    first.send_signal(signal.SIGSTOP)  # else it may have ended before the second one looks
     second = start(many, out, tmp_path / "second.toml", other)
     printed, errors = second.communicate()
     assert (second.returncode, printed) == (1, "")
@@ -136,7 +137,7 @@ def test_a_second_run_into_one_folder_is_refused_until_the_first_is_dead(
     assert owner["pid"] == first.pid
     assert f"another run is writing to {out} (process {first.pid} on {owner['host']}, since {owner['since']})" in line
     assert "Traceback" not in errors
-    assert first.poll() is None, "the first goes on"
+    assert first.poll() is None, "the first is still there"
     first.kill()
     first.communicate()
 
