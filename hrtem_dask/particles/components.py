@@ -44,7 +44,6 @@ def label_pieces(mask: np.ndarray) -> tuple[np.ndarray, Runs]:
     if mask.size == 0:
         nothing = np.zeros(mask.shape, dtype=np.int32)
         return nothing, find_runs(nothing)
-    # OpenCV numbers by blocks of 2×2 pixels, an order that changes when the mask is flipped or cropped
     labels, number, row, start, stop = connected_runs(np.ascontiguousarray(mask, dtype=bool))
     order = np.argsort(number, kind="stable")
     first = np.flatnonzero(np.diff(number[order], prepend=0))
