@@ -13,6 +13,7 @@ import scipy.special  # not scipy.stats, whose functions call these: half a seco
 
 __all__ = [
     "BOOTSTRAP_METHOD",
+    "MIN_EFFECTIVE_MICROGRAPHS",
     "MIN_MICROGRAPHS",
     "bootstrap_interval",
     "bootstrap_standard_error",
@@ -25,6 +26,8 @@ __all__ = [
 
 MIN_MICROGRAPHS = 5
 """With fewer micrographs no interval is given: it would contain the true value far less often than stated."""
+MIN_EFFECTIVE_MICROGRAPHS = 3.0
+"""One or two micrographs with nearly all particles say nothing about how micrographs differ."""
 _MAX_ENTRIES = 500_000
 """Numbers that are drawn, or converted to floats, at once."""
 _FEW, _ENTRIES_OF_FEW = 1000, 2**13
@@ -228,19 +231,34 @@ def wilson_interval(share: float, n: float, *, df: float = np.inf, confidence: f
     return float(max(middle - half, 0)), float(min(middle + half, 1))
 
 
-def too_few_micrographs(n: int) -> str | None:
+def too_few_micrographs(n: int, shares: np.ndarray | None = None) -> str | None:
     """Explain why there is no interval.
 
     Parameters
     ----------
     n : int
         Number of micrographs that contribute to the statistic.
+    shares : numpy.ndarray of float, optional
+        Shape (n,): share of each micrograph in the particles, or in their weights.
 
     Returns
     -------
     str or None
-        The reason, or None where there are at least `MIN_MICROGRAPHS`.
+        The reason, or None where there are at least `MIN_MICROGRAPHS`, which tell as much as at least
+        `MIN_EFFECTIVE_MICROGRAPHS` with equally many particles.
+
+    Examples
+    --------
+    >>> too_few_micrographs(1)
+    'no interval: 1 micrograph, at least 5 are needed'
+    >>> too_few_micrographs(5, np.array([0.8, 0.05, 0.05, 0.05, 0.05]))[:51]
+    'no interval: one of the 5 micrographs has 80% of th'
     """
-    if n >= MIN_MICROGRAPHS:
+    if n < MIN_MICROGRAPHS:
+        return f"no interval: {n} micrograph{'' if n == 1 else 's'}, at least {MIN_MICROGRAPHS} are needed"
+    if shares is None or (effective := float(1 / (shares**2).sum())) >= MIN_EFFECTIVE_MICROGRAPHS:
         return None
-    return f"no interval: {n} micrographs, at least {MIN_MICROGRAPHS} are needed"
+    return (
+        f"no interval: one of the {n} micrographs has {shares.max():.0%} of the counted particles, so they "
+        f"tell as much as {effective:.1f} micrographs with equally many, and {MIN_EFFECTIVE_MICROGRAPHS:g} are needed"
+    )

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from hrtem_dask.population import PopulationOptions, summarize
+from hrtem_dask.population.relations.comparisons import compare_samples
 from hrtem_dask.population.size_lines import median_text, size_lines
 
 
@@ -43,3 +44,25 @@ def test_a_budget_with_an_unknown_source_gives_no_number() -> None:
         text
         == "median diameter 4 nm, uncertainty not known: one of its sources is not known (1 particle of 1 micrograph)"
     )
+
+
+def test_one_micrograph_with_nearly_all_particles_gives_no_uncertainty_anywhere() -> None:
+    """The headline said 25.6 ± 2.7 nm where the section below said that there are no intervals."""
+    table = pd.concat([population("A", 6, 4.0)] * 20 + [population("A", 6, 4.0)], ignore_index=True)
+    table = table[(table["micrograph_id"] == "A0") | ~table.duplicated()].assign(feret_min_nm=4.0)
+    summary = summarize(table, options=PopulationOptions(n_resamples=100, n_fit_simulations=10))
+    size = summary["all"]["equivalent_diameter_nm"]
+    assert size["interval_reason"].startswith("no intervals: one of the 6 micrographs has 81% of the counted particles")
+    assert size["precision"]["reason"].startswith("no interval: one of the 6 micrographs")
+    for found in size["uncertainty"].values():
+        assert found["expanded_uncertainty_nm"] is None
+        assert found["reason"].startswith(
+            "too few micrographs for the uncertainty of sampling (one of the 6 micrographs"
+        )
+    assert summary["all"]["feret_min_nm"]["below_100_nm"]["low"] is None
+    assert "uncertainty not known: too few micrographs" in size_lines(summary)[0]
+    compared = compare_samples(table.assign(fault_state="fault"))["samples"]["A"]
+    for found in compared.values():
+        assert found["estimate"] is not None
+        assert found["low"] is None
+        assert "has 81% of the counted particles" in found["reason"]

@@ -12,6 +12,7 @@ from hrtem_dask.population.inference.clusters import (
     clustered_standard_errors,
     estimate_row,
     jackknife_error,
+    micrograph_shares,
     no_estimate,
     usable_strata,
 )
@@ -103,14 +104,18 @@ def geometric_sd(
     variances = np.divide(second, n, out=np.zeros_like(n), where=n > 0)
     variances -= np.divide(first, n, out=np.zeros_like(n), where=n > 0) ** 2
     n_micrographs = sums.shape[1]
+    count = {"n": len(values), "n_micrographs": n_micrographs}
+    few = too_few_micrographs(n_micrographs, sums[0] / sums[0].sum())
+    if not variances[0] > 0:
+        return no_estimate(few or "all sizes are equal", **count)
+    if few is not None:
+        return no_estimate(few, **count) | {"estimate": float(np.exp(np.sqrt(variances[0])))}
     if not (variances > 0).all():
-        reason = "all sizes are equal, or are without one of the micrographs"
-        return no_estimate(reason, n=len(values), n_micrographs=n_micrographs)
+        return no_estimate("all sizes are equal without one of the micrographs", **count)
     q = np.log(variances) / 2
     error = float(jackknife_error(q[1:] - q[0], samples))
     middle = n_micrographs * q[0] - (n_micrographs - 1) * q[1:].mean()
-    n = len(values)
-    row = estimate_row(float(middle), error, n=n, n_micrographs=n_micrographs, df=df, confidence=confidence)
+    row = estimate_row(float(middle), error, **count, df=df, confidence=confidence)
     sd = np.exp(q[0])
     with np.errstate(over="ignore"):
         ends = {k: None if row[k] is None else float(np.exp(np.exp(row[k]))) for k in ("low", "high")}
@@ -200,7 +205,7 @@ def quantile(
     below = (values < middle) + (values == middle) / 2 - probability
     share, n_micrographs = clustered_standard_errors(below, weights, codes, strata)
     row = no_estimate("", n=len(values), n_micrographs=n_micrographs)
-    row |= {"estimate": middle, "reason": too_few_micrographs(n_micrographs)}
+    row |= {"estimate": middle, "reason": too_few_micrographs(n_micrographs, micrograph_shares(weights, codes))}
     if row["reason"]:
         return row
     t = scipy.special.stdtrit(_df(codes, strata, n_micrographs), (1 + confidence) / 2)
@@ -232,6 +237,8 @@ def _row(
     """Return the row of a statistic without a null hypothesis, and hence without a p-value."""
     error, n_micrographs = clustered_standard_errors(influences, weights, codes, strata)
     df = _df(codes, strata, n_micrographs)
-    n = len(influences)
+    n, few = len(influences), too_few_micrographs(n_micrographs, micrograph_shares(weights, codes))
+    if few is not None:
+        return no_estimate(few, n=n, n_micrographs=n_micrographs) | {"estimate": estimate}
     row = estimate_row(estimate, float(error), n=n, n_micrographs=n_micrographs, df=df, confidence=confidence)
     return row | {"p_value": None}

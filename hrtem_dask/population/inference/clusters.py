@@ -17,7 +17,14 @@ import scipy.special
 
 from hrtem_dask.intervals import too_few_micrographs
 
-__all__ = ["clustered_standard_errors", "estimate_row", "jackknife_error", "no_estimate", "usable_strata"]
+__all__ = [
+    "clustered_standard_errors",
+    "estimate_row",
+    "jackknife_error",
+    "micrograph_shares",
+    "no_estimate",
+    "usable_strata",
+]
 
 
 def usable_strata(strata: np.ndarray | None) -> np.ndarray | None:
@@ -108,6 +115,31 @@ def clustered_standard_errors(
     sums = np.stack([np.bincount(codes, weights * column) for column in columns.T], axis=1) / weights.sum()
     errors = jackknife_error(sums / (1 - shares)[:, None], per_micrograph)
     return errors.reshape(influences.shape[1:]), n
+
+
+def micrograph_shares(weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the share of each micrograph in the weights.
+
+    Parameters
+    ----------
+    weights : numpy.ndarray of float
+        Shape (particles,), not negative.
+    codes : numpy.ndarray of int
+        Shape (particles,): micrograph of each particle.
+
+    Returns
+    -------
+    numpy.ndarray of float
+        Shape (micrographs,): of those with particles of positive weight; empty without any.
+
+    Examples
+    --------
+    >>> micrograph_shares(np.array([1.0, 1.0, 2.0, 0.0]), np.array([7, 7, 9, 11])).tolist()
+    [0.5, 0.5]
+    """
+    sums = np.bincount(np.unique(codes, return_inverse=True)[1], weights)
+    sums = sums[sums > 0]
+    return np.asarray(sums / sums.sum())
 
 
 def estimate_row(

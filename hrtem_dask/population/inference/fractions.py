@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hrtem_dask.intervals import too_few_micrographs, wilson_interval
-from hrtem_dask.population.inference.clusters import clustered_standard_errors, no_estimate
+from hrtem_dask.population.inference.clusters import clustered_standard_errors, micrograph_shares, no_estimate
 
 __all__ = ["FRACTION_METHOD", "clustered_fraction"]
 
@@ -57,7 +57,7 @@ def clustered_fraction(
     fraction = float(np.average(hits, weights=weights))
     error, n_micrographs = clustered_standard_errors(hits - fraction, weights, codes)
     row = _row(no_estimate("", n=int(hits.size), n_micrographs=n_micrographs))
-    row |= {"estimate": fraction, "reason": too_few_micrographs(n_micrographs)}
+    row |= {"estimate": fraction, "reason": too_few_micrographs(n_micrographs, micrograph_shares(weights, codes))}
     if row["reason"]:
         return row
     n_kish = weights.sum() ** 2 / (weights**2).sum()

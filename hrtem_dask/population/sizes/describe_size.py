@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hrtem_dask.intervals import MIN_MICROGRAPHS, bootstrap_interval, bootstrap_standard_error, resample_counts
+from hrtem_dask.intervals import (
+    MIN_MICROGRAPHS,
+    bootstrap_interval,
+    bootstrap_standard_error,
+    resample_counts,
+    too_few_micrographs,
+)
 from hrtem_dask.population.inference import averages
 from hrtem_dask.population.inference.fractions import clustered_fraction
 from hrtem_dask.population.inference.quantiles import weighted_quantiles
@@ -53,8 +59,6 @@ median."""
 NANOMATERIAL_NM = 100.0
 """Particles of 1 nm to 100 nm in one dimension make a nanomaterial where they are half of all (Recommendation
 2022/C 229/01 of the European Commission); the minimum Feret diameter stands for that dimension."""
-MIN_EFFECTIVE_MICROGRAPHS = 3.0
-"""One or two micrographs with nearly all particles say nothing about how micrographs differ."""
 
 
 def describe_size(
@@ -192,15 +196,10 @@ def _has_many(sizes: Sizes) -> bool:
 
 def _few_micrographs(sizes: Sizes) -> str | None:
     """Return why the micrographs are too few for any interval, or None."""
-    if (n := sizes.n_micrographs) < MIN_MICROGRAPHS:
-        return f"no intervals: {n} micrographs with counted particles, at least {MIN_MICROGRAPHS} are needed"
-    if (effective := sizes.effective_micrographs) < MIN_EFFECTIVE_MICROGRAPHS:
-        return (
-            f"no intervals: one of the {n} micrographs has {sizes.shares.max():.0%} of the counted particles, so they "
-            f"tell as much as {effective:.1f} micrographs with equally many, and {MIN_EFFECTIVE_MICROGRAPHS:g} are "
-            "needed; analyze micrographs of one magnification together"
-        )
-    return None
+    few = too_few_micrographs(sizes.n_micrographs, sizes.shares)
+    if few is None or sizes.n_micrographs < MIN_MICROGRAPHS:
+        return few
+    return f"{few}; analyze micrographs of one magnification together"
 
 
 def interval_reason(sizes: Sizes, shown: dict[str, dict[str, float | None]]) -> str | None:
@@ -219,7 +218,7 @@ def interval_reason(sizes: Sizes, shown: dict[str, dict[str, float | None]]) -> 
         The reason in words, or None.
     """
     if (few := _few_micrographs(sizes)) is not None:
-        return few
+        return few.replace("no interval:", "no intervals:", 1)
     missing = [name for name, f in shown.items() if f["value"] is not None and f["low"] is None]
     lacks = not _has_many(sizes)
     usual = f"{_MANY_REASON}; {_NEVER_REASON}" if lacks else _NEVER_REASON
@@ -290,7 +289,8 @@ def _budget(
     value = float(statistic[0]) if shown["value"] is None else shown["value"]
     freedom = max(sizes.effective_micrographs - 1, 1.0)
     sampling, basis = None, "standard error by bootstrap over micrographs"
-    if sizes.n_micrographs >= MIN_MICROGRAPHS:
+    few = _few_micrographs(sizes)
+    if few is None:
         sampling = bootstrap_standard_error(statistic, sizes.n_micrographs)
         if name in _AVERAGES:
             row = _AVERAGES[name](sizes.values, sizes.weights, sizes.owners, strata=sizes.particle_strata)
@@ -305,6 +305,7 @@ def _budget(
             sampling_basis=basis,
             degrees_of_freedom=freedom,
             without_split=without,
+            sampling_reason=few,
         ),
         pixel_sizes_nm=pixel,
         edges=edges,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from hrtem_dask.intervals import MIN_MICROGRAPHS, bootstrap_standard_error, resample_counts
+from hrtem_dask.intervals import bootstrap_standard_error, resample_counts, too_few_micrographs
 from hrtem_dask.population.options import PopulationOptions
 from hrtem_dask.population.sizes.size_sample import Sizes, size_statistics
 
@@ -48,8 +48,8 @@ def precision(
     """
     m = sizes.n_micrographs
     head: dict[str, Any] = {"target_relative_precision": options.target_relative_precision}
-    if m < MIN_MICROGRAPHS:
-        return head | {"reason": f"needs at least {MIN_MICROGRAPHS} micrographs with counted particles, has {m}"}
+    if (few := too_few_micrographs(m, sizes.shares)) is not None:
+        return head | {"reason": few}
     per = len(sizes.values) / m
     ladder = sorted({*np.unique(np.geomspace(2, m, _LADDER).round().astype(int)).tolist(), m})
     curve: dict[str, list[float]] = {"n_micrographs": ladder, "n_particles": [float(per * k) for k in ladder]}

@@ -54,6 +54,8 @@ class SizeStatistic:
     """Degrees of freedom of the sampling uncertainty: micrographs of equal weight that are as informative, less 1."""
     without_split: float | None
     """Value (nm) without particles that were split from others; None where no particle, or every one, was split."""
+    sampling_reason: str | None = None
+    """Why there is no standard error, in words."""
 
 
 def pixel_size_uncertainty(
@@ -250,5 +252,11 @@ def uncertainty_budget(
         "coverage_factor": factor,
         "expanded_uncertainty_nm": expanded,
         "expanded_relative": None if expanded is None else expanded / value,
-        "reason": None if combined is not None else "too few micrographs for the uncertainty of sampling",
+        "reason": None if combined is not None else _why_not(statistic.sampling_reason),
     }
+
+
+def _why_not(reason: str | None) -> str:
+    """Return why a combined uncertainty is not known."""
+    known = "" if reason is None else f" ({reason.removeprefix('no interval: ')})"
+    return f"too few micrographs for the uncertainty of sampling{known}"

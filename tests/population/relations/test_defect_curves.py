@@ -81,7 +81,7 @@ def test_samples_keep_their_own_level(rng: np.random.Generator) -> None:
     [
         ({"fault_state": "fault"}, "at least 10 of each"),
         ({"fault_state": "unknown"}, "at least 10 of each"),
-        ({"micrograph_id": "one"}, "1 micrographs"),
+        ({"micrograph_id": "one"}, "1 micrograph,"),
         ({SIZE: 5.0}, "are equal"),
         ({SIZE: np.nan}, "at least 10 of each"),
         ({"counted": False}, "at least 10 of each"),
