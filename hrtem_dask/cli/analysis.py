@@ -15,6 +15,7 @@ from hrtem_dask.cli.options import clear_errors, cluster_options, loading_option
 from hrtem_dask.errors import HrtemDaskError
 
 if TYPE_CHECKING:
+    from hrtem_dask.batch.run.run import RunSummary
     from hrtem_dask.cluster_settings import Cluster
     from hrtem_dask.settings import Settings
 
@@ -22,6 +23,8 @@ __all__ = ["demo", "ingest", "inspect", "run"]
 
 SHOWN_REASONS = 4
 """Most reasons of one status that the end of a run prints."""
+NOT_COUNTED = {"edge": "at the border", "mark": "at a burnt-in mark"}
+"""Reason why a particle is not counted → in words, where they are others than the reason's."""
 
 
 @click.command()
@@ -96,6 +99,7 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     have changed.
     """
     from hrtem_dask.batch.run.run import run as run_batch
+    from hrtem_dask.population.fault_conditions import fault_condition_lines
     from hrtem_dask.population.same_fields import same_field_lines
     from hrtem_dask.population.verdicts import verdict_lines
 
@@ -119,7 +123,7 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
     click.echo(f"micrographs: {counts}  ({summary.n_skipped} of them done before)")
     for status, reasons in summary.reasons.items():
         _echo_reasons(status, reasons)
-    click.echo(f"particles:   {summary.n_particles}")
+    _echo_particles(summary)
     for i, line in enumerate(summary.sizes):
         click.echo(f"{'sizes:' if i == 0 else '':<13}{line}")
     if summary.n_too_small:
@@ -130,6 +134,8 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
         click.echo(
             f"bright:      particles were taken as bright, as the files say ({stated}); --particles dark overrides it"
         )
+    for i, line in enumerate(fault_condition_lines(summary.fault_conditions)):
+        click.echo(f"{'faults:' if i == 0 else '':<13}{line}")
     click.echo(f"results:     {summary.results}  ({summary.seconds:.1f} s)")
     for line in (*same_field_lines(summary.same_fields), *verdict_lines(summary.verdicts)):
         click.echo(line)
@@ -149,6 +155,14 @@ def _echo_dry_run(inputs: Sequence[str], out: str, settings: Settings, options: 
     planned = dry_run(list(inputs), out, settings=settings, **{name: options[name] for name in names})
     for line in planned.lines():
         click.echo(line)
+
+
+def _echo_particles(summary: RunSummary) -> None:
+    """Print how many particles were found, and why not all of them are counted."""
+    reasons = ", ".join(f"{NOT_COUNTED.get(why, why.replace('_', ' '))}: {n}" for why, n in summary.excluded.items())
+    not_counted = f"; not counted: {reasons}" if reasons else ""
+    counted = f", {summary.n_counted} of them counted{not_counted}" if summary.n_particles else ""
+    click.echo(f"particles:   {summary.n_particles}{counted}")
 
 
 def _echo_reasons(status: str, reasons: Mapping[str, int]) -> None:

@@ -25,7 +25,9 @@ def describe_same_fields(micrographs: pd.DataFrame) -> dict[str, Any]:
     -------
     dict
         Ready for JSON: ``n_set_aside``, ``n_counted_again`` (copies that the settings keep) and ``n_possible``, with up
-        to five ``set_aside``, ``counted_again`` and ``possible`` each: ``micrograph``, ``same_as``, ``reason``.
+        to five ``set_aside``, ``counted_again`` and ``possible`` each: ``micrograph``, ``same_as``, ``reason``;
+        and ``n_frames``: frames with counted particles of files that have several, with up to five ``stacks``, those
+        with most frames first: ``source``, ``n``.
 
     Examples
     --------
@@ -39,7 +41,7 @@ def describe_same_fields(micrographs: pd.DataFrame) -> dict[str, Any]:
     flags = repeated["quality_flags"].astype(object).fillna("").str.split(",")
     is_set_aside = (repeated["status"] == "set_aside").to_numpy(bool)
     is_possible = flags.map(lambda names: "possible_duplicate" in names).to_numpy(bool) & ~is_set_aside
-    content: dict[str, Any] = {}
+    content = _stacks(micrographs)
     for name, chosen in (
         ("set_aside", is_set_aside), ("counted_again", ~is_set_aside & ~is_possible), ("possible", is_possible),
     ):  # fmt: skip
@@ -50,6 +52,20 @@ def describe_same_fields(micrographs: pd.DataFrame) -> dict[str, Any]:
             for r in rows.head(N_NAMED).itertuples()
         ]
     return content
+
+
+def _stacks(micrographs: pd.DataFrame) -> dict[str, Any]:
+    """Count the frames with counted particles, where one signal of a file has several."""
+    if not {"source", "signal", "n_counted"} <= set(micrographs):
+        return {"n_frames": 0, "stacks": []}
+    rows = micrographs[(micrographs["status"] == "done") & (micrographs["n_counted"].fillna(0) > 0)]
+    sizes = rows.groupby(["source", "signal"], dropna=False).size().sort_values(ascending=False, kind="stable")
+    sizes = sizes[sizes > 1]
+    named = sizes.head(N_NAMED)
+    return {
+        "n_frames": int(sizes.sum()),
+        "stacks": [{"source": str(key[0]), "n": int(n)} for key, n in zip(named.index, named.tolist(), strict=True)],
+    }
 
 
 def same_field_lines(described: Mapping[str, Any]) -> list[str]:
@@ -84,4 +100,9 @@ def same_field_lines(described: Mapping[str, Any]) -> list[str]:
             lines.append(f"{subject} {rest.format('is' if n == 1 else 'are')}")
             lines += [f"  {row['micrograph']}: {row['reason']}" for row in described[name]]
             lines += ["  …"] if n > len(described[name]) else []
+    if n := int(described.get("n_frames", 0)):
+        named = ", ".join(f"{one['source'].rpartition('/')[2]}: {one['n']}" for one in described["stacks"])
+        more = ", …" if n > sum(one["n"] for one in described["stacks"]) else ""
+        lines.append(f"{n} counted micrographs are frames of stacks ({named}{more})")
+        lines.append("  if they show one field, its particles are counted in each, and uncertainties are too small")
     return lines

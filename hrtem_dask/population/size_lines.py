@@ -23,17 +23,27 @@ def size_lines(summary: Mapping[str, Any]) -> list[str]:
     Returns
     -------
     list of str
-        A line for all particles, and one for each of several samples (up to `MAX_SAMPLES`). Empty where no particle
-        is counted.
+        A line for all particles, and one for each of several samples (up to `MAX_SAMPLES`). Sizes that come from
+        doubtful micrographs begin with the word. Empty where no particle is counted.
     """
     whole = median_text(summary.get("all", {}))
     if not whole:
         return []
+    verdicts = summary.get("verdicts", {})
+    lines = [f"{_doubt(verdicts)}: {whole}" if _doubt(verdicts) else whole]
     samples = summary.get("samples", {})
     if not 1 < len(samples) <= MAX_SAMPLES:
-        return [whole]
-    each = [(name or "no sample stated", median_text(population)) for name, population in samples.items()]
-    return [whole, *(f"{name}: {text}" for name, text in each if text)]
+        return lines
+    for name, population in samples.items():
+        if text := median_text(population):
+            doubt = _doubt(verdicts.get("samples", {}).get(name, {}))
+            lines.append(f"{name or 'no sample stated'}{', ' if doubt else ''}{doubt}: {text}")
+    return lines
+
+
+def _doubt(verdicts: Mapping[str, Any]) -> str:
+    """Return the word for sizes that are doubtful by `verdicts.describe_verdicts`."""
+    return "doubtful" if verdicts.get("sizes_are_doubtful") else ""
 
 
 def median_text(population: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,10 @@ from hrtem_dask import fourier, loading, tables
 from hrtem_dask.cluster_settings import Cluster
 from hrtem_dask.errors import ResultsFolderError, error_text
 from hrtem_dask.population import PopulationOptions
-from hrtem_dask.population.reduction import NEEDED
+from hrtem_dask.population.fault_conditions import describe_fault_conditions
 from hrtem_dask.population.same_fields import describe_same_fields
 from hrtem_dask.population.size_lines import size_lines
-from hrtem_dask.population.whole_run import Begin, RunStatistics, begin_here, reduced
+from hrtem_dask.population.whole_run import Begin, RunStatistics, begin_here
 from hrtem_dask.provenance import bytes_hash, code_version, command_line
 from hrtem_dask.reasons import shared_reasons
 from hrtem_dask.settings import Settings
@@ -29,6 +29,7 @@ from hrtem_dask.storage import ledger
 from hrtem_dask.storage.checksums import mark_old_report, write_checksums
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.packing import label_packs
+from hrtem_dask.storage.packing.kept_rows import KeptRows
 from hrtem_dask.storage.parquet import (
     schema_with_extra,
     to_frame,
@@ -40,9 +41,6 @@ from hrtem_dask.storage.whole_files.partial_files import together
 from hrtem_dask.toml_records import record_to_dict
 
 __all__ = ["CompactedRun", "Copy", "compact", "copies_in", "read_run_file", "write_run_file"]
-
-LATTICE = ("micrograph_id", "spacing_1_nm", "spacing_2_nm", "angle_12_deg")
-"""Columns of particles and windows that the scale of a setting is measured by."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +139,12 @@ class CompactedRun:
     """From `population.verdicts.describe_verdicts`."""
     same_fields: dict[str, Any]
     """From `population.same_fields.describe_same_fields`."""
+    fault_conditions: dict[str, Any]
+    """From `population.fault_conditions.describe_fault_conditions`."""
+    n_counted: int
+    """Particles that enter statistics."""
+    excluded: dict[str, int]
+    """Reason → particles that do not enter statistics."""
     reasons: dict[str, dict[str, int]]
     """Status (set_aside, failed) → reason → number of images, most frequent first."""
     sizes: list[str]
@@ -207,6 +211,7 @@ def compact(
     corrected = int(micrographs["corrected"].fillna(False).sum())
     n_too_small = int(micrographs["n_too_small"].fillna(0)[micrographs["status"] != "set_aside"].sum())
     same_fields = describe_same_fields(micrographs)
+    faults = describe_fault_conditions(micrographs, written.n_known_faults, settings.defects.voltage_range_kv)
     found = written.statistics()
     content = {
         "micrographs": counts,
@@ -214,6 +219,7 @@ def compact(
         "corrected": corrected,
         "n_too_small": n_too_small,
         "verdicts": found.verdicts,
+        "fault_conditions": faults,
         "lattice_scales": _lattice_scales(written.lattices, micrographs, settings),
         **found.statistics,
     }
@@ -221,8 +227,19 @@ def compact(
     ledger.remove_replaced_parts(folder, known, {**known, **done})
     reasons = {status: _reasons(micrographs, status) for status in ("set_aside", "failed")}
     sizes = size_lines(content)
+    whole = found.statistics["all"]
     return CompactedRun(
-        counts, written.n_particles, n_too_small, found.verdicts, same_fields, reasons, sizes, report_is_old
+        counts=counts,
+        n_particles=written.n_particles,
+        n_too_small=n_too_small,
+        verdicts=found.verdicts,
+        same_fields=same_fields,
+        fault_conditions=faults,
+        n_counted=whole["n_counted"],
+        excluded=whole["excluded"],
+        reasons=reasons,
+        sizes=sizes,
+        report_is_old=report_is_old,
     )
 
 
@@ -236,6 +253,8 @@ class _Written:
     """Rows of the table of particles."""
     lattices: list[pd.DataFrame]
     """Columns `LATTICE` of particles and windows, where they are needed."""
+    n_known_faults: Mapping[str, int]
+    """`micrograph_id` → counted particles with a known fault state."""
     statistics: Callable[[], RunStatistics]
     """Waits for the statistics."""
 
@@ -253,7 +272,7 @@ def _write_tables(
     options = PopulationOptions(
         min_area_px=settings.particles.min_area_px, min_area_nm2=settings.particles.min_area_nm2
     )
-    kept = _KeptRows(with_lattices=settings.fourier.material is not None)
+    kept = KeptRows(with_lattices=settings.fourier.material is not None)
     begun: list[Callable[[], RunStatistics]] = []
 
     def rows(name: str, fields: pa.Schema) -> Iterator[pa.Table]:
@@ -271,35 +290,7 @@ def _write_tables(
     hashes["micrographs.parquet"] = write_table(folder, "micrographs.parquet", micrographs, tables.MICROGRAPHS)
     execution, fields = ledger.read_in_order(folder, entries, "execution"), tables.arrow_schema(tables.EXECUTION)
     hashes["execution.parquet"], _ = write_table_in_order(folder, "execution.parquet", execution, fields)
-    return _Written(hashes, n_rows["particles"], kept.lattices, begun[0])
-
-
-class _KeptRows:
-    """What statistics need of tables that are written piece by piece."""
-
-    def __init__(self, *, with_lattices: bool) -> None:
-        self.particles: list[pd.DataFrame] = []
-        """What statistics need of the particles, piece by piece (`whole_run.reduced`); of the last one `NEEDED`."""
-        self.lattices: list[pd.DataFrame] = []
-        """Columns `LATTICE` of particles and windows, where they are needed."""
-        self._with_lattices = with_lattices
-
-    def watch(self, name: str, parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """Hand the pieces of a table on, and keep what is needed of them."""
-        for part in parts:
-            if name == "particles":
-                if self.particles:  # a run of one piece, which may be reduced elsewhere, keeps it as it is
-                    self.particles[-1] = reduced(self.particles[-1])
-                self.particles.append(_columns_of(part, NEEDED))
-            if name in {"particles", "windows"} and self._with_lattices:
-                self.lattices.append(_columns_of(part, LATTICE))
-            yield part
-
-
-def _columns_of(table: pa.Table, names: Sequence[str]) -> pd.DataFrame:
-    """Return columns of a table as a DataFrame."""
-    schema = tuple(c for c in (*tables.PARTICLES, *tables.WINDOWS) if c.name in names)
-    return to_frame(table.select(list(names)), tuple({c.name: c for c in schema}.values()))
+    return _Written(hashes, n_rows["particles"], kept.lattices, kept.n_known_faults, begun[0])
 
 
 def _final_rows(

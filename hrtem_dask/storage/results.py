@@ -17,7 +17,7 @@ import pandas as pd
 from hrtem_dask import loading, tables
 from hrtem_dask.errors import NothingToAnalyseError, ResultsFolderError, error_text, suggestion
 from hrtem_dask.micrograph import PixelSize, make_micrograph
-from hrtem_dask.population.size_lines import median_text
+from hrtem_dask.population.size_lines import size_lines
 from hrtem_dask.storage.ledger import RARE_TABLES
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.packing import label_packs
@@ -159,7 +159,7 @@ class Results:
         n_particles = len(self._table("particles"))
         lines = [f"Results of {self.folder.url}", f"  micrographs: {counts or 'none'}", f"  particles: {n_particles}"]
         with contextlib.suppress(FileNotFoundError, ResultsFolderError):
-            lines += [f"  {text}" for text in [median_text(self.summary.get("all", {}))] if text]
+            lines += [f"  {text}" for text in size_lines(self.summary)[:1]]
         return lines
 
     def labels(self, micrograph_id: str) -> np.ndarray:

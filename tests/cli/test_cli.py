@@ -76,6 +76,17 @@ def test_run_says_how_many_objects_are_below_the_counting_limit(micrograph: Path
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["n_too_small"] == 2
 
 
+def test_run_says_what_is_not_counted_and_that_frames_of_a_stack_are(micrograph: Path, tmp_path: Path) -> None:
+    image = tifffile.imread(micrograph)
+    image[:20, :20] = image[50, 50]  # another particle, at the border
+    stack = np.stack([np.roll(image, i, 1) for i in (0, 3)])
+    tifffile.imwrite(micrograph, stack, imagej=True, resolution=(20, 20), metadata={"unit": "nm", "axes": "TYX"})
+    code, output = call("run", micrograph, "--out", tmp_path / "out", "--method", "otsu", "--cluster", "threads")
+    assert code == 0, output
+    assert "particles:   4, 2 of them counted; not counted: at the border: 2" in output
+    assert f"2 counted micrographs are frames of stacks ({micrograph.name}: 2)" in output
+
+
 def test_run_says_when_nothing_could_be_analysed(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "broken.dm3").write_bytes(b"\x00\x00")

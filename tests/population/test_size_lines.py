@@ -32,6 +32,16 @@ def test_samples_have_their_own_lines_and_too_few_micrographs_no_uncertainty() -
     assert size_lines({"all": summary["samples"]["A"], "samples": {"A": {}}}) == [first.removeprefix("A: ")]
 
 
+def test_doubtful_sizes_say_so_first() -> None:
+    table = pd.concat([population("A", 2, 4.0), population("B", 2, 8.0)], ignore_index=True)
+    summary = summarize(table, options=PopulationOptions(n_resamples=100, n_fit_simulations=10))
+    doubts = {"sizes_are_doubtful": True, "samples": {"A": {"sizes_are_doubtful": True}, "B": {}}}
+    whole, first, second = size_lines({**summary, "verdicts": doubts})
+    assert whole.startswith("doubtful: median diameter ")
+    assert first.startswith("A, doubtful: median diameter ")
+    assert second.startswith("B: median diameter ")
+
+
 def test_without_sizes_there_is_no_line() -> None:
     assert size_lines({"all": {"equivalent_diameter_nm": None}, "samples": {}}) == []
     assert median_text({}) == ""

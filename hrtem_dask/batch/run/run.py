@@ -71,12 +71,16 @@ class RunSummary:
     """Status (set_aside, failed) → reason → number of images, most frequent first."""
     same_fields: Mapping[str, Any] = field(default_factory=dict)
     """Micrographs that show the field of another one: see `population.same_fields.describe_same_fields`."""
+    fault_conditions: Mapping[str, Any] = field(default_factory=dict)
+    """What the fault states rest on: see `population.fault_conditions.describe_fault_conditions`."""
+    n_counted: int = 0
+    """Number of particles that enter statistics."""
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    """Reason → number of particles that do not enter statistics."""
     taken_as_bright: Mapping[str, int] = field(default_factory=dict)
     """What their files say about the way of imaging → number of micrographs whose particles are therefore bright."""
-
     sizes: Sequence[str] = ()
     """Median size of all particles, and of each of several samples, in words: see `population.size_lines`."""
-
     report_is_old: bool = False
     """Whether a report in the folder describes other tables; it says so at its top. `write_report` writes it again."""
 
@@ -300,6 +304,9 @@ def run_job(job: Job, cluster: Cluster | Client | str | None, *, progress: bool 
         verdicts=ended.verdicts,
         reasons=ended.reasons,
         same_fields=ended.same_fields,
+        fault_conditions=ended.fault_conditions,
+        n_counted=ended.n_counted,
+        excluded=ended.excluded,
         sizes=tuple(ended.sizes),
         report_is_old=ended.report_is_old,
         taken_as_bright=_taken_as_bright(plan.records, chosen),

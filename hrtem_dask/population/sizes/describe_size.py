@@ -305,7 +305,7 @@ def _budget(
             sampling_basis=basis,
             degrees_of_freedom=freedom,
             without_split=without,
-            sampling_reason=few,
+            sampling_reason=few if sizes.n_micrographs >= MIN_MICROGRAPHS else None,
         ),
         pixel_sizes_nm=pixel,
         edges=edges,

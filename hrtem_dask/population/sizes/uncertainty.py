@@ -55,7 +55,7 @@ class SizeStatistic:
     without_split: float | None
     """Value (nm) without particles that were split from others; None where no particle, or every one, was split."""
     sampling_reason: str | None = None
-    """Why there is no standard error, in words."""
+    """Why there is no standard error although there are enough micrographs, in words."""
 
 
 def pixel_size_uncertainty(

@@ -1,0 +1,38 @@
+"""What the end of a run says of the conditions that its fault states rest on."""
+
+import pandas as pd
+
+from hrtem_dask.population.fault_conditions import describe_fault_conditions, fault_condition_lines
+
+RANGE_KV = (150.0, 350.0)
+
+
+def micrographs(voltages: list[float | None], imaging: list[str | None]) -> pd.DataFrame:
+    return pd.DataFrame({"micrograph_id": list("abc"), "voltage_kv": voltages, "imaging": imaging})
+
+
+def test_micrographs_without_voltage_are_counted_where_they_have_fault_states() -> None:
+    table = micrographs([None, None, 300.0], [None, "dark field (HAADF)", None])
+    found = describe_fault_conditions(table, {"a": 2, "b": 0, "c": 5}, RANGE_KV)
+    assert found == {
+        "n_particles": 7, "n_micrographs": 2, "n_without_voltage": 1, "n_not_conventional": 0,
+        "voltage_range_kv": [150.0, 350.0],
+    }  # fmt: skip
+    assert fault_condition_lines(found) == [
+        "fault states of 7 counted particles on 2 micrographs: 1 of these micrographs states no voltage; "
+        "150 to 350 kV is assumed",
+        "at another voltage the classifier does not hold, and they are wrong (defects.voltage_range_kv)",
+    ]
+
+
+def test_a_dark_field_image_is_named_and_stated_voltages_need_no_word() -> None:
+    stated = describe_fault_conditions(micrographs([200.0] * 3, [None] * 3), {"a": 1, "b": 1}, RANGE_KV)
+    assert fault_condition_lines(stated) == []
+    dark = micrographs([200.0] * 3, ["bright field (BF)", "dark field (HAADF)", "STEM"])
+    lines = fault_condition_lines(describe_fault_conditions(dark, {"a": 1, "b": 1, "c": 1}, RANGE_KV))
+    assert lines == [
+        "fault states of 3 counted particles on 3 micrographs: 2 of these micrographs are dark-field or STEM images; "
+        "the bundled classifier was trained on bright-field HRTEM alone"
+    ]
+    assert fault_condition_lines(describe_fault_conditions(dark, {}, RANGE_KV)) == []
+    assert fault_condition_lines({}) == []
