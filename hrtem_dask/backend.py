@@ -11,9 +11,8 @@ import functools
 import gc
 import importlib
 import sys
-from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Array",
     "array_namespace",
-    "compiled",
     "fft",
     "free_memory",
     "gpu_available",
@@ -41,8 +39,6 @@ __all__ = [
 
 Array: TypeAlias = "np.ndarray | cupy.ndarray"
 """An array on the CPU or on the GPU."""
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 
 def _is_cupy(array: object) -> TypeGuard[cupy.ndarray]:
@@ -262,41 +258,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     return bool(names & {"MemoryError", "OutOfMemoryError"}) or (
         isinstance(error, RuntimeError) and any(words in text for words in phrases)
     )
-
-
-def compiled(loop: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Turn a function of numbers and arrays into machine code.
-
-    It is made at the first call, which takes about a second, and kept beside the module or, where this cannot be
-    written, in the user's cache. Sums keep their order, so that results are those of the Python code; a division by
-    zero is infinite or NaN, as in NumPy.
-
-    Parameters
-    ----------
-    loop : callable
-        The function.
-
-    Returns
-    -------
-    callable
-        As the function.
-
-    Examples
-    --------
-    >>> @compiled
-    ... def total(values):
-    ...     result = 0.0
-    ...     for value in values:
-    ...         result += value
-    ...     return result
-    >>> import numpy as np
-    >>> total(np.array([1.0, 2.0]))
-    3.0
-    """
-    import numba
-
-    try:
-        code: Any = numba.njit(cache=True, error_model="numpy")(loop)
-    except RuntimeError:  # no place can be written: each process makes its own
-        code = numba.njit(error_model="numpy")(loop)
-    return cast(Callable[_P, _R], code)

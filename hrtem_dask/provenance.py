@@ -44,6 +44,7 @@ ROW_CODE = (
     "fourier",
     "hann_window.py",
     "loading",
+    "machine_code",
     "medians.py",
     "micrograph.py",
     "particles",

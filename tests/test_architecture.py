@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "hrtem_dask"
 TESTS = Path(__file__).parent
 FOUNDATION = {
     "addresses", "chosen_settings", "cluster_settings", "disk_arrays", "errors", "backend",
-    "micrograph", "reasons", "settings", "tables", "crystals", "hann_window", "intervals", "medians", "provenance",
-    "spreadsheet_text", "text_encoding", "toml_records",
+    "machine_code", "micrograph", "reasons", "settings", "tables", "crystals", "hann_window", "intervals", "medians",
+    "provenance", "spreadsheet_text", "text_encoding", "toml_records",
 }  # fmt: skip
 STAGES = {
     "loading", "filtering", "segmentation", "particles", "fourier", "defects", "population",

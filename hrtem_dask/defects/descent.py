@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from hrtem_dask.backend import compiled
+from hrtem_dask.machine_code import compiled
 
-__all__ = ["leaves", "load_machine_code"]
+__all__ = ["leaves"]
 
 
-@compiled
+@compiled("float32[:, ::1], int32[::1], int16[::1], float32[::1], int32[::1], boolean[::1]")
 def leaves(
     features: np.ndarray,
     start: np.ndarray,
@@ -44,14 +44,3 @@ def leaves(
                 node += 1 if goes_left else right_step[node]
             reached[i, tree] = node
     return reached
-
-
-def load_machine_code() -> None:
-    """Descend one tree of a single leaf, so that processes that are forked from this one have the machine code for it.
-
-    Examples
-    --------
-    >>> load_machine_code()
-    """
-    zero = np.zeros(1, np.int32)
-    leaves(np.zeros((1, 1), np.float32), zero, np.array([-1], np.int16), np.zeros(1, np.float32), zero, zero > 0)

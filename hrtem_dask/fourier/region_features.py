@@ -10,14 +10,12 @@ from hrtem_dask.backend import Array, to_numpy
 from hrtem_dask.fourier.bragg_maps import BRAGG_COLUMNS, bragg_features
 from hrtem_dask.fourier.contrast import CONTRAST_COLUMNS, contrast_features
 from hrtem_dask.fourier.fringes import Fringes
-from hrtem_dask.fourier.groschner2021 import groschner2021_features
 from hrtem_dask.fourier.lattice import Reflection, find_reflections, stronger_reflections
-from hrtem_dask.fourier.on_zone_score import on_zone_score
 from hrtem_dask.fourier.pattern import PATTERN_COLUMNS, pattern_features, without_side_lobes
 from hrtem_dask.fourier.phase_step import PHASE_STEP_COLUMNS, PhaseStep, phase_step, phase_step_features
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["MARGIN_NM", "MIN_PEAK_SNR", "REGION_COLUMNS", "SPACING_RANGE_NM", "load_machine_code", "region_features"]
+__all__ = ["MARGIN_NM", "MIN_PEAK_SNR", "REGION_COLUMNS", "SPACING_RANGE_NM", "region_features"]
 
 MARGIN_NM = 0.6
 """Margin of a crop around its particle or region (nm). A Hann window over the bounding box alone would leave out much
@@ -101,20 +99,3 @@ def region_features(
         **bragg_features(fringes, mapped),
         **phase_step_features(step, diameter_nm=diameter_nm),
     }, step
-
-
-def load_machine_code() -> None:
-    """Measure a small particle once, so that processes that are forked from this one have the machine code for it.
-
-    It is read from a file in a third of a second. After an installation it is made, which takes some ten seconds.
-
-    Examples
-    --------
-    >>> load_machine_code()
-    """
-    x_nm = 0.03 * (np.arange(64) - 31.5)
-    fringes = 2 * np.pi * x_nm / 0.24
-    crop = np.cos(fringes) + np.cos(fringes + 2 * (x_nm > 0))[:, None]
-    region_features(crop.astype(np.float32), np.hypot(x_nm, x_nm[:, None]) < 0.8, pixel_size_nm=(0.03, 0.03))
-    groschner2021_features(crop)
-    on_zone_score([Reflection(0.0, 4.0, 99.0), Reflection(4.0, 0.0, 99.0)], size_nm=2.0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hrtem_dask.backend import compiled
+from hrtem_dask.machine_code import compiled
 
-__all__ = ["connected_runs", "load_machine_code"]
+__all__ = ["connected_runs"]
 
 
 def connected_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -45,7 +45,7 @@ def connected_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return labels, _joined(row, start, stop, labels), row, start, stop
 
 
-@compiled
+@compiled("int64[::1], int64[::1], int64[::1], int32[:, ::1]")
 def _joined(row: np.ndarray, start: np.ndarray, stop: np.ndarray, labels: np.ndarray) -> np.ndarray:  # pragma: no cover
     """Join runs that touch, write their numbers into the labels, and return them."""
     n = row.size
@@ -75,13 +75,3 @@ def _joined(row: np.ndarray, start: np.ndarray, stop: np.ndarray, labels: np.nda
             number[i] = number[first[i]]
         labels[row[i], start[i] : stop[i]] = number[i]
     return number
-
-
-def load_machine_code() -> None:
-    """Label one pixel, so that processes that are forked from this one have the machine code for it.
-
-    Examples
-    --------
-    >>> load_machine_code()
-    """
-    connected_runs(np.ones((1, 1), dtype=bool))

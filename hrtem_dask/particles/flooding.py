@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from skimage.segmentation import watershed
 
-from hrtem_dask.backend import compiled
+from hrtem_dask.machine_code import compiled
 
-__all__ = ["basins", "load_machine_code"]
+__all__ = ["basins"]
 
 
 def basins(height: np.ndarray, markers: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ def basins(height: np.ndarray, markers: np.ndarray, mask: np.ndarray) -> np.ndar
     return flooded[1:-1, 1:-1].copy()
 
 
-@compiled
+@compiled("int32[::1], int32[::1], int64, int64")
 def _flooded(level: np.ndarray, flooded: np.ndarray, n_levels: int, width: int) -> bool:  # pragma: no cover
     """Flood from the markers, in place; return False, and leave the work, where two of them are equally high."""
     first, last = np.full(n_levels, -1, np.int32), np.full(n_levels, -1, np.int32)  # queue of each level
@@ -85,13 +85,3 @@ def _flooded(level: np.ndarray, flooded: np.ndarray, n_levels: int, width: int) 
                     following[last[at]] = near
                 last[at] = near
     return True
-
-
-def load_machine_code() -> None:
-    """Flood one pixel, so that processes that are forked from this one have the machine code for it.
-
-    Examples
-    --------
-    >>> load_machine_code()
-    """
-    basins(np.zeros((1, 1), np.float32), np.ones((1, 1), np.int32), np.ones((1, 1), dtype=bool))

@@ -8,7 +8,9 @@ import logging
 import signal
 import sys
 
-__all__ = ["MODULES", "preload"]
+from hrtem_dask.machine_code import load_or_share, loops_of
+
+__all__ = ["LOOPS", "MODULES", "preload"]
 
 MODULES = (
     "distributed.nanny",
@@ -21,6 +23,19 @@ MODULES = (
     "hrtem_dask.segmentation.openvino_graph",
 )
 """None of them may start a thread: it would be missing after the fork."""
+LOOPS = (
+    "hrtem_dask.particles.connected_runs",
+    "hrtem_dask.particles.flooding",
+    "hrtem_dask.defects.descent",
+    "hrtem_dask.fourier.compiled.rings",
+    "hrtem_dask.fourier.compiled.plane_profiles",
+    "hrtem_dask.fourier.compiled.demodulation",
+    "hrtem_dask.fourier.compiled.peaks",
+    "hrtem_dask.fourier.compiled.maps",
+    "hrtem_dask.fourier.compiled.surroundings",
+    "hrtem_dask.fourier.compiled.nodes",
+)
+"""Modules with machine code: at first what all runs need, then what takes long to make."""
 
 
 def preload() -> None:
@@ -31,8 +46,9 @@ def preload() -> None:
         except Exception:
             logging.getLogger(__name__).debug("%s is not loaded beforehand", name, exc_info=True)
     try:
-        for name in ("fourier.region_features", "defects.descent", "particles.connected_runs", "particles.flooding"):
-            importlib.import_module(f"hrtem_dask.{name}").load_machine_code()
+        for name in LOOPS:
+            importlib.import_module(name)
+        load_or_share(loops_of(LOOPS))
     except Exception:
         logging.getLogger(__name__).debug("machine code is not loaded beforehand", exc_info=True)
 

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from hrtem_dask.backend import compiled
+from hrtem_dask.machine_code import compiled
 
 __all__ = ["block_waves", "line_sums"]
 
 
-@compiled
+@compiled("float32[:, ::1], boolean[:, ::1], UniTuple(int64, 2), UniTuple(float64, 2), float64[:, ::1]")
 def block_waves(
     flat: np.ndarray,
     mask: np.ndarray,
@@ -90,7 +90,7 @@ def block_waves(
     return y[:n], x[:n], n_pixels[:n], waves[:n]
 
 
-@compiled
+@compiled("float64[::1], float64[::1], float64[::1], complex128[:, ::1], float64[::1], float64")
 def line_sums(
     x: np.ndarray, y: np.ndarray, n_pixels: np.ndarray, waves: np.ndarray, normals: np.ndarray, bin_nm: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # pragma: no cover

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from hrtem_dask.backend import compiled
+from hrtem_dask.machine_code import compiled
 
 __all__ = ["compare_maps", "filtered_power"]
 
 
-@compiled
+@compiled()
 def _passed(
     n: int, step: float, frequency: float, sigma: float
 ) -> tuple[np.ndarray, np.ndarray, float]:  # pragma: no cover
@@ -28,7 +28,7 @@ def _passed(
     return at[:n_passed], factor[:n_passed], squares / n
 
 
-@compiled
+@compiled()
 def _turns(n: int) -> np.ndarray:  # pragma: no cover
     """Return exp(2πi k/n) for k from 0 to n − 1."""
     turns = np.empty(n, np.complex128)
@@ -38,7 +38,7 @@ def _turns(n: int) -> np.ndarray:  # pragma: no cover
     return turns
 
 
-@compiled
+@compiled("complex64[:, ::1], int64, UniTuple(float64, 2), float64[:, ::1], float64, int64[::1], int64[::1]")
 def filtered_power(
     spectrum: np.ndarray,
     width: int,
@@ -109,7 +109,7 @@ def filtered_power(
     return power
 
 
-@compiled
+@compiled("float32[:, ::1], float64[::1], float64[::1], float64, float64")
 def compare_maps(
     maps: np.ndarray, y_nm: np.ndarray, x_nm: np.ndarray, noise: float, crystalline: float
 ) -> tuple[float, float, float, float, float]:  # pragma: no cover

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from hrtem_dask.backend import compiled
+from hrtem_dask.machine_code import compiled
 
 __all__ = ["best_pair_on_nodes", "evidence_on_nodes"]
 
 
-@compiled
+@compiled("float64[:, ::1], float64[::1], float64[::1], int64")
 def evidence_on_nodes(
     position: np.ndarray, weight: np.ndarray, error: np.ndarray, second: int
 ) -> float:  # pragma: no cover
@@ -49,7 +49,7 @@ def evidence_on_nodes(
     return total
 
 
-@compiled
+@compiled()
 def _explained(
     vectors: np.ndarray, remaining: np.ndarray, first: int, second: int, tolerance: float, max_index: int
 ) -> np.ndarray:  # pragma: no cover
@@ -68,7 +68,7 @@ def _explained(
     return found
 
 
-@compiled
+@compiled("float64[:, ::1], float64[::1], boolean[::1], int64[::1], float64, int64, float64")
 def best_pair_on_nodes(
     vectors: np.ndarray,
     weight: np.ndarray,

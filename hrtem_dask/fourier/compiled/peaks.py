@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from hrtem_dask.backend import compiled
+from hrtem_dask.machine_code import compiled
 
 __all__ = ["paraboloid_shifts", "refinement_phases", "separated_maxima", "windowed_crop"]
 
 
-@compiled
+@compiled("float32[:, ::1], float64[::1], float64[::1]")
 def windowed_crop(crop: np.ndarray, along_y: np.ndarray, along_x: np.ndarray) -> np.ndarray:  # pragma: no cover
     """Subtract the weighted mean of a crop and multiply it by a window, which keeps the power of white noise.
 
@@ -50,7 +50,7 @@ def windowed_crop(crop: np.ndarray, along_y: np.ndarray, along_x: np.ndarray) ->
     return result
 
 
-@compiled
+@compiled("float32[:, ::1], float32, int64, float64")
 def separated_maxima(
     snr: np.ndarray, least: np.float32, most: int, separation: float
 ) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover
@@ -115,7 +115,7 @@ def separated_maxima(
     return kept_rows[:n], kept_columns[:n]
 
 
-@compiled
+@compiled("int64, float64[::1], float64")
 def refinement_phases(n: int, at: np.ndarray, step: float) -> np.ndarray:  # pragma: no cover
     """Return exp(−2πi f k/n) of n samples k, at five frequencies f around each peak.
 
@@ -144,7 +144,7 @@ def refinement_phases(n: int, at: np.ndarray, step: float) -> np.ndarray:  # pra
     return phases
 
 
-@compiled
+@compiled("float32[:, :, ::1], float64[::1], float64, float64[:, ::1]")
 def paraboloid_shifts(
     along_x: np.ndarray, rows: np.ndarray, step: float, fit: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from hrtem_dask.backend import compiled
+from hrtem_dask.machine_code import compiled
 
 __all__ = ["amplitudes", "best_position", "streak_powers", "two_constants"]
 
 
-@compiled
+@compiled()
 def two_constants(
     position: np.ndarray, count: np.ndarray, wave: np.ndarray, turns: np.ndarray
 ) -> tuple[float, np.ndarray, np.ndarray]:  # pragma: no cover
@@ -80,7 +80,7 @@ def two_constants(
     return whole, explained, slope
 
 
-@compiled
+@compiled("float64[::1], float64[::1], complex128[:, ::1], float64[::1], float64[::1], boolean[::1], float64, float64")
 def best_position(
     position: np.ndarray,
     count: np.ndarray,
@@ -145,7 +145,7 @@ def best_position(
     return at, gain
 
 
-@compiled
+@compiled("float64[::1], float64[::1], complex128[:, ::1], int64, float64[::1], float64")
 def amplitudes(
     position: np.ndarray, count: np.ndarray, waves: np.ndarray, at: int, slopes: np.ndarray, reach: float
 ) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover
@@ -202,7 +202,7 @@ def amplitudes(
     return before, behind
 
 
-@compiled
+@compiled("float64[::1], complex128[::1], float64[::1]")
 def streak_powers(position: np.ndarray, wave: np.ndarray, distances: np.ndarray) -> np.ndarray:  # pragma: no cover
     """Return the power of a profile's Fourier transform.
 

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from hrtem_dask.backend import compiled
+from hrtem_dask.machine_code import compiled
 
 __all__ = ["ring_median", "ring_signal_to_noise", "squared_modulus", "sums_over_rings"]
 
 
-@compiled
+@compiled("complex64[:, ::1]")
 def squared_modulus(spectrum: np.ndarray) -> np.ndarray:  # pragma: no cover
     """Return the power of each frequency.
 
@@ -33,7 +33,7 @@ def squared_modulus(spectrum: np.ndarray) -> np.ndarray:  # pragma: no cover
     return power
 
 
-@compiled
+@compiled()
 def _nth_smallest(values: np.ndarray, n: int) -> float:  # pragma: no cover
     """Return the n-th smallest value, from 0, and reorder the values; `numpy.partition` takes seconds to compile."""
     low, high = 0, values.size - 1
@@ -58,7 +58,7 @@ def _nth_smallest(values: np.ndarray, n: int) -> float:  # pragma: no cover
     return float(values[n])
 
 
-@compiled
+@compiled("float32[:, ::1], float64, float64, float64, float64")
 def ring_median(power: np.ndarray, step_y: float, step_x: float, low: float, high: float) -> float:  # pragma: no cover
     """Return the median power in a ring of frequencies.
 
@@ -101,7 +101,7 @@ def ring_median(power: np.ndarray, step_y: float, step_x: float, low: float, hig
     return (lower + upper) / 2
 
 
-@compiled
+@compiled("float32[:, ::1], float64, float64, float64, float64, float64")
 def ring_signal_to_noise(
     power: np.ndarray, step_y: float, step_x: float, low: float, high: float, ring_width: float
 ) -> np.ndarray:  # pragma: no cover
@@ -168,7 +168,7 @@ def ring_signal_to_noise(
     return snr
 
 
-@compiled
+@compiled("complex128[::1], int32[::1], Array(int32, 1, 'C', readonly=True), uint8[:, ::1], float64[:, ::1], int64")
 def sums_over_rings(
     spectrum: np.ndarray,
     index: np.ndarray,

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hrtem_dask.backend import compiled
+from hrtem_dask.machine_code import compiled
 
 __all__ = ["REGION", "RING", "means_and_deviations", "region_and_ring"]
 
@@ -14,7 +14,7 @@ REGION = 1
 RING = 2
 
 
-@compiled
+@compiled()
 def _squared_nm2(dx: int, dy: int, pixel_size_nm: tuple[float, float]) -> np.float32:  # pragma: no cover
     """Return the squared distance of two pixels."""
     if pixel_size_nm[0] == pixel_size_nm[1]:
@@ -22,7 +22,7 @@ def _squared_nm2(dx: int, dy: int, pixel_size_nm: tuple[float, float]) -> np.flo
     return np.float32((dx * pixel_size_nm[1]) ** 2 + (dy * pixel_size_nm[0]) ** 2)
 
 
-@compiled
+@compiled()
 def _add_disks(mask: np.ndarray, reach_nm: float, pixel_size_nm: tuple[float, float]) -> np.ndarray:  # pragma: no cover
     """Return which pixels are at most so far from the mask (nm).
 
@@ -60,7 +60,7 @@ def _add_disks(mask: np.ndarray, reach_nm: float, pixel_size_nm: tuple[float, fl
     return near
 
 
-@compiled
+@compiled("boolean[:, ::1], float64, float64, UniTuple(float64, 2)")
 def region_and_ring(
     mask: np.ndarray, low_nm: float, high_nm: float, pixel_size_nm: tuple[float, float]
 ) -> np.ndarray:  # pragma: no cover
@@ -91,7 +91,7 @@ def region_and_ring(
     return kind
 
 
-@compiled
+@compiled("float32[:, :, ::1], uint8[:, ::1]")
 def means_and_deviations(
     images: np.ndarray, kind: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # pragma: no cover
