@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from hrtem_dask.population.verdicts import MAX_DOUBTFUL_SHARE, doubtful_micrographs
+
 __all__ = ["KNOWN_FAULT_STATES", "describe_fault_conditions", "fault_condition_lines"]
 
 KNOWN_FAULT_STATES = ("fault", "no_fault")
@@ -32,23 +34,27 @@ def describe_fault_conditions(
     dict
         Ready for JSON: ``n_particles`` with a known fault state; ``n_micrographs`` they are on, of which
         ``n_without_voltage`` state no voltage, so that one within ``voltage_range_kv`` was assumed, and
-        ``n_not_conventional`` are dark-field or STEM images by their files.
+        ``n_not_conventional`` are dark-field or STEM images by their files; ``states_are_doubtful``: whether more than
+        `verdicts.MAX_DOUBTFUL_SHARE` of these particles are on doubtful micrographs.
 
     Examples
     --------
     >>> table = pd.DataFrame({"micrograph_id": ["a", "b"], "voltage_kv": [200.0, None], "imaging": [None, "STEM"]})
+    >>> table = table.assign(status="done", verdict="trusted")
     >>> found = describe_fault_conditions(table, {"a": 3, "b": 4}, (150.0, 350.0))
     >>> found["n_particles"], found["n_without_voltage"], found["n_not_conventional"]
     (7, 1, 1)
     """
     known = {name: n for name, n in n_known.items() if n}
     rows = micrographs[micrographs["micrograph_id"].isin(known)]
+    n_doubtful = sum(n for name, n in known.items() if name in doubtful_micrographs(micrographs))
     imaging = rows["imaging"].astype(object).fillna("").astype(str)
     return {
         "n_particles": sum(known.values()),
         "n_micrographs": len(rows),
         "n_without_voltage": int(rows["voltage_kv"].isna().sum()),
         "n_not_conventional": int((imaging.str.startswith("dark field") | (imaging == "STEM")).sum()),
+        "states_are_doubtful": n_doubtful > MAX_DOUBTFUL_SHARE * sum(known.values()),
         "voltage_range_kv": [float(v) for v in voltage_range_kv],
     }
 
@@ -82,15 +88,18 @@ def fault_condition_lines(described: Mapping[str, Any]) -> list[str]:
     lines = []
     if without:
         low, high = described["voltage_range_kv"]
-        state = "micrographs states" if without == 1 else "micrographs state"
-        lines.append(f"{without} of these {state} no voltage; {low:g} to {high:g} kV is assumed")
+        state = "states" if without == 1 else "state"
+        lines.append(f"{_some(without, n)} {state} no voltage; {low:g} to {high:g} kV is assumed")
         lines.append("at another voltage the classifier does not hold, and they are wrong (defects.voltage_range_kv)")
     if other:
         kind = "is a dark-field or STEM image" if other == 1 else "are dark-field or STEM images"
-        lines.append(
-            f"{other} of these micrographs {kind}; the bundled classifier was trained on bright-field HRTEM alone"
-        )
+        lines.append(f"{_some(other, n)} {kind}; the bundled classifier was trained on bright-field HRTEM alone")
     return [head + lines[0], *lines[1:]]
+
+
+def _some(n: int, of: int) -> str:
+    """Return which of the micrographs."""
+    return "it" if of == 1 else f"{n} of these micrographs"
 
 
 def _counted(n: int, thing: str) -> str:

@@ -22,6 +22,7 @@ from hrtem_dask.population.budgets.measured_bias import bias_of_reference, measu
 from hrtem_dask.population.budgets.nested_variance import nested_variance
 from hrtem_dask.population.budgets.reference import compare_with_reference, read_reference
 from hrtem_dask.population.budgets.shape_budgets import shape_budgets
+from hrtem_dask.population.fault_conditions import KNOWN_FAULT_STATES, describe_fault_conditions
 from hrtem_dask.population.orientation import describe_instances
 from hrtem_dask.population.particle_table import is_counted
 from hrtem_dask.population.relations.describe_relations import relations
@@ -31,6 +32,7 @@ from hrtem_dask.report.json_types import JsonDict
 from hrtem_dask.report.measured import describe_measurement, describe_quality
 from hrtem_dask.report.methods import methods_paragraph
 from hrtem_dask.report.overview import describe_title, list_micrographs
+from hrtem_dask.settings import DefectSettings
 from hrtem_dask.storage.checksums import tables_hash
 from hrtem_dask.storage.compaction import read_run_file
 from hrtem_dask.storage.results import Results, open_results
@@ -93,7 +95,7 @@ def gather(
     -------
     dict
         Ready for JSON: the run's own summary (docs/statistics.md), and in addition ``verdicts``, ``same_fields``,
-        ``measured``, ``quality``, ``instances`` (of a detector, else None), ``relations``
+        ``fault_conditions``, ``measured``, ``quality``, ``instances`` (of a detector, else None), ``relations``
         (docs/statistics_relations.md) and ``provenance``.
     """
     run = _run_file(results)
@@ -115,6 +117,7 @@ def gather(
         material=run.get("settings", {}).get("fourier", {}).get("material"),
         seed=seed,
     )
+    summary["fault_conditions"] = _fault_conditions(used[0], used[1], run.get("settings", {}).get("defects", {}))
     conditions = measured_with(used[1], run.get("settings", {}))
     summary["comparability"] = _comparability(summary, *used, reference=reference, conditions=conditions)
     summary["comparability"]["bias"] = None
@@ -213,6 +216,14 @@ def plain_json(value: object) -> object:
     return value
 
 
+def _fault_conditions(particles: pd.DataFrame, micrographs: pd.DataFrame, settings: JsonDict) -> JsonDict:
+    """Describe what the fault states rest on."""
+    known = particles["fault_state"].isin(KNOWN_FAULT_STATES) & is_counted(particles)
+    n_known = particles.loc[known, "micrograph_id"].value_counts()
+    low, high = settings.get("voltage_range_kv", DefectSettings().voltage_range_kv)
+    return describe_fault_conditions(micrographs, {str(k): int(n) for k, n in n_known.items()}, (low, high))
+
+
 def _comparability(
     summary: JsonDict,
     particles: pd.DataFrame,
@@ -296,7 +307,13 @@ def _summary(
 def _is_recent(population: JsonDict) -> bool:
     """Return whether a population was described by this version, and not by one without all of its statistics."""
     size = population.get("equivalent_diameter_nm")
-    return size is None or ("effective_n_by_weights" in size and "d10_nm" in size["uncertainty"])
+    if size is None:
+        return True
+    if "effective_n_by_weights" not in size or "d10_nm" not in size["uncertainty"]:
+        return False
+    # earlier versions stated an uncertainty where one micrograph has nearly all particles
+    is_known = size["uncertainty"]["median_nm"]["expanded_uncertainty_nm"] is not None
+    return not (is_known and str(size["interval_reason"] or "").startswith("no intervals"))
 
 
 def _provenance(results: Results, run: JsonDict, micrographs: pd.DataFrame) -> JsonDict:

@@ -31,7 +31,8 @@ def describe_measurement(micrographs: pd.DataFrame, particles: pd.DataFrame) -> 
     Returns
     -------
     dict
-        Ready for JSON: ``n_micrographs``, ``n_files``, ``status``, ``samples``, ``instruments``, ``voltages_kv``,
+        Ready for JSON: ``n_micrographs``, of the analyzed ones ``n_with_particles``, ``n_one_crystal`` and
+        ``n_without_particles``, ``n_files``, ``status``, ``samples``, ``instruments``, ``voltages_kv``,
         ``magnification``, ``pixel_size_nm``, ``pixel_size_sources``, ``acquired``, ``field_nm2``,
         ``lattice_scale_ratio``, ``calibration_flags``, ``quality_flags``, ``left_out`` and ``particles``.
     """
@@ -40,8 +41,13 @@ def describe_measurement(micrographs: pd.DataFrame, particles: pd.DataFrame) -> 
     height_px, width_px = (known[f"field_{side}_px"].fillna(known[f"{side}_px"]) for side in ("height", "width"))
     fields = height_px * known["pixel_size_y_nm"] * width_px * known["pixel_size_x_nm"]
     times = analyzed["acquired_at"].dropna().sort_values()
+    with_particles = (analyzed["n_particles"].fillna(0) > 0).to_numpy(bool)
+    one_crystal = (analyzed["field_kind"] == "one_crystal").fillna(False).to_numpy(bool) & ~with_particles
     return {
         "n_micrographs": len(micrographs),
+        "n_with_particles": int(with_particles.sum()),
+        "n_one_crystal": int(one_crystal.sum()),
+        "n_without_particles": int((~with_particles & ~one_crystal).sum()),
         "n_files": int(micrographs["source"].nunique()),
         "n_corrected": int(micrographs["corrected"].fillna(False).sum()),
         "status": {status: int((micrographs["status"] == status).sum()) for status in STATUSES},

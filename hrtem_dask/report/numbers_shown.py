@@ -74,11 +74,12 @@ def as_text(value: object, form: str = "number") -> str:
     ----------
     value : object
         A number, a string, a bool or None.
-    form : {"number", "area", "percent", "p", "p at most", "whole", "exact", "decimals N"}
+    form : {"number", "area", "percent", "p", "p at most", "whole", "about", "short", "exact", "decimals N"}
         ``number``: three significant digits, or all digits of an int; ``area``: nm², or µm² from 10⁵ nm² on, with the
         unit; ``percent``: a share, in percent; ``p``: a p-value; ``p at most``: one that is as small as the number of
-        simulations allows; ``whole``: rounded to an integer, digits in groups of three; ``exact``: unchanged;
-        ``decimals N``: N digits after the point.
+        simulations allows; ``whole``: rounded to an integer, digits in groups of three; ``about``: the same of two
+        significant digits; ``short``: without zeros at the end; ``exact``: unchanged; ``decimals N``: N digits after
+        the point.
 
     Returns
     -------
@@ -89,6 +90,8 @@ def as_text(value: object, form: str = "number") -> str:
     --------
     >>> as_text(4.5678), as_text(0.1234, "percent"), as_text(0.0002, "p"), as_text(None)
     ('4.57', '12.3 %', '< 0.001', '–')
+    >>> as_text(80.0, "short"), as_text(1_400_927, "about").replace("\u202f", " ")
+    ('80', '1 400 000')
     """
     if value is None:
         return "–"
@@ -96,6 +99,10 @@ def as_text(value: object, form: str = "number") -> str:
         return "yes" if value else "no"
     if form == "exact" or not isinstance(value, int | float):
         return str(value)
+    if form == "short":
+        return f"{value:g}".replace("-", "−")
+    if form == "about":
+        return as_text(float(f"{value:.1e}"), "whole")
     if form.startswith("decimals "):
         return f"{value:.{int(form.split()[1])}f}".replace("-", "−")
     if form == "p at most" and value >= 0.0005:

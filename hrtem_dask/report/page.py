@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from hrtem_dask import tables
 from hrtem_dask.errors import HrtemDaskError, error_text
+from hrtem_dask.population.fault_conditions import fault_condition_lines
 from hrtem_dask.report import gallery, plots_defects, plots_relations
 from hrtem_dask.report.contents import gather, plain_json, weighted_particles, without_doubtful
 from hrtem_dask.report.json_types import JsonDict
@@ -161,12 +162,14 @@ def defect_populations(summary: JsonDict) -> list[tuple[str, str, JsonDict]]:
     Returns
     -------
     list of tuple
-        JSON pointer, name and content: all particles together, then each sample of several (at most `MAX_SAMPLES`).
+        JSON pointer, name and content: all particles together, then each sample of several with counted particles (at
+        most `MAX_SAMPLES`).
     """
     related = summary["relations"]
     found = [("/relations/overall", "all particles", related["overall"])]
     if len(related["samples"]) > 1:
-        names = list(related["samples"])[:MAX_SAMPLES]
+        with_particles = [k for k, found in related["samples"].items() if found["defect_fraction"]["n_counted"]]
+        names = with_particles[:MAX_SAMPLES]
         found += [
             (pointer("relations", "samples", name), name or "no sample stated", related["samples"][name])
             for name in names
@@ -311,6 +314,7 @@ def _render(
         defect_populations=defect_populations(summary),
         shape_populations=shape_populations(summary),
         verdict_of=lambda path: look_up(summary, "/verdicts" + path.removeprefix("/all")),
+        fault_lines=fault_condition_lines(summary["fault_conditions"]),
         sizes=SIZES,
         bokeh=bokeh,
         script=Markup(script),

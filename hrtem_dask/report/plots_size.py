@@ -82,10 +82,10 @@ def histogram_plot(size: JsonDict, label: str, short: str) -> Plot:
     plot = new_figure(f"{label} (nm)", "share of particles per bin", height=320)
     bars = plot.quad(
         left="from_nm", right="to_nm", bottom=0, top="number_fraction", source=data_source(table),
-        fill_color=BLUE, fill_alpha=0.45, line_color="white", legend_label="number-weighted",
+        fill_color=BLUE, fill_alpha=0.45, line_color="white", legend_label="by number",
     )  # fmt: skip
     steps_x, steps_y = np.repeat(edges, 2), np.concatenate([[0], np.repeat(bins["volume_fraction"], 2), [0]])
-    plot.line(steps_x, steps_y, color=ORANGE, line_width=1.6, legend_label="volume-weighted")
+    plot.line(steps_x, steps_y, color=ORANGE, line_width=1.6, legend_label="by volume")
     tips = [(label, "@from_nm{0.00}–@to_nm{0.00} nm"), ("particles", "@n_counted"), ("share", "@number_fraction{0.0%}")]
     _hover(plot, bars, tips)
     grid = np.linspace(edges[0], edges[-1], 201)
@@ -113,11 +113,9 @@ def _expected(fits: JsonDict, family: families.Family, at: np.ndarray, width: fl
     first, second = (parameters[name]["value"] for name in _LOCATION_SCALE[family])
     if first is None or second is None:
         return None
-    location, scale = {
-        "lognormal": (np.log(first), np.log(second)),
-        "normal": (first, second),
-        "weibull": (np.log(first), 1 / second),
-    }[family]
+    location, scale = first, second
+    if family != "normal":
+        location, scale = np.log(first), np.log(second) if family == "lognormal" else 1 / second
 
     def share(sizes: np.ndarray) -> np.ndarray:
         y = families.to_y(np.maximum(sizes, 0), family)

@@ -8,7 +8,8 @@ RANGE_KV = (150.0, 350.0)
 
 
 def micrographs(voltages: list[float | None], imaging: list[str | None]) -> pd.DataFrame:
-    return pd.DataFrame({"micrograph_id": list("abc"), "voltage_kv": voltages, "imaging": imaging})
+    table = pd.DataFrame({"micrograph_id": list("abc"), "voltage_kv": voltages, "imaging": imaging})
+    return table.assign(status="done", verdict=["doubtful", "trusted", "trusted"])
 
 
 def test_micrographs_without_voltage_are_counted_where_they_have_fault_states() -> None:
@@ -16,13 +17,20 @@ def test_micrographs_without_voltage_are_counted_where_they_have_fault_states() 
     found = describe_fault_conditions(table, {"a": 2, "b": 0, "c": 5}, RANGE_KV)
     assert found == {
         "n_particles": 7, "n_micrographs": 2, "n_without_voltage": 1, "n_not_conventional": 0,
-        "voltage_range_kv": [150.0, 350.0],
+        "states_are_doubtful": False, "voltage_range_kv": [150.0, 350.0],
     }  # fmt: skip
     assert fault_condition_lines(found) == [
         "fault states of 7 counted particles on 2 micrographs: 1 of these micrographs states no voltage; "
         "150 to 350 kV is assumed",
         "at another voltage the classifier does not hold, and they are wrong (defects.voltage_range_kv)",
     ]
+
+
+def test_fault_states_are_doubtful_where_more_than_a_third_come_from_doubtful_micrographs() -> None:
+    table = micrographs([200.0] * 3, [None] * 3)
+    for n, is_doubtful in ((2, False), (3, True)):
+        assert describe_fault_conditions(table, {"a": n, "c": 4}, RANGE_KV)["states_are_doubtful"] == is_doubtful
+    assert not describe_fault_conditions(table, {}, RANGE_KV)["states_are_doubtful"]
 
 
 def test_a_dark_field_image_is_named_and_stated_voltages_need_no_word() -> None:

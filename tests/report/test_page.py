@@ -151,6 +151,43 @@ def test_the_page_opens_with_the_verdict_and_marks_the_sizes(results: Path, tmp_
         assert ("/verdicts/reasons/0/n", str(len(doubtful))) in {(key, value) for key, value, *_ in page.numbers}
 
 
+def test_the_verdict_comes_first_and_a_share_of_faults_says_of_how_many_and_what_it_assumes(
+    results: Path, tmp_path: Path
+) -> None:
+    """100 % of one particle stood in the headline like 30 % of thousands, also where all micrographs were doubtful."""
+    copy = rewritten(results, tmp_path, list(range(12)))
+    place = Location.of(copy)
+    table = open_results(place).micrographs
+    table["voltage_kv"] = [None, *table["voltage_kv"].iloc[1:]]
+    table["field_kind"] = ["particles"] * 12 + [None, None]
+    write_table(place, "micrographs.parquet", table, tables.MICROGRAPHS)
+    text = Path(write_report(copy)).read_text(encoding="utf-8")
+    found = json.loads((copy / "summary.json").read_text(encoding="utf-8"))
+    assert text.index('aria-label="Verdict"') < text.index(" counted on ")
+    faults, fraction = found["fault_conditions"], found["relations"]["overall"]["defect_fraction"]
+    assert (faults["n_micrographs"], faults["n_without_voltage"], faults["states_are_doubtful"]) == (12, 1, True)
+    assert faults["n_particles"] == fraction["n_fault"] + fraction["n_no_fault"]
+    assert "share of assessable particles with a fault, doubtful" in text
+    assert "1 of these micrographs states no voltage; 150 to 350 kV is assumed" in text
+    shown = {key for key, *_ in Page(text).numbers}
+    assert {"/relations/overall/defect_fraction/n_fault", "/fault_conditions/n_particles"} <= shown
+
+
+def test_populations_without_particles_have_no_empty_tables_and_stacks_are_named(results: Path, tmp_path: Path) -> None:
+    copy = rewritten(results, tmp_path, [])
+    place = Location.of(copy)
+    table = open_results(place).micrographs
+    table["source"], table["signal"] = ["/data/movie.tif"] * 3 + list(table["source"].iloc[3:]), 0
+    table.loc[table["micrograph_id"] == "failed", ["status", "sample", "n_particles"]] = ["done", "blank", 0]
+    table["field_kind"] = pd.Series(["particles"] * 12 + [None, "one_crystal"], dtype=table["field_kind"].dtype)
+    write_table(place, "micrographs.parquet", table, tables.MICROGRAPHS)
+    text = Path(write_report(copy)).read_text(encoding="utf-8")
+    measured = json.loads((copy / "summary.json").read_text(encoding="utf-8"))["measured"]
+    assert [measured[f"n_{name}"] for name in ("with_particles", "one_crystal", "without_particles")] == [12, 1, 0]
+    assert "Defects, blank" not in text
+    assert "counted micrographs are frames of stacks (movie.tif: " in text
+
+
 def test_doubtful_micrographs_can_be_left_out_and_come_back(results: Path, tmp_path: Path) -> None:
     copy = rewritten(results, tmp_path, [0, 1, 2, 3, 4, 5])
     particles = pd.read_parquet(copy / "particles.parquet").query("counted")

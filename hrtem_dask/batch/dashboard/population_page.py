@@ -12,7 +12,7 @@ from typing import Any
 import scipy
 from bokeh.document import Document
 from bokeh.layouts import column, row
-from bokeh.models import BasicTicker, ColumnDataSource, Div, Range1d
+from bokeh.models import BasicTicker, ColumnDataSource, Div, Range1d, Row
 from bokeh.plotting import figure
 from distributed import Scheduler
 from distributed.dashboard.components import add_periodic_callback
@@ -29,6 +29,8 @@ __all__ = ["add_page"]
 
 REFRESH_MS = 1000
 HEIGHT_PX = 260
+MIN_WIDTH_PX = 340
+"""Narrowest plot whose title and numbers can be read."""
 RATE_WINDOW_S = 60.0
 COLORS = {  # the palette of Okabe and Ito (2008), which color-blind readers can distinguish
     "done": "#009E73",
@@ -101,9 +103,9 @@ class _Page:
         self.fraction, self.fraction_source = _fraction_plot()
         self.root = column(
             self.heading,
-            self.progress,
-            row(self.size, self.rate, sizing_mode="stretch_width"),
-            row(self.faults, self.fraction, sizing_mode="stretch_width"),
+            _side_by_side(self.progress),
+            _side_by_side(self.size, self.rate),
+            _side_by_side(self.faults, self.fraction),
             self.overlays,
             sizing_mode="stretch_width",
             margin=(10, 20, 10, 20),
@@ -135,8 +137,8 @@ class _Page:
         median = state.median_nm()
         sized = state.sizes.total()
         without = state.n_counted - sized
-        parts = [f"Size: {sized} counted particles"]
-        parts += [f"unweighted median {median:.2f} nm"] if median is not None else []
+        parts = [f"Size: {sized} counted"]
+        parts += [f"unweighted median {median:.3g} nm"] if median is not None else []
         parts += [f"{without} without a pixel size are not shown"] if without else []
         _set(self.size.title, text=", ".join(parts))
 
@@ -147,11 +149,18 @@ class _Page:
         known = fault + no_fault
         text = f"Stacking faults: none {'known' if unknown else 'classified'} yet"
         if known:
-            low, high = _interval(fault, known)
-            text = f"Stacking faults: {fault} of {known} known ({fault / known:.0%}, {low:.0%} to {high:.0%})"
+            share, low, high = (100 * value for value in (fault / known, *_interval(fault, known)))
+            text = f"Stacking faults: {fault} of {known} known ({share:.0f} %, {low:.0f} to {high:.0f} %)"
         if unknown:
             text += f"; {unknown} unknown"
         _set(self.faults.title, text=text)
+
+
+def _side_by_side(*plots: figure) -> Row:
+    """Return plots beside one another, or below one another where the window is narrow."""
+    for plot in plots:
+        plot.min_width = MIN_WIDTH_PX
+    return row(*plots, sizing_mode="stretch_width", styles={"display": "flex", "flex-wrap": "wrap"})
 
 
 def _stack(title: str, names: list[str]) -> tuple[figure, ColumnDataSource]:
@@ -191,8 +200,8 @@ def _rate_plot() -> tuple[figure, ColumnDataSource]:
 def _fraction_plot() -> tuple[figure, ColumnDataSource]:
     source = ColumnDataSource({"n": [], "share": [], "low": [], "high": []})
     plot = _figure(
-        "Defect fraction, 95 % interval (independent particles)",
-        "particles with a known fault state",
+        "Share with a fault, 95 % interval",
+        "particles of known fault state (independent)",
         "fraction with a fault",
         x_range=Range1d(0, 1),
         y_range=(0, 1),
@@ -233,7 +242,11 @@ def _heading(state: PopulationState) -> str:
     ended = state.n_before + state.n_analysed
     lines = [f"<b>{ended} of {ended + state.n_left} micrographs</b>"]
     lines += [f"{state.n_left} left", f"<b>{state.n_particles} particles</b>, {state.n_counted} of them counted"]
-    lines += [f"{state.n_doubtful} micrographs doubtful"] if state.n_doubtful else []
+    lines += (
+        [f"<b>{state.n_doubtful} micrograph{'' if state.n_doubtful == 1 else 's'} doubtful</b>"]
+        if state.n_doubtful
+        else []
+    )
     lines += [f"{_rate_text(state)}", "running" if state.ended_s is None else "<b>finished</b>"]
     where = f"results: {html.escape(state.results)}"
     before = f"; {state.n_before} of the micrographs ended before this run" if state.n_before else ""

@@ -201,7 +201,7 @@ class PopulationState:
         summary = message["summary"]
         self._add_particles(summary)
         if summary["thumbnail"]:
-            caption = f"{summary['n_particles']} particles"
+            caption = f"{summary['n_particles']} particle{'' if summary['n_particles'] == 1 else 's'}"
             self.overlays.append((message["micrograph_id"], caption, summary["thumbnail"]))
         if self.n_analysed % self._every == 0 or self.n_left == 0:
             self.history.append(self._point(now_s))

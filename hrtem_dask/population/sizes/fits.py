@@ -92,7 +92,7 @@ def fit_sizes(sizes: Sizes, limits_nm: np.ndarray, *, n_simulations: int, seed: 
     if all(p is not None and p <= _REJECTED for p in tests):
         reason = (
             f"none of the families describes these sizes: the test rejects each of them (p ≤ {_REJECTED:g}); "
-            f"the lowest AIC is that of the {best} distribution"
+            f"the lowest AIC is that of the {best.replace('weibull', 'Weibull')} distribution"
         )
         return head | {"best": None, "families": families, "reason": reason}
     return head | {"best": best, "families": families, "reason": None}

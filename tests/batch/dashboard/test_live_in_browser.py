@@ -22,6 +22,9 @@ BARS = """Bokeh.documents[0].all_models
   ? [...Bokeh.documents[0].all_models].find(m => m.type === "ColumnDataSource" && m.data.left && m.data.right)
       .data.n.reduce((sum, n) => sum + n, 0)
   : null"""
+CANVAS_WIDTHS = """(function all(root) {
+  return [...root.querySelectorAll("*")].flatMap(e => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]);
+})(document).filter(e => e.tagName === "CANVAS").map(e => e.clientWidth)"""
 PICTURES_LOADED = """(function all(root) {
   return [...root.querySelectorAll("*")].flatMap(e => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]);
 })(document).filter(e => e.tagName === "IMG" && e.alt === "overlay" && e.naturalWidth > 0).length"""
@@ -80,6 +83,9 @@ def test_a_reader_sees_the_numbers_grow_to_the_summarys(
     assert browser.count_pixels(BLUE) > 1000
     assert browser.count_pixels(GREEN) > 1000
     assert browser.evaluate(PICTURES_LOADED) >= 1
+    browser.resize(400, 900)
+    browser.wait_for(f"Math.max(...{CANVAS_WIDTHS}) < 400")
+    assert browser.evaluate(f"Math.min(...{CANVAS_WIDTHS})") > 300, "on a phone, plots lie below one another"
     assert not browser.errors
 
 
