@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +33,8 @@ _HEADINGS = (
     ("pixel size from", ""), ("status", ""), ("problem", ""),
 )  # fmt: skip
 """Headings of the printed columns; a column that holds only its usual value is left out."""
+WIDTH_IN_FILES = 200
+"""Characters of a line where the output goes to a file or a pipe: in 80, columns are cut off."""
 
 
 def inspect_files(
@@ -177,7 +181,8 @@ def print_inspection(table: pd.DataFrame) -> None:
     for line in lines:
         # as Text, since in a plain string "[b]" would be markup, in a file name too
         printed.add_row(*(Text(line[i]) for i in used))
-    console = Console()
+    is_narrow_by_default = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    console = Console(width=WIDTH_IN_FILES if is_narrow_by_default else None)
     console.print(printed)
     for problem, n in problems.items():
         console.print(Text(f"problem {number[problem]}, {n} image{'' if n == 1 else 's'}: {problem}"))

@@ -134,6 +134,12 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
         click.echo(
             f"bright:      particles were taken as bright, as the files say ({stated}); --particles dark overrides it"
         )
+    if n := summary.n_unset_pixels:
+        which = "1 micrograph has a pixel" if n == 1 else f"{n} micrographs have pixels"
+        click.echo(
+            f"pixel size:  {which} of exactly 1 nm (or 1 Å in MRC), as programs write it that know none: give it "
+            "(--pixel-size, --metadata)"
+        )
     for i, line in enumerate(fault_condition_lines(summary.fault_conditions)):
         click.echo(f"{'faults:' if i == 0 else '':<13}{line}")
     click.echo(f"results:     {summary.results}  ({summary.seconds:.1f} s)")

@@ -10,7 +10,7 @@ from typing import Any
 
 from hrtem_dask.micrograph import PixelSize
 
-__all__ = ["Calibration", "calibrate", "calibration_flags", "is_reciprocal", "length_in_nm"]
+__all__ = ["Calibration", "calibrate", "calibration_flags", "is_reciprocal", "length_in_nm", "unset_pixel"]
 
 _SYMBOLS = {
     "m": 1e9, "cm": 1e7, "mm": 1e6, "μm": 1e3, "um": 1e3, "nm": 1.0, "pm": 1e-3, "fm": 1e-6,
@@ -146,6 +146,33 @@ def calibrate(
         entry = source.removeprefix("file: ")
         return Calibration(note=f"{entry} states a pixel of {stated[0]}, which is not a size" if stated else "")
     return Calibration((sizes[0], sizes[1]), source)
+
+
+def unset_pixel(calibration: Calibration) -> str:
+    """Say where a file states the pixel size that programs write where none was set.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Pixel size that a file states.
+
+    Returns
+    -------
+    str
+        What it states, in words, where that is exactly 1 nm, or exactly 1 Å in an MRC file; else empty.
+
+    Examples
+    --------
+    >>> unset_pixel(Calibration((1.0, 1.0), "file: TIFF ImageJ"))
+    'a pixel of exactly 1 nm, as programs write it that know no pixel size: check it'
+    >>> unset_pixel(Calibration((0.1, 0.1), "file: TIFF ImageJ"))
+    ''
+    """
+    units = {"1 nm": 1.0} | ({"1 Å": 0.1} if calibration.source.startswith("file: MRC") else {})
+    for words, size in units.items():
+        if calibration.pixel_size_nm and all(math.isclose(s, size, rel_tol=1e-6) for s in calibration.pixel_size_nm):
+            return f"a pixel of exactly {words}, as programs write it that know no pixel size: check it"
+    return ""
 
 
 def calibration_flags(

@@ -23,7 +23,7 @@ from hrtem_dask.loading.discover import find_sources
 from hrtem_dask.loading.formats.file_format import Reader, identify
 from hrtem_dask.loading.formats.header_limits import bounded_signals
 from hrtem_dask.loading.imaging import stated_imaging, stated_reciprocal
-from hrtem_dask.loading.pixel_sizes import calibration_flags
+from hrtem_dask.loading.pixel_sizes import calibration_flags, unset_pixel
 from hrtem_dask.loading.records import (
     OWN_LABELS,
     SET,
@@ -194,6 +194,8 @@ def _record(
     is_image = signal.status == "ok"
     contradicted = contradiction(signal.calibration) if is_image else ""
     flags = calibration_flags(size, plausible_nm=plausible_nm) if is_image else ()
+    unset = unset_pixel(signal.calibration) if is_image else ""
+    flags += ("unset_pixel",) if unset else ()
     remark = signal.calibration.note if is_image and size is None else ""
     shown, channel = signal.fields[frame] if is_image and signal.fields else ("", "")
     if channel and not shown.startswith(SET):  # a field of this file alone
@@ -216,7 +218,7 @@ def _record(
         acquired_at=signal.acquired_at,
         imaging=stated_imaging(" ".join([signal.title, channel]), signal.description, source.name) if is_image else "",
         status=signal.status,
-        reason="; ".join(filter(None, [contradicted, remark, signal.note])),
+        reason="; ".join(filter(None, [contradicted, unset, remark, signal.note])),
         field_shown=shown,
         channel=channel,
     )

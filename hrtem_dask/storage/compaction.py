@@ -147,6 +147,8 @@ class CompactedRun:
     """Reason → particles that do not enter statistics."""
     reasons: dict[str, dict[str, int]]
     """Status (set_aside, failed) → reason → number of images, most frequent first."""
+    n_unset_pixels: int
+    """Analyzed micrographs with the pixel size that programs write where none was set."""
     sizes: list[str]
     """Median sizes in words, from `population.size_lines`."""
     report_is_old: bool
@@ -238,6 +240,7 @@ def compact(
         n_counted=whole["n_counted"],
         excluded=whole["excluded"],
         reasons=reasons,
+        n_unset_pixels=_n_flagged(micrographs, "unset_pixel"),
         sizes=sizes,
         report_is_old=report_is_old,
     )
@@ -320,6 +323,12 @@ def _reasons(micrographs: pd.DataFrame, status: str) -> dict[str, int]:
     rows = micrographs[micrographs["status"] == status]
     reasons = rows["reason"].astype(object).fillna("no reason is known").tolist()
     return dict(Counter(shared_reasons(reasons, rows["source"].astype(object).fillna("").tolist())).most_common())
+
+
+def _n_flagged(micrographs: pd.DataFrame, flag: str) -> int:
+    """Count the analyzed micrographs with a flag of the calibration."""
+    analyzed = micrographs[micrographs["status"].isin(tables.ANALYZED_STATUSES)]
+    return int(analyzed["calibration_flags"].fillna("").str.split(",").map(lambda names: flag in names).sum())
 
 
 def _lattice_scales(

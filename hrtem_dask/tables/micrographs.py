@@ -51,7 +51,8 @@ MICROGRAPHS: Schema = (
     Column(
         "calibration_flags",
         "str",
-        "doubts about the pixel size, comma-separated: missing, non_square, implausible, contradictory, off_lattice, "
+        "doubts about the pixel size, comma-separated: missing, non_square, implausible, contradictory, "
+        "unset_pixel (exactly 1 nm, or 1 Å in an MRC file, as programs write where none was set), off_lattice, "
         "lattice_not_confirmed (one family of planes, or no angles), no_lattice_match",
     ),
     Column(

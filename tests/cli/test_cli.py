@@ -109,6 +109,23 @@ def test_inspect_names_what_is_wrong(micrograph: Path, tmp_path: Path) -> None:
     assert "1 image: no pixel size in the file: give one" in " ".join(output.split())
 
 
+def test_a_pixel_of_exactly_1_nm_is_named_and_a_stated_one_is_not(micrograph: Path, tmp_path: Path) -> None:
+    """ImageJ and others write 1 nm where no scale was set: 87 nm was the trusted median of particles of 3 nm."""
+    image = tifffile.imread(micrograph)
+    tifffile.imwrite(micrograph, image, imagej=True, resolution=(1, 1), metadata={"unit": "nm"})
+    code, output = call("inspect", micrograph)
+    assert code == 0, output
+    assert "1 image: a pixel of exactly 1 nm, as programs write it that know no pixel size: check it" in output
+    run = ("run", micrograph, "--out", tmp_path / "out", "--method", "otsu", "--cluster", "threads")
+    code, output = call(*run)
+    assert code == 0, output
+    assert "pixel size:  1 micrograph has a pixel of exactly 1 nm" in output
+    assert pd.read_parquet(tmp_path / "out" / "micrographs.parquet")["calibration_flags"].tolist() == ["unset_pixel"]
+    code, output = call(*run, "--pixel-size", "1")
+    assert code == 0, output
+    assert "pixel size:" not in output
+
+
 def test_ingest_then_run_gives_what_the_files_give(micrograph: Path, tmp_path: Path) -> None:
     store = tmp_path / "store.zarr"
     code, output = call("ingest", micrograph.parent, "-o", store, "--cluster", "threads")

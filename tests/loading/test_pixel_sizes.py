@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrtem_dask.loading.pixel_sizes import calibrate, calibration_flags, is_reciprocal, length_in_nm
+from hrtem_dask.loading.pixel_sizes import (
+    Calibration,
+    calibrate,
+    calibration_flags,
+    is_reciprocal,
+    length_in_nm,
+    unset_pixel,
+)
 
 SPELLINGS = {
     1e9: ["m", "meter", "meters", "metre", "metres", "METERS"],
@@ -77,3 +84,16 @@ def test_flags() -> None:
     assert calibration_flags((0.0005, 0.0005)) == ("implausible",)
     assert calibration_flags((168.7, 168.7), plausible_nm=(0.001, 1000)) == ()
     assert calibration_flags((0.02, 50.0)) == ("non_square", "implausible")
+
+
+def test_what_programs_write_that_know_no_pixel_size_is_said() -> None:
+    for size, source, said in (
+        ((1.0, 1.0), "file: TIFF ImageJ", "1 nm"),
+        ((0.1, 0.1), "file: MRC voxel size", "1 Å"),
+        ((0.1, 0.1), "file: TIFF ImageJ", ""),
+        ((1.0, 0.02), "file: TIFF ImageJ", ""),
+        ((1.002, 1.002), "file: TIFF ImageJ", ""),
+        (None, "none", ""),
+    ):
+        assert bool(said) == bool(found := unset_pixel(Calibration(size, source)))
+        assert said in found

@@ -77,6 +77,8 @@ class RunSummary:
     """Number of particles that enter statistics."""
     excluded: Mapping[str, int] = field(default_factory=dict)
     """Reason → number of particles that do not enter statistics."""
+    n_unset_pixels: int = 0
+    """Number of analyzed micrographs with the pixel size that programs write where none was set: `unset_pixel`."""
     taken_as_bright: Mapping[str, int] = field(default_factory=dict)
     """What their files say about the way of imaging → number of micrographs whose particles are therefore bright."""
     sizes: Sequence[str] = ()
@@ -307,6 +309,7 @@ def run_job(job: Job, cluster: Cluster | Client | str | None, *, progress: bool 
         fault_conditions=ended.fault_conditions,
         n_counted=ended.n_counted,
         excluded=ended.excluded,
+        n_unset_pixels=ended.n_unset_pixels,
         sizes=tuple(ended.sizes),
         report_is_old=ended.report_is_old,
         taken_as_bright=_taken_as_bright(plan.records, chosen),
