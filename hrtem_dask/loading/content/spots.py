@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import scipy.fft
 from scipy import ndimage
 
 __all__ = ["Pattern", "describe_pattern"]
@@ -24,6 +25,11 @@ MIN_SPOTS = 4
 PARTNER_PX = 3.0
 """Largest distance of a partner from the inverted place of a spot (px of the copy)."""
 N_SECTORS = 8
+FINE_PX, NEAR_PX = 5.0, 45
+"""Width of the structures that rings are looked for in, and largest distance of a hidden center from the brightest
+place (px of the copy)."""
+MIN_HIDDEN_RINGS = 3
+"""Fewest rings about a center that is not the brightest place: shells of a particle are one or two."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,8 @@ def describe_pattern(image: np.ndarray) -> Pattern:
     if peak < MIN_PEAK:
         return Pattern(peak=peak)
     spots, heights, filled = _spots(copy, center)
-    rings = _n_rings(copy, center)
+    rings, hidden = (_n_rings(copy, place) for place in (center, _symmetry_center(copy, center)))
+    rings = max(rings, hidden if hidden >= MIN_HIDDEN_RINGS else 0)
     if len(spots) < MIN_SPOTS:
         return Pattern(peak=peak, n_spots=len(spots), n_rings=rings)
     paired, chance = max(_paired(spots, copy.shape, c) for c in (center, _middle_of_pairs(spots, center)))
@@ -153,6 +160,24 @@ def _paired(spots: np.ndarray, shape: tuple[int, ...], center: np.ndarray) -> tu
     nearest = np.min(np.hypot(*(inverted[inside][:, None] - spots[None, :]).transpose(2, 0, 1)), axis=1)
     chance = 1 - np.exp(-len(spots) / (shape[0] * shape[1]) * np.pi * PARTNER_PX**2)
     return float(np.mean(nearest <= PARTNER_PX)), float(chance)
+
+
+def _symmetry_center(copy: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Return the place (y, x) near the brightest one about which the fine structure is most symmetric.
+
+    A beam stop hides the center of a pattern, so that its brightest place lies beside it. Where an image is like its
+    inversion about a place, its convolution with itself has a maximum at twice that place.
+    """
+    fine = np.log(copy + 0.02)
+    fine -= cv2.GaussianBlur(fine, (0, 0), FINE_PX)
+    spread = max(float(np.median(np.abs(fine))), 1e-6)
+    fine = np.clip(fine, -4 * spread, 4 * spread)  # the edges of a beam stop are stronger than any ring
+    shape = [2 * n for n in fine.shape]
+    found = scipy.fft.irfft2(scipy.fft.rfft2(fine, shape) ** 2, shape)
+    y, x = (np.arange(max(0, int(2 * (c - NEAR_PX))), int(2 * (c + NEAR_PX)) + 1) for c in near)
+    y, x = y[y < shape[0]], x[x < shape[1]]
+    best = np.unravel_index(int(np.argmax(found[np.ix_(y, x)])), (len(y), len(x)))
+    return np.array([y[best[0]], x[best[1]]]) / 2
 
 
 def _n_rings(copy: np.ndarray, center: np.ndarray) -> int:

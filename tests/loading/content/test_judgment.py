@@ -75,6 +75,29 @@ def test_rings_are_a_diffraction_pattern(seed: int) -> None:
         assert (content.flag, content.is_certain) == ("diffraction", True)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_beam_stop_hides_no_rings(seed: int) -> None:
+    """A stop from the border to the middle: the brightest place lies beside the center."""
+    angle = np.random.default_rng(seed + 100).uniform(0, 2 * np.pi)
+    center = 512 + np.random.default_rng(seed).uniform(-20, 20, 2)  # that of `rings`
+    _, y, x = radius_of(1024, center)
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    stopped = np.where((along > -24) & (np.abs(across) < 24), 2, rings(1024, seed))
+    for image in (stopped.astype(np.uint16), np.log1p(stopped).astype(np.float32)):
+        content = judge_content(image)
+        assert (content.flag, content.is_certain) == ("diffraction", True), angle
+        assert "rings" in content.reason
+
+
+def test_a_core_and_two_shells_are_no_pattern() -> None:
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        radius, _, _ = radius_of(512, 256 + rng.uniform(-30, 30, 2))
+        shells = sum(60 * np.exp(-((radius - r) ** 2) / 2 / 3**2) for r in (60, 90))
+        assert judge_content(rng.poisson(5 + 80 * np.exp(-((radius / 50) ** 4)) + shells)).flag in ("", "diffraction")
+        assert not judge_content(rng.poisson(5 + 80 * np.exp(-((radius / 50) ** 4)) + shells)).is_certain
+
+
 @pytest.mark.parametrize("n", [255, 256, 600])
 @pytest.mark.parametrize("shown_as", ["power", "logarithm", "jpeg", "smaller"])
 def test_fourier_transforms(n: int, shown_as: str) -> None:
