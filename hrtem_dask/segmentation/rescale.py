@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 
+import cv2
 import numpy as np
 from scipy import sparse
 
@@ -94,7 +95,8 @@ def resample(image: np.ndarray, shape: tuple[int, int], *, method: str) -> np.nd
     for n_new in shape:  # y, then x, which is the first axis after the image has been transposed
         n = resampled.shape[0]
         along = resampled if n == n_new else _weights_of_pixels(n, n_new, method) @ resampled
-        resampled = np.ascontiguousarray(along.T)
+        # NumPy takes ten times as long, because it goes by columns
+        resampled = np.asarray(cv2.transpose(np.ascontiguousarray(along)), np.float32)
     return resampled
 
 

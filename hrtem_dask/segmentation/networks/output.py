@@ -37,8 +37,11 @@ def sigmoid(log_odds: np.ndarray) -> np.ndarray:
     [0.0, 0.5, 1.0]
     """
     xp = backend.array_namespace(log_odds)
-    probability: np.ndarray = 1 / (1 + xp.exp(-xp.clip(log_odds, -LARGEST, LARGEST)))
-    return probability
+    values: np.ndarray = xp.clip(log_odds, -LARGEST, LARGEST)
+    for step in (xp.negative, xp.exp):
+        step(values, out=values)  # in place: a large image makes new memory cost more than the arithmetic
+    values += 1
+    return np.asarray(xp.divide(1, values, out=values)) if xp is np else xp.divide(1, values, out=values)
 
 
 def output_log_odds(logits: np.ndarray, *, config: UNetConfig) -> np.ndarray:
@@ -75,5 +78,7 @@ def output_log_odds(logits: np.ndarray, *, config: UNetConfig) -> np.ndarray:
     if others:
         log_odds = log_odds - logsumexp(logits[:, others], axis=1)
     if config.contact_output:
-        log_odds = log_odds - np.maximum(log_odds, 0) * sigmoid(CONTACT_SHARPNESS * logits[:, config.n_classes])
+        lowered = sigmoid(CONTACT_SHARPNESS * logits[:, config.n_classes])
+        lowered *= np.maximum(log_odds, 0)
+        log_odds = np.subtract(log_odds, lowered, out=lowered)
     return np.ascontiguousarray(log_odds, dtype=np.float32)

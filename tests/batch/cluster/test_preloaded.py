@@ -9,7 +9,6 @@ from hrtem_dask.analysis import analyse
 from hrtem_dask.analysis.segmenters import make_segmenter
 from hrtem_dask.batch.cluster.preloaded import LOOPS
 from hrtem_dask.defects import make_classifier
-from hrtem_dask.fourier.groschner2021 import groschner2021_features
 from hrtem_dask.machine_code import loops_of
 from hrtem_dask.particles.flooding import basins
 from hrtem_dask.settings import Settings
@@ -20,7 +19,6 @@ tools = {"segmenter": make_segmenter(settings), "classifier": make_classifier(se
 for seed in range(2):
     scene = simulate_scene(seed=seed, shape=(512, 512), n_particles=12, diameter_nm=(3.0, 4.0))
     analyse(scene.image, pixel_size_nm=scene.pixel_size_nm, settings=settings, **tools)
-    groschner2021_features(scene.image[:100, :100])
 basins(np.zeros((3, 3), np.float32), np.eye(3, dtype=np.int32), np.ones((3, 3), dtype=bool))
 used = {loop.code.__name__: loop.code.signatures for loop in loops_of(LOOPS)}
 for loop in loops_of(LOOPS):
