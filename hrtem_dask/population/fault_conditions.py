@@ -35,12 +35,14 @@ def describe_fault_conditions(
         Ready for JSON: ``n_particles`` with a known fault state; ``n_micrographs`` they are on, of which
         ``n_without_voltage`` state no voltage, so that one within ``voltage_range_kv`` was assumed, and
         ``n_not_conventional`` are dark-field or STEM images by their files; ``states_are_doubtful``: whether more than
-        `verdicts.MAX_DOUBTFUL_SHARE` of these particles are on doubtful micrographs.
+        `verdicts.MAX_DOUBTFUL_SHARE` of these particles are on doubtful micrographs. And ``n_other_voltage``: analyzed
+        micrographs whose fault states are unknown because they state another voltage, ``other_voltages_kv`` (lowest,
+        highest).
 
     Examples
     --------
     >>> table = pd.DataFrame({"micrograph_id": ["a", "b"], "voltage_kv": [200.0, None], "imaging": [None, "STEM"]})
-    >>> table = table.assign(status="done", verdict="trusted")
+    >>> table = table.assign(status="done", verdict="trusted", quality_flags=None)
     >>> found = describe_fault_conditions(table, {"a": 3, "b": 4}, (150.0, 350.0))
     >>> found["n_particles"], found["n_without_voltage"], found["n_not_conventional"]
     (7, 1, 1)
@@ -48,6 +50,8 @@ def describe_fault_conditions(
     known = {name: n for name, n in n_known.items() if n}
     rows = micrographs[micrographs["micrograph_id"].isin(known)]
     n_doubtful = sum(n for name, n in known.items() if name in doubtful_micrographs(micrographs))
+    flags = micrographs["quality_flags"].astype(object).fillna("").astype(str).str.split(",")
+    other = micrographs.loc[flags.map(lambda names: "voltage" in names) & micrographs["voltage_kv"].notna()]
     imaging = rows["imaging"].astype(object).fillna("").astype(str)
     return {
         "n_particles": sum(known.values()),
@@ -56,6 +60,8 @@ def describe_fault_conditions(
         "n_not_conventional": int((imaging.str.startswith("dark field") | (imaging == "STEM")).sum()),
         "states_are_doubtful": n_doubtful > MAX_DOUBTFUL_SHARE * sum(known.values()),
         "voltage_range_kv": [float(v) for v in voltage_range_kv],
+        "n_other_voltage": len(other),
+        "other_voltages_kv": [float(other["voltage_kv"].min()), float(other["voltage_kv"].max())] if len(other) else [],
     }
 
 
@@ -70,7 +76,7 @@ def fault_condition_lines(described: Mapping[str, Any]) -> list[str]:
     Returns
     -------
     list of str
-        Empty where no fault state is known, or nothing was assumed.
+        Empty where nothing was assumed, and no micrograph states another voltage.
 
     Examples
     --------
@@ -79,10 +85,11 @@ def fault_condition_lines(described: Mapping[str, Any]) -> list[str]:
     >>> first.partition(": ")[2]
     '2 of these micrographs state no voltage; 150 to 350 kV is assumed'
     """
+    outside = _outside(described)
     n, without = int(described.get("n_micrographs", 0)), int(described.get("n_without_voltage", 0))
     other = int(described.get("n_not_conventional", 0))
     if not n or not (without or other):
-        return []
+        return outside
     particles = int(described["n_particles"])
     head = f"fault states of {_counted(particles, 'counted particle')} on {_counted(n, 'micrograph')}: "
     lines = []
@@ -94,7 +101,20 @@ def fault_condition_lines(described: Mapping[str, Any]) -> list[str]:
     if other:
         kind = "is a dark-field or STEM image" if other == 1 else "are dark-field or STEM images"
         lines.append(f"{_some(other, n)} {kind}; the bundled classifier was trained on bright-field HRTEM alone")
-    return [head + lines[0], *lines[1:]]
+    return [head + lines[0], *lines[1:], *outside]
+
+
+def _outside(described: Mapping[str, Any]) -> list[str]:
+    """Say how many micrographs state a voltage for which the classifier does not hold."""
+    n = int(described.get("n_other_voltage", 0))
+    if not n:
+        return []
+    low, high = described["voltage_range_kv"]
+    voltages = " to ".join(dict.fromkeys(f"{v:g}" for v in described["other_voltages_kv"]))
+    return [
+        f"{_counted(n, 'micrograph')} {'states' if n == 1 else 'state'} a voltage outside of {low:g} to {high:g} kV "
+        f"({voltages} kV): {'its' if n == 1 else 'their'} fault states are unknown"
+    ]
 
 
 def _some(n: int, of: int) -> str:

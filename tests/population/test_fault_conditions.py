@@ -9,7 +9,7 @@ RANGE_KV = (150.0, 350.0)
 
 def micrographs(voltages: list[float | None], imaging: list[str | None]) -> pd.DataFrame:
     table = pd.DataFrame({"micrograph_id": list("abc"), "voltage_kv": voltages, "imaging": imaging})
-    return table.assign(status="done", verdict=["doubtful", "trusted", "trusted"])
+    return table.assign(status="done", verdict=["doubtful", "trusted", "trusted"], quality_flags=None)
 
 
 def test_micrographs_without_voltage_are_counted_where_they_have_fault_states() -> None:
@@ -18,6 +18,7 @@ def test_micrographs_without_voltage_are_counted_where_they_have_fault_states() 
     assert found == {
         "n_particles": 7, "n_micrographs": 2, "n_without_voltage": 1, "n_not_conventional": 0,
         "states_are_doubtful": False, "voltage_range_kv": [150.0, 350.0],
+        "n_other_voltage": 0, "other_voltages_kv": [],
     }  # fmt: skip
     assert fault_condition_lines(found) == [
         "fault states of 7 counted particles on 2 micrographs: 1 of these micrographs states no voltage; "
@@ -31,6 +32,17 @@ def test_fault_states_are_doubtful_where_more_than_a_third_come_from_doubtful_mi
     for n, is_doubtful in ((2, False), (3, True)):
         assert describe_fault_conditions(table, {"a": n, "c": 4}, RANGE_KV)["states_are_doubtful"] == is_doubtful
     assert not describe_fault_conditions(table, {}, RANGE_KV)["states_are_doubtful"]
+
+
+def test_micrographs_of_another_voltage_are_named() -> None:
+    """Volts written as kilovolts, or 80 kV: all fault states were unknown without a word at the end of the run."""
+    table = micrographs([80.0, 0.2, 300.0], [None] * 3).assign(quality_flags=["blur,voltage", "voltage", None])
+    assert fault_condition_lines(describe_fault_conditions(table, {"c": 4}, RANGE_KV)) == [
+        "2 micrographs state a voltage outside of 150 to 350 kV (0.2 to 80 kV): their fault states are unknown"
+    ]
+    assert fault_condition_lines(describe_fault_conditions(table.iloc[:1], {}, RANGE_KV)) == [
+        "1 micrograph states a voltage outside of 150 to 350 kV (80 kV): its fault states are unknown"
+    ]
 
 
 def test_a_dark_field_image_is_named_and_stated_voltages_need_no_word() -> None:
