@@ -19,6 +19,7 @@ from hrtem_dask.batch.cluster.stream import stream
 from hrtem_dask.loading.detectors import detector_in, preferred_first
 from hrtem_dask.loading.similarity import (
     Fingerprint,
+    are_turned_copies,
     compare_images,
     fingerprint_agreement,
     same_field_correlation,
@@ -26,7 +27,8 @@ from hrtem_dask.loading.similarity import (
 from hrtem_dask.loading.similarity.fingerprint import MIN_PLACES, WIDTHS_PX, compared_width
 from hrtem_dask.storage.compaction import Copy
 
-__all__ = ["Compared", "Pair", "compare_fields", "compare_here", "compare_on_workers", "compare_pixels", "find_copies"]
+__all__ = ["Compared", "Pair", "compare_fields", "compare_here", "compare_on_workers", "compare_pixels",
+           "compare_turned", "find_copies"]  # fmt: skip
 
 MIN_AGREEMENT = 0.35
 """Smallest agreement of the fingerprints of micrographs whose pixels are compared: 7 standard deviations of chance."""
@@ -109,6 +111,7 @@ def find_copies(
         original = first.setdefault(content, one) if content else one
         if original is not one:
             copies[one.record.micrograph_id] = _copy(original, one, "same pixels")
+    copies |= _turned_copies([one for one in known if one.record.micrograph_id not in copies], compare)
     single = [one for one in known if one.record.micrograph_id not in copies]
     pairs = _alike(single)
     by_id = {one.record.micrograph_id: one for one in single}
@@ -125,13 +128,34 @@ def find_copies(
     return copies | _other_detectors(single, copies, compare)
 
 
+def _turned_copies(known: Sequence[_Known], compare: Compare) -> dict[str, Copy]:
+    """Return the copies that were turned by a right angle or mirrored, as some programs read the rows of a file."""
+    first: dict[str, _Known] = {}
+    others: dict[str, tuple[_Known, _Known]] = {}
+    for one in known:
+        mark = one.fingerprint.turned
+        original = first.setdefault(mark, one) if mark else one
+        if original is not one:
+            others[one.record.micrograph_id] = original, one
+    pairs = [(original.record, one.record) for original, one in others.values()]
+    how = "same pixels, turned by a right angle or mirrored"
+    return {
+        record.micrograph_id: _copy(*others[record.micrograph_id], how)
+        for (_, record), (kind, _) in compare(pairs, compare_turned)
+        if kind == "copy"
+    }
+
+
 def _copy(original: _Known, other: _Known, how: str, *, is_certain: bool = True) -> Copy:
     """Return what is known of a copy, with a remark where its pixel size contradicts the original's."""
     what = "the same image as" if is_certain else "possibly the same image as"
     remark = ""
     first, second = original.record.pixel_size_nm, other.record.pixel_size_nm
     if first is not None and second is not None:
-        widths = first[1] * original.fingerprint.shape[1], second[1] * other.fingerprint.shape[1]
+        shape, side = original.fingerprint.shape, 1
+        if shape[0] != shape[1] and shape == other.fingerprint.shape[::-1]:  # turned by a right angle
+            side = 0
+        widths = first[1] * shape[1], second[side] * other.fingerprint.shape[side]
         if abs(widths[0] - widths[1]) > 0.02 * widths[0]:
             remark = f"; their pixel sizes contradict each other: {first[1]:.4g} and {second[1]:.4g} nm"
     reason = f"{what} {_name(original.record)} ({how}{remark})"
@@ -251,6 +275,27 @@ def compare_fields(pair: Pair) -> Compared:
     except Exception:  # noqa: BLE001 - whatever a file provokes, the run reports it in its row
         return "different", float("nan")
     return "field" if abs(correlation) >= MIN_DETECTOR_CORRELATION else "different", correlation
+
+
+def compare_turned(pair: Pair) -> Compared:
+    """Compare two images pixel by pixel, whatever way up.
+
+    Parameters
+    ----------
+    pair : tuple
+        Two micrographs.
+
+    Returns
+    -------
+    tuple
+        ``copy`` where they are equal but for right angles and mirroring, else ``different``, also where an image cannot
+        be read; and the correlation, 1 or NaN.
+    """
+    try:
+        equal = are_turned_copies(*(loading.read_image(record) for record in pair))
+    except Exception:  # noqa: BLE001 - whatever a file provokes, the run reports it in its row
+        equal = False
+    return ("copy", 1.0) if equal else ("different", float("nan"))
 
 
 def compare_pixels(pair: Pair) -> Compared:

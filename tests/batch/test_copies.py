@@ -205,3 +205,24 @@ def test_masks_and_transforms_beside_their_micrograph(
     assert dict(statuses(tmp_path / "in", tmp_path / "r2", flagged, client)) == {
         **dict.fromkeys(given, "done"), "nothing.tif": "failed"
     }  # fmt: skip
+
+
+def test_turned_and_mirrored_copies_are_counted_once(
+    tmp_path: Path, settings: Settings, client: Client, make_tiff: MakeTiff
+) -> None:
+    """Programs disagree on which row of an MRC file is the first one; such copies were counted twice without a word."""
+    given = tmp_path / "in"
+    image = field(1)[:, :200]
+    make_tiff(given / "img.tif", image)
+    make_tiff(given / "img mirrored.tif", image[::-1].copy())
+    make_tiff(given / "img turned.tif", np.rot90(image).astype(np.float32))
+    make_tiff(given / "img as it was.tif", image.astype(np.float32) + 0.0)
+    make_tiff(given / "another exposure.tif", field(1, exposure=1)[::-1, :200].copy())
+    make_tiff(given / "same values.tif", np.random.default_rng(0).permutation(image.ravel()).reshape(image.shape))
+    found = statuses(given, tmp_path / "out", settings, client)
+    assert set(found.index[found == "set_aside"]) == {"img mirrored.tif", "img turned.tif", "img as it was.tif"}
+    rows = hd.open_results(tmp_path / "out").micrographs.set_index(found.index)
+    for name in ("img mirrored.tif", "img turned.tif"):
+        reason = "the same image as img.tif (same pixels, turned by a right angle or mirrored)"
+        assert rows.loc[name, "reason"] == reason
+        assert rows.loc[name, "duplicate_of"] == rows.loc["img.tif", "micrograph_id"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from hrtem_dask.loading.similarity.fingerprint import finite_float
 
-__all__ = ["compare_images", "same_field_correlation"]
+__all__ = ["are_turned_copies", "compare_images", "same_field_correlation"]
 
 TILES = 8
 """Tiles of the common field in a row and in a column."""
@@ -66,6 +66,30 @@ def compare_images(first: np.ndarray, second: np.ndarray) -> tuple[Literal["copy
     if abs(median) >= MIN_COPY and worst >= MIN_COPY_TILE:
         return "copy", median
     return ("possible" if abs(median) >= MIN_POSSIBLE else "different"), median
+
+
+def are_turned_copies(first: np.ndarray, second: np.ndarray) -> bool:
+    """Return whether two images have the same pixels but for right angles and mirroring.
+
+    Parameters
+    ----------
+    first, second : numpy.ndarray
+        Shapes (y, x), any real dtype.
+
+    Returns
+    -------
+    bool
+        True where one of the eight ways to lay the second image makes it equal to the first; NaN equals NaN.
+
+    Examples
+    --------
+    >>> image = np.arange(6.0).reshape(2, 3)
+    >>> are_turned_copies(image, np.rot90(image)[::-1]), are_turned_copies(image, image[:, [1, 0, 2]])
+    (True, False)
+    """
+    ways = (np.rot90(layed, n) for layed in (second, second[::-1]) for n in range(4))
+    with_nan = "f" in (first.dtype.kind, second.dtype.kind)
+    return any(way.shape == first.shape and np.array_equal(first, way, equal_nan=with_nan) for way in ways)
 
 
 def same_field_correlation(first: np.ndarray, second: np.ndarray) -> float:

@@ -46,6 +46,8 @@ class Fingerprint:
     """Height and width of the image (px)."""
     signs: dict[int, np.ndarray]
     """Width (px) → signs at the places of `GRID`, int8 of shape (1024,): −1, 0 (no difference) or 1."""
+    turned: str = ""
+    """Same for an image that was turned by a right angle or mirrored; empty for a constant image."""
 
     def encode(self) -> str:
         """Return the fingerprint as text.
@@ -59,6 +61,8 @@ class Fingerprint:
             f"{width}={base64.b85encode(np.packbits([signs > 0, signs < 0]).tobytes()).decode()}"
             for width, signs in self.signs.items()
         ]
+        if self.turned:
+            parts.append(f"turned={self.turned}")
         return " ".join([self.image_hash, f"{self.shape[0]}x{self.shape[1]}", *parts])
 
     @classmethod
@@ -82,12 +86,15 @@ class Fingerprint:
         """
         content, size, *parts = text.split(" ")
         height, width = (int(n) for n in size.split("x"))
-        signs = {}
+        signs, turned = {}, ""
         for part in parts:
             name, _, coded = part.partition("=")
+            if name == "turned":
+                turned = coded
+                continue
             bits = np.unpackbits(np.frombuffer(base64.b85decode(coded), np.uint8)).reshape(2, -1).astype(np.int8)
             signs[int(name)] = bits[0] - bits[1]
-        return cls(content, (height, width), signs)
+        return cls(content, (height, width), signs, turned)
 
 
 def make_fingerprint(image: np.ndarray, *, content_hash: str | None = None) -> Fingerprint:
@@ -125,8 +132,19 @@ def make_fingerprint(image: np.ndarray, *, content_hash: str | None = None) -> F
             part = cv2.resize(part, (level, rows), interpolation=cv2.INTER_AREA)
             detail = part - cv2.blur(part, (3, 3), borderType=cv2.BORDER_REFLECT_101)
             signs[level] = np.sign(_without_rounding(detail, part))[_places(rows, level)].astype(np.int8)
-    content = "" if _is_constant(image) else content_hash or image_hash(image)
-    return Fingerprint(content, (height, width), signs)
+    if _is_constant(image):
+        return Fingerprint("", (height, width), signs)
+    return Fingerprint(content_hash or image_hash(image), (height, width), signs, _whatever_way_up(image))
+
+
+def _whatever_way_up(image: np.ndarray) -> str:
+    """Return what an image shares with those that are turned by right angles or mirrored, and hardly with another."""
+    # the sum of floats depends on their order, by a part of their size: of a sum near zero no digit would be certain
+    values = np.abs(image) if image.dtype.kind == "f" else image
+    total = float(values.sum(dtype=np.float64))
+    if not np.isfinite(total):
+        total = float(values[np.isfinite(values)].sum(dtype=np.float64))
+    return f"{min(image.shape)}x{max(image.shape)}:{total:.9g}"
 
 
 def _is_constant(image: np.ndarray) -> bool:

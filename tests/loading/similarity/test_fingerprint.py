@@ -94,3 +94,20 @@ def test_widths_of_comparison() -> None:
     assert compared_width(512, 2048) == 256
     assert compared_width(200, 200) == 128
     assert compared_width(200, 2048) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
+def test_a_turned_image_has_the_same_mark_and_another_exposure_has_not(dtype: type) -> None:
+    images = [(exposure(seed) / 8).astype(dtype) for seed in (1, 2)]
+    if np.dtype(dtype).kind == "f":  # of mean zero, as programs normalize images, and with a dead pixel
+        images = [image - image.mean() for image in images]
+        for image in images:
+            image[3, 5] = np.nan
+    first, other = (make_fingerprint(image) for image in images)
+    for turned in (images[0][::-1], images[0].T, np.rot90(images[0])):
+        found = make_fingerprint(np.ascontiguousarray(turned))
+        assert found.turned == first.turned
+        assert Fingerprint.decode(found.encode()).turned == first.turned
+    assert first.turned != other.turned
+    assert make_fingerprint(np.ones((200, 200))).turned == ""
+    assert Fingerprint.decode("abc 200x200").turned == ""  # of an earlier version
