@@ -97,7 +97,9 @@ def fault_condition_lines(described: Mapping[str, Any]) -> list[str]:
         low, high = described["voltage_range_kv"]
         state = "states" if without == 1 else "state"
         lines.append(f"{_some(without, n)} {state} no voltage; {low:g} to {high:g} kV is assumed")
-        lines.append("at another voltage the classifier does not hold, and they are wrong (defects.voltage_range_kv)")
+        lines.append(
+            "at another voltage the classifier does not hold, and they would be wrong (defects.voltage_range_kv)"
+        )
     if other:
         kind = "is a dark-field or STEM image" if other == 1 else "are dark-field or STEM images"
         lines.append(f"{_some(other, n)} {kind}; the bundled classifier was trained on bright-field HRTEM alone")
@@ -119,7 +121,9 @@ def _outside(described: Mapping[str, Any]) -> list[str]:
 
 def _some(n: int, of: int) -> str:
     """Return which of the micrographs."""
-    return "it" if of == 1 else f"{n} of these micrographs"
+    if n == of:
+        return "it" if of == 1 else "all of these micrographs"
+    return f"{n} of these micrographs"
 
 
 def _counted(n: int, thing: str) -> str:

@@ -23,7 +23,7 @@ def test_micrographs_without_voltage_are_counted_where_they_have_fault_states() 
     assert fault_condition_lines(found) == [
         "fault states of 7 counted particles on 2 micrographs: 1 of these micrographs states no voltage; "
         "150 to 350 kV is assumed",
-        "at another voltage the classifier does not hold, and they are wrong (defects.voltage_range_kv)",
+        "at another voltage the classifier does not hold, and they would be wrong (defects.voltage_range_kv)",
     ]
 
 
@@ -55,4 +55,9 @@ def test_a_dark_field_image_is_named_and_stated_voltages_need_no_word() -> None:
         "the bundled classifier was trained on bright-field HRTEM alone"
     ]
     assert fault_condition_lines(describe_fault_conditions(dark, {}, RANGE_KV)) == []
+    for known, whose in (({"b": 1}, "it is a dark"), ({"b": 1, "c": 1}, "all of these micrographs are dark")):
+        assert (
+            f": {whose}-field or STEM image"
+            in fault_condition_lines(describe_fault_conditions(dark, known, RANGE_KV))[0]
+        )
     assert fault_condition_lines({}) == []

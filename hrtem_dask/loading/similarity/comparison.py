@@ -87,7 +87,7 @@ def are_turned_copies(first: np.ndarray, second: np.ndarray) -> bool:
     >>> are_turned_copies(image, np.rot90(image)[::-1]), are_turned_copies(image, image[:, [1, 0, 2]])
     (True, False)
     """
-    ways = (np.rot90(layed, n) for layed in (second, second[::-1]) for n in range(4))
+    ways = (np.rot90(laid, n) for laid in (second, second[::-1]) for n in range(4))
     with_nan = "f" in (first.dtype.kind, second.dtype.kind)
     return any(way.shape == first.shape and np.array_equal(first, way, equal_nan=with_nan) for way in ways)
 
