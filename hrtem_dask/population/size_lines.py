@@ -74,6 +74,8 @@ def median_text(population: Mapping[str, Any]) -> str:
     if value is None:
         return _pixel_text(population.get("equivalent_diameter_px") or {})
     counts = f"{_counted(size['n'], 'particle')} of {_counted(size['n_micrographs'], 'micrograph')}"
+    if missing := size.get("n_missing"):
+        counts += f"; {_counted(missing, 'counted particle')} without a size in nm"
     if not uncertainty or not math.isfinite(uncertainty):
         reason = budget.get("reason") or "one of its sources is not known"
         return f"median diameter {value:.3g} nm, uncertainty not known: {reason} ({counts})"

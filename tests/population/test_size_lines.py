@@ -42,6 +42,14 @@ def test_doubtful_sizes_say_so_first() -> None:
     assert second.startswith("B: median diameter ")
 
 
+def test_counted_particles_without_a_size_in_nm_are_named() -> None:
+    """With --pixels the median stood on 11 of 34 counted particles, those of the one calibrated micrograph."""
+    table = pd.concat([population("A", 2, 4.0), population("B", 2, 8.0)], ignore_index=True)
+    table.loc[table["sample"] == "B", ["equivalent_diameter_nm", "area_nm2"]] = np.nan
+    summary = summarize(table, options=PopulationOptions(n_resamples=100, n_fit_simulations=10))
+    assert "(20 particles of 2 micrographs; 20 counted particles without a size in nm)" in size_lines(summary)[0]
+
+
 def test_without_sizes_there_is_no_line() -> None:
     assert size_lines({"all": {"equivalent_diameter_nm": None}, "samples": {}}) == []
     assert median_text({}) == ""
