@@ -81,6 +81,8 @@ def median_text(population: Mapping[str, Any]) -> str:
         return f"median diameter {value:.3g} nm, uncertainty not known: {reason} ({counts})"
     decimals = max(0, 1 - int(f"{uncertainty:.1e}".split("e")[1]))
     text = f"median diameter {value:.{decimals}f} ± {uncertainty:.{decimals}f} nm"
+    if uncertainty >= value:
+        text = f"median diameter {value:.3g} nm, its uncertainty is larger than that: ± {uncertainty:.2g} nm"
     return f"{text} (k = {budget['coverage_factor']:.1f}; {counts})"
 
 

@@ -77,8 +77,8 @@ def as_text(value: object, form: str = "number") -> str:
     form : {"number", "area", "percent", "p", "p at most", "whole", "about", "short", "exact", "decimals N"}
         ``number``: three significant digits, or all digits of an int; ``area``: nm², or µm² from 10⁵ nm² on, with the
         unit; ``percent``: a share, in percent; ``p``: a p-value; ``p at most``: one that is as small as the number of
-        simulations allows; ``whole``: rounded to an integer, digits in groups of three; ``about``: the same of two
-        significant digits; ``short``: without zeros at the end; ``exact``: unchanged; ``decimals N``: N digits after
+        simulations allows; ``whole``: rounded to an integer, digits in groups of three; ``about``: two significant
+        digits; ``short``: without zeros at the end; ``exact``: unchanged; ``decimals N``: N digits after
         the point.
 
     Returns
@@ -90,8 +90,8 @@ def as_text(value: object, form: str = "number") -> str:
     --------
     >>> as_text(4.5678), as_text(0.1234, "percent"), as_text(0.0002, "p"), as_text(None)
     ('4.57', '12.3 %', '< 0.001', '–')
-    >>> as_text(80.0, "short"), as_text(1_400_927, "about").replace("\u202f", " ")
-    ('80', '1 400 000')
+    >>> as_text(80.0, "short"), as_text(1_400_927, "about").replace("\u202f", " "), as_text(3.456, "about")
+    ('80', '1 400 000', '3.5')
     """
     if value is None:
         return "–"
@@ -102,7 +102,9 @@ def as_text(value: object, form: str = "number") -> str:
     if form == "short":
         return f"{value:g}".replace("-", "−")
     if form == "about":
-        return as_text(float(f"{value:.1e}"), "whole")
+        rounded = float(f"{value:.1e}")
+        whole = isinstance(value, int) or rounded == 0 or abs(rounded) >= 10
+        return as_text(rounded, "whole" if whole else f"decimals {1 - _magnitude(rounded)}")
     if form.startswith("decimals "):
         return f"{value:.{int(form.split()[1])}f}".replace("-", "−")
     if form == "p at most" and value >= 0.0005:
@@ -191,7 +193,8 @@ class Numbers:
         Returns
         -------
         markupsafe.Markup
-            Such as "5.17 ± 0.23", or the value alone where the uncertainty is not known.
+            Such as "5.17 ± 0.23"; the value alone where the uncertainty is not known, and with a remark where it is
+            larger than the value.
         """
         found = look_up(self.summary, path)
         name, uncertainty = (
@@ -199,6 +202,9 @@ class Numbers:
         )
         if found[uncertainty] is None or not found[uncertainty] > 0:
             return self.show(f"{path}/{name}")
+        if found[uncertainty] >= abs(found[name]):
+            shown = self.show(f"{path}/{name}"), self.show(f"{path}/{uncertainty}", "about")
+            return Markup('{} <small class="ci">(uncertainty larger: ± {})</small>').format(*shown)
         decimals = max(0, 1 - int(f"{found[uncertainty]:.1e}".split("e")[1]))
         cells = [
             Markup('<data value="{}" data-key="{}" data-form="{}">{}</data>').format(

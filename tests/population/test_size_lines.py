@@ -55,6 +55,14 @@ def test_without_sizes_there_is_no_line() -> None:
     assert median_text({}) == ""
 
 
+def test_an_uncertainty_larger_than_the_value_is_said_and_not_written_as_a_range_below_zero() -> None:
+    budget = {"value_nm": 10.42, "expanded_uncertainty_nm": 48.3, "coverage_factor": 2.34, "reason": None}
+    text = median_text({"equivalent_diameter_nm": {"n": 9, "n_micrographs": 6, "uncertainty": {"median_nm": budget}}})
+    assert text == (
+        "median diameter 10.4 nm, its uncertainty is larger than that: ± 48 nm (k = 2.3; 9 particles of 6 micrographs)"
+    )
+
+
 def test_a_budget_with_an_unknown_source_gives_no_number() -> None:
     budget = {"value_nm": 4.0, "expanded_uncertainty_nm": float("nan"), "coverage_factor": float("nan"), "reason": None}
     text = median_text({"equivalent_diameter_nm": {"n": 1, "n_micrographs": 1, "uncertainty": {"median_nm": budget}}})

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from hrtem_dask import open_results, tables
 from hrtem_dask.cli import main
 from hrtem_dask.report import write_report
-from hrtem_dask.report.numbers_shown import as_text, look_up, pointer
+from hrtem_dask.report.numbers_shown import Numbers, as_text, look_up, pointer
 from hrtem_dask.storage.location import Location
 from hrtem_dask.storage.parquet import write_table
 
@@ -85,6 +85,11 @@ def test_every_number_is_that_of_the_summary(page: Page, summary: dict) -> None:
         assert exact == ("" if value is None else str(value)), key
         assert text == as_text(value, form), key
     assert page.bare == []
+
+
+def test_an_uncertainty_larger_than_the_value_is_no_range_below_zero() -> None:
+    numbers = Numbers({"u": {"value_nm": 10.42, "expanded_uncertainty_nm": 48.3}})
+    assert re.sub(r"<[^>]*>", "", numbers.expanded("/u")) == "10.4 (uncertainty larger: ± 48)"
 
 
 def test_a_p_value_that_simulations_cannot_undercut_is_at_most_that(page: Page, summary: dict) -> None:
