@@ -22,6 +22,8 @@ SAME_WITHIN = 0.01
 """Pixel sizes that agree within this relative difference count as equal: nothing is resampled."""
 MAX_ENLARGEMENT = 8.0
 """Largest factor by which an image is enlarged: coarser images do not resolve the features of the network."""
+ROWS_AT_ONCE = 64
+"""Rows that are turned to columns at once."""
 
 
 def model_shape(
@@ -91,12 +93,19 @@ def resample(image: np.ndarray, shape: tuple[int, int], *, method: str) -> np.nd
         return image
     if backend.array_namespace(image) is not np:
         return _resampled_by_torch(image, shape, method)
+    height, width = shape
     resampled = np.ascontiguousarray(image, dtype=np.float32)
-    for n_new in shape:  # y, then x, which is the first axis after the image has been transposed
-        n = resampled.shape[0]
-        along = resampled if n == n_new else _weights_of_pixels(n, n_new, method) @ resampled
-        # NumPy takes ten times as long, because it goes by columns
-        resampled = np.asarray(cv2.transpose(np.ascontiguousarray(along)), np.float32)
+    if len(resampled) != height:
+        resampled = _weights_of_pixels(len(resampled), height, method) @ resampled
+    return resampled if resampled.shape[1] == width else _resampled_along_rows(resampled, width, method)
+
+
+def _resampled_along_rows(image: np.ndarray, width: int, method: str) -> np.ndarray:
+    """Resample the second axis: rows are turned to columns and back, some at a time, which stay in the cache."""
+    weights, resampled = _weights_of_pixels(image.shape[1], width, method), np.empty((len(image), width), np.float32)
+    for first in range(0, len(image), ROWS_AT_ONCE):
+        turned = cv2.transpose(image[first : first + ROWS_AT_ONCE])  # by NumPy it takes ten times as long
+        resampled[first : first + ROWS_AT_ONCE] = cv2.transpose(weights @ turned)
     return resampled
 
 
