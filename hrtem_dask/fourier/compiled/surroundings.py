@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 
 from hrtem_dask.machine_code import compiled
+from hrtem_dask.micrograph import PixelSize
 
 __all__ = ["REGION", "RING", "means_and_deviations", "region_and_ring"]
 
@@ -14,62 +16,13 @@ REGION = 1
 RING = 2
 
 
-@compiled()
-def _squared_nm2(dx: int, dy: int, pixel_size_nm: tuple[float, float]) -> np.float32:  # pragma: no cover
-    """Return the squared distance of two pixels."""
-    if pixel_size_nm[0] == pixel_size_nm[1]:
-        return np.float32(np.float32(dx * dx + dy * dy) * np.float32(pixel_size_nm[0] ** 2))
-    return np.float32((dx * pixel_size_nm[1]) ** 2 + (dy * pixel_size_nm[0]) ** 2)
-
-
-@compiled()
-def _add_disks(mask: np.ndarray, reach_nm: float, pixel_size_nm: tuple[float, float]) -> np.ndarray:  # pragma: no cover
-    """Return which pixels are at most so far from the mask (nm).
-
-    A run of pixels in a row reaches equally far to both sides in each row above and below it, so that only the ends of
-    runs are looked at.
-    """
-    height, width = mask.shape
-    down = int(reach_nm / pixel_size_nm[0]) + 1
-    across = np.full(down + 1, -1, np.int64)  # how far a pixel reaches in a row so many rows away
-    for dy in range(down + 1):
-        dx = int(reach_nm / pixel_size_nm[1]) + 1
-        while dx >= 0 and _squared_nm2(dx, dy, pixel_size_nm) > np.float32(reach_nm**2):
-            dx -= 1
-        across[dy] = dx
-    change = np.zeros((height, width + 1), np.int32)
-    for i in range(height):
-        first = -1
-        for j in range(width + 1):
-            covered = j < width and mask[i, j]
-            if covered and first < 0:
-                first = j
-            elif not covered and first >= 0:
-                for row in range(max(i - down, 0), min(i + down + 1, height)):
-                    by = across[abs(row - i)]
-                    if by >= 0:
-                        change[row, max(first - by, 0)] += 1
-                        change[row, min(j + by, width)] -= 1
-                first = -1
-    near = np.empty((height, width), np.bool_)
-    for i in range(height):
-        runs = 0
-        for j in range(width):
-            runs += change[i, j]
-            near[i, j] = runs > 0
-    return near
-
-
-@compiled("boolean[:, ::1], float64, float64, UniTuple(float64, 2)")
-def region_and_ring(
-    mask: np.ndarray, low_nm: float, high_nm: float, pixel_size_nm: tuple[float, float]
-) -> np.ndarray:  # pragma: no cover
+def region_and_ring(mask: np.ndarray, low_nm: float, high_nm: float, pixel_size_nm: PixelSize) -> np.ndarray:
     """Mark the pixels of a region, and those whose distance from it is between two limits.
 
     Parameters
     ----------
     mask : numpy.ndarray of bool
-        Shape (y, x), True on the region.
+        Shape (y, x), True on the region, C-contiguous.
     low_nm, high_nm : float
         The ring is farther away than the first, and at most as far as the second (nm).
     pixel_size_nm : tuple of float
@@ -80,15 +33,56 @@ def region_and_ring(
     numpy.ndarray of uint8
         Shape (y, x): `REGION`, `RING` or 0.
     """
-    near, far = _add_disks(mask, low_nm, pixel_size_nm), _add_disks(mask, high_nm, pixel_size_nm)
     kind = np.zeros(mask.shape, np.uint8)
-    for i in range(mask.shape[0]):
-        for j in range(mask.shape[1]):
+    change = np.zeros((2, mask.shape[0], mask.shape[1] + 1), np.int32)
+    _mark(mask, _reaches(low_nm, high_nm, pixel_size_nm), change, kind)
+    return kind
+
+
+@functools.lru_cache(maxsize=64)
+def _reaches(low_nm: float, high_nm: float, pixel_size_nm: PixelSize) -> np.ndarray:
+    """Return how far a pixel reaches to both sides in each row above and below it, shape (2, rows); −1 is nowhere."""
+    height_nm, width_nm = pixel_size_nm
+    dy, dx = np.arange(int(high_nm / height_nm) + 2), np.arange(int(high_nm / width_nm) + 2)
+    if height_nm == width_nm:
+        squared = (dx**2 + dy[:, None] ** 2).astype(np.float32) * np.float32(height_nm**2)
+    else:
+        squared = ((dx * width_nm) ** 2 + ((dy * height_nm) ** 2)[:, None]).astype(np.float32)
+    return np.stack([np.count_nonzero(squared <= np.float32(limit**2), axis=1) - 1 for limit in (low_nm, high_nm)])
+
+
+@compiled("boolean[:, ::1], int64[:, ::1], int32[:, :, ::1], uint8[:, ::1]")
+def _mark(mask: np.ndarray, reaches: np.ndarray, change: np.ndarray, kind: np.ndarray) -> None:  # pragma: no cover
+    """Mark region and ring; `change` counts the runs of pixels that reach a pixel, by how their number changes.
+
+    A run of pixels in a row reaches equally far to both sides in each row above and below it, so that only the ends of
+    runs are looked at. Arrays are made by the caller, because making one takes long to compile.
+    """
+    height, width = mask.shape
+    down = reaches.shape[1] - 1
+    for i in range(height):
+        first = -1
+        for j in range(width + 1):
+            covered = j < width and mask[i, j]
+            if covered and first < 0:
+                first = j
+            elif not covered and first >= 0:
+                for row in range(max(i - down, 0), min(i + down + 1, height)):
+                    for k in range(2):
+                        by = reaches[k, abs(row - i)]
+                        if by >= 0:
+                            change[k, row, max(first - by, 0)] += 1
+                            change[k, row, min(j + by, width)] -= 1
+                first = -1
+    for i in range(height):
+        near, far = 0, 0
+        for j in range(width):
+            near += change[0, i, j]
+            far += change[1, i, j]
             if mask[i, j]:
                 kind[i, j] = REGION
-            elif far[i, j] and not near[i, j]:
+            elif far > 0 and near == 0:
                 kind[i, j] = RING
-    return kind
 
 
 @compiled("float32[:, :, ::1], uint8[:, ::1]")
