@@ -182,13 +182,15 @@ class Numbers:
         smallest = beside.get("smallest_p") if isinstance(beside, dict) else None
         return smallest is not None and p <= smallest * (1 + 1e-9)
 
-    def expanded(self, path: str) -> Markup:
+    def expanded(self, path: str, unit: str = "") -> Markup:
         """Format a value with its expanded uncertainty: two digits of it, and the value to the same digit.
 
         Parameters
         ----------
         path : str
             JSON pointer of an uncertainty budget.
+        unit : str
+            Unit that follows the numbers.
 
         Returns
         -------
@@ -197,14 +199,16 @@ class Numbers:
             larger than the value.
         """
         found = look_up(self.summary, path)
+        unit = f" {unit}" if unit else ""
         name, uncertainty = (
             ("value_nm", "expanded_uncertainty_nm") if "value_nm" in found else ("value", "expanded_uncertainty")
         )
         if found[uncertainty] is None or not found[uncertainty] > 0:
-            return self.show(f"{path}/{name}")
+            return Markup("{}{}").format(self.show(f"{path}/{name}"), unit)
         if found[uncertainty] >= abs(found[name]):
             shown = self.show(f"{path}/{name}"), self.show(f"{path}/{uncertainty}", "about")
-            return Markup('{} <small class="ci">(uncertainty larger: ± {})</small>').format(*shown)
+            larger = Markup('{0}{2} <small class="ci">(uncertainty larger: ± {1}{2})</small>')
+            return larger.format(*shown, unit)
         decimals = max(0, 1 - int(f"{found[uncertainty]:.1e}".split("e")[1]))
         cells = [
             Markup('<data value="{}" data-key="{}" data-form="{}">{}</data>').format(
@@ -212,7 +216,7 @@ class Numbers:
             )
             for key in (name, uncertainty)
         ]
-        return Markup("{} ± {}").format(*cells)
+        return Markup("{} ± {}{}").format(*cells, unit)
 
     def interval(self, path: str, form: str = "number") -> Markup:
         """Format an estimate with its interval.

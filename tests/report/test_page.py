@@ -89,7 +89,10 @@ def test_every_number_is_that_of_the_summary(page: Page, summary: dict) -> None:
 
 def test_an_uncertainty_larger_than_the_value_is_no_range_below_zero() -> None:
     numbers = Numbers({"u": {"value_nm": 10.42, "expanded_uncertainty_nm": 48.3}})
-    assert re.sub(r"<[^>]*>", "", numbers.expanded("/u")) == "10.4 (uncertainty larger: ± 48)"
+    assert re.sub(r"<[^>]*>", "", numbers.expanded("/u", "nm")) == "10.4 nm (uncertainty larger: ± 48 nm)"
+    numbers = Numbers({"u": {"value_nm": 10.42, "expanded_uncertainty_nm": 0.31}})
+    assert re.sub(r"<[^>]*>", "", numbers.expanded("/u", "nm")) == "10.42 ± 0.31 nm"
+    assert re.sub(r"<[^>]*>", "", numbers.expanded("/u")) == "10.42 ± 0.31"
 
 
 def test_a_p_value_that_simulations_cannot_undercut_is_at_most_that(page: Page, summary: dict) -> None:
