@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import tifffile
 
 from hrtem_dask.simulation import simulate_scene
@@ -12,8 +11,6 @@ from hrtem_dask.simulation import simulate_scene
 PIXEL_SIZE_NM = 0.03
 PARTICLES_PER_MPX = 17
 SEED = 64
-VIEWS = 8
-"""Orientations of each scene. A scene takes seconds to simulate and is therefore written in eight orientations."""
 
 
 def write_micrographs(
@@ -39,23 +36,15 @@ def write_micrographs(
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"au_{size_px}_{i:04d}.tif" for i in range(n)]
-    for first in range(0, n, VIEWS):
-        group = paths[first : first + VIEWS]
-        if all(path.exists() for path in group):
+    for number, path in enumerate(paths):
+        if path.exists():
             continue
         scene = simulate_scene(
-            seed=(SEED, size_px, first // VIEWS),
+            seed=(SEED, size_px, number),  # no two show the same field, which a run would set aside
             shape=(size_px, size_px),
             pixel_size_nm=PIXEL_SIZE_NM,
             n_particles=max(1, round(particles_per_mpx * size_px**2 / 1e6)),
         )
-        for view, path in enumerate(group):
-            turned = np.rot90(scene.image, view % 4)
-            tifffile.imwrite(
-                path,
-                np.ascontiguousarray(turned if view < 4 else turned[:, ::-1]),
-                imagej=True,
-                resolution=(1 / PIXEL_SIZE_NM, 1 / PIXEL_SIZE_NM),
-                metadata={"unit": "nm"},
-            )
+        resolution = (1 / PIXEL_SIZE_NM, 1 / PIXEL_SIZE_NM)
+        tifffile.imwrite(path, scene.image, imagej=True, resolution=resolution, metadata={"unit": "nm"})
     return paths
