@@ -15,7 +15,8 @@ import numpy as np
 
 from hrtem_dask.errors import NothingToAnalyseError, UnreadableMicrographError
 from hrtem_dask.storage.exchange.coco import rasterize
-from hrtem_dask.training.labelled.folders import group_of, read_calibrated
+from hrtem_dask.training.labelled.folders import read_calibrated
+from hrtem_dask.training.labelled.image_groups import group_of
 from hrtem_dask.training.labelled.labelled_micrograph import Labelled, LabelledMicrograph, make_labelled
 
 __all__ = ["list_coco"]

@@ -18,13 +18,13 @@ from hrtem_dask.errors import NothingToAnalyseError, UnreadableMicrographError
 from hrtem_dask.loading import find_sources, list_micrographs, read_image
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.storage.ground_truth import read_mask
+from hrtem_dask.training.labelled.image_groups import groups_of
 from hrtem_dask.training.labelled.labelled_micrograph import Labelled, LabelledMicrograph, make_labelled
 
-__all__ = ["group_of", "has_mask_folder", "list_folder", "read_calibrated"]
+__all__ = ["has_mask_folder", "list_folder", "read_calibrated"]
 
 _MASK_SUFFIX = re.compile(r"[_-](mask|label|labels)$", re.IGNORECASE)
 _UNKNOWN_SUFFIX = re.compile(r"[_-]unknown$", re.IGNORECASE)
-_PATCH_SUFFIX = re.compile(r"[_-](patch|tile|crop)[_-]?\d+([_-]\d+)?$", re.IGNORECASE)
 _NO_IMAGES = {
     ".txt", ".md", ".json", ".csv", ".toml", ".yaml", ".yml", ".xml", ".svg", ".safetensors", ".pt", ".parquet",
 }  # fmt: skip
@@ -48,12 +48,15 @@ def list_folder(folder: Path, *, pixel_size_nm: float | None = None) -> list[Lab
     Returns
     -------
     list of Labelled
-        Images in the order of their names. ``NAME_patch3`` and ``NAME_tile_0_512`` belong to the group ``NAME``.
+        Images in the order of their names. ``NAME_patch3`` and ``NAME_tile_0_512`` belong to the group ``NAME``; a
+        table ``groups.csv`` may state other groups, see `image_groups.groups_of`.
 
     Raises
     ------
     NothingToAnalyseError
         If there is no image, an image has no mask or two masks, or a mask or a file of unknown pixels has no image.
+    SettingsError
+        If the table of groups is wrong.
     """
     if has_mask_folder(folder):
         images, masks = list(_files(folder / "images")), list(_files(folder / "masks"))
@@ -95,10 +98,10 @@ def list_folder(folder: Path, *, pixel_size_nm: float | None = None) -> list[Lab
     return [
         Labelled(
             micrograph_id=path.stem,
-            group=group_of(path),
+            group=group,
             read=functools.partial(_read, path, by_name[path.stem], unknown.get(path.stem), pixel_size_nm),
         )
-        for path in images
+        for path, group in zip(images, groups_of(folder, images), strict=True)
     ]
 
 
@@ -116,28 +119,6 @@ def has_mask_folder(folder: Path) -> bool:
         True if the folder contains the folders ``images`` and ``masks``.
     """
     return (folder / "images").is_dir() and (folder / "masks").is_dir()
-
-
-def group_of(path: Path) -> str:
-    """Return the group of an image file: the micrograph that it is a patch of.
-
-    Parameters
-    ----------
-    path : path-like
-        Path of an image.
-
-    Returns
-    -------
-    str
-        Absolute path without the suffixes of the file type and of the patch.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> Path(group_of(Path("data/gold_patch12.png"))).name
-    'gold'
-    """
-    return str(path.resolve().with_name(_PATCH_SUFFIX.sub("", path.stem)))
 
 
 def read_calibrated(path: Path, pixel_size_nm: float | None) -> tuple[np.ndarray, PixelSize | None]:
