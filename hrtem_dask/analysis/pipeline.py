@@ -278,6 +278,7 @@ def analyse_segmented(
         "n_particles": len(rows),
         "n_counted": int(rows.flags("counted").sum()),
         "n_too_small": found.n_too_small,
+        "n_uncertain": found.n_uncertain,
         "coverage": coverage(found.labels, segmented.marks, segmented.outside),
         "field_kind": "particles" if len(rows) else None,
         **evidence(rows, network_scale=labelled.network_scale),
@@ -366,7 +367,7 @@ def _one_crystal(
     """Return the analysis of a field that one crystal fills: windows and fault traces instead of particles."""
     crystal = crystal_rows(segmented.prepared, settings, pixel_size_nm=pixel_size_nm)
     clock.lap("seconds_fourier")
-    counts = dict.fromkeys(("n_regions", "n_particles", "n_counted", "n_too_small"), 0)
+    counts = dict.fromkeys(("n_regions", "n_particles", "n_counted", "n_too_small", "n_uncertain"), 0)
     return Analysis(
         status="done",
         reason="; ".join(filter(None, [crystal.summary, segmented.remark])),

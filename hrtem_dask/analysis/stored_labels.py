@@ -90,6 +90,7 @@ def restore_labelled(
             region_rows=of_regions,
             particle_rows=found,
             n_removed=0 if n_too_small is None else int(n_too_small) - n_with_row,
+            n_uncertain=int(known.get("n_uncertain") or 0),
         ),
         micrograph={name: known.get(name) for name in _OF_MASK},
         network_scale=None if scale is None else float(scale),

@@ -10,6 +10,7 @@ import pandas as pd
 from hrtem_dask import backend, tables
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.particles.assembly import particle_rows, region_rows
+from hrtem_dask.particles.certainty import certain_pieces
 from hrtem_dask.particles.components import label_pieces, renumber
 from hrtem_dask.particles.counting import counting_limit_px
 from hrtem_dask.particles.holes import fill_particle_holes, fill_within_particles
@@ -36,6 +37,8 @@ class Particles:
     """One row per particle, as `tables.PARTICLES` defines it; micrograph, sample and lattice columns are null."""
     n_removed: int = 0
     """Objects below the counting limit that the cleaning removed whole: they have no row, see `n_too_small`."""
+    n_uncertain: int = 0
+    """Objects from the counting limit on that the network is not sure of: they have no row."""
 
     @property
     def n_too_small(self) -> int:
@@ -126,6 +129,16 @@ def find_particles(
         core = particle_core(probability, host_mask)
     cleaned, n_removed = _cleaned(mask, host_mask, settings, pixel_size_nm)
     pieces, runs_of_pieces = label_pieces(cleaned)
+    n_uncertain = 0
+    if probability is not None and settings.min_mean_probability > 0:
+        pieces, runs_of_pieces, n_uncertain, n_small = certain_pieces(
+            pieces,
+            runs_of_pieces,
+            probability,
+            min_mean_probability=settings.min_mean_probability,
+            min_area_px=counting_limit_px(settings, pixel_size_nm),
+        )
+        n_removed += n_small
     labels, regions, confidence = _split(pieces, runs_of_pieces, core, settings, pixel_size_nm)
     if settings.fill_holes:
         labels, regions = fill_within_particles(labels, regions)
@@ -152,7 +165,7 @@ def find_particles(
     if regions is not labels:
         runs = runs_of_pieces if regions is pieces else find_runs(regions)
     found = _with_regions(labels, particles, regions, runs, settings, pixel_size_nm=pixel_size_nm)
-    return replace(found, n_removed=n_removed)
+    return replace(found, n_removed=n_removed, n_uncertain=n_uncertain)
 
 
 def measure_labels(

@@ -63,7 +63,8 @@ def describe_measurement(micrographs: pd.DataFrame, particles: pd.DataFrame) -> 
         "calibration_flags": _flags(micrographs["calibration_flags"]),
         "quality_flags": _flags(micrographs["quality_flags"]),
         "left_out": _left_out(micrographs),
-        "particles": _particles(particles) | {"n_too_small": int(analyzed["n_too_small"].fillna(0).sum())},
+        "particles": _particles(particles)
+        | {name: int(analyzed[name].fillna(0).sum()) for name in ("n_too_small", "n_uncertain")},
     }
 
 

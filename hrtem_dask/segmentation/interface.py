@@ -29,7 +29,7 @@ class Segmentation:
     """Network pixels per pixel of the image (geometric mean of both axes), of a U-Net or detector; None for the
     baselines."""
     scale_score: float | None = None
-    """Predicted Dice coefficient in the part that was searched for the scale, see `scales.search.ScaleChoice`."""
+    """How well the scale suits the image, see `scales.search.ScaleChoice`; higher is better."""
     scale_margin: float | None = None
     """How clearly the scale was found, see `scales.search.ScaleChoice`; None where it was not searched for."""
     scale_scores: Mapping[float, float] = field(default_factory=dict)

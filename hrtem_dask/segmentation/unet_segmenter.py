@@ -64,7 +64,7 @@ class UNetSegmenter:
         predictor = load_dice_model(path)
         self.dice_model = predictor if segmentation.predict_quality else None
         self.contrast_dice_model = load_dice_model(path, "contrast") if segmentation.predict_quality else None
-        self._scale_finder = ScaleFinder(segmentation, predictor)
+        self._scale_finder = ScaleFinder(segmentation, is_calibrated=predictor is not None)
         self._judges = judge_always or self.dice_model is not None
         models = (self.dice_model, self.contrast_dice_model)
         needed = any(model is not None and "mask_agreement" in model.coefficients for model in models)

@@ -25,6 +25,9 @@ class ParticleSettings:
     noisy images it counts specks of noise too."""
     min_area_nm2: float = 0.5
     """Smaller pieces (nm²) are not counted; not used for micrographs without a pixel size."""
+    min_mean_probability: float = 0.8
+    """Pieces of the mask with a lower mean particle probability are no particles (U-Net): they are left out of the
+    labels, and their number is reported (`n_uncertain`). 0 keeps all pieces."""
     min_shape_area_px: int = 100
     """Smaller particles (px) are counted by size alone: their shape descriptors are null, and their outlines are not
     cleaned; 0 describes the shape of all."""
@@ -52,6 +55,7 @@ class ParticleSettings:
         ):
             require(f"particles.{name}", getattr(self, name), 0)
         require("particles.split_min_confidence", self.split_min_confidence, 0, 1)
+        require("particles.min_mean_probability", self.min_mean_probability, 0, 1)
 
     @property
     def counting_limit(self) -> str:

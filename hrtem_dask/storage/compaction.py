@@ -135,6 +135,8 @@ class CompactedRun:
     """Rows of the particle table."""
     n_too_small: int
     """Objects below the counting limit."""
+    n_uncertain: int
+    """Pieces of masks that are no particles, because the network is not sure of them."""
     verdicts: dict[str, Any]
     """From `population.verdicts.describe_verdicts`."""
     same_fields: dict[str, Any]
@@ -211,7 +213,8 @@ def compact(
     report_is_old = mark_old_report(folder)
     counts: dict[str, int] = {status: int((micrographs["status"] == status).sum()) for status in tables.STATUSES}
     corrected = int(micrographs["corrected"].fillna(False).sum())
-    n_too_small = int(micrographs["n_too_small"].fillna(0)[micrographs["status"] != "set_aside"].sum())
+    analyzed = micrographs[micrographs["status"] != "set_aside"]
+    n_too_small, n_uncertain = (int(analyzed[name].fillna(0).sum()) for name in ("n_too_small", "n_uncertain"))
     same_fields = describe_same_fields(micrographs)
     faults = describe_fault_conditions(micrographs, written.n_known_faults, settings.defects.voltage_range_kv)
     found = written.statistics()
@@ -220,6 +223,7 @@ def compact(
         "same_fields": same_fields,
         "corrected": corrected,
         "n_too_small": n_too_small,
+        "n_uncertain": n_uncertain,
         "verdicts": found.verdicts,
         "fault_conditions": faults,
         "lattice_scales": _lattice_scales(written.lattices, micrographs, settings),
@@ -234,6 +238,7 @@ def compact(
         counts=counts,
         n_particles=written.n_particles,
         n_too_small=n_too_small,
+        n_uncertain=n_uncertain,
         verdicts=found.verdicts,
         same_fields=same_fields,
         fault_conditions=faults,

@@ -86,6 +86,13 @@ MICROGRAPHS: Schema = (
         "objects below the counting limit: particles that are too_small, and pieces of the mask that cleaning removed",
     ),
     Column(
+        "n_uncertain",
+        "int",
+        "pieces of the mask that are no particles, because the network is not sure of them",
+        "",
+        "mean probability below particles.min_mean_probability",
+    ),
+    Column(
         "coverage",
         "float",
         "share of the image that is particle",
@@ -114,14 +121,14 @@ MICROGRAPHS: Schema = (
     Column(
         "network_scale_score",
         "float",
-        "predicted Dice at that scale, in the part of the image that was searched; null where no scale showed any",
+        "how well that scale suits the image, higher is better; null where no scale showed a particle",
         "",
         "see segmentation.scales",
     ),
     Column(
         "network_scale_margin",
         "float",
-        "how clearly the scale was found: predicted Dice there minus that of the best clearly different scale",
+        "how clearly the scale was found: its score minus that of the best clearly different scale",
         "",
         "see segmentation.scales",
     ),

@@ -110,7 +110,7 @@ def test_outlines_that_hold_as_much_background_are_not_taken() -> None:
 
 
 def test_a_scale_with_a_lower_score_is_not_looked_at() -> None:
-    segmenter = KnownSegmenter({1.0: MERGED, 2.0: PARTICLES}, {0.5: 0.99, 1.0: 0.99, 2.0: 0.97})
+    segmenter = KnownSegmenter({1.0: MERGED, 2.0: PARTICLES}, {0.5: 3.0, 1.0: 3.0, 2.0: 2.6})
     assert analyse(segmenter).micrograph["network_scale"] == 1.0
     assert segmenter.asked == [1.0]
 
@@ -122,7 +122,7 @@ def test_sizes_without_a_doubt_stay_as_they_are() -> None:
 
 
 def test_a_low_predicted_dice_stays_a_doubt() -> None:
-    segmenter = KnownSegmenter({1.0: MERGED, 2.0: PARTICLES}, {1.0: 0.99, 2.0: 0.985}, dice=0.7)
+    segmenter = KnownSegmenter({1.0: MERGED, 2.0: PARTICLES}, {1.0: 3.0, 2.0: 2.8}, dice=0.7)
     found = analyse(segmenter)
     assert (found.micrograph["network_scale"], found.micrograph["verdict"]) == (2.0, "doubtful")
 

@@ -65,6 +65,8 @@ class RunSummary:
     """Number of these whose labels an earlier run had made, because only settings of later stages have changed."""
     n_too_small: int = 0
     """Number of objects below the counting limit."""
+    n_uncertain: int = 0
+    """Number of pieces of masks that are no particles, because the network is not sure of them."""
     verdicts: Mapping[str, Any] = field(default_factory=dict)
     """How many micrographs are doubtful, and why: see `population.verdicts.describe_verdicts`."""
     reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -303,6 +305,7 @@ def run_job(job: Job, cluster: Cluster | Client | str | None, *, progress: bool 
         n_analyzed=plan.n_to_analyze,
         n_reused=plan.n_with_labels,
         n_too_small=ended.n_too_small,
+        n_uncertain=ended.n_uncertain,
         verdicts=ended.verdicts,
         reasons=ended.reasons,
         same_fields=ended.same_fields,

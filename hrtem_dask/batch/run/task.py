@@ -54,6 +54,7 @@ _OF_LABELS = (
     "n_particles",
     "n_counted",
     "n_too_small",
+    "n_uncertain",
     "coverage",
     "verdict",
     "doubt_reasons",

@@ -16,7 +16,7 @@ from hrtem_dask import backend
 from hrtem_dask.segmentation.networks.output import sigmoid
 from hrtem_dask.segmentation.quality.blocks import block_means
 
-__all__ = ["COPIES", "WINDOW_PX", "judge_mask", "mask_agreement", "turned", "turned_back"]
+__all__ = ["COPIES", "WINDOW_PX", "judge_mask", "mask_agreement", "mask_confidence", "turned", "turned_back"]
 
 WINDOW_PX = 512
 """Side (px) of the window that is segmented again: the window of the image with the least certain pixels."""
@@ -77,7 +77,7 @@ def judge_mask(
         return None
     mask = p >= threshold
     terms = {
-        "mask_confidence": _confidence(p, mask),
+        "mask_confidence": mask_confidence(p, mask),
         "mask_fraction": float(mask.sum()) / mask.size,
         "outline_entropy": _outline_entropy(p[window], mask[window]),
     }
@@ -163,6 +163,34 @@ def mask_agreement(masks: np.ndarray) -> float:
     return float(dice[np.triu_indices(len(masks), 1)].mean())
 
 
+def mask_confidence(probability: np.ndarray, mask: np.ndarray) -> float:
+    """Return the expected Dice coefficient of a mask if the probabilities are calibrated.
+
+    Parameters
+    ----------
+    probability : numpy.ndarray or cupy.ndarray
+        Shape (y, x), 0 to 1.
+    mask : numpy.ndarray or cupy.ndarray of bool
+        Shape (y, x).
+
+    Returns
+    -------
+    float
+        2 Σ_mask p / (Σ p + area of the mask), 0 to 1; for an empty mask 1 − the largest p.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> probability = np.array([[0.9, 0.6, 0.1]])
+    >>> round(mask_confidence(probability, probability >= 0.5), 3)
+    0.833
+    """
+    area = int(mask.sum())
+    if not area:
+        return 1 - float(probability.max())
+    return 2 * float((probability * mask).sum()) / (float(probability.sum()) + area)
+
+
 def _most_doubtful(probability: np.ndarray, *, window_px: int, stride_px: int) -> tuple[slice, slice] | None:
     """Return the square of whole blocks with the largest sum of p (1 − p); None where not even one block fits."""
     side = min(window_px, *probability.shape) // stride_px
@@ -181,14 +209,6 @@ def _mask(image: np.ndarray, network: Callable[[np.ndarray], np.ndarray], thresh
     """Return the network's mask of one image of whole blocks."""
     xp = backend.array_namespace(image)
     return sigmoid(network(xp.ascontiguousarray(image)[None])[0]) >= threshold
-
-
-def _confidence(probability: np.ndarray, mask: np.ndarray) -> float:
-    """Return the expected Dice coefficient of a mask if the probabilities are calibrated."""
-    area = int(mask.sum())
-    if not area:
-        return 1 - float(probability.max())
-    return 2 * float((probability * mask).sum()) / (float(probability.sum()) + area)
 
 
 def _outline_entropy(probability: np.ndarray, mask: np.ndarray) -> float:

@@ -10,7 +10,6 @@ import numpy as np
 from hrtem_dask.errors import CalibrationError
 from hrtem_dask.micrograph import PixelSize
 from hrtem_dask.segmentation.networks.config import UNetConfig
-from hrtem_dask.segmentation.quality.dice_model import DiceModel
 from hrtem_dask.segmentation.rescale import resample
 from hrtem_dask.segmentation.scales.geometry import scale_for_diameter, scaled_shape
 from hrtem_dask.segmentation.scales.search import ScaleChoice, choose_scale
@@ -29,13 +28,13 @@ class ScaleFinder:
     ----------
     settings : SegmentationSettings
         Uses `regime`, `diameter_nm`, `diameter_px`, `threshold`.
-    dice_model : DiceModel or None
-        Predicts the quality of the masks of the network.
+    is_calibrated : bool
+        Whether the network can predict the quality of its masks, as one can that was trained for both regimes.
     """
 
-    def __init__(self, settings: SegmentationSettings, dice_model: DiceModel | None) -> None:
+    def __init__(self, settings: SegmentationSettings, *, is_calibrated: bool) -> None:
         self._settings = settings
-        self._dice_model = dice_model
+        self._is_calibrated = is_calibrated
 
     def find(
         self,
@@ -78,9 +77,7 @@ class ScaleFinder:
             square,
             network,
             scaling=config.input_scaling,
-            stride_px=config.total_stride_px,
             threshold=self._settings.threshold,
-            dice_model=self._dice_model,
         )
 
     def is_contrast(self, pixel_size_nm: PixelSize | None) -> bool:
@@ -98,7 +95,7 @@ class ScaleFinder:
         """
         if self._settings.regime != "auto":
             return self._settings.regime == "contrast"
-        if self._dice_model is None:  # no score to compare scales by
+        if not self._is_calibrated:
             return False
         return pixel_size_nm is None or max(pixel_size_nm) > LATTICE_MAX_PIXEL_NM
 

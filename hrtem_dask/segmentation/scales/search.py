@@ -1,14 +1,15 @@
 """The scale at which a network sees a micrograph best, found from the micrograph itself.
 
 A network recognizes particles of the sizes (in pixels) that it was trained on. Where the pixel size is not known, or is
-far from that of training, the network looks at the same part of the micrograph at several scales, and the scale is
-taken at which its own output predicts the best mask. A network may be as sure where particles are so small that they
-merge. Where another scale is equally good, such particles are therefore seen larger.
+far from that of training, the network looks at parts of the micrograph at several scales, and the scale is taken at
+which it is surest of its mask and the outlines lie on edges of the gray values. The network alone cannot decide: it may
+be as sure of one outline around touching particles as of one around each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,28 +18,34 @@ from hrtem_dask import backend
 from hrtem_dask.segmentation.network_input import scale_input
 from hrtem_dask.segmentation.networks.config import InputScaling
 from hrtem_dask.segmentation.networks.output import sigmoid
-from hrtem_dask.segmentation.quality.agreement import judge_mask
-from hrtem_dask.segmentation.quality.blocks import block_means
-from hrtem_dask.segmentation.quality.dice_model import DiceModel
+from hrtem_dask.segmentation.quality.agreement import mask_confidence
 from hrtem_dask.segmentation.rescale import resample
-from hrtem_dask.segmentation.scales.apparent_size import apparent_diameter_px, apparent_width_px
+from hrtem_dask.segmentation.scales.apparent_size import apparent_width_px
 from hrtem_dask.segmentation.scales.geometry import SCALES
+from hrtem_dask.segmentation.scales.outline_contrast import OutlineContrast
+from hrtem_dask.segmentation.scales.windows import Box, liveliest
 
-__all__ = ["ScaleChoice", "choose_scale", "scale_margin"]
+__all__ = ["EQUAL_SCORES", "ScaleChoice", "choose_scale", "scale_margin"]
 
 WINDOW_PX = 512
 """Side (px) of what the network sees at each scale."""
+EDGES_PX = 1024
+"""Side (px of the micrograph) of the part whose gray values the outlines of all scales are compared with."""
 MIN_SIDE_PX = 64
 """Scales at which the shorter side of the micrograph is smaller than this (network pixels) are left out."""
 OTHER_SCALE = 1.9
 """Scales that differ by at least this factor from the chosen one compete with it for the margin."""
-EQUAL_SCORES = 0.01
+EQUAL_SCORES = 0.3
 """Scores that differ by no more than this are equally good."""
-SMALLEST_DIAMETER_PX = 16.0
-"""Diameter (network pixels), by area, below which particles merge and are missed, although the network may be sure."""
-SMALLEST_WIDTH_PX = 12.0
-"""The same for the width of the parts of pieces: that of particles in agglomerates, and of rods. The largest value that
-changes the scale of no labeled image on which the diameter was chosen."""
+WIDTH_WEIGHT, SMALL_WIDTH_PX = 0.5, 16.0
+"""The larger particles look, the surer is a network, because fewer of their pixels are at outlines: if outlines are
+equally sharp in network pixels, the log-odds of the confidence rise as the logarithm of the width. Half of this is
+taken away for parts that are wider than this width (network pixels). Narrower ones merge and are missed."""
+EDGE_WEIGHT = 2.0
+"""Weight of the contrast of gray values along outlines. Both weights were chosen among a few on the labeled real images
+of the model card; from half to one and a half of them, the result is nearly the same."""
+MOST_LOG_ODDS = math.log(999)
+"""A confidence nearer to 1 than this says nothing more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +55,10 @@ class ScaleChoice:
     scale: float
     """Network pixels per pixel of the micrograph."""
     score: float | None
-    """Predicted Dice coefficient in the window at this scale; None where no scale shows a particle."""
+    """Score at this scale: log-odds of the confidence of the mask in the window, less for wide particles, more for
+    outlines on edges of the gray values. None where no scale shows a particle."""
     margin: float | None
-    """Score minus the best score of a clearly different scale, slightly negative where small particles are seen larger
-    than at the best score; None where there is none. A small margin means doubt."""
+    """Score minus the best score of a clearly different scale; None where there is none."""
     scores: Mapping[float, float] = field(default_factory=dict)
     """Score of every scale that shows a particle."""
 
@@ -61,12 +68,10 @@ def choose_scale(
     network: Callable[[np.ndarray], np.ndarray],
     *,
     scaling: InputScaling,
-    stride_px: int,
     threshold: float,
-    dice_model: DiceModel | None,
     scales: Sequence[float] = SCALES,
 ) -> ScaleChoice:
-    """Choose the scale at which the output of a network predicts the best mask.
+    """Choose the scale at which a network is surest of its mask, and outlines lie on edges of the gray values.
 
     Parameters
     ----------
@@ -76,37 +81,31 @@ def choose_scale(
         From images of shape (n, y, x) to log-odds of the same shape.
     scaling : {"min_max", "standard"}
         `UNetConfig.input_scaling`.
-    stride_px : int
-        Total stride of the network.
     threshold : float
         Probability from which a pixel belongs to a particle.
-    dice_model : DiceModel or None
-        Predicts the Dice coefficient; without one, the confidence of the mask is the score.
     scales : sequence of float
         Scales that are tried.
 
     Returns
     -------
     ScaleChoice
-        The scale with the highest score. If particles have less than 16 px there, or their parts are narrower than
-        12 px, the next finer one with an equal score at which they are large enough, else that at which they are
-        largest. 1 where no scale shows a particle.
+        The scale with the highest score; 1 where no scale shows a particle.
     """
-    turn = dice_model is not None and "mask_agreement" in dice_model.coefficients
     scores: dict[float, float] = {}
-    sizes: dict[float, float] = {}
-    for scale in _possible(image, scales):
-        seen, shape = _window(image, scale, scaling)
+    edges: OutlineContrast | None = None
+    for scale, window, part in _windows(image, scales):
+        edges = edges or OutlineContrast(backend.to_numpy(image[part.slices]), part)
+        seen, shape = _seen(image[window.slices], scale, scaling)
         probability = sigmoid(network(seen[None])[0])[: shape[0], : shape[1]]
-        terms = judge_mask(
-            seen[: shape[0], : shape[1]], probability, network, threshold=threshold, stride_px=stride_px, turn=turn
-        )
-        if terms is not None and terms["mask_fraction"] > 0:
-            scores[scale] = terms["mask_confidence"] if dice_model is None else dice_model.predict(terms, {})
-            sizes[scale] = _relative_size(probability, threshold)
+        mask = probability >= threshold
+        if mask.any():
+            on_host = backend.to_numpy(probability)
+            confidence = mask_confidence(probability, mask)
+            width_px = apparent_width_px(on_host, threshold)
+            scores[scale] = _score(confidence, width_px, edges.log_ratio(on_host, window, threshold))
     if not scores:
         return ScaleChoice(scale=1.0, score=None, margin=None)
-    best = _large_enough(max(scores, key=scores.__getitem__), scores, sizes)
+    best = max(scores, key=scores.__getitem__)
     return ScaleChoice(scale=best, score=scores[best], margin=scale_margin(best, scores), scores=scores)
 
 
@@ -134,20 +133,25 @@ def scale_margin(scale: float, scores: Mapping[float, float]) -> float | None:
     return scores[scale] - max(others) if others else None
 
 
-def _relative_size(probability: np.ndarray, threshold: float) -> float:
-    """Return how large particles look, over the smallest size that is enough: the lower one of both measures."""
-    diameter_px = apparent_diameter_px(probability >= threshold) or 1.0
-    width_px = apparent_width_px(probability, threshold) or 1.0
-    return min(diameter_px / SMALLEST_DIAMETER_PX, width_px / SMALLEST_WIDTH_PX)
+def _score(confidence: float, width_px: float | None, log_edge_ratio: float) -> float:
+    """Return the score of a mask from its confidence, the width of its parts, and the contrast along its outlines."""
+    odds = max(confidence, 1e-9) / max(1 - confidence, 1e-9)
+    surer_by_width = 0.0 if width_px is None else max(0.0, math.log(width_px / SMALL_WIDTH_PX))
+    sure = max(-MOST_LOG_ODDS, min(MOST_LOG_ODDS, math.log(odds)))
+    return sure - WIDTH_WEIGHT * surer_by_width + EDGE_WEIGHT * log_edge_ratio
 
 
-def _large_enough(best: float, scores: Mapping[float, float], sizes: Mapping[float, float]) -> float:
-    """Return the scale at which particles that are too small (size below 1) at the best one are large enough."""
-    if sizes[best] >= 1:
-        return best
-    equal = [scale for scale in scores if scale >= best and scores[scale] >= scores[best] - EQUAL_SCORES]
-    enough = [scale for scale in equal if sizes[scale] >= 1]
-    return min(enough) if enough else max(equal, key=sizes.__getitem__)
+def _windows(image: np.ndarray, scales: Sequence[float]) -> Iterator[tuple[float, Box, Box]]:
+    """Yield the scales, coarsest first, the window at each, within those of coarser ones, and the part for edges."""
+    field = Box(0, 0, int(image.shape[0]), int(image.shape[1]))
+    part = window = liveliest(image, field, EDGES_PX)
+    for scale in sorted(_possible(image, scales)):
+        side = round(WINDOW_PX / scale)
+        if side > EDGES_PX:
+            yield scale, part.around(side, field), part
+        else:
+            window = liveliest(image, window, side)
+            yield scale, window, part
 
 
 def _possible(image: np.ndarray, scales: Sequence[float]) -> list[float]:
@@ -157,26 +161,12 @@ def _possible(image: np.ndarray, scales: Sequence[float]) -> list[float]:
     return possible or [1.0]
 
 
-def _window(image: np.ndarray, scale: float, scaling: InputScaling) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return what the network sees at one scale, a square padded by reflection, and the shape without padding.
+def _seen(part: np.ndarray, scale: float, scaling: InputScaling) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return what the network sees of a part, a square padded by reflection, and the shape without padding.
 
-    The input is scaled by the statistics of the window, which stands for the whole micrograph.
+    The input is scaled by the statistics of the part, which stands for the whole micrograph.
     """
-    side = round(WINDOW_PX / scale)
-    part = _liveliest(image, side)
     shape = (min(WINDOW_PX, round(part.shape[0] * scale)), min(WINDOW_PX, round(part.shape[1] * scale)))
     seen = scale_input(resample(part, shape, method="bicubic"), scaling)
     xp = backend.array_namespace(seen)
     return xp.pad(seen, [(0, WINDOW_PX - n) for n in shape], mode="reflect"), shape
-
-
-def _liveliest(image: np.ndarray, side: int) -> np.ndarray:
-    """Return the square part, of nine, that varies most on the scale of particles."""
-    height, width = image.shape
-    rows, columns = (sorted({0, max(0, (n - side) // 2), max(0, n - side)}) for n in (height, width))
-    parts = [image[y : y + side, x : x + side] for y in rows for x in columns]
-    if len(parts) == 1:
-        return parts[0]
-    block = max(1, side // 64)
-    spreads = [float(block_means(part, block).std(dtype="float64")) for part in parts]
-    return parts[int(np.argmax(spreads))]

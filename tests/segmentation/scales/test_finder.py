@@ -10,18 +10,15 @@ from hrtem_dask.settings import ExecutionSettings, SegmentationSettings
 
 
 def test_the_pixel_size_decides_the_regime() -> None:
-    dice_model = make_segmenter(SegmentationSettings(), ExecutionSettings(device="cpu")).dice_model
-    assert dice_model is not None
-
     def regime(pixel_size_nm: float | None, **options: object) -> bool:
-        finder = ScaleFinder(SegmentationSettings(**options), None if "unable" in options else dice_model)  # type: ignore[arg-type]
+        finder = ScaleFinder(SegmentationSettings(**options), is_calibrated=True)  # type: ignore[arg-type]
         return finder.is_contrast(None if pixel_size_nm is None else (pixel_size_nm, pixel_size_nm))
 
     assert [regime(size) for size in (0.02, 0.1, 0.11, 3.0, None)] == [False, False, True, True, True]
     assert regime(0.02, regime="contrast")
     assert not regime(3.0, regime="lattice")
     # a network that cannot predict the quality of its masks, such as a fine-tuned one, cannot choose either
-    assert not ScaleFinder(SegmentationSettings(), None).is_contrast(None)
+    assert not ScaleFinder(SegmentationSettings(), is_calibrated=False).is_contrast(None)
 
 
 def test_a_stated_diameter_sets_the_scale(rng: np.random.Generator) -> None:

@@ -11,12 +11,9 @@ from scipy import ndimage
 from hrtem_dask.evaluation import dice
 from hrtem_dask.filtering import prepare
 from hrtem_dask.segmentation import make_segmenter
-from hrtem_dask.segmentation.quality.dice_model import DiceModel
 from hrtem_dask.segmentation.rescale import resample
-from hrtem_dask.segmentation.scales.search import _large_enough, choose_scale
+from hrtem_dask.segmentation.scales.search import choose_scale
 from hrtem_dask.settings import ExecutionSettings, Regime, SegmentationSettings
-
-STRIDE = 32
 
 
 def disks(side: int, diameter: float, *, seed: int = 0) -> np.ndarray:
@@ -53,9 +50,7 @@ def test_a_network_is_shown_particles_at_its_own_size(diameter: float) -> None:
         image,
         tuned_to(40.0),
         scaling="standard",
-        stride_px=STRIDE,
         threshold=0.5,
-        dice_model=None,
     )
     assert choice.score is not None
     assert abs(np.log2(choice.scale * diameter / 40.0)) <= 1
@@ -65,26 +60,8 @@ def test_a_field_without_particles_has_no_score() -> None:
     def sees_nothing(images: np.ndarray) -> np.ndarray:
         return np.full(images.shape, -9.0, np.float32)
 
-    choice = choose_scale(
-        disks(200, 20), sees_nothing, scaling="standard", stride_px=STRIDE, threshold=0.5, dice_model=None
-    )
+    choice = choose_scale(disks(200, 20), sees_nothing, scaling="standard", threshold=0.5)
     assert (choice.scale, choice.score, choice.margin) == (1.0, None, None)
-
-
-@pytest.mark.parametrize(
-    ("scores", "sizes", "chosen"),
-    [
-        ({0.25: 0.99, 0.5: 0.985, 1.0: 0.985}, {0.25: 0.4, 0.5: 0.8, 1.0: 1.5}, 1.0),  # the next that is enough
-        ({0.25: 0.99, 0.5: 0.985, 1.0: 0.985}, {0.25: 0.8, 0.5: 1.5, 1.0: 3.0}, 0.5),
-        ({0.25: 0.99, 0.5: 0.97, 1.0: 0.5}, {0.25: 0.5, 0.5: 1.0, 1.0: 2.0}, 0.25),  # the others are worse
-        ({0.25: 0.985, 0.5: 0.99, 1.0: 0.985}, {0.25: 2.5, 0.5: 5.0, 1.0: 10.0}, 0.5),  # never coarser
-        ({0.25: 0.99, 0.5: 0.985}, {0.25: 0.3, 0.5: 0.6}, 0.5),  # none is enough
-    ],
-)
-def test_small_particles_are_seen_larger_where_the_score_is_equal(
-    scores: dict[float, float], sizes: dict[float, float], chosen: float
-) -> None:
-    assert _large_enough(max(scores, key=scores.__getitem__), scores, sizes) == chosen
 
 
 def test_particles_of_an_agglomerate_are_not_too_small_because_it_is_large() -> None:
@@ -101,7 +78,7 @@ def test_particles_of_an_agglomerate_are_not_too_small_because_it_is_large() -> 
                 at = 200 + row * diameter, 160 + column * diameter
                 image[(y - at[0]) ** 2 + (x - at[1]) ** 2 < diameter**2 / 4] = 0.3
         image += np.random.default_rng(0).normal(0, 0.02, image.shape).astype(np.float32)
-        choice = choose_scale(image, equally_sure, scaling="standard", stride_px=STRIDE, threshold=0.5, dice_model=None)
+        choice = choose_scale(image, equally_sure, scaling="standard", threshold=0.5)
         assert choice.scale * diameter >= 12, diameter
 
 
@@ -110,25 +87,34 @@ def test_a_network_that_is_sure_at_every_scale_sees_no_particle_too_small() -> N
         return np.stack([np.where(ndimage.gaussian_filter(image, 1) < -0.7, 6.0, -6.0) for image in images])
 
     for diameter in (15.0, 60.0, 120.0):
-        choice = choose_scale(
-            disks(512, diameter), equally_sure, scaling="standard", stride_px=STRIDE, threshold=0.5, dice_model=None
-        )
+        choice = choose_scale(disks(512, diameter), equally_sure, scaling="standard", threshold=0.5)
         assert choice.scale * diameter >= 15, diameter  # some disks overlap, so that their pieces are larger
 
 
-def test_a_calibration_with_the_agreement_of_masks_can_compare_scales() -> None:
-    model = DiceModel(
-        intercept=0.0,
-        coefficients={"mask_agreement": 1.0},
-        centres={"mask_agreement": 0.0},
-        scales={"mask_agreement": 1.0},
-        empty_dice=0.5,
-        ranges={},
-    )
-    choice = choose_scale(
-        disks(256, 40.0), tuned_to(40.0), scaling="standard", stride_px=STRIDE, threshold=0.5, dice_model=model
-    )
-    assert choice.score is not None
+def test_outlines_on_edges_are_preferred_to_equally_sure_ones_beside_them() -> None:
+    """The network is as sure at every scale, but outlines its disks too widely where they look large."""
+
+    def wider_where_large(images: np.ndarray) -> np.ndarray:
+        logits = []
+        for image in images:
+            dark = ndimage.gaussian_filter(image, 1) < -0.7
+            areas = np.bincount(ndimage.label(dark)[0].ravel())[1:]
+            size = np.sqrt(4 * np.median(areas[areas > 20]) / np.pi) if (areas > 20).any() else 1.0
+            wide = ndimage.binary_dilation(dark, iterations=int(size // 4)) if size > 30 else dark
+            logits.append(np.where(wide, 6.0, -6.0))
+        return np.stack(logits)
+
+    choice = choose_scale(disks(512, 40.0), wider_where_large, scaling="standard", threshold=0.5)
+    assert choice.scale * 40 <= 32
+
+
+def test_a_part_of_a_large_micrograph_is_compared_at_every_scale() -> None:
+    """Windows of all scales overlap with the part whose gray values are looked at, wherever the particles are."""
+    image = np.full((2600, 2600), 0.8, np.float32)
+    image[2100:, 2100:] = disks(500, 40.0)
+    choice = choose_scale(image, tuned_to(40.0), scaling="standard", threshold=0.5)
+    assert len(choice.scores) > 3
+    assert abs(np.log2(choice.scale)) <= 1
 
 
 @pytest.mark.parametrize("zoom", [0.5, 2.0])

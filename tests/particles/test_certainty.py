@@ -1,0 +1,51 @@
+"""Pieces that the network is not sure of are left out, and counted."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from hrtem_dask.particles import find_particles
+from hrtem_dask.particles.certainty import certain_pieces
+from hrtem_dask.particles.components import label_pieces
+from hrtem_dask.particles.runs import find_runs
+from hrtem_dask.settings import ParticleSettings
+
+
+@given(seed=st.integers(0, 10_000), limit=st.floats(0.5, 1.0))
+def test_pieces_are_those_of_an_independent_implementation(seed: int, limit: float) -> None:
+    rng = np.random.default_rng(seed)
+    smooth = ndimage.gaussian_filter(rng.normal(size=(40, 50)), 2)
+    probability = np.clip(0.5 + 4 * smooth, 0, 1).astype(np.float32)
+    pieces, runs = label_pieces(probability >= 0.5)
+    left, runs_left, n_uncertain, n_small = certain_pieces(
+        pieces, runs, probability, min_mean_probability=limit, min_area_px=30
+    )
+    ids = np.arange(1, pieces.max() + 1)
+    means = ndimage.mean(probability.astype(float), pieces, ids)
+    kept = ids[np.asarray(means) >= limit]
+    expected = np.isin(pieces, kept)
+    assert np.array_equal(left > 0, expected)
+    assert np.array_equal(np.unique(left[left > 0]), np.arange(1, len(kept) + 1))
+    assert [int(pieces[left == k][0]) for k in range(1, len(kept) + 1)] == kept.tolist()
+    assert n_uncertain + n_small == len(ids) - len(kept)
+    areas = np.bincount(pieces.ravel(), minlength=len(ids) + 1)
+    assert n_small == sum(areas[i] < 30 for i in ids if i not in kept)
+    again = find_runs(left)
+    assert all(np.array_equal(getattr(again, f), getattr(runs_left, f)) for f in ("ids", "first", "row", "start"))
+
+
+def test_a_run_counts_what_it_leaves_out_and_zero_keeps_everything() -> None:
+    probability = np.full((120, 120), 0.05, np.float32)
+    probability[10:40, 10:40] = 0.97
+    probability[70:100, 70:100] = 0.6
+    image = 1 - probability
+    mask = probability >= 0.5
+    found = find_particles(mask, image, pixel_size_nm=None, probability=probability)
+    assert (len(found.particle_rows), found.n_uncertain, found.n_too_small) == (1, 1, 0)
+    assert not found.labels[70:100, 70:100].any()
+    everything = ParticleSettings(min_mean_probability=0)
+    kept = find_particles(mask, image, everything, pixel_size_nm=None, probability=probability)
+    assert (len(kept.particle_rows), kept.n_uncertain) == (2, 0)
+    without = find_particles(mask, image, pixel_size_nm=None)
+    assert (len(without.particle_rows), without.n_uncertain) == (2, 0)
