@@ -14,7 +14,13 @@ __all__ = ["certain_pieces"]
 
 
 def certain_pieces(
-    pieces: np.ndarray, runs: Runs, probability: np.ndarray, *, min_mean_probability: float, min_area_px: float
+    pieces: np.ndarray,
+    runs: Runs,
+    probability: np.ndarray,
+    mask: np.ndarray,
+    *,
+    min_mean_probability: float,
+    min_area_px: float,
 ) -> tuple[np.ndarray, Runs, int, int]:
     """Leave out pieces of a mask whose mean particle probability is low.
 
@@ -26,8 +32,11 @@ def certain_pieces(
         Their runs.
     probability : numpy.ndarray
         Shape (y, x), 0 to 1.
+    mask : numpy.ndarray of bool
+        Shape (y, x): the mask before it was cleaned. Pixels that are not in it, such as those of filled holes, say
+        nothing about how sure the network is.
     min_mean_probability : float
-        Least mean probability of a piece.
+        Least mean probability of the pixels of a piece that are in the mask.
     min_area_px : float
         Counting limit (px).
 
@@ -45,12 +54,14 @@ def certain_pieces(
     >>> import numpy as np
     >>> pieces = np.array([[1, 1, 0, 2, 2]], dtype=np.int32)
     >>> probability = np.array([[0.6, 0.7, 0.1, 0.9, 0.99]], dtype=np.float32)
-    >>> certain_pieces(pieces, find_runs(pieces), probability, min_mean_probability=0.8, min_area_px=2)[0].tolist()
+    >>> limits = {"min_mean_probability": 0.8, "min_area_px": 2}
+    >>> certain_pieces(pieces, find_runs(pieces), probability, probability >= 0.5, **limits)[0].tolist()
     [[0, 0, 0, 1, 1]]
     """
     if not runs.ids.size:
         return pieces, runs, 0, 0
-    unsure = _mean(probability, runs) < min_mean_probability
+    in_mask = _totals(mask.astype(np.uint8), runs)
+    unsure = _totals(np.where(mask, probability, 0), runs) < min_mean_probability * in_mask
     if not unsure.any():
         return pieces, runs, 0, 0
     number = np.zeros(int(runs.ids.max()) + 1, dtype=pieces.dtype)
@@ -60,15 +71,15 @@ def certain_pieces(
     return left, find_runs(left), int(np.count_nonzero(unsure)) - n_small, n_small
 
 
-def _mean(values: np.ndarray, runs: Runs) -> np.ndarray:
-    """Return the mean of the values in each label, in double precision."""
+def _totals(values: np.ndarray, runs: Runs) -> np.ndarray:
+    """Return the sum of the values in each label, shape (n,)."""
     flat, width = np.ascontiguousarray(values).ravel(), values.shape[1]
     order = np.lexsort((runs.start, runs.row))
     bounds = np.empty(2 * order.size, dtype=np.int64)
     bounds[::2] = (runs.row * width + runs.start)[order]
     bounds[1::2] = (runs.row * width + runs.stop)[order]
     # a run may end with the array, and reduceat takes no bound there: one number more
-    sums = np.add.reduceat(np.append(flat, flat.dtype.type(0)), bounds)[::2]
+    sums = np.add.reduceat(np.append(flat, flat.dtype.type(0)), bounds, dtype=np.float64)[::2]
     of_run = np.empty(order.size)
     of_run[order] = sums
-    return np.asarray(runs.total(of_run) / runs.area_px)
+    return runs.total(of_run)

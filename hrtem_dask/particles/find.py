@@ -135,6 +135,7 @@ def find_particles(
             pieces,
             runs_of_pieces,
             probability,
+            host_mask,
             min_mean_probability=settings.min_mean_probability,
             min_area_px=counting_limit_px(settings, pixel_size_nm),
         )

@@ -17,12 +17,13 @@ def test_pieces_are_those_of_an_independent_implementation(seed: int, limit: flo
     rng = np.random.default_rng(seed)
     smooth = ndimage.gaussian_filter(rng.normal(size=(40, 50)), 2)
     probability = np.clip(0.5 + 4 * smooth, 0, 1).astype(np.float32)
-    pieces, runs = label_pieces(probability >= 0.5)
+    mask = probability >= 0.5
+    pieces, runs = label_pieces(ndimage.binary_fill_holes(mask))
     left, runs_left, n_uncertain, n_small = certain_pieces(
-        pieces, runs, probability, min_mean_probability=limit, min_area_px=30
+        pieces, runs, probability, mask, min_mean_probability=limit, min_area_px=30
     )
     ids = np.arange(1, pieces.max() + 1)
-    means = ndimage.mean(probability.astype(float), pieces, ids)
+    means = ndimage.mean(probability.astype(float), np.where(mask, pieces, 0), ids)
     kept = ids[np.asarray(means) >= limit]
     expected = np.isin(pieces, kept)
     assert np.array_equal(left > 0, expected)
@@ -49,3 +50,16 @@ def test_a_run_counts_what_it_leaves_out_and_zero_keeps_everything() -> None:
     assert (len(kept.particle_rows), kept.n_uncertain) == (2, 0)
     without = find_particles(mask, image, pixel_size_nm=None)
     assert (len(without.particle_rows), without.n_uncertain) == (2, 0)
+
+
+def test_a_hollow_particle_and_a_mask_without_probabilities_are_kept() -> None:
+    """Filled holes have no probability; the baselines give their mask as the probability."""
+    y, x = np.mgrid[:120, :120]
+    distance = np.hypot(y - 60, x - 60)
+    probability = np.where((distance < 40) & (distance > 30), 0.97, 0.02).astype(np.float32)
+    found = find_particles(probability >= 0.5, 1 - probability, pixel_size_nm=None, probability=probability)
+    assert (len(found.particle_rows), found.n_uncertain) == (1, 0)
+    assert found.labels[60, 60]
+    ragged = np.random.default_rng(0).random((120, 120)) < 0.7
+    baseline = find_particles(ragged, 1 - probability, pixel_size_nm=None, probability=ragged.astype(np.float32))
+    assert baseline.n_uncertain == 0
