@@ -222,7 +222,7 @@ def label(
     particles.Particles
         Labels, region table, particle table.
     """
-    rules = settings.particles
+    rules = settings.particle_rules
     finite = _finite(image)
     if corrected is not None:
         return particles.measure_labels(

@@ -130,7 +130,7 @@ def run(inputs: tuple[str, ...], out: str, **options: Any) -> None:
         limit = settings.particles.counting_limit
         click.echo(f"too small:   {summary.n_too_small} objects below the counting limit of {limit} were not counted")
     if summary.n_uncertain:
-        least = settings.particles.min_mean_probability
+        least = settings.particle_rules.min_mean_probability
         click.echo(
             f"uncertain:   {summary.n_uncertain} objects with a mean particle probability below {least:g} were left "
             "out (settings particles.min_mean_probability)"

@@ -130,7 +130,7 @@ def find_particles(
     cleaned, n_removed = _cleaned(mask, host_mask, settings, pixel_size_nm)
     pieces, runs_of_pieces = label_pieces(cleaned)
     n_uncertain = 0
-    if probability is not None and settings.min_mean_probability > 0:
+    if probability is not None and settings.min_mean_probability:
         pieces, runs_of_pieces, n_uncertain, n_small = certain_pieces(
             pieces,
             runs_of_pieces,

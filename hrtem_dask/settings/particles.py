@@ -25,9 +25,10 @@ class ParticleSettings:
     noisy images it counts specks of noise too."""
     min_area_nm2: float = 0.5
     """Smaller pieces (nm²) are not counted; not used for micrographs without a pixel size."""
-    min_mean_probability: float = 0.8
+    min_mean_probability: float | None = None
     """Pieces of the mask with a lower mean particle probability are no particles (U-Net): they are left out of the
-    labels, and their number is reported (`n_uncertain`). 0 keeps all pieces."""
+    labels, and their number is reported (`n_uncertain`). 0 keeps all pieces. None is 0.8 with the bundled network, for
+    whose probabilities this was chosen, and 0 with other models."""
     min_shape_area_px: int = 100
     """Smaller particles (px) are counted by size alone: their shape descriptors are null, and their outlines are not
     cleaned; 0 describes the shape of all."""
@@ -55,7 +56,8 @@ class ParticleSettings:
         ):
             require(f"particles.{name}", getattr(self, name), 0)
         require("particles.split_min_confidence", self.split_min_confidence, 0, 1)
-        require("particles.min_mean_probability", self.min_mean_probability, 0, 1)
+        if self.min_mean_probability is not None:
+            require("particles.min_mean_probability", self.min_mean_probability, 0, 1)
 
     @property
     def counting_limit(self) -> str:

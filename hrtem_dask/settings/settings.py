@@ -27,6 +27,9 @@ from hrtem_dask.settings.quality import QualitySettings
 from hrtem_dask.settings.segmentation import SegmentationSettings
 from hrtem_dask.toml_records import parse_toml, read_record, record_to_toml, update_record
 
+BUNDLED_MIN_MEAN_PROBABILITY = 0.8
+"""`particles.min_mean_probability` with the bundled U-Net; the model card says how it was chosen."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -51,6 +54,16 @@ class Settings:
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     cluster: Cluster = field(default_factory=Cluster)
     """Where tasks run; not written to ``run.toml``."""
+
+    @property
+    def particle_rules(self) -> ParticleSettings:
+        """`particles`, with the least mean probability that the method and the model decide where none is set."""
+        if self.particles.min_mean_probability is not None:
+            return self.particles
+        is_bundled = self.segmentation.chosen_method == "unet" and self.segmentation.model is None
+        return dataclasses.replace(
+            self.particles, min_mean_probability=BUNDLED_MIN_MEAN_PROBABILITY if is_bundled else 0
+        )
 
     def science_hash(self) -> str:
         """Return a hash of every setting that decides what is found on a micrograph.
@@ -83,6 +96,8 @@ class Settings:
             del science["detection"]  # not used: the hashes of earlier runs stay
         if self.fourier.lattice:
             del science["fourier"]["lattice"]  # as it was before there was a choice
+        if self.particles.min_mean_probability is None:
+            del science["particles"]["min_mean_probability"]  # as it was before there was such a limit
         science["defects"] |= {"model": None}
         science["filtering"] |= {"flat_field": None}
         science["quality"] |= {"set_aside": sorted(set(self.quality.set_aside) - {"duplicate"})}

@@ -115,7 +115,9 @@ def test_a_pixel_of_exactly_1_nm_is_named_and_a_stated_one_is_not(micrograph: Pa
     tifffile.imwrite(micrograph, image, imagej=True, resolution=(1, 1), metadata={"unit": "nm"})
     code, output = call("inspect", micrograph)
     assert code == 0, output
-    assert "1 image: a pixel of exactly 1 nm, as programs write it that know no pixel size: check it" in output
+    assert "1 image: a pixel of exactly 1 nm, as programs write it that know no pixel size: check it" in " ".join(
+        output.split()
+    )
     run = ("run", micrograph, "--out", tmp_path / "out", "--method", "otsu", "--cluster", "threads")
     code, output = call(*run)
     assert code == 0, output

@@ -9,7 +9,7 @@ from hrtem_dask.particles import find_particles
 from hrtem_dask.particles.certainty import certain_pieces
 from hrtem_dask.particles.components import label_pieces
 from hrtem_dask.particles.runs import find_runs
-from hrtem_dask.settings import ParticleSettings
+from hrtem_dask.settings import ParticleSettings, Settings
 
 
 @given(seed=st.integers(0, 10_000), limit=st.floats(0.5, 1.0))
@@ -42,13 +42,15 @@ def test_a_run_counts_what_it_leaves_out_and_zero_keeps_everything() -> None:
     probability[70:100, 70:100] = 0.6
     image = 1 - probability
     mask = probability >= 0.5
-    found = find_particles(mask, image, pixel_size_nm=None, probability=probability)
+    sure = ParticleSettings(min_mean_probability=0.8)
+    found = find_particles(mask, image, sure, pixel_size_nm=None, probability=probability)
     assert (len(found.particle_rows), found.n_uncertain, found.n_too_small) == (1, 1, 0)
     assert not found.labels[70:100, 70:100].any()
     everything = ParticleSettings(min_mean_probability=0)
-    kept = find_particles(mask, image, everything, pixel_size_nm=None, probability=probability)
-    assert (len(kept.particle_rows), kept.n_uncertain) == (2, 0)
-    without = find_particles(mask, image, pixel_size_nm=None)
+    for rules in (everything, None):
+        kept = find_particles(mask, image, rules, pixel_size_nm=None, probability=probability)
+        assert (len(kept.particle_rows), kept.n_uncertain) == (2, 0)
+    without = find_particles(mask, image, sure, pixel_size_nm=None)
     assert (len(without.particle_rows), without.n_uncertain) == (2, 0)
 
 
@@ -57,9 +59,20 @@ def test_a_hollow_particle_and_a_mask_without_probabilities_are_kept() -> None:
     y, x = np.mgrid[:120, :120]
     distance = np.hypot(y - 60, x - 60)
     probability = np.where((distance < 40) & (distance > 30), 0.97, 0.02).astype(np.float32)
-    found = find_particles(probability >= 0.5, 1 - probability, pixel_size_nm=None, probability=probability)
+    sure = ParticleSettings(min_mean_probability=0.8)
+    found = find_particles(probability >= 0.5, 1 - probability, sure, pixel_size_nm=None, probability=probability)
     assert (len(found.particle_rows), found.n_uncertain) == (1, 0)
     assert found.labels[60, 60]
     ragged = np.random.default_rng(0).random((120, 120)) < 0.7
-    baseline = find_particles(ragged, 1 - probability, pixel_size_nm=None, probability=ragged.astype(np.float32))
+    baseline = find_particles(ragged, 1 - probability, sure, pixel_size_nm=None, probability=ragged.astype(np.float32))
     assert baseline.n_uncertain == 0
+
+
+def test_the_limit_is_that_of_the_bundled_network() -> None:
+    bundled = Settings()
+    assert bundled.particle_rules.min_mean_probability == 0.8
+    for changes in ({"segmentation": {"model": "mine.safetensors"}}, {"segmentation": {"method": "otsu"}}):
+        assert bundled.updated(changes).particle_rules.min_mean_probability == 0
+        stated = bundled.updated({**changes, "particles": {"min_mean_probability": 0.7}})
+        assert stated.particle_rules.min_mean_probability == 0.7
+        assert stated.science_hash() != bundled.updated(changes).science_hash()
