@@ -53,6 +53,8 @@ BELOW_LIMIT = (
 FUSED = "outlines that hold many particles, such as a raft"
 NONE_WHOLE = "particles cover most of the field, and none of them is counted"
 EMPTY_BUT_SEEN = "no particle found, but the search for the scale saw some"
+EMPTY_BUT_UNCERTAIN = "no particle found, but uncertain objects were left out (particles.min_mean_probability)"
+EMPTY_BUT_SATURATED = "no particle found, but part of the image is saturated"
 EMPTY_BUT_CONTRAST = "no particle found, but the image has contrast or lattice fringes"
 
 
@@ -100,8 +102,8 @@ def judge_micrograph(
     row : mapping
         Columns of `tables.MICROGRAPHS`: ``corrected``, ``n_particles``, ``regime``, ``predicted_dice``,
         ``network_scale_score``, ``pixel_size_in_training``, ``median_diameter_network_px``, ``area_to_number_median``,
-        ``fused_area_fraction``, ``n_counted``, ``n_too_small``, ``coverage``, ``mass_contrast``, ``peak_snr`` and
-        ``quality_flags``. A missing column counts as null.
+        ``fused_area_fraction``, ``n_counted``, ``n_too_small``, ``n_uncertain``, ``coverage``,
+        ``mass_contrast``, ``peak_snr`` and ``quality_flags``. A missing column counts as null.
     is_calibrated : bool
         Whether the segmenter can predict the quality of its masks in this regime. If not, there is no verdict.
     is_unproven : bool
@@ -172,9 +174,13 @@ def _about_emptiness(row: Mapping[str, Any]) -> list[str]:
     """Return doubts about a micrograph on which no particle was found."""
     if not math.isnan(_number(row, "network_scale_score")):
         return [EMPTY_BUT_SEEN]
+    flags = str(row.get("quality_flags")).split(",")
+    if "saturation" in flags:
+        return [EMPTY_BUT_SATURATED]
+    if _number(row, "n_uncertain") > 0:
+        return [EMPTY_BUT_UNCERTAIN]
     is_flat = _number(row, "mass_contrast") < EMPTY_MASS_CONTRAST and _number(row, "peak_snr") < EMPTY_PEAK_SNR
-    is_flagged = "empty_field" in str(row.get("quality_flags")).split(",")
-    return [] if is_flat or is_flagged else [EMPTY_BUT_CONTRAST]
+    return [] if is_flat or "empty_field" in flags else [EMPTY_BUT_CONTRAST]
 
 
 def _number(row: Mapping[str, Any], column: str) -> float:

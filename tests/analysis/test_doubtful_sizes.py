@@ -155,6 +155,8 @@ def test_gold_spheres_have_nearly_their_nominal_size(
 def test_close_packed_spheres_of_a_real_raft_are_told_apart(data: Path) -> None:
     found = real_analysis(data / "emps_tem" / "images" / "d5e8abb61d.png", None)
     sizes = found.particles.loc[found.particles["counted"], "equivalent_diameter_px"]
-    assert 67 <= len(sizes) <= 71  # of 69; one outline around all of them by the predicted Dice coefficient of each scale
+    assert (
+        67 <= len(sizes) <= 71
+    )  # of 69; one outline around all of them by the predicted Dice coefficient of each scale
     assert sizes.median() == pytest.approx(69.1, rel=0.05)
     assert found.micrograph["verdict"] == "trusted"

@@ -61,6 +61,11 @@ EMPTY = {"n_particles": 0, "predicted_dice": None, "median_diameter_network_px":
         ({**EMPTY, "network_scale_score": None}, [verdict.EMPTY_BUT_CONTRAST]),
         ({**EMPTY, "network_scale_score": None, "quality_flags": "blur,empty_field"}, []),
         ({**EMPTY, **LATTICE, "mass_contrast": 3.9, "peak_snr": 14.9}, []),
+        ({**EMPTY, **LATTICE, "mass_contrast": 0.1, "peak_snr": 1.0, "n_uncertain": 2}, [verdict.EMPTY_BUT_UNCERTAIN]),
+        (
+            {**EMPTY, **LATTICE, "mass_contrast": 0.1, "peak_snr": 1.0, "quality_flags": "saturation,empty_field"},
+            [verdict.EMPTY_BUT_SATURATED],
+        ),
         ({**EMPTY, **LATTICE, "mass_contrast": 4.1, "peak_snr": 14.9}, [verdict.EMPTY_BUT_CONTRAST]),
         ({**EMPTY, **LATTICE, "mass_contrast": 3.9, "peak_snr": 15.1}, [verdict.EMPTY_BUT_CONTRAST]),
         ({**EMPTY, **LATTICE, "pixel_size_in_training": True}, [verdict.EMPTY_BUT_CONTRAST]),
