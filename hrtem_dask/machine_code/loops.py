@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,7 @@ def compiled(types: str | None = None) -> Callable[[Callable[_P, _R]], Callable[
         if hasattr(code, "stats"):  # not where NUMBA_DISABLE_JIT is set
             lock = _lock_of(function, code)
             if lock is not None:
+                code.compile = _anew_where_damaged(code.compile, code)
                 code.compile = _in_turn(code.compile, lock)
             if types is not None:
                 _LOOPS.setdefault(function.__module__, []).append(Loop(code, types, lock))
@@ -127,6 +129,19 @@ def _lock_of(function: Callable[..., Any], code: Any) -> Lock | None:
     """Return the lock of all loops of a module; None where nothing is kept."""
     path = code.stats.cache_path
     return None if path is None else Lock(Path(path) / f"{function.__module__.rpartition('.')[2]}.lock")
+
+
+def _anew_where_damaged(make: Callable[..., Any], code: Any) -> Callable[..., Any]:
+    """Make a loop again whose files are cut off or overwritten, as after a full disk; Numba would raise."""
+
+    def read_or_made(signature: Any) -> Any:
+        try:
+            return make(signature)
+        except (EOFError, pickle.UnpicklingError):
+            code._cache.flush()  # an empty list of files; they are written again
+            return make(signature)
+
+    return read_or_made
 
 
 def _in_turn(make: Callable[..., Any], lock: Lock) -> Callable[..., Any]:

@@ -1,6 +1,12 @@
 """Loops as machine code."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 from hrtem_dask.machine_code import compiled, loops_of
 
@@ -37,3 +43,37 @@ def test_a_division_by_zero_is_infinite() -> None:
 
 def test_modules_without_loops_have_none() -> None:
     assert loops_of(["hrtem_dask.errors", "no.such.module"]) == []
+
+
+TOTAL = """
+from hrtem_dask.machine_code.loops import compiled
+@compiled("float64[::1]")
+def total(values):
+    result = 0.0
+    for value in values:
+        result += value
+    return result
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks of this kind")
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 4096, None])
+def test_damaged_files_are_made_again(tmp_path: Path, suffix: str, content: bytes | None) -> None:
+    """A full disk leaves files that are empty, of zeros, or cut off."""
+    (tmp_path / "small_loop.py").write_text(TOTAL)
+    code = "import numpy, small_loop; print(small_loop.total(numpy.ones(3)), small_loop.total.stats.cache_misses)"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def printed() -> str:
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    assert printed().startswith("3.0")
+    files = list((tmp_path / "cache").rglob(f"*{suffix}"))
+    assert files
+    for file in files:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2] if content is None else content)
+    assert printed().startswith("3.0")
+    assert printed() == "3.0 Counter()\n"  # read from the file that was written again
