@@ -60,8 +60,10 @@ def certain_pieces(
     """
     if not runs.ids.size:
         return pieces, runs, 0, 0
-    in_mask = _totals(mask.astype(np.uint8), runs)
-    unsure = _totals(np.where(mask, probability, 0), runs) < min_mean_probability * in_mask
+    places, first = runs.places(pieces.shape[1])
+    in_mask = mask.reshape(-1)[places]
+    sure = np.add.reduceat(np.where(in_mask, probability.reshape(-1)[places], 0), first, dtype=np.float64)
+    unsure = sure < min_mean_probability * np.add.reduceat(in_mask, first, dtype=np.int64)
     if not unsure.any():
         return pieces, runs, 0, 0
     number = np.zeros(int(runs.ids.max()) + 1, dtype=pieces.dtype)
@@ -69,17 +71,3 @@ def certain_pieces(
     left = number[pieces]
     n_small = int(np.count_nonzero(runs.area_px[unsure] < min_area_px))
     return left, find_runs(left), int(np.count_nonzero(unsure)) - n_small, n_small
-
-
-def _totals(values: np.ndarray, runs: Runs) -> np.ndarray:
-    """Return the sum of the values in each label, shape (n,)."""
-    flat, width = np.ascontiguousarray(values).ravel(), values.shape[1]
-    order = np.lexsort((runs.start, runs.row))
-    bounds = np.empty(2 * order.size, dtype=np.int64)
-    bounds[::2] = (runs.row * width + runs.start)[order]
-    bounds[1::2] = (runs.row * width + runs.stop)[order]
-    # a run may end with the array, and reduceat takes no bound there: one number more
-    sums = np.add.reduceat(np.append(flat, flat.dtype.type(0)), bounds, dtype=np.float64)[::2]
-    of_run = np.empty(order.size)
-    of_run[order] = sums
-    return runs.total(of_run)

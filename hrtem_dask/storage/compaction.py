@@ -233,7 +233,7 @@ def compact(
     ledger.remove_replaced_parts(folder, known, {**known, **done})
     reasons = {status: _reasons(micrographs, status) for status in ("set_aside", "failed")}
     sizes = size_lines(content)
-    whole = found.statistics.get("all", {})
+    whole = found.statistics["all"]
     return CompactedRun(
         counts=counts,
         n_particles=written.n_particles,
@@ -242,8 +242,8 @@ def compact(
         verdicts=found.verdicts,
         same_fields=same_fields,
         fault_conditions=faults,
-        n_counted=whole.get("n_counted", 0),
-        excluded=whole.get("excluded", {}),
+        n_counted=whole["n_counted"],
+        excluded=whole["excluded"],
         reasons=reasons,
         n_unset_pixels=_n_flagged(micrographs, "unset_pixel"),
         sizes=sizes,

@@ -56,4 +56,7 @@ def test_where_nothing_can_be_written_there_is_no_lock(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     lock = Lock(tmp_path / "file" / "loops.lock")
     with lock.alone():
-        os.close(lock.take_with_others())
+        file = lock.take_with_others()
+        assert os.path.samestat(os.fstat(file), Path(os.devnull).stat())
+        os.close(file)
+    assert not lock.path.exists()

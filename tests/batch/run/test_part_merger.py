@@ -32,7 +32,7 @@ def merged_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part_merger, "MERGED_PARTS", 3)
     monkeypatch.setattr(part_merger, "MERGED_MICROGRAPHS", 6)
     monkeypatch.setattr(plan, "PACK_ABOVE", N - 1)
-    monkeypatch.setattr(whole_run, "summarize", lambda *_, **__: {})
+    monkeypatch.setattr(whole_run, "summarize", lambda *_, **__: {"all": {"n_counted": 0, "excluded": {}}})
 
 
 @pytest.fixture

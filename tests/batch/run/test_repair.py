@@ -17,7 +17,7 @@ from hrtem_dask.settings import Settings
 
 @pytest.fixture(autouse=True)
 def no_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole_run, "summarize", lambda *_, **__: {})
+    monkeypatch.setattr(whole_run, "summarize", lambda *_, **__: {"all": {"n_counted": 0, "excluded": {}}})
 
 
 @pytest.fixture

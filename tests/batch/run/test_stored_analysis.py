@@ -37,7 +37,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole_run, "summarize", lambda *_, **__: {})
+    monkeypatch.setattr(whole_run, "summarize", lambda *_, **__: {"all": {"n_counted": 0, "excluded": {}}})
 
 
 def tables_of(out: Path) -> dict[str, bytes]:
